@@ -1,0 +1,294 @@
+"""The command `spikefinder-keras`: parse, call, print."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import __version__
+from .constants import POOL, SPLITS
+from .errors import SpikefinderError, UsageError
+
+PROGRAM = "spikefinder-keras"
+
+
+def main(argv=None):
+    """Run the command line `argv` (by default the process's own) and return its exit status.
+
+    0 after success, 2 after a mistake, which is one line on the standard error, 130 after Ctrl-C.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        arguments.run(arguments)
+    except SpikefinderError as error:
+        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def _parser():
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Spike rates from calcium-imaging traces by convi6, the network that came "
+        "second in the 2017 Spikefinder competition.",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for add in (_submission, _predict, _score, _describe, _simulate, _download):
+        add(commands)
+    return parser
+
+
+def _command(commands, name, run, text):
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    command.add_argument("--quiet", action="store_true", help="show no progress and no notices")
+    return command
+
+
+def _add_weights(command, default):
+    command.add_argument(
+        "--weights",
+        metavar="NAME-OR-FILE",
+        help=f"described, released (both ours), published (the authors'), or a file ({default})",
+    )
+
+
+def _submission(commands):
+    command = _command(
+        commands,
+        "submission",
+        _run_submission,
+        "Rerun the competition submission: predict every set, write the CSV files, print scores.",
+    )
+    command.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder that holds spikefinder.train and spikefinder.test "
+        "(default: $SPIKEFINDER_DATA, else what was downloaded, else simulated data)",
+    )
+    _add_weights(command, "default: published if downloaded, else described")
+    command.add_argument(
+        "--out", metavar="DIR", default="submission", help="folder for the files (%(default)s)"
+    )
+
+
+def _run_submission(arguments):
+    from .files import check_output_folder
+
+    check_output_folder(arguments.out)
+    _import_keras(arguments)
+    from .submission import score_table, submission
+
+    results = submission(
+        arguments.data, arguments.weights, arguments.out, not arguments.quiet, _say(arguments)
+    )
+    print(score_table(results))
+    print(f"{len(results)} files of spike rates are in {Path(arguments.out)}")
+
+
+def _predict(commands):
+    command = _command(
+        commands,
+        "predict",
+        _run_predict,
+        "Predict the spike rates of one CSV of calcium traces in the competition's form.",
+    )
+    command.add_argument("calcium", metavar="CALCIUM.csv", help="100 Hz, one column per neuron")
+    command.add_argument(
+        "--dataset",
+        type=int,
+        required=True,
+        metavar="N",
+        help="which of the ten datasets the recording resembles, 1 to 10",
+    )
+    _add_weights(command, "default: described")
+    command.add_argument("--out", required=True, metavar="RATES.csv", help="file to write")
+
+
+def _run_predict(arguments):
+    from .datasets import check_dataset, read_csv, write_csv
+    from .files import check_output
+
+    check_dataset(arguments.dataset)
+    out = check_output(arguments.out)
+    calcium = read_csv(arguments.calcium)
+    _import_keras(arguments)
+    from .predict import Recording, predict_recordings
+    from .submission import notices
+    from .terminal import sample_bar
+    from .weights import load_network
+
+    network = load_network(arguments.weights or "described")
+    with sample_bar("predicting", not arguments.quiet) as update:
+        recording = Recording(calcium, arguments.dataset)
+        (rates,) = predict_recordings(network, [recording], update)
+    write_csv(out, rates)
+    for line in notices(calcium, arguments.calcium):
+        _say(arguments)(line)
+    print(f"spike rates of {rates.shape[1]} neurons, {rates.shape[0]} samples each, are in {out}")
+
+
+def _score(commands):
+    command = _command(
+        commands, "score", _run_score, "Score predicted rates against true spikes, per neuron."
+    )
+    command.add_argument("truth", metavar="TRUTH.csv", help="spike counts per 10 ms")
+    command.add_argument("prediction", metavar="PREDICTION.csv", help="rates, same shape")
+    command.add_argument(
+        "--measure",
+        default="corr",
+        choices=("corr", "rank", "auc", "info"),
+        help="Pearson or rank correlation, area under the ROC curve, or information gain in bit/s",
+    )
+    command.add_argument(
+        "--downsample",
+        type=int,
+        default=POOL,
+        metavar="N",
+        help="samples per window: 4 (default) for 25 Hz, 8, 16, 32 for 12.5, 6.25, 3.125 Hz",
+    )
+    command.add_argument(
+        "--protocol",
+        default="plain",
+        choices=("plain", "published"),
+        help="published: rescale the rates first, as the competition did for this submission",
+    )
+    command.add_argument("--csv", metavar="OUT.csv", help="also write the values to a file")
+
+
+def _run_score(arguments):
+    from .datasets import check_same_shape, read_csv
+    from .files import check_output
+    from .score import score
+    from .terminal import text_table
+
+    out = arguments.csv and check_output(arguments.csv)
+    truth, prediction = read_csv(arguments.truth), read_csv(arguments.prediction)
+    check_same_shape(truth, prediction, arguments.truth, arguments.prediction)
+    scores = score(truth, prediction, arguments.measure, arguments.downsample, arguments.protocol)
+    rows = [("neuron", arguments.measure)]
+    for neuron, (value, reason) in enumerate(zip(scores.values, scores.reasons, strict=True)):
+        rows.append((str(neuron), f"none: {reason}" if reason else f"{value:.4f}"))
+    count = len(scores.values) - scores.left_out
+    rows.append(("mean", f"{scores.mean:.4f} over {count} neurons" if count else "none"))
+    print(text_table(rows))
+    if out:
+        _write_scores(out, arguments.measure, scores.values)
+
+
+def _write_scores(path, measure, values):
+    import pandas as pd
+
+    from .files import whole_file
+
+    frame = pd.DataFrame({"neuron": range(len(values)), "measure": measure, "value": values})
+    with whole_file(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _describe(commands):
+    command = _command(commands, "describe", _run_describe, "Print the network's layers.")
+    command.add_argument(
+        "--variant",
+        default="described",
+        choices=("described", "released"),
+        help="the description's network, or the one the released weights fit (%(default)s)",
+    )
+    command.add_argument(
+        "--weights", metavar="NAME-OR-FILE", help="describe the network of these weights instead"
+    )
+
+
+def _run_describe(arguments):
+    _import_keras(arguments)
+    from .network import build_network, layer_table
+
+    if arguments.weights:
+        from .weights import load_network
+
+        network = load_network(arguments.weights)
+    else:
+        network = build_network(arguments.variant)
+    print(layer_table(network))
+
+
+def _simulate(commands):
+    command = _command(
+        commands,
+        "simulate",
+        _run_simulate,
+        "Write a simulated data set in the competition's form, true spikes included.",
+    )
+    command.add_argument("--out", metavar="DIR", default="simulated", help="folder (%(default)s)")
+    command.add_argument(
+        "--size",
+        default="small",
+        choices=("small", "full"),
+        help="a minute per trace, or the competition's full size (%(default)s)",
+    )
+    command.add_argument("--seed", type=int, default=0, help="same seed, same files (%(default)s)")
+
+
+def _run_simulate(arguments):
+    from .simulate import simulate
+
+    folder = simulate(arguments.out, arguments.size, arguments.seed, not arguments.quiet)
+    print(f"simulated data are in {folder}; use them with `{PROGRAM} submission --data {folder}`")
+
+
+def _download(commands):
+    command = _command(
+        commands,
+        "download",
+        _run_download,
+        "Fetch and verify the competition's data, or the authors' weights.",
+    )
+    command.add_argument("what", choices=("data", "weights"))
+    command.add_argument(
+        "--out", metavar="DIR", help="folder for the data (default: the per-user cache)"
+    )
+    command.add_argument(
+        "--datasets", type=int, nargs="+", metavar="N", help="only these sets (default: all)"
+    )
+    command.add_argument(
+        "--splits", nargs="+", choices=SPLITS, default=SPLITS, help="(default: both)"
+    )
+    command.add_argument("--mirror", metavar="URL-OR-DIR", help="fetch from here instead")
+
+
+def _run_download(arguments):
+    from .download import data_cache, fetch_data, fetch_weights
+
+    if arguments.what == "weights":
+        print(f"the published weights are in {fetch_weights(mirror=arguments.mirror)}")
+        return
+    folder = arguments.out or data_cache()
+    files = fetch_data(
+        folder,
+        arguments.datasets,
+        arguments.splits,
+        mirror=arguments.mirror,
+        progress=not arguments.quiet,
+    )
+    print(f"{len(files)} verified files are in {folder}")
+
+
+def _import_keras(arguments):
+    from .terminal import import_keras
+
+    import_keras(progress=not arguments.quiet)
+
+
+def _say(arguments):
+    return (lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr)

@@ -1,0 +1,301 @@
+"""Read and write the competition's layout, and the table of its ten datasets.
+
+A table is a float64 array `(time, neuron)` as in the CSV files: one row per 10 ms, one column per
+neuron, NaN where a neuron has no sample (shorter neurons end in NaN). The files stand in
+`spikefinder.train/` and `spikefinder.test/`, or side by side.
+"""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .constants import DATASET_COUNT, SPLITS
+from .errors import DataError, UsageError
+from .files import whole_file
+
+MISSING = ("", "nan", "NaN", "NAN", "NA")
+"""Texts of a cell without a sample; the competition's own files leave it empty."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One of the ten datasets behind the network's one-hot input.
+
+    `frame_rate` is the rate in Hz at which it was recorded (a typical one where cells differ),
+    before the competition resampled it to 100 Hz. `rate` is the mean rate of the training neurons
+    in spikes per second.
+    """
+
+    number: int
+    indicator: str
+    area: str
+    source: str
+    frame_rate: float
+    rate: float
+
+
+# Berens et al. 2018, table 1, and the sources named in it; rates counted in the training files.
+DATASETS = (
+    Dataset(1, "OGB-1", "V1", "Theis et al. 2016", 40.0, 1.85),
+    Dataset(2, "OGB-1", "V1", "Theis et al. 2016", 11.0, 1.84),
+    Dataset(3, "GCaMP6s", "V1", "Theis et al. 2016", 59.1, 2.58),
+    Dataset(4, "OGB-1", "retina", "Theis et al. 2016", 7.8, 4.57),
+    Dataset(5, "GCaMP6s", "V1", "Theis et al. 2016", 59.1, 5.79),
+    Dataset(6, "GCaMP5k", "V1", "Akerboom et al. 2012", 50.0, 1.57),
+    Dataset(7, "GCaMP6f", "V1", "Chen et al. 2013", 60.1, 0.51),
+    Dataset(8, "GCaMP6s", "V1", "Chen et al. 2013", 60.1, 0.43),
+    Dataset(9, "jRCaMP1a", "V1", "Dana et al. 2016", 15.0, 0.62),
+    Dataset(10, "jRGECO1a", "V1", "Dana et al. 2016", 29.7, 1.29),
+)
+
+
+def check_dataset(number):
+    """Return `number` if it is one of the ten datasets, else raise `UsageError`."""
+    if number not in range(1, DATASET_COUNT + 1):
+        raise UsageError(f"dataset {number} does not exist; choose a number from 1 to 10")
+    return int(number)
+
+
+def file_name(split, number, kind):
+    """`file_name("train", 4, "calcium")` is `"4.train.calcium.csv"`."""
+    return f"{number}.{split}.{kind}.csv"
+
+
+def find_file(folder, split, number, kind):
+    """Path of a competition file in `folder` (see the module's first lines), or None."""
+    name = file_name(split, number, kind)
+    candidates = (Path(folder) / f"spikefinder.{split}" / name, Path(folder) / name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def find_sets(folder):
+    """The sets of which `folder` holds the calcium: a list of `(split, number)`, training first.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    sets = [
+        (split, dataset.number)
+        for split in SPLITS
+        for dataset in DATASETS
+        if find_file(folder, split, dataset.number, "calcium")
+    ]
+    if not sets:
+        raise DataError(
+            f"no competition file such as spikefinder.train/1.train.calcium.csv in {folder}; "
+            "name the folder that holds spikefinder.train, or fetch it with "
+            "`spikefinder-keras download data`"
+        )
+    return sets
+
+
+def read_set(folder, split, number):
+    """Read one set.
+
+    Returns
+    -------
+    calcium : float64 array `(time, neuron)`
+    spikes : float64 array `(time, neuron)` or None
+        Counts per 10 ms; None where the truth is not in the folder.
+
+    Raises
+    ------
+    DataError
+        If the calcium is missing, a file is malformed or the two tables differ in shape.
+    """
+    paths = [find_file(folder, split, number, kind) for kind in ("calcium", "spikes")]
+    if paths[0] is None:
+        raise DataError(f"{file_name(split, number, 'calcium')} is not in {folder}")
+    calcium = read_csv(paths[0])
+    if paths[1] is None:
+        return calcium, None
+    spikes = read_csv(paths[1])
+    check_same_shape(calcium, spikes, *paths)
+    return calcium, spikes
+
+
+def check_same_shape(first, second, first_name, second_name):
+    """Raise `DataError` with both shapes unless the two tables `(time, neuron)` agree in shape."""
+    if first.shape != second.shape:
+        raise DataError(
+            f"{first_name} has {first.shape[0]} rows x {first.shape[1]} neurons, but {second_name} "
+            f"has {second.shape[0]} x {second.shape[1]}; give two tables of the same recording"
+        )
+
+
+def read_csv(path):
+    """Read a table of the competition's format, strictly.
+
+    Parameters
+    ----------
+    path : str or Path
+        Comma-separated text: a header row that names the neurons (0, 1, ... or other distinct
+        names), then one row per sample, with a decimal point, an empty cell for a missing sample.
+
+    Returns
+    -------
+    float64 array `(time, neuron)`, NaN where a cell is empty.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or empty, has no header, rows of different length, a cell that is no
+        finite number, or an encoding or separator other than the above. The message names file, row
+        and column, counted from 1.
+    """
+    text = _read_text(path)
+    header, _, body = text.partition(b"\n")
+    names = _check_header(path, header)
+    # Blank lines at the end are harmless; only with one neuron can they stand for missing samples.
+    body = body.rstrip(b"\n") + b"\n" if len(names) > 1 else body
+    if not body.strip():
+        raise DataError(f"{path} has a header but no samples; give one row per 10 ms")
+    _check_field_counts(path, body, len(names))
+    table = _parse(path, body, names)
+    if np.isinf(table).any():
+        row, column = np.argwhere(np.isinf(table))[0]
+        raise _cell_error(path, row, column, names, "is infinite")
+    return table
+
+
+def write_csv(path, table, names=None):
+    """Write a table in the competition's format, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    table : array `(time, neuron)`
+        Numbers are written with 12 significant digits, as the competition's files; NaN as an empty
+        cell.
+    names : sequence of str, optional
+        Header; by default 0, 1, ...
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written; a previous file of that name is then still there.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(np.asarray(table), columns=names)
+    with whole_file(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.12g", lineterminator="\n")
+
+
+def trace_lengths(table):
+    """Samples up to the last present one of each neuron.
+
+    `(time, neuron)` in, int array `(neuron,)` out; 0 for a neuron without any.
+    """
+    present = ~np.isnan(table)
+    last = present.shape[0] - np.argmax(present[::-1], axis=0)
+    return np.where(present.any(axis=0), last, 0)
+
+
+def _read_text(path):
+    """The file's bytes with `\\n` line ends, after the checks that concern the file as a whole."""
+    try:
+        text = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror})") from error
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(f"{path} is UTF-16 text; save it as UTF-8")
+    if b"\0" in text:
+        row = text[: text.index(b"\0")].count(b"\n") + 1
+        raise DataError(
+            f"{path}, row {row}: a NUL byte; this is not a CSV text file, or a damaged one"
+        )
+    text = text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if not text.strip():
+        raise DataError(f"{path} is empty; give a header row and one row per 10 ms")
+    return text
+
+
+def _check_header(path, header):
+    try:
+        line = header.decode()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}, row 1: not UTF-8 text; save it as UTF-8") from None
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if separator in line:
+            raise DataError(
+                f"{path}, row 1: {name} between the cells; write commas, and a decimal point"
+            )
+    names = next(csv.reader([line]))
+    for column, name in enumerate(names, 1):
+        if not name.strip():
+            raise DataError(
+                f"{path}, row 1, column {column}: no name in the header; number the neurons"
+            )
+        if _is_number(name) and not name.strip().isdigit():
+            raise DataError(
+                f"{path}, row 1, column {column}: {name} is no neuron number; "
+                "add the missing header row 0, 1, ..."
+            )
+        if name in names[: column - 1]:
+            raise DataError(
+                f"{path}, row 1, column {column}: {name} stands twice; "
+                "give every neuron its own name, or add the missing header row 0, 1, ..."
+            )
+    return names
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_field_counts(path, body, columns):
+    """Refuse rows of another length; pandas would shift or fill them silently."""
+    characters = np.frombuffer(body, np.uint8)
+    ends = np.flatnonzero(characters == ord("\n"))
+    commas = np.flatnonzero(characters == ord(","))
+    fields = np.diff(np.searchsorted(commas, ends), prepend=0) + 1
+    wrong = np.flatnonzero(fields != columns)
+    if wrong.size:
+        row = wrong[0]
+        raise DataError(
+            f"{path}, row {row + 2}: {fields[row]} cells where the header has {columns}; "
+            "give every row one cell per neuron"
+        )
+
+
+def _parse(path, body, names):
+    import pandas as pd
+
+    options = {
+        "header": None,
+        "index_col": False,
+        "skip_blank_lines": False,
+        "na_values": list(MISSING),
+        "keep_default_na": False,
+    }
+    try:
+        frame = pd.read_csv(io.BytesIO(body), dtype=np.float64, **options)
+    except (ValueError, OverflowError):  # pandas' parser errors are ValueErrors
+        cells = pd.read_csv(io.BytesIO(body), dtype=str, encoding_errors="replace", **options)
+        for row, values in enumerate(cells.itertuples(index=False)):
+            for column, value in enumerate(values):
+                if isinstance(value, str) and not _is_number(value):
+                    raise _cell_error(
+                        path, row, column, names, f"is not a number: {value[:20]!r}"
+                    ) from None
+        raise DataError(f"{path} cannot be read as numbers; write plain decimal numbers") from None
+    return frame.to_numpy()
+
+
+def _cell_error(path, row, column, names, what):
+    return DataError(
+        f"{path}, row {row + 2}, column {column + 1} (neuron {names[column]}) {what}; "
+        "write a number, or leave the cell empty"
+    )

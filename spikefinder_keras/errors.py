@@ -1,0 +1,25 @@
+"""The one family of errors that a user can cause; the command line prints them as one line."""
+
+
+class SpikefinderError(Exception):
+    """Base of all errors that a user can cause: one line that says what is wrong and what to do."""
+
+
+class DataError(SpikefinderError):
+    """A calcium, spike or prediction table is missing, malformed or does not fit the others."""
+
+
+class WeightsError(SpikefinderError):
+    """A weights file is unreadable, or its arrays do not fit the network."""
+
+
+class DownloadError(SpikefinderError):
+    """A file could not be fetched, or what arrived is not the published file."""
+
+
+class OutputError(SpikefinderError):
+    """A result cannot be written where it was asked for."""
+
+
+class UsageError(SpikefinderError):
+    """An argument is outside what is possible, such as dataset number 11."""

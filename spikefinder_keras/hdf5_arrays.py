@@ -1,0 +1,161 @@
+"""Read the floating-point arrays of an HDF5 file of unknown origin.
+
+The HDF5 library can be made to read other files, to claim terabytes, to hang and to crash. So the
+file is opened in a child process with a memory and a time limit, which accepts plain contiguous or
+chunked floats reached by hard links alone, and hands back numpy arrays. This file is also the
+child's program; it imports nothing of the package, so that the child starts quickly.
+"""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+LARGEST_FILE = 64 << 20
+"""Bytes; convi6 has 33 kB of weights, the largest imaginable relative of it a few MB."""
+LARGEST_ARRAYS = 64 << 20
+"""Bytes, all arrays together, as declared in the file."""
+MOST_OBJECTS = 2_000
+DEEPEST = 12
+CHILD_MEMORY = 256 << 20
+"""Bytes that the child may take beyond what it has after its imports."""
+TIME_LIMIT = 30.0
+"""Seconds; a good file takes under one."""
+REFUSED = 3
+"""Exit status of a child that has said why."""
+
+
+class Unreadable(Exception):
+    """The file is no HDF5 file that can be trusted; the message says why, without its name."""
+
+
+def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
+    """Read every floating-point dataset of an HDF5 file.
+
+    Parameters
+    ----------
+    path : str or Path
+    skip : sequence of str
+        Objects whose path contains one of these are left out unread.
+    time_limit : float
+        Seconds.
+
+    Returns
+    -------
+    dict of str to numpy array
+        By their path in the file.
+
+    Raises
+    ------
+    Unreadable
+        If the file is anything but plain; no object of it has then been read into this process.
+    OSError
+        If the file cannot be opened.
+    """
+    import numpy as np
+
+    with Path(path).open("rb") as file:
+        start = file.read(len(SIGNATURE))
+        size = file.seek(0, 2)
+    if not size:
+        raise Unreadable("the file is empty")
+    if start != SIGNATURE:
+        raise Unreadable(f"it is not an HDF5 file (it begins with {start!r})")
+    if size > LARGEST_FILE:
+        raise Unreadable(f"it is larger than {LARGEST_FILE >> 20} MiB")
+    command = [sys.executable, "-P", __file__, str(Path(path).resolve()), *skip]
+    try:
+        child = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=time_limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Unreadable(f"reading it took longer than {time_limit:g} s") from None
+    if child.returncode == REFUSED:
+        raise Unreadable(child.stderr.decode(errors="replace").strip())
+    if child.returncode:
+        raise Unreadable("the HDF5 library failed on it; the file is damaged")
+    with np.load(io.BytesIO(child.stdout), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _limit_memory():
+    try:
+        import resource
+    except ImportError:  # Windows knows no such limit; the checks and the time limit remain
+        return
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return
+    limit = pages * resource.getpagesize() + CHILD_MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _collect(group, path, skip, found, seen):
+    """Put the float datasets below `group` into `found`, opening no object before its checks."""
+    import h5py
+
+    if path.count("/") > DEEPEST:
+        raise Unreadable(f"its groups are nested deeper than {DEEPEST}")
+    for name in group:
+        where = f"{path}{name}"
+        if any(part in where for part in skip):
+            continue
+        seen.append(where)
+        if len(seen) > MOST_OBJECTS:
+            raise Unreadable(f"it holds more than {MOST_OBJECTS} objects")
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise Unreadable(f"{where} is a link to somewhere else")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            _collect(item, where + "/", skip, found, seen)
+        elif isinstance(item, h5py.Dataset):
+            found[where] = _checked(item, where)
+        else:
+            raise Unreadable(f"{where} is neither a group nor an array")
+
+
+def _checked(dataset, where):
+    creation = dataset.id.get_create_plist()
+    if dataset.is_virtual or creation.get_external_count():
+        raise Unreadable(f"{where} takes its values from another file")
+    if dataset.dtype.kind != "f":
+        raise Unreadable(f"{where} holds {dataset.dtype} where floats belong")
+    if dataset.shape is None or dataset.ndim > 4:
+        raise Unreadable(f"{where} has no shape of a network's weights")
+    chunk_bytes = dataset.dtype.itemsize
+    for length in dataset.chunks or ():
+        chunk_bytes *= length
+    if max(dataset.nbytes, chunk_bytes) > LARGEST_ARRAYS:
+        raise Unreadable(f"{where} claims {dataset.nbytes} bytes, more than weights ever have")
+    return dataset
+
+
+def main(path, *skip):
+    """The child: write the arrays as `.npz` to the standard output, or a reason to stderr."""
+    import h5py
+    import numpy as np
+
+    _limit_memory()
+    try:
+        with h5py.File(path, "r") as file:
+            datasets = {}
+            _collect(file, "", skip, datasets, [])
+            total = sum(dataset.nbytes for dataset in datasets.values())
+            if total > LARGEST_ARRAYS:
+                raise Unreadable(f"its arrays claim {total} bytes, more than weights ever have")
+            arrays = {where: dataset[()] for where, dataset in datasets.items()}
+    except Unreadable as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    except Exception as error:  # whatever the library says of a damaged file
+        print(f"it is damaged ({str(error)[:100]})", file=sys.stderr)
+        return REFUSED
+    np.savez(sys.stdout.buffer, **arrays)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

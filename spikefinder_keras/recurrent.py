@@ -1,0 +1,237 @@
+"""The recurrent layer: a bidirectional LSTM with Keras 2.0's hard sigmoid, linear in the length.
+
+Hochreiter & Schmidhuber 1997 with forget gate, in the gate order i, f, c, o of Keras, per step
+
+    (i, f, g, o) = x W + h U + b        i, f, o = hard_sigmoid(...), g = tanh(...)
+    c <- f c + i g                      h <- o tanh(c)
+
+`keras.layers.LSTM` gives the same numbers, but on TensorFlow its training step grows with the
+square of the trace length, because the gradient of the loop adds up arrays as long as the trace at
+every step. Here the gradient is written out: going back, only the gradients of h and c pass through
+a loop; everything else is computed for many steps at once.
+"""
+
+import functools
+
+import keras
+from keras import ops
+
+BLOCK = 1024
+"""Steps that TensorFlow compiles as one loop; longer sequences run block by block, so that one
+compilation serves all lengths."""
+
+
+@keras.saving.register_keras_serializable("spikefinder_keras")
+def hard_sigmoid(x):
+    """Keras 2.0's recurrent activation, `clip(0.2 x + 0.5, 0, 1)`.
+
+    Keras 3's function of that name is another one, `relu6(x + 3) / 6`.
+    """
+    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable("spikefinder_keras")
+class Bidirectional(keras.layers.Bidirectional):
+    """`keras.layers.Bidirectional` over an LSTM with tanh and `hard_sigmoid`, made fast.
+
+    Weights, their order, names and shapes, configuration and result are those of the parent class;
+    only the computation differs. In: `(batch, time, feature)`; out: `(batch, time, units)` for
+    `merge_mode="sum"`, `(batch, time, 2 units)` for `"concat"`.
+
+    Parameters
+    ----------
+    layer : keras.layers.LSTM
+        With `activation="tanh"`, `recurrent_activation=hard_sigmoid`, `return_sequences=True`, and
+        neither dropout nor state kept between batches.
+    merge_mode : "concat" or "sum"
+
+    Raises
+    ------
+    ValueError
+        If `layer` or `merge_mode` is another one.
+    """
+
+    def __init__(self, layer, merge_mode="concat", **kwargs):
+        super().__init__(layer, merge_mode=merge_mode, **kwargs)
+        cell = self.forward_layer.cell
+        if not (
+            isinstance(layer, keras.layers.LSTM)
+            and cell.activation is keras.activations.tanh
+            and cell.recurrent_activation is hard_sigmoid
+            and cell.use_bias
+            and layer.return_sequences
+            and not (layer.stateful or layer.return_state or layer.go_backwards)
+            and not (cell.dropout or cell.recurrent_dropout)
+        ):
+            raise ValueError(
+                "the fast layer is for LSTM(units, activation='tanh', return_sequences=True, "
+                "recurrent_activation=hard_sigmoid) alone; use keras.layers.Bidirectional"
+            )
+        if merge_mode not in ("concat", "sum"):
+            raise ValueError(f"merge_mode must be 'concat' or 'sum', not {merge_mode!r}")
+        self.supports_masking = False
+
+    def call(self, sequences, initial_state=None, mask=None, training=None):
+        if initial_state is not None:
+            raise ValueError("the fast layer starts from zeros; use keras.layers.Bidirectional")
+        cells = (self.forward_layer.cell, self.backward_layer.cell)
+        # Adding zero turns the variables into tensors, which TensorFlow wants for stacking.
+        kernel, recurrent_kernel, bias = (
+            ops.stack([ops.cast(getattr(cell, name), self.compute_dtype) + 0.0 for cell in cells])
+            for name in ("kernel", "recurrent_kernel", "bias")
+        )
+        x = ops.transpose(sequences, (1, 0, 2))
+        x = ops.stack([x, ops.flip(x, axis=0)], axis=1)  # (time, direction, batch, feature)
+        h = lstm(x, kernel, recurrent_kernel, bias)
+        forward, backward = h[:, 0], ops.flip(h[:, 1], axis=0)
+        if self.merge_mode == "sum":
+            merged = forward + backward
+        else:
+            merged = ops.concatenate([forward, backward], axis=-1)
+        return ops.transpose(merged, (1, 0, 2))
+
+
+@ops.custom_gradient
+def lstm(x, kernel, recurrent_kernel, bias):
+    """Hidden states of LSTMs that run side by side, each from zero states.
+
+    Parameters
+    ----------
+    x : `(time, direction, batch, feature)`
+    kernel : `(direction, feature, 4 units)`
+    recurrent_kernel : `(direction, units, 4 units)`
+    bias : `(direction, 4 units)`
+
+    Returns
+    -------
+    `(time, direction, batch, units)`
+    """
+    weights = (kernel, recurrent_kernel, bias)
+    units = recurrent_kernel.shape[1]
+    zero = ops.zeros((*ops.shape(x)[1:3], units), dtype=x.dtype)
+    _, (h, c) = _in_blocks(_forward_block, (zero, zero), (x,), weights)
+
+    def gradient(*upstream_gradient, upstream=None):
+        dh = upstream_gradient[0] if upstream is None else upstream
+        dh = dh[0] if isinstance(dh, (list, tuple)) else dh
+        h_before, c_before = (ops.concatenate([zero[None], a[:-1]], axis=0) for a in (h, c))
+        start = (zero, zero, *(ops.zeros_like(w) for w in weights))
+        carry, (dx,) = _in_blocks(
+            _backward_block, start, (x, h_before, c_before, c, dh), weights, reverse=True
+        )
+        return dx, *carry[2:]
+
+    return h, gradient
+
+
+def _forward_block(carry, xs, weights):
+    (x,) = xs
+    kernel, recurrent_kernel, bias = weights
+    z = ops.matmul(x, kernel) + bias[:, None]
+
+    def step(carry, z):
+        h, c = carry
+        i, f, g, o = _gates(z + ops.matmul(h, recurrent_kernel))
+        c = f * c + i * g
+        h = o * ops.tanh(c)
+        return (h, c), (h, c)
+
+    return ops.scan(step, carry, z)
+
+
+def _backward_block(carry, xs, weights):
+    """From the block's last step to its first; the carry ends with the weights' gradients."""
+    x, h_before, c_before, c, dh_out = xs
+    kernel, recurrent_kernel, bias = weights
+    z = ops.matmul(x, kernel) + bias[:, None] + ops.matmul(h_before, recurrent_kernel)
+    i, f, g, o = _gates(z)
+    tanh_c = ops.tanh(c)
+    # dz = (dc, dc, dc, dh) times these
+    factors = ops.concatenate(
+        [
+            g * _hard_sigmoid_slope(i),
+            c_before * _hard_sigmoid_slope(f),
+            i * (1 - g * g),
+            tanh_c * _hard_sigmoid_slope(o),
+        ],
+        axis=-1,
+    )
+    dc_per_dh = o * (1 - tanh_c * tanh_c)
+    transposed = ops.transpose(recurrent_kernel, (0, 2, 1))
+
+    def step(carry, now):
+        dh, dc = carry
+        factor, dc_per_dh, f, dh_out = now
+        dh = dh + dh_out
+        dc = dc + dh * dc_per_dh
+        dz = ops.concatenate([dc, dc, dc, dh], axis=-1) * factor
+        carry = (ops.matmul(dz, transposed), dc * f)
+        return carry, (dh, dc)
+
+    (dh, dc, *sums) = carry
+    now = (factors, dc_per_dh, f, dh_out)
+    (dh, dc), (dhs, dcs) = ops.scan(step, (dh, dc), now, reverse=True)
+    dz = ops.concatenate([dcs, dcs, dcs, dhs], axis=-1) * factors
+    gradients = (
+        ops.einsum("tdbf,tdbz->dfz", x, dz),
+        ops.einsum("tdbu,tdbz->duz", h_before, dz),
+        ops.sum(dz, axis=(0, 2)),
+    )
+    sums = (total + gradient for total, gradient in zip(sums, gradients, strict=True))
+    return (dh, dc, *sums), (ops.matmul(dz, ops.transpose(kernel, (0, 2, 1))),)
+
+
+def _gates(z):
+    i, f, g, o = ops.split(z, 4, axis=-1)
+    return hard_sigmoid(i), hard_sigmoid(f), ops.tanh(g), hard_sigmoid(o)
+
+
+def _hard_sigmoid_slope(y):
+    """Slope of `hard_sigmoid` from its value."""
+    return 0.2 * ops.cast(ops.logical_and(y > 0.0, y < 1.0), y.dtype)
+
+
+def _in_blocks(block, carry, xs, weights, reverse=False):
+    """Carry `block(carry, xs, weights) -> carry, ys` over the time axis (the first) of `xs`.
+
+    Zeros fill the last block. Forward they come after all that counts; in reverse they come first,
+    where the gradients are still zero and stay so.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return block(carry, xs, weights)
+    import tensorflow as tf
+
+    length = tf.shape(xs[0])[0]
+    count = (length + BLOCK - 1) // BLOCK
+
+    def split(x):
+        padded = tf.pad(x, [(0, count * BLOCK - length)] + [(0, 0)] * (x.shape.rank - 1))
+        parts = tf.reshape(padded, tf.concat([[count, BLOCK], tf.shape(x)[1:]], 0))
+        return tf.ensure_shape(parts, [None, BLOCK, *x.shape[1:]])
+
+    def body(k, carry, arrays):
+        at = count - 1 - k if reverse else k
+        after, ys = _compiled(block)(carry, tuple(x[at] for x in blocks), weights)
+        # A program traced for any batch size, which serves here too, forgets the static shapes.
+        carry = tuple(tf.ensure_shape(a, c.shape) for a, c in zip(after, carry, strict=True))
+        return k + 1, carry, tuple(a.write(at, y) for a, y in zip(arrays, ys, strict=True))
+
+    blocks = tuple(split(x) for x in xs)
+    arrays = tuple(tf.TensorArray(xs[0].dtype, count) for _ in range(_OUTPUTS[block]))
+    _, carry, arrays = tf.while_loop(
+        lambda k, *_: k < count,
+        body,
+        (0, carry, arrays),
+    )
+    return carry, tuple(a.concat()[:length] for a in arrays)
+
+
+_OUTPUTS = {_forward_block: 2, _backward_block: 1}
+
+
+@functools.cache
+def _compiled(block):
+    """`block` as one XLA program per shape; TensorFlow keeps them between calls."""
+    import tensorflow as tf
+
+    return tf.function(block, jit_compile=True)

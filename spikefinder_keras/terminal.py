@@ -1,0 +1,68 @@
+"""What a person at the command line sees: aligned tables, progress, and no library chatter."""
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+
+
+def text_table(rows, right=()):
+    """Rows of cells as aligned text; the columns numbered in `right` (from 0) align right."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if k in right else cell.ljust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def bar(items, what, unit, progress=True):
+    """`items`, with a progress bar on the standard error that goes away at the end."""
+    from tqdm import tqdm
+
+    return tqdm(items, what, unit=f" {unit}", disable=not progress, leave=False)
+
+
+@contextmanager
+def sample_bar(what, progress=True):
+    """A progress bar over samples; gives a function of samples done and samples in all."""
+    from tqdm import tqdm
+
+    with tqdm(
+        desc=what, unit=" samples", unit_scale=True, disable=not progress, leave=False
+    ) as shown:
+
+        def update(done, total):
+            shown.total = total
+            shown.update(done - shown.n)
+
+        yield update
+
+
+def import_keras(progress=True):
+    """Import Keras and its backend without what they print while loading; it takes seconds.
+
+    Whatever they printed is shown if the import fails.
+    """
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if progress and sys.stderr.isatty():
+        print("loading the network library ...", end="\r", file=sys.stderr, flush=True)
+    with tempfile.TemporaryFile() as log:
+        saved = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except BaseException:
+            log.seek(0)
+            os.write(saved, log.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+    if progress and sys.stderr.isatty():
+        print(" " * 31, end="\r", file=sys.stderr, flush=True)
