@@ -1,6 +1,7 @@
 """The command `spikefinder-keras`: parse, call, print."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -19,12 +20,18 @@ def main(argv=None):
     try:
         arguments = _parser().parse_args(argv)
         arguments.run(arguments)
+        sys.stdout.flush()
     except SpikefinderError as error:
         print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
-        sys.stderr.close()
+        # What is left of it goes nowhere, or Python would complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # what no module foresaw, such as a name of 300 letters
+        place = f" {error.filename}" if error.filename else ""
+        print(f"{PROGRAM}: {error.strerror}:{place}; choose another place", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130

@@ -7,6 +7,7 @@ neuron, NaN where a neuron has no sample (shorter neurons end in NaN). The files
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from .files import whole_file
 
 MISSING = ("", "nan", "NaN", "NAN", "NA")
 """Texts of a cell without a sample; the competition's own files leave it empty."""
+
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
+_QUOTED_CELL = re.compile(rb'(?<![^,\n])"([^",\n]*)"(?![^,\n])')
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,10 @@ def find_file(folder, split, number, kind):
     """Path of a competition file in `folder` (see the module's first lines), or None."""
     name = file_name(split, number, kind)
     candidates = (Path(folder) / f"spikefinder.{split}" / name, Path(folder) / name)
-    return next((path for path in candidates if path.is_file()), None)
+    try:
+        return next((path for path in candidates if path.is_file()), None)
+    except OSError as error:
+        raise DataError(f"cannot look for {name} in {folder} ({error.strerror})") from error
 
 
 def find_sets(folder):
@@ -152,9 +159,10 @@ def read_csv(path):
     header, _, body = text.partition(b"\n")
     names = _check_header(path, header)
     # Blank lines at the end are harmless; only with one neuron can they stand for missing samples.
-    body = body.rstrip(b"\n") + b"\n" if len(names) > 1 else body
+    body = body.rstrip(b"\n") if len(names) > 1 else body.removesuffix(b"\n")
     if not body.strip():
         raise DataError(f"{path} has a header but no samples; give one row per 10 ms")
+    body = _QUOTED_CELL.sub(rb"\1", body + b"\n")
     _check_field_counts(path, body, len(names))
     table = _parse(path, body, names)
     if np.isinf(table).any():
@@ -228,13 +236,17 @@ def _check_header(path, header):
             raise DataError(
                 f"{path}, row 1: {name} between the cells; write commas, and a decimal point"
             )
-    names = next(csv.reader([line]))
+    try:
+        names = [name.strip() for name in next(csv.reader([line]))] or [""]
+    except csv.Error as error:
+        raise DataError(f"{path}, row 1: no header of a CSV file ({error})") from None
     for column, name in enumerate(names, 1):
-        if not name.strip():
+        if not name:
             raise DataError(
                 f"{path}, row 1, column {column}: no name in the header; number the neurons"
             )
-        if _is_number(name) and not name.strip().isdigit():
+        number = _NUMBER.fullmatch(name) or name in (*MISSING, "inf", "-inf")
+        if number and not name.isdigit():
             raise DataError(
                 f"{path}, row 1, column {column}: {name} is no neuron number; "
                 "add the missing header row 0, 1, ..."
@@ -245,14 +257,6 @@ def _check_header(path, header):
                 "give every neuron its own name, or add the missing header row 0, 1, ..."
             )
     return names
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_field_counts(path, body, columns):
@@ -275,23 +279,26 @@ def _parse(path, body, names):
 
     options = {
         "header": None,
+        "names": range(len(names)),
         "index_col": False,
         "skip_blank_lines": False,
         "na_values": list(MISSING),
         "keep_default_na": False,
+        # A quotation mark left here is an error of its cell, and must not join cells or rows.
+        "quoting": csv.QUOTE_NONE,
     }
-    try:
-        frame = pd.read_csv(io.BytesIO(body), dtype=np.float64, **options)
-    except (ValueError, OverflowError):  # pandas' parser errors are ValueErrors
-        cells = pd.read_csv(io.BytesIO(body), dtype=str, encoding_errors="replace", **options)
-        for row, values in enumerate(cells.itertuples(index=False)):
-            for column, value in enumerate(values):
-                if isinstance(value, str) and not _is_number(value):
-                    raise _cell_error(
-                        path, row, column, names, f"is not a number: {value[:20]!r}"
-                    ) from None
-        raise DataError(f"{path} cannot be read as numbers; write plain decimal numbers") from None
-    return frame.to_numpy()
+    lower = body.lower()
+    if b"true" not in lower and b"false" not in lower:  # pandas takes these for 1 and 0
+        try:
+            return pd.read_csv(io.BytesIO(body), dtype=np.float64, **options).to_numpy()
+        except (ValueError, OverflowError):  # pandas' parser errors are ValueErrors
+            pass
+    cells = pd.read_csv(io.BytesIO(body), dtype=str, encoding_errors="replace", **options)
+    for row, values in enumerate(cells.itertuples(index=False)):
+        for column, value in enumerate(values):
+            if isinstance(value, str) and not _NUMBER.fullmatch(value):
+                raise _cell_error(path, row, column, names, f"is not a number: {value[:20]!r}")
+    raise DataError(f"{path} cannot be read as numbers; write plain decimal numbers")
 
 
 def _cell_error(path, row, column, names, what):

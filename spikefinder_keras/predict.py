@@ -12,6 +12,9 @@ from .errors import DataError, UsageError
 BATCH = 16
 """Traces at a time. More of them at once gain no speed on two cores and cost memory."""
 
+LARGEST = 1e30
+"""Beyond it, sums over a convolution's kernel could leave float32."""
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -49,7 +52,7 @@ def predict(calcium, dataset, weights="described"):
     Raises
     ------
     DataError
-        If `calcium` has another number of dimensions, is empty or has infinite values.
+        If `calcium` has another number of dimensions, is empty or has infinite or absurd values.
     UsageError, WeightsError, DownloadError
         See `weights.load_network`, `datasets.check_dataset`.
     """
@@ -57,8 +60,7 @@ def predict(calcium, dataset, weights="described"):
     table = calcium[:, None] if calcium.ndim == 1 else calcium
     if table.ndim != 2 or not table.size:
         raise DataError(f"calcium has shape {calcium.shape}; give an array (time, neuron)")
-    if np.isinf(table).any():
-        raise DataError("calcium has infinite values; mark missing samples by NaN")
+    _check_values(table)
     check_dataset(dataset)
     if not hasattr(weights, "predict_on_batch"):
         from .weights import load_network
@@ -86,7 +88,14 @@ def predict_recordings(network, recordings, progress=None):
     -------
     list of float32 arrays `(time, neuron)`
         One for each recording. A neuron without any sample is NaN; all others are finite.
+
+    Raises
+    ------
+    DataError
+        If a recording has infinite or absurd values.
     """
+    for recording in recordings:
+        _check_values(recording.calcium)
     datasets = _dataset_channels(network)
     filled = [fill_missing(r.calcium, r.spikes)[0] for r in recordings]
     rates = [np.full(table.shape, np.nan, np.float32) for table in filled]
@@ -106,6 +115,14 @@ def predict_recordings(network, recordings, progress=None):
         if progress:
             progress(done, total)
     return rates
+
+
+def _check_values(calcium):
+    if (np.abs(calcium) > LARGEST).any():
+        raise DataError(
+            f"calcium has infinite values, or some beyond {LARGEST:g}; preprocess it as the "
+            "competition's, and mark missing samples by NaN"
+        )
 
 
 def _dataset_channels(network):

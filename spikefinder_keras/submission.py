@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .constants import SPLIT_LENGTH
+from .constants import SPLIT_LENGTH, SPLITS
 from .datasets import (
     DATASETS,
     file_name,
@@ -17,7 +17,7 @@ from .datasets import (
     write_csv,
 )
 from .download import cached_weights, data_cache
-from .errors import DataError
+from .errors import DataError, OutputError
 from .files import check_output_folder
 from .predict import Recording, predict_recordings
 from .published import best_published, published_score
@@ -74,6 +74,7 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
     data, kind = find_data(data, out, progress)
     weights = weights or (PUBLISHED if cached_weights(PUBLISHED) else "described")
     sets = find_sets(data)
+    _check_apart(out, data)
     say(f"data:    {kind} ({data}, {len(sets)} sets)")
     say(f"weights: {weights}")
     network = load_network(weights)
@@ -120,6 +121,16 @@ def find_data(data=None, out="submission", progress=False):
     return simulate(Path(out) / "simulated", progress=progress), "simulated"
 
 
+def _check_apart(out, data):
+    """Rates have the names of the true spikes' files, so must not be written among them."""
+    folders = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
+    if out.resolve() in [folder.resolve() for folder in folders]:
+        raise OutputError(
+            f"in {out} the rates would replace the true spikes, whose files have the same names; "
+            "choose another folder"
+        )
+
+
 def missing_inside(calcium):
     """Missing samples before each trace's end, `(samples, neurons concerned)`."""
     inside = np.arange(len(calcium))[:, None] < trace_lengths(calcium)
@@ -159,7 +170,7 @@ def score_table(results):
         scored = [r for r in results if r.split == split and r.plain is not None]
         if scored:
             means = [
-                np.nanmean(np.concatenate([getattr(r, kind).values for r in scored]))
+                Scores(np.concatenate([getattr(r, kind).values for r in scored]), ()).mean
                 for kind in ("plain", "published")
             ]
             count = sum(len(r.plain.values) - r.plain.left_out for r in scored)
@@ -172,4 +183,4 @@ def score_table(results):
 
 
 def _number(value):
-    return "-" if value is None else f"{value:.3f}"
+    return "-" if value is None or np.isnan(value) else f"{value:.3f}"

@@ -5,6 +5,8 @@ import sys
 import tempfile
 from contextlib import contextmanager
 
+from .errors import UsageError
+
 
 def text_table(rows, right=()):
     """Rows of cells as aligned text; the columns numbered in `right` (from 0) align right."""
@@ -45,7 +47,8 @@ def sample_bar(what, progress=True):
 def import_keras(progress=True):
     """Import Keras and its backend without what they print while loading; it takes seconds.
 
-    Whatever they printed is shown if the import fails.
+    If that fails because one is missing, `UsageError` says so; if otherwise, what they printed is
+    shown.
     """
     if "keras" in sys.modules:
         return
@@ -56,7 +59,17 @@ def import_keras(progress=True):
         saved = os.dup(2)
         os.dup2(log.fileno(), 2)
         try:
-            import keras  # noqa: F401
+            import keras
+
+            if keras.backend.backend() == "tensorflow":
+                import tensorflow as tf
+
+                tf.config.list_physical_devices()  # complains at length where there is no GPU
+        except (ImportError, ValueError) as error:  # ValueError: an unknown KERAS_BACKEND
+            raise UsageError(
+                f"Keras or its backend does not load ({error}); `pip install keras tensorflow`, or "
+                "set KERAS_BACKEND to the name of an installed one"
+            ) from error
         except BaseException:
             log.seek(0)
             os.write(saved, log.read())

@@ -1,0 +1,75 @@
+"""Data flows one way, and imports follow it: read, prepare, network, predict, score, figure."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "spikefinder_keras"
+
+# Each module may import from those above it in this list.
+ORDER = [
+    "errors",
+    "constants",
+    "files",
+    "terminal",
+    "hdf5_arrays",
+    "datasets",
+    "download",
+    "preprocess",
+    "simulate",
+    "published",
+    "batches",
+    "recurrent",
+    "network",
+    "losses",
+    "weights",
+    "score",
+    "predict",
+    "training",
+    "figures",
+    "submission",
+    "__init__",
+    "cli",
+    "__main__",
+]
+
+
+def imported(module):
+    """Modules of the package that a module imports anywhere in its text."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("module", sorted(path.stem for path in PACKAGE.glob("*.py")))
+def test_imports_never_turn_back(module):
+    assert module in ORDER, f"give {module} its place in the order above"
+    for other in imported(module):
+        if other != "__version__":
+            assert ORDER.index(other) < ORDER.index(module), f"{module} imports {other}"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import spikefinder_keras.cli",
+        "from spikefinder_keras import score, read_csv, simulate, fetch_data",
+        "from spikefinder_keras.cli import main; main(['score'])",
+    ],
+)
+def test_tensorflow_loads_only_for_a_network(statement):
+    code = f"{statement}; import sys; sys.exit('keras' in sys.modules or 'jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_public_names_are_there():
+    import spikefinder_keras
+
+    for name in spikefinder_keras.__all__:
+        assert getattr(spikefinder_keras, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        spikefinder_keras.nonsense  # noqa: B018
