@@ -29,8 +29,9 @@ def main(argv=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # what no module foresaw, such as a name of 300 letters
-        place = f" {error.filename}" if error.filename else ""
-        print(f"{PROGRAM}: {error.strerror}:{place}; choose another place", file=sys.stderr)
+        place = f": {error.filename}" if error.filename else ""
+        text = f"{error.strerror or error}{place}; choose another place"
+        print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
@@ -51,7 +52,7 @@ def _parser():
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_submission, _predict, _score, _describe, _simulate, _download):
+    for add in (_submission, _predict, _score, _train, _describe, _simulate, _download):
         add(commands)
     return parser
 
@@ -202,6 +203,75 @@ def _write_scores(path, measure, values):
     frame = pd.DataFrame({"neuron": range(len(values)), "measure": measure, "value": values})
     with whole_file(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+# Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
+_SETTINGS = (
+    ("variant", ("described", "released"), "the description's network (default) or the released"),
+    ("epochs", int, "50"),
+    ("batch", int, "traces per step, 5"),
+    ("learning-rate", float, "Adam's, 0.001"),
+    ("beta-1", float, "Adam's, 0.9"),
+    ("beta-2", float, "Adam's, 0.999"),
+    ("epsilon", float, "Adam's, 1e-8"),
+    ("validation", float, "share of the traces that only validate, the last ones, 0.2"),
+    ("weighting", ("batch", "trace"), "by the batch's mean weight (default, as 2017) or per trace"),
+    ("few-data-weight", float, "weight of sets 1 to 5 against the others, 2.5"),
+    ("id-joins", ("before", "after", "nowhere"), "where the dataset ID joins, seen from the LSTM"),
+    ("seed", int, "same seed, same weights, 0"),
+)
+
+
+def _train(commands):
+    command = _command(
+        commands,
+        "train",
+        _run_train,
+        "Train the network; by default as the released run of 2017 did. "
+        "On a GPU that only JAX knows: KERAS_BACKEND=jax spikefinder-keras train ...",
+    )
+    command.add_argument("--data", metavar="DIR", help="as for submission")
+    command.add_argument(
+        "--out", metavar="RUN", help="folder for the run (default: runs/VARIANT-seed-N)"
+    )
+    command.add_argument("--resume", metavar="RUN", help="carry an interrupted run to its end")
+    for option, kind, text in _SETTINGS:
+        choices = {"choices": kind} if isinstance(kind, tuple) else {"type": kind, "metavar": "N"}
+        command.add_argument(f"--{option}", default=argparse.SUPPRESS, help=text, **choices)
+    command.add_argument(
+        "--dropout",
+        type=float,
+        nargs="+",
+        metavar="RATE",
+        default=argparse.SUPPRESS,
+        help="after the first convolutions (default: the variant's)",
+    )
+    command.add_argument(
+        "--batch-normalization", action="store_true", default=argparse.SUPPRESS, help="off"
+    )
+
+
+def _run_train(arguments):
+    chosen = {name.replace("-", "_") for name, *_ in _SETTINGS} | {"dropout", "batch_normalization"}
+    settings = {name: value for name, value in vars(arguments).items() if name in chosen}
+    if "dropout" in settings:
+        settings["dropout"] = tuple(settings["dropout"])
+    _import_keras(arguments)
+    from .submission import find_data
+    from .training import Settings, resume, train
+
+    progress, say = not arguments.quiet, _say(arguments)
+    if arguments.resume:
+        run = resume(arguments.resume, arguments.data, settings, progress, say)
+    else:
+        settings = Settings(**settings)
+        out = Path(arguments.out or f"runs/{settings.variant}-seed-{settings.seed}")
+        data, kind = find_data(arguments.data, out, progress)
+        say(f"data: {kind} ({data})")
+        run = train(data, out, settings, progress, say)
+    weights = run.folder / "best.weights.h5"
+    print(f"log, curves and weights are in {run.folder}")
+    print(f"try them: {PROGRAM} submission --weights {weights}")
 
 
 def _describe(commands):

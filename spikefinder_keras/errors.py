@@ -23,3 +23,7 @@ class OutputError(SpikefinderError):
 
 class UsageError(SpikefinderError):
     """An argument is outside what is possible, such as dataset number 11."""
+
+
+class TrainingError(SpikefinderError):
+    """Training cannot start, go on or resume."""

@@ -7,10 +7,13 @@ one.
 
 import os
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import OutputError
+
+_UMASK_LOCK = threading.Lock()
 
 
 def check_output(path):
@@ -28,11 +31,10 @@ def check_output(path):
     Raises
     ------
     OutputError
-        If `path` is a folder, or if its folder cannot be made or written to.
+        If `path` is a folder or a device, or if its folder cannot be made or written to.
     """
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file in it, such as {path / 'rates.csv'}")
+    _check_replaceable(path)
     check_output_folder(path.parent)
     return path
 
@@ -72,10 +74,12 @@ def whole_file(path):
     """
     path = Path(path)
     temporary = None
+    _check_replaceable(path)
     try:
-        # Some writers choose their format by the suffix, so it stays at the end of the name.
+        # Some writers choose their format by the suffix, so it stays at the end of the name; cut,
+        # because after a dot early in a long name all the rest of it counts as suffixes.
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes)
+            dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes)[-64:]
         )
         os.close(handle)
         temporary = Path(name)
@@ -94,7 +98,23 @@ def whole_file(path):
             temporary.unlink(missing_ok=True)
 
 
+def _check_replaceable(path):
+    try:
+        if path.is_dir():
+            raise OutputError(
+                f"{path} is a folder; name a file in it, such as {path / 'rates.csv'}"
+            )
+        special = path.exists() and not path.is_file()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error.strerror}); choose another place"
+        ) from error
+    if special:  # the administrator could rename a table onto /dev/null
+        raise OutputError(f"{path} is no ordinary file; choose another place")
+
+
 def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK_LOCK:  # it can only be read by setting it, for the whole process
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

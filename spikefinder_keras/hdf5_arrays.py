@@ -18,6 +18,7 @@ LARGEST_ARRAYS = 64 << 20
 """Bytes, all arrays together, as declared in the file."""
 MOST_OBJECTS = 2_000
 DEEPEST = 12
+LONGEST_NAME = 200
 CHILD_MEMORY = 256 << 20
 """Bytes that the child may take beyond what it has after its imports."""
 TIME_LIMIT = 30.0
@@ -55,6 +56,8 @@ def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
     """
     import numpy as np
 
+    if Path(path).exists() and not Path(path).is_file():  # opening a pipe could wait for ever
+        raise Unreadable("it is no ordinary file")
     with Path(path).open("rb") as file:
         start = file.read(len(SIGNATURE))
         size = file.seek(0, 2)
@@ -100,6 +103,8 @@ def _collect(group, path, skip, found, seen):
     if path.count("/") > DEEPEST:
         raise Unreadable(f"its groups are nested deeper than {DEEPEST}")
     for name in group:
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise Unreadable("a name in it is too long or holds control characters")
         where = f"{path}{name}"
         if any(part in where for part in skip):
             continue

@@ -106,7 +106,8 @@ def lstm(x, kernel, recurrent_kernel, bias):
     -------
     `(time, direction, batch, units)`
     """
-    weights = (kernel, recurrent_kernel, bias)
+    # An eager TensorFlow tape would otherwise try to record the loops themselves.
+    x, *weights = (ops.stop_gradient(tensor) for tensor in (x, kernel, recurrent_kernel, bias))
     units = recurrent_kernel.shape[1]
     zero = ops.zeros((*ops.shape(x)[1:3], units), dtype=x.dtype)
     _, (h, c) = _in_blocks(_forward_block, (zero, zero), (x,), weights)

@@ -16,6 +16,9 @@ MEASURES = ("corr", "rank", "auc", "info")
 PROTOCOLS = ("plain", "published")
 SUPPORT_POINTS = 10
 CURVATURE_COST = 5e-8
+CLOSEST_POINTS = 1e-3
+"""Of support points closer than this, in quarters of the standard deviation, one is enough; they
+would make the problem ill-conditioned."""
 
 
 @dataclass(frozen=True)
@@ -184,13 +187,17 @@ def _poisson(counts, expected):
 
 
 def _support(rates):
-    """Support points: 0, percentiles of the values that are not almost 0, and the maximum."""
+    """Support points: 0, percentiles of the values that are not almost 0, and the maximum.
+
+    Of those that coincide, as with a prediction of few levels, one.
+    """
     body = rates[rates > np.ptp(rates) / 100] if rates.sum() > 0 else rates
     steps = range(SUPPORT_POINTS, 100, SUPPORT_POINTS)
-    points = np.array([0.0, *np.percentile(body, steps), body.max()])
-    for k in range(1, len(points)):
-        points[k] = max(points[k], points[k - 1] + 1e-6)
-    return points
+    points = [0.0]
+    for point in (*np.percentile(body, steps), body.max()):
+        if point > points[-1] + CLOSEST_POINTS:
+            points.append(point)
+    return np.array(points)
 
 
 def _hat_functions(values, points):
@@ -207,9 +214,14 @@ def _fit_monotone(spikes, basis, points):
 
     slopes = np.diff(np.eye(len(points)), axis=0) / np.diff(points)[:, None]
     curvature = np.diff(slopes, axis=0) / ((points[2:] - points[:-2]) / 2)[:, None]
-    scale = spikes.mean() / max(points @ basis.mean(axis=0), 1e-12)
     # Solved for the steps from point to point, of which rising asks only that none be negative.
     heights = np.tri(len(points))
+    # Started halfway between the mean and the proportional function; from the latter the solver
+    # can go astray.
+    mean = spikes.mean()
+    start = np.diff(points, prepend=0.0) * mean / (basis @ points).mean()
+    start[0] = mean
+    start /= 2
     basis, curvature = basis @ heights, curvature @ heights
 
     def cost(steps):
@@ -221,7 +233,7 @@ def _fit_monotone(spikes, basis, points):
 
     result = minimize(
         cost,
-        np.diff(points * scale + 1e-6, prepend=0.0),
+        start,
         jac=True,
         method="SLSQP",
         bounds=[(0, None)] * len(points),

@@ -5,11 +5,13 @@ Read are the 2017 submission's own file and others that Keras 2 wrote of this ne
 `forward_lstm/recurrent_kernel`, and checked before any of them reaches a network.
 """
 
+import math
 import os
 import re
 from importlib import resources
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from .constants import DATASET_COUNT
@@ -87,7 +89,11 @@ def find_weights(name_or_path, mirror=None):
             mirror = Path(local) / "published"
         return cached_weights(PUBLISHED) or fetch_weights(PUBLISHED, mirror=mirror)
     path = Path(name_or_path)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name too long for a file, or a folder that may not be looked into
+        found = False
+    if not found:
         raise UsageError(f"there are no weights {name}; name a file, or one of {', '.join(NAMES)}")
     return path
 
@@ -148,8 +154,14 @@ def save_weights(network, path):
     path = check_output(path)
     if not path.name.endswith(".weights.h5"):
         raise UsageError(f"{path} must end in .weights.h5, the name Keras knows the format by")
+    # The same layers in a model of their own, without an optimiser whose state would be saved too.
+    bare = keras.Model(network.inputs, network.outputs, name=network.name)
+    # On a full disk the HDF5 library crashes the process, so claim the space with an ordinary file.
+    # Each variable takes at most 8 bytes per number, and its headers less than 4 kB.
+    space = sum(8 * math.prod(variable.shape) + 4096 for variable in bare.variables)
     with whole_file(path) as temporary:
-        network.save_weights(temporary, overwrite=True)
+        temporary.write_bytes(bytes(space))
+        bare.save_weights(temporary, overwrite=True)
 
 
 def read_weights(path):
@@ -174,9 +186,10 @@ def read_weights(path):
         array = stored[where]
         if array.dtype not in (np.float32, np.float64):
             raise WeightsError(f"{path}: {where} is {array.dtype}; expected float32")
-        if not np.isfinite(array).all():
+        with np.errstate(over="ignore"):  # a double can become infinite here
+            arrays[name] = array.astype(np.float32)
+        if not np.isfinite(arrays[name]).all():
             raise WeightsError(f"{path}: {where} holds NaN or infinite values; use another file")
-        arrays[name] = array.astype(np.float32)
     return arrays
 
 
@@ -244,6 +257,10 @@ def weight_shapes(
 def architecture(arrays, path="these weights"):
     """The arguments of `build_network` for a network that these arrays fit.
 
+    One ambiguity remains: where the ID joins after the LSTM, `described` with 2 x `lstm_units` + n
+    datasets has the shapes of `released` with n; if n is 0, without ID. The one with fewer datasets
+    is returned; for the other, build the network and use `load_weights`.
+
     Parameters
     ----------
     arrays : dict of str to array
@@ -257,19 +274,21 @@ def architecture(arrays, path="these weights"):
         If they fit none; lists what is expected and what was found.
     """
     found = {name: array.shape for name, array in arrays.items()}
-    for candidate in _candidates(found):
-        if weight_shapes(**candidate) == found:
-            return candidate
+    fits = [candidate for candidate in _candidates(found) if weight_shapes(**candidate) == found]
+    if fits:
+        return min(fits, key=lambda fit: fit["datasets"] * (fit["id_joins"] != "nowhere"))
     raise _misfit(found, path, *(weight_shapes(variant) for variant in VARIANTS))
 
 
 def _candidates(found):
-    """Architectures with the sizes that the arrays show; at most one of them fits."""
+    """Architectures that `build_network` makes, with the sizes that the arrays show."""
     kernels = []
     while len(shape := found.get(f"convolution_{len(kernels) + 1}/kernel", ())) == 3:
         kernels.append(shape)
     recurrent = found.get("forward_lstm/recurrent_kernel", ())
-    if len(kernels) < 4 or len(recurrent) != 2:
+    if len(kernels) < 4 or kernels[-1][2] != 1 or len(recurrent) != 2:
+        return
+    if 0 in (*recurrent, *(length for kernel in kernels for length in kernel)):
         return
     sizes = {
         "filters": tuple(kernel[2] for kernel in kernels),
@@ -279,6 +298,8 @@ def _candidates(found):
     }
     for id_joins in ("before", "nowhere", "after"):
         for variant in VARIANTS:
+            if VARIANTS[variant].merge_mode == "sum" and kernels[2][2] != recurrent[0]:
+                continue
             bare = weight_shapes(variant, **sizes, datasets=0, id_joins=id_joins)
             layer = {"before": 3, "after": 4}.get(id_joins)
             extra = kernels[layer - 1][1] - bare[f"convolution_{layer}/kernel"][1] if layer else 1

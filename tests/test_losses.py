@@ -32,6 +32,18 @@ def test_missing_samples_do_not_count():
     )
 
 
+def test_windows_of_the_released_length_begin_one_sample_early():
+    """Two samples short of whole windows: 'same' pooling puts one missing sample before them."""
+    rng = np.random.default_rng(0)
+    truth, rates = rng.poisson(0.5, 42).astype(float), rng.random(42)
+    windows = [
+        [4 * part.mean() for part in np.split(signal, range(3, 42, 4))] for signal in (truth, rates)
+    ]
+    assert float(pearson_loss(column(*truth), column(*rates))) == pytest.approx(
+        1 - np.corrcoef(*windows)[0, 1], abs=1e-6
+    )
+
+
 def test_agrees_with_the_competitions_score():
     rng = np.random.default_rng(0)
     truth = rng.poisson(0.1, (4_000, 3)).astype(float)

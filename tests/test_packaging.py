@@ -1,0 +1,241 @@
+"""What is installed, and that the files which say so agree with each other."""
+
+import configparser
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from spikefinder_keras import __version__
+
+TREE = Path(__file__).parents[1]
+WHERE = (
+    "import spikefinder_keras\n"
+    "from spikefinder_keras.weights import EMBEDDED, find_weights\n"
+    "print(spikefinder_keras.__file__)\n"
+    "for name in EMBEDDED:\n"
+    "    print(find_weights(name))\n"
+)
+
+
+@pytest.fixture(scope="module")
+def setup():
+    config = configparser.ConfigParser()
+    config.read(TREE / "setup.cfg")
+    return config
+
+
+@pytest.fixture(scope="module")
+def requirements(setup):
+    lines = setup["options"]["install_requires"].split("\n")
+    return [line for line in map(str.strip, lines) if line and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def python(setup):
+    """The least Python version, as (3, 11)."""
+    (version,) = re.fullmatch(r">=([\d.]+)", setup["options"]["python_requires"]).groups()
+    return tuple(map(int, version.split(".")))
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """A copy of the tree, in which building leaves its traces."""
+    copy = tmp_path_factory.mktemp("tree") / "a copy"
+    unwanted = (".*", "__pycache__", "*.egg-info", "build", "dist", "runs", "submission")
+    shutil.copytree(TREE, copy, ignore=shutil.ignore_patterns(*unwanted))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(copy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    # In an environment of its own where this one's setuptools is older than pyproject.toml asks.
+    recent = int(metadata.version("setuptools").split(".")[0]) >= 77 if has_setuptools() else False
+    isolation = ["--no-build-isolation"] if recent else []
+    pip("wheel", "--no-deps", "--wheel-dir", folder, *isolation, copy)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def has_setuptools():
+    return any(each.name == "setuptools" for each in metadata.distributions())
+
+
+def pip(*arguments, **options):
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stderr
+
+
+def where(python, path, folder):
+    """Where an installation on `path` has the package, and the embedded weights by name."""
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    done = subprocess.run(
+        [python, "-c", WHERE], capture_output=True, text=True, env=environment, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    package, *weights = map(Path, done.stdout.splitlines())
+    return package, weights
+
+
+# Files that must agree
+
+
+def test_environment_yml_repeats_setup_cfg(requirements, python):
+    import yaml
+
+    dependencies = yaml.safe_load((TREE / "environment.yml").read_text())["dependencies"]
+    (from_pip,) = (each["pip"] for each in dependencies if isinstance(each, dict))
+    assert from_pip == [*requirements, "--editable ."]
+    assert "python>=" + ".".join(map(str, python)) in dependencies
+    assert {"pip", "make"} <= {each for each in dependencies if isinstance(each, str)}
+
+
+def test_every_requirement_has_a_least_version(requirements):
+    assert requirements
+    for requirement in requirements:
+        assert re.fullmatch(r"[a-z0-9]+>=\d+(\.\d+)+", requirement), requirement
+
+
+def test_keras_is_one_that_refuses_crafted_files(requirements):
+    (keras,) = (r.removeprefix("keras>=") for r in requirements if r.startswith("keras>="))
+    assert tuple(map(int, keras.split("."))) >= (3, 15, 1)
+
+
+def test_every_imported_library_is_required(requirements, setup):
+    import ast
+
+    imported = set()
+    for path in (TREE / "spikefinder_keras").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.split(".")[0])
+    extras = setup["options.extras_require"]
+    optional = {re.split("[>=]", line)[0] for key in extras for line in extras[key].split()}
+    known = {requirement.split(">=")[0] for requirement in requirements} | optional
+    assert imported - set(sys.stdlib_module_names) <= known | {"spikefinder_keras"}
+
+
+def test_pyproject_names_the_build_backend():
+    project = tomllib.loads((TREE / "pyproject.toml").read_text())
+    assert project["build-system"]["build-backend"] == "setuptools.build_meta"
+    assert "project" not in project  # which setup.cfg describes
+
+
+def test_the_dockerfile_runs_the_makefile(python):
+    lines = (TREE / "Dockerfile").read_text().splitlines()
+    (image,) = (line for line in lines if line.startswith("FROM"))
+    version = re.fullmatch(r"FROM python:([\d.]+)-slim", image)[1]
+    assert tuple(map(int, version.split("."))) >= python
+    assert "RUN make install" in lines
+    assert lines[-1] == 'CMD ["make", "submission"]'
+
+
+def test_make_knows_the_targets_that_others_name(python):
+    makefile = (TREE / "Makefile").read_text()
+    for target in ("install", "submission", "test", "slow", "lint"):
+        done = subprocess.run(
+            ["make", "--dry-run", "--always-make", target],
+            cwd=TREE, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        expected = {"submission": "spikefinder-keras submission", "test": 'pytest -m "not slow"'}
+        assert expected.get(target, ".venv") in done.stdout
+    assert f"sys.version_info < {python}" in makefile
+
+
+def test_continuous_integration_runs_make_test():
+    script = TREE / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", script]).returncode == 0
+    lines = script.read_text().splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert "make test" in lines
+    assert "set -euo pipefail" in lines
+
+
+def test_the_readme_names_both_commands():
+    readme = (TREE / "README.md").read_text()
+    for command in ("make submission", "make test"):
+        assert command in readme
+
+
+# The wheel
+
+
+def test_the_embedded_weights_are_there():
+    from spikefinder_keras.weights import EMBEDDED
+
+    there = {path.name for path in (TREE / "weights").iterdir()}
+    assert set(EMBEDDED.values()) <= there
+    for name in EMBEDDED.values():
+        assert name.replace(".weights.h5", ".md") in there, f"{name} has no model card"
+
+
+def test_the_wheel_holds_the_package_and_the_weights(wheel, copy):
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    source = copy / "spikefinder_keras"
+    expected = {f"spikefinder_keras/{p.relative_to(source)}": p for p in source.rglob("*.py")}
+    for path in (copy / "weights").iterdir():
+        if path.name.endswith((".weights.h5", ".md", ".py")):
+            expected[f"spikefinder_keras/embedded_weights/{path.name}"] = path
+    information = f"spikefinder_keras-{__version__}.dist-info/"
+    ours = {name for name in held if not name.startswith(information)}
+    assert ours == set(expected)
+    for name, path in expected.items():
+        assert held[name] == path.read_bytes(), name
+    assert held[information + "licenses/LICENSE"] == (copy / "LICENSE").read_bytes()
+
+
+def test_the_wheel_says_what_it_needs(wheel, setup, requirements):
+    with zipfile.ZipFile(wheel) as archive:
+        information = f"spikefinder_keras-{__version__}.dist-info/"
+        headers = email.message_from_bytes(archive.read(information + "METADATA"))
+        entries = archive.read(information + "entry_points.txt").decode()
+    assert headers["Name"] == "spikefinder-keras"
+    assert headers["Version"] == __version__
+    assert headers["Requires-Python"] == setup["options"]["python_requires"]
+    needed = [line for line in headers.get_all("Requires-Dist") if "extra ==" not in line]
+    assert needed == requirements
+    assert entries.split() == [
+        *("[console_scripts]", "spikefinder-keras", "=", "spikefinder_keras.cli:main")
+    ]
+
+
+def test_the_installed_wheel_finds_its_weights(wheel, tmp_path):
+    target = tmp_path / "installed"
+    pip("install", "--no-deps", "--no-index", "--target", target, wheel)
+    package, weights = where(sys.executable, target, tmp_path)
+    assert package == target / "spikefinder_keras" / "__init__.py"
+    assert weights
+    for path in weights:
+        assert path.is_file()
+        assert path.parent == target / "spikefinder_keras" / "embedded_weights"
+
+
+@pytest.mark.slow
+def test_an_editable_installation_finds_its_weights(copy, tmp_path):
+    # As `make install` and environment.yml install it; the libraries come from this environment.
+    folder = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    python = folder / "bin" / "python"
+    pip("--python", python, "install", "--no-deps", "--editable", copy)
+    package, weights = where(python, sysconfig.get_path("purelib"), tmp_path)
+    assert package == copy / "spikefinder_keras" / "__init__.py"
+    assert weights
+    for path in weights:
+        assert path.is_file()
+        assert path.resolve().parent == copy / "weights"
