@@ -76,13 +76,18 @@ class Bidirectional(keras.layers.Bidirectional):
             raise ValueError("the fast layer starts from zeros; use keras.layers.Bidirectional")
         cells = (self.forward_layer.cell, self.backward_layer.cell)
         # Adding zero turns the variables into tensors, which TensorFlow wants for stacking.
-        kernel, recurrent_kernel, bias = (
+        weights = [
             ops.stack([ops.cast(getattr(cell, name), self.compute_dtype) + 0.0 for cell in cells])
             for name in ("kernel", "recurrent_kernel", "bias")
-        )
+        ]
         x = ops.transpose(sequences, (1, 0, 2))
         x = ops.stack([x, ops.flip(x, axis=0)], axis=1)  # (time, direction, batch, feature)
-        h = lstm(x, kernel, recurrent_kernel, bias)
+        if keras.backend.backend() == "tensorflow":
+            # It runs two loops side by side on two cores, faster than one over both directions.
+            h = [lstm(x[:, d : d + 1], *(w[d : d + 1] for w in weights)) for d in (0, 1)]
+            h = ops.concatenate(h, axis=1)
+        else:
+            h = lstm(x, *weights)
         forward, backward = h[:, 0], ops.flip(h[:, 1], axis=0)
         if self.merge_mode == "sum":
             merged = forward + backward
@@ -130,22 +135,24 @@ def _forward_block(carry, xs, weights):
     kernel, recurrent_kernel, bias = weights
     z = ops.matmul(x, kernel) + bias[:, None]
 
-    def step(carry, z):
+    def step(carry, now):
         h, c = carry
+        (z,) = now
         i, f, g, o = _gates(z + ops.matmul(h, recurrent_kernel))
         c = f * c + i * g
         h = o * ops.tanh(c)
         return (h, c), (h, c)
 
-    return ops.scan(step, carry, z)
+    return _scan(step, carry, (z,))
 
 
 def _backward_block(carry, xs, weights):
     """From the block's last step to its first; the carry ends with the weights' gradients."""
     x, h_before, c_before, c, dh_out = xs
     kernel, recurrent_kernel, bias = weights
-    z = ops.matmul(x, kernel) + bias[:, None] + ops.matmul(h_before, recurrent_kernel)
-    i, f, g, o = _gates(z)
+    inputs = ops.concatenate([x, h_before], axis=-1)
+    kernels = ops.concatenate([kernel, recurrent_kernel], axis=1)
+    i, f, g, o = _gates(ops.matmul(inputs, kernels) + bias[:, None])
     tanh_c = ops.tanh(c)
     # dz = (dc, dc, dc, dh) times these
     factors = ops.concatenate(
@@ -171,13 +178,11 @@ def _backward_block(carry, xs, weights):
 
     (dh, dc, *sums) = carry
     now = (factors, dc_per_dh, f, dh_out)
-    (dh, dc), (dhs, dcs) = ops.scan(step, (dh, dc), now, reverse=True)
+    (dh, dc), (dhs, dcs) = _scan(step, (dh, dc), now, reverse=True)
     dz = ops.concatenate([dcs, dcs, dcs, dhs], axis=-1) * factors
-    gradients = (
-        ops.einsum("tdbf,tdbz->dfz", x, dz),
-        ops.einsum("tdbu,tdbz->duz", h_before, dz),
-        ops.sum(dz, axis=(0, 2)),
-    )
+    by_kernels = ops.einsum("tdbf,tdbz->dfz", inputs, dz)
+    features = x.shape[-1]
+    gradients = (by_kernels[:, :features], by_kernels[:, features:], ops.sum(dz, axis=(0, 2)))
     sums = (total + gradient for total, gradient in zip(sums, gradients, strict=True))
     return (dh, dc, *sums), (ops.matmul(dz, ops.transpose(kernel, (0, 2, 1))),)
 
@@ -190,6 +195,25 @@ def _gates(z):
 def _hard_sigmoid_slope(y):
     """Slope of `hard_sigmoid` from its value."""
     return 0.2 * ops.cast(ops.logical_and(y > 0.0, y < 1.0), y.dtype)
+
+
+def _scan(step, carry, xs, reverse=False):
+    """`ops.scan` for a step whose outputs are its carry; on TensorFlow a leaner loop than its."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.scan(step, carry, xs, reverse=reverse)
+    import tensorflow as tf
+
+    length = xs[0].shape[0]
+    xs = [tf.TensorArray(x.dtype, length).unstack(x) for x in xs]
+    ys = tuple(tf.TensorArray(c.dtype, length, element_shape=c.shape) for c in carry)
+
+    def body(k, carry, ys):
+        at = length - 1 - k if reverse else k
+        carry, now = step(carry, [x.read(at) for x in xs])
+        return k + 1, carry, tuple(y.write(at, n) for y, n in zip(ys, now, strict=True))
+
+    _, carry, ys = tf.while_loop(lambda k, *_: k < length, body, (0, carry, ys))
+    return carry, tuple(y.stack() for y in ys)
 
 
 def _in_blocks(block, carry, xs, weights, reverse=False):

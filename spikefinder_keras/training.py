@@ -353,11 +353,14 @@ def _train_epoch(run, epoch, shown):
     """One pass over the shuffled training traces; its mean loss."""
     # The order depends on seed and epoch alone, so that a resumed run shuffles the same.
     order = np.random.default_rng([run.settings.seed, epoch]).permutation(run.training)
-    run.network.reset_metrics()
+    total = 0.0
     for first in range(0, len(order), run.settings.batch):
         inputs, truth, weights = run.traces.batch(order[first : first + run.settings.batch])
-        loss = float(run.network.train_on_batch(inputs, truth, sample_weight=weights))
+        run.network.reset_metrics()  # or the mean over all batches so far would come back
+        loss = run.network.train_on_batch(inputs, truth, sample_weight=weights)
+        total += float(loss) * len(weights)
         shown.update()
+    loss = total / len(order)
     if not all(np.isfinite(weights).all() for weights in (loss, *run.network.get_weights())):
         raise TrainingError(
             f"loss {loss} or weights are no numbers after epoch {epoch}; start a new run with a "

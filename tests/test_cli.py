@@ -202,11 +202,13 @@ def test_a_missing_network_library():
     assert "pip install keras tensorflow" in done.stderr
 
 
-def test_a_reader_that_has_gone():
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # the first write fails at the end, or at once
+def test_a_reader_that_has_gone(unbuffered):
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "spikefinder_keras", "score", "truth.csv", "prediction.csv"]
     environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment |= {"PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(
         command, stdout=write, stderr=subprocess.PIPE, text=True, check=False, env=environment
     )
