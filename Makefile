@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: submission test slow lint benchmark install clean
+.PHONY: submission test slow lint install clean
 
 submission: install  ## rerun the competition submission, print scores
 	$(BIN)/spikefinder-keras submission

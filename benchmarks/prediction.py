@@ -41,7 +41,7 @@ def network_alone(data, repeats=2):
     from spikefinder_keras.batches import fill_missing, one_hot, stack
     from spikefinder_keras.constants import SPLIT_LENGTH
     from spikefinder_keras.datasets import find_sets, read_set
-    from spikefinder_keras.predict import Recording, predict_recordings
+    from spikefinder_keras.prediction import Recording, predict_recordings
     from spikefinder_keras.recurrent import Bidirectional
     from spikefinder_keras.weights import load_network
 
@@ -98,7 +98,7 @@ def main(argv=None):
             print("sets 4 to 6: {:.1f} s, {:.2f} GiB".format(*whole_process(part.parent, folder)))
         full = arguments.full or folder / "full"
         if not arguments.full:
-            from spikefinder_keras.simulate import simulate
+            from spikefinder_keras.simulation import simulate
 
             simulate(full, "full")
         print("full size: {:.1f} s, {:.2f} GiB".format(*whole_process(full, folder / "out")))

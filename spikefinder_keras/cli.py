@@ -96,7 +96,7 @@ def _run_submission(arguments):
 
     check_output_folder(arguments.out)
     _import_keras(arguments)
-    from .submission import score_table, submission
+    from .competition import score_table, submission
 
     results = submission(
         arguments.data, arguments.weights, arguments.out, not arguments.quiet, _say(arguments)
@@ -132,8 +132,8 @@ def _run_predict(arguments):
     out = check_output(arguments.out)
     calcium = read_csv(arguments.calcium)
     _import_keras(arguments)
-    from .predict import Recording, predict_recordings
-    from .submission import notices
+    from .competition import notices
+    from .prediction import Recording, predict_recordings
     from .terminal import sample_bar
     from .weights import load_network
 
@@ -178,7 +178,7 @@ def _score(commands):
 def _run_score(arguments):
     from .datasets import check_same_shape, read_csv
     from .files import check_output
-    from .score import score
+    from .scoring import score
     from .terminal import text_table
 
     out = arguments.csv and check_output(arguments.csv)
@@ -257,7 +257,7 @@ def _run_train(arguments):
     if "dropout" in settings:
         settings["dropout"] = tuple(settings["dropout"])
     _import_keras(arguments)
-    from .submission import find_data
+    from .competition import find_data
     from .training import Settings, resume, train
 
     progress, say = not arguments.quiet, _say(arguments)
@@ -318,7 +318,7 @@ def _simulate(commands):
 
 
 def _run_simulate(arguments):
-    from .simulate import simulate
+    from .simulation import simulate
 
     folder = simulate(arguments.out, arguments.size, arguments.seed, not arguments.quiet)
     print(f"simulated data are in {folder}; use them with `{PROGRAM} submission --data {folder}`")

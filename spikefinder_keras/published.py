@@ -1,7 +1,7 @@
 """Published scores: mean Pearson correlation at 25 Hz over the neurons of each set.
 
 From the per-cell table behind Berens et al. 2018, PLoS Comput Biol 14:e1006157. The submission's
-own rates were scored after `score.published_transform`.
+own rates were scored after `scoring.published_transform`.
 """
 
 SUBMISSION = "convi6"

@@ -8,7 +8,6 @@ Read are the 2017 submission's own file and others that Keras 2 wrote of this ne
 import math
 import os
 import re
-from importlib import resources
 from pathlib import Path
 
 import keras
@@ -100,7 +99,8 @@ def find_weights(name_or_path, mirror=None):
 
 def embedded_folder():
     """The folder of the embedded weights and their model cards."""
-    return Path(str(resources.files("spikefinder_keras.embedded_weights")))
+    installed = Path(__file__).parent / "embedded_weights"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "weights"
 
 
 def load_network(name_or_path="described", mirror=None):

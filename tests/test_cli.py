@@ -14,7 +14,7 @@ from spikefinder_keras import cli
 from spikefinder_keras.cli import main
 from spikefinder_keras.datasets import find_sets, read_csv
 from spikefinder_keras.errors import SpikefinderError
-from spikefinder_keras.score import score
+from spikefinder_keras.scoring import score
 
 TRUTH = "0,1,2\n" + "1,0,0\n0,0,1\n" * 4 + "2,0,0\n" * 4 + "0,0,3\n" * 8
 RATES = "0,1,2\n" + "0.5,1,0.1\n0.25,0,0.5\n" * 4 + "1,0,0.2\n" * 4 + "0.125,1,0.9\n" * 8

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from spikefinder_keras.losses import pearson_loss, pearson_loss_per_trace
-from spikefinder_keras.score import score
+from spikefinder_keras.scoring import score
 
 
 def column(*values):

@@ -10,8 +10,8 @@ import pytest
 
 from spikefinder_keras.constants import SPLIT_LENGTH
 from spikefinder_keras.datasets import read_csv, read_set
-from spikefinder_keras.predict import Recording, predict_recordings
-from spikefinder_keras.score import score
+from spikefinder_keras.prediction import Recording, predict_recordings
+from spikefinder_keras.scoring import score
 from spikefinder_keras.weights import load_network
 
 TOLERANCE = 1e-7

@@ -17,8 +17,8 @@ import pytest
 from spikefinder_keras import cli
 from spikefinder_keras.datasets import read_csv, write_csv
 from spikefinder_keras.errors import DataError, OutputError
-from spikefinder_keras.score import score
-from spikefinder_keras.simulate import simulate
+from spikefinder_keras.scoring import score
+from spikefinder_keras.simulation import simulate
 
 SETS = [("train", n) for n in range(1, 11)] + [("test", n) for n in range(1, 6)]
 NAMES = [f"{number}.{split}.spikes.csv" for split, number in SETS]
@@ -412,18 +412,18 @@ def test_absurd_values(traces, predict, value):
 
 
 def test_predict_as_a_function(traces, predict, weights):
-    import spikefinder_keras.predict
+    import spikefinder_keras
     from spikefinder_keras.weights import load_network
 
     expected, _ = predict(traces)
     before = traces.copy()
     for network in (weights, str(weights), load_network(weights)):
-        rates = spikefinder_keras.predict.predict(traces, 7, network)
+        rates = spikefinder_keras.predict(traces, 7, network)
         assert rates.dtype == np.float32
         # The file has twelve digits of a float32.
         np.testing.assert_allclose(rates, expected, rtol=1e-7, atol=SAME)
     np.testing.assert_array_equal(traces, before)
-    one = spikefinder_keras.predict.predict(traces[:, 0], 7, network)
+    one = spikefinder_keras.predict(traces[:, 0], 7, network)
     np.testing.assert_allclose(one, expected[:, 0], rtol=0, atol=SAME)
 
 
@@ -437,14 +437,14 @@ def test_predict_as_a_function(traces, predict, weights):
     ],
 )
 def test_impossible_calcium(calcium, message):
-    from spikefinder_keras.predict import predict
+    from spikefinder_keras.prediction import predict
 
     with pytest.raises(DataError, match=message):
         predict(calcium, 1, "no such weights")
 
 
 def test_submission_as_a_function(few, weights, tmp_path):
-    from spikefinder_keras.submission import submission
+    from spikefinder_keras.competition import submission
 
     lines = []
     results = submission(few, weights, tmp_path / "out", say=lines.append)
@@ -461,8 +461,8 @@ def test_submission_as_a_function(few, weights, tmp_path):
 
 
 def test_the_data_are_found_in_this_order(few, simulated, tmp_path, monkeypatch):
+    from spikefinder_keras.competition import find_data
     from spikefinder_keras.download import data_cache
-    from spikefinder_keras.submission import find_data
 
     monkeypatch.setenv("SPIKEFINDER_DATA", str(few))
     assert find_data(simulated) == (simulated, "given")

@@ -18,13 +18,8 @@ from spikefinder_keras.datasets import write_csv
 from spikefinder_keras.errors import DataError, OutputError, TrainingError, UsageError
 from spikefinder_keras.losses import pearson_loss
 from spikefinder_keras.network import build_network
-from spikefinder_keras.training import (
-    Settings,
-    compile_network,
-    read_traces,
-    resume,
-    train,
-)
+from spikefinder_keras.traces import Traces, read_traces
+from spikefinder_keras.training import Settings, compile_network, resume, train
 from spikefinder_keras.weights import load_network, read_weights
 
 RATES = {"epochs": 2, "batch": 3}
@@ -96,7 +91,7 @@ def test_defaults_are_the_released_run():
 
 def test_139_traces_train_and_35_validate():
     """The competition's 174 traces in stacking order, cut as Keras cuts validation_split=0.2."""
-    traces = training.Traces([np.zeros(1)] * 174, [np.zeros(1)] * 174, None, None, 1)
+    traces = Traces([np.zeros(1)] * 174, [np.zeros(1)] * 174, None, None, 1)
     assert training.Run(None, Settings(), traces, None).training == 139
 
 

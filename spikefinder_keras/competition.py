@@ -19,12 +19,14 @@ from .datasets import (
 from .download import cached_weights, data_cache
 from .errors import DataError, OutputError
 from .files import check_output_folder
-from .predict import Recording, predict_recordings
+from .prediction import Recording, predict_recordings
 from .published import best_published, published_score
-from .score import Scores, score
-from .simulate import simulate
+from .scoring import Scores, score
+from .simulation import simulate
 from .terminal import bar, sample_bar, text_table
 from .weights import PUBLISHED, load_network
+
+SIMULATED = "simulated"
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
     _check_apart(out, data)
     say(f"data:    {kind} ({data}, {len(sets)} sets)")
     say(f"weights: {weights}")
+    if kind == SIMULATED:
+        say(
+            "the scores of 2017 in the table are those of the real recordings, for comparison alone"
+        )
     network = load_network(weights)
     tables = [
         read_set(data, split, number) for split, number in bar(sets, "reading", "set", progress)
@@ -118,7 +124,7 @@ def find_data(data=None, out="submission", progress=False):
     folder = data_cache()
     if any(find_file(folder, "train", dataset.number, "calcium") for dataset in DATASETS):
         return folder, "downloaded"
-    return simulate(Path(out) / "simulated", progress=progress), "simulated"
+    return simulate(Path(out) / "simulated", progress=progress), SIMULATED
 
 
 def _check_apart(out, data):

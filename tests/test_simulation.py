@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter1d
 from spikefinder_keras.constants import SPLIT_LENGTH
 from spikefinder_keras.datasets import DATASETS, file_name, read_csv, trace_lengths
 from spikefinder_keras.errors import OutputError, UsageError
-from spikefinder_keras.simulate import (
+from spikefinder_keras.simulation import (
     FULL_SHAPES,
     INDICATORS,
     RECORDINGS,
@@ -174,7 +174,7 @@ def test_silent_neuron():
 
 
 def test_progress_is_shown_on_stderr(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("spikefinder_keras.simulate.SMALL_SHAPE", (200, 2, 100))
+    monkeypatch.setattr("spikefinder_keras.simulation.SMALL_SHAPE", (200, 2, 100))
     assert simulate(str(tmp_path), progress=True) == tmp_path
     shown = capsys.readouterr()
     assert "15/15" in shown.err
@@ -184,7 +184,7 @@ def test_progress_is_shown_on_stderr(tmp_path, capsys, monkeypatch):
 
 
 def test_other_files_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr("spikefinder_keras.simulate.SMALL_SHAPE", (200, 2, 100))
+    monkeypatch.setattr("spikefinder_keras.simulation.SMALL_SHAPE", (200, 2, 100))
     other = tmp_path / "spikefinder.train" / "notes.txt"
     other.parent.mkdir()
     other.write_text("mine")

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from spikefinder_keras.datasets import read_csv
 from spikefinder_keras.errors import DataError, UsageError
-from spikefinder_keras.score import (
+from spikefinder_keras.scoring import (
     MEASURES,
     information_gain,
     published_transform,
