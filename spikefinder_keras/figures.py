@@ -24,7 +24,7 @@ def learning_curves(epochs, loss, validation=None, ax=None):
     """
     ax = ax or _new_axes()
     epochs = np.asarray(epochs)
-    ax.plot(epochs, 1 - np.asarray(loss), color=BLUE, label="training (with dropout)")
+    ax.plot(epochs, 1 - np.asarray(loss), color=BLUE, label="training, 1 - loss")
     if validation is not None and np.isfinite(validation).any():
         ax.plot(epochs, validation, color=ORANGE, linestyle="--", label="validation")
         best = int(np.nanargmax(validation))

@@ -1,9 +1,12 @@
 """Padding, masks and weights of the released run, by hand."""
 
+from itertools import combinations, pairwise
+
 import numpy as np
 import pytest
 
 from spikefinder_keras.batches import (
+    COST_OF_A_BATCH,
     fill_missing,
     group_by_length,
     one_hot,
@@ -60,5 +63,26 @@ def test_padded_length():
 
 
 def test_groups_are_of_like_length():
-    groups = group_by_length([5, 9, 1, 9, 7], 2)
+    groups = group_by_length([500, 9_000, 100, 9_000, 700], 8)
     assert [list(group) for group in groups] == [[1, 3], [4, 0], [2]]
+
+
+def test_no_group_is_larger_than_asked_and_none_is_lost():
+    groups = group_by_length([10] * 21, 8)
+    assert max(map(len, groups)) == 8
+    assert sorted(index for group in groups for index in group) == list(range(21))
+    assert group_by_length([], 8) == []
+
+
+def test_groups_are_the_cheapest_of_all():
+    """Against every way to cut seven traces into batches."""
+    lengths = [70, 64, 40, 38, 20, 8, 7]
+
+    def cost(cuts):
+        edges = [0, *cuts, 7]
+        return sum(lengths[a] * (b - a + COST_OF_A_BATCH) for a, b in pairwise(edges))
+
+    ways = (cuts for k in range(7) for cuts in combinations(range(1, 7), k))
+    found = group_by_length(lengths, 7)
+    ends = np.cumsum([len(group) for group in found])[:-1]
+    assert cost(ends) == min(map(cost, ways))
