@@ -173,6 +173,7 @@ def test_tensorboard_log_has_every_epoch(small, tmp_path):
         assert found["loss", row["epoch"]] == pytest.approx(row["loss"])
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_and_another_seed_others(small, tmp_path):
     runs = [
         train(small, tmp_path / f"run{k}", Settings(**RATES, seed=seed))
@@ -188,7 +189,7 @@ class Killed(BaseException):
     """Stands for the process's end."""
 
 
-@pytest.mark.parametrize("weighting", ["batch", "trace"])
+@pytest.mark.parametrize("weighting", ["batch", pytest.param("trace", marks=pytest.mark.slow)])
 def test_resumed_run_ends_bit_for_bit_as_the_uninterrupted(small, tmp_path, monkeypatch, weighting):
     settings = Settings(epochs=3, batch=3, weighting=weighting)
     whole = train(small, tmp_path / "whole", settings)
@@ -255,6 +256,7 @@ def wait_for_training(child, run, draw):
     time.sleep(draw.choice([0.0, draw.uniform(0, 8), draw.uniform(3, 5)]))
 
 
+@pytest.mark.slow
 def test_killed_while_writing_keeps_the_last_whole_epoch(small, tmp_path, monkeypatch):
     """The checkpoint is replaced as one file: a kill before the rename leaves the previous one."""
     settings = Settings(epochs=2, batch=3)
