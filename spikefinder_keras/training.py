@@ -327,7 +327,7 @@ def _load_checkpoint(run):
 
 
 def _log_for_tensorboard(run):
-    """Add the last epoch to a TensorBoard log, where TensorFlow is installed to write one."""
+    """Add the last epoch to a TensorBoard log, where TensorFlow is there to write one."""
     try:
         import tensorflow as tf
     except ImportError:
