@@ -173,8 +173,9 @@ def information_gain(spikes, rates, rate):
     # The cost on the curvature depends on the unit. In this one, about that of the competition's
     # table, it is slight.
     rates = rates / rates.std() * POOL
-    basis = _hat_functions(rates, _support(rates))
-    expected = basis @ _fit_monotone(spikes, basis, _support(rates))
+    points = _support(rates)
+    basis = _hat_functions(rates, points)
+    expected = basis @ _fit_monotone(spikes, basis, points)
     mean = spikes.mean()
     # The factorials of the counts stand in both log-likelihoods.
     gain = np.mean(_poisson(spikes, expected) - _poisson(spikes, mean))
