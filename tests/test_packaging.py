@@ -78,8 +78,10 @@ def pip(*arguments, **options):
 
 
 def where(python, path, folder):
-    """Where an installation on `path` has the package, and the embedded weights by name."""
-    environment = {**os.environ, "PYTHONPATH": str(path)}
+    """Where an installation, on `path` if one is given, has the package and the weights."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if path:
+        environment["PYTHONPATH"] = str(path)
     done = subprocess.run(
         [python, "-c", WHERE], capture_output=True, text=True, env=environment, cwd=folder
     )
@@ -228,12 +230,16 @@ def test_the_installed_wheel_finds_its_weights(wheel, tmp_path):
 
 @pytest.mark.slow
 def test_an_editable_installation_finds_its_weights(copy, tmp_path):
-    # As `make install` and environment.yml install it; the libraries come from this environment.
+    # As `make install` and environment.yml install it. The libraries come from this environment by
+    # a .pth file, so that its folder stands behind the new one's: where this environment has an
+    # editable installation of its own, the finder of the new one is still found first.
     folder = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     pip("--python", python, "install", "--no-deps", "--editable", copy)
-    package, weights = where(python, sysconfig.get_path("purelib"), tmp_path)
+    (site_packages,) = folder.glob("lib/python*/site-packages")
+    (site_packages / "zz_libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    package, weights = where(python, None, tmp_path)
     assert package == copy / "spikefinder_keras" / "__init__.py"
     assert weights
     for path in weights:
