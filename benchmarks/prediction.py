@@ -41,13 +41,13 @@ def network_alone(data, repeats=3):
     from spikefinder_keras.batches import fill_missing, one_hot, stack
     from spikefinder_keras.constants import SPLIT_LENGTH
     from spikefinder_keras.datasets import find_sets, read_set
-    from spikefinder_keras.prediction import Recording, predict_recordings
+    from spikefinder_keras.prediction import Table, predict_tables
     from spikefinder_keras.recurrent import Bidirectional
     from spikefinder_keras.weights import load_network
 
     network = load_network("released")
     sets = [(s, n, *read_set(data, s, n)) for s, n in find_sets(data)]
-    recordings = [Recording(c, n, None, SPLIT_LENGTH[s]) for s, n, c, _ in sets]
+    recordings = [Table(c, n, None, SPLIT_LENGTH[s]) for s, n, c, _ in sets]
     stock = keras.models.clone_model(
         network,
         clone_function=lambda layer: (
@@ -71,7 +71,7 @@ def network_alone(data, repeats=3):
 
     def ours():
         started = time.perf_counter()
-        predict_recordings(network, recordings)
+        predict_tables(network, recordings)
         return time.perf_counter() - started
 
     ways = {

@@ -15,7 +15,7 @@ from pathlib import Path
 from spikefinder_keras.constants import SPLIT_LENGTH
 from spikefinder_keras.datasets import find_sets, read_set
 from spikefinder_keras.network import VARIANTS
-from spikefinder_keras.prediction import Recording, predict_recordings
+from spikefinder_keras.prediction import Table, predict_tables
 from spikefinder_keras.scoring import score
 from spikefinder_keras.training import Settings, resume, train
 from spikefinder_keras.weights import load_network
@@ -25,8 +25,8 @@ def test_score(weights, data):
     """Mean correlation over the neurons of all test sets with true spikes."""
     sets = [(n, *read_set(data, s, n)) for s, n in find_sets(data) if s == "test"]
     sets = [(number, calcium, spikes) for number, calcium, spikes in sets if spikes is not None]
-    recordings = [Recording(c, number, None, SPLIT_LENGTH["test"]) for number, c, _ in sets]
-    rates = predict_recordings(load_network(weights), recordings)
+    recordings = [Table(c, number, None, SPLIT_LENGTH["test"]) for number, c, _ in sets]
+    rates = predict_tables(load_network(weights), recordings)
     values = [v for (_, _, s), r in zip(sets, rates, strict=True) for v in score(s, r).values]
     return statistics.mean(values)
 

@@ -21,7 +21,7 @@ _PUBLIC = {
     "load_network": "weights",
     "load_weights": "weights",
     "save_weights": "weights",
-    "predict": "prediction",
+    "predict_calcium": "prediction",
     "submission": "competition",
     "score": "scoring",
     "pearson_loss": "losses",

@@ -133,14 +133,14 @@ def _run_predict(arguments):
     calcium = read_csv(arguments.calcium)
     _import_keras(arguments)
     from .competition import notices
-    from .prediction import Recording, predict_recordings
+    from .prediction import Table, predict_tables
     from .terminal import sample_bar
     from .weights import load_network
 
     network = load_network(arguments.weights or "described")
     with sample_bar("predicting", not arguments.quiet) as update:
-        recording = Recording(calcium, arguments.dataset)
-        (rates,) = predict_recordings(network, [recording], update)
+        table = Table(calcium, arguments.dataset)
+        (rates,) = predict_tables(network, [table], update)
     write_csv(out, rates)
     for line in notices(calcium, arguments.calcium):
         _say(arguments)(line)

@@ -19,7 +19,7 @@ from .datasets import (
 from .download import cached_weights, data_cache
 from .errors import DataError, OutputError
 from .files import check_output_folder
-from .prediction import Recording, predict_recordings
+from .prediction import Table, predict_tables
 from .published import best_published, published_score
 from .scoring import Scores, score
 from .simulation import simulate
@@ -84,23 +84,23 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
     network = load_network(weights)
-    tables = [
+    pairs = [
         read_set(data, split, number) for split, number in bar(sets, "reading", "set", progress)
     ]
-    recordings = [
-        Recording(
+    tables = [
+        Table(
             calcium,
             number,
             spikes if split == "train" else None,
             SPLIT_LENGTH[split] if len(calcium) <= SPLIT_LENGTH[split] else None,
         )
-        for (split, number), (calcium, spikes) in zip(sets, tables, strict=True)
+        for (split, number), (calcium, spikes) in zip(sets, pairs, strict=True)
     ]
     with sample_bar("predicting", progress) as update:
-        rates = predict_recordings(network, recordings, update)
+        rates = predict_tables(network, tables, update)
     results = []
     for (split, number), (calcium, spikes), table in bar(
-        list(zip(sets, tables, rates, strict=True)), "writing", "set", progress
+        list(zip(sets, pairs, rates, strict=True)), "writing", "set", progress
     ):
         path = out / file_name(split, number, "spikes")
         write_csv(path, table)

@@ -17,12 +17,12 @@ LARGEST = 1e30
 
 
 @dataclass(frozen=True)
-class Recording:
-    """What `predict_recordings` needs to know of one table.
+class Table:
+    """What `predict_tables` needs to know of one table.
 
     `calcium` is `(time, neuron)` at 100 Hz, preprocessed as the competition's, NaN where missing;
     `dataset` is 1 to 10; `spikes`, if there, marks by values below -1 what counts as missing.
-    `longest` is the length in samples beyond which the released run did not pad this recording.
+    `longest` is the length in samples beyond which the released run did not pad this table.
     """
 
     calcium: np.ndarray
@@ -31,7 +31,7 @@ class Recording:
     longest: int | None = None
 
 
-def predict(calcium, dataset, weights="described"):
+def predict_calcium(calcium, dataset, weights="described"):
     """Predict spike rates from calcium traces in the competition's form.
 
     Parameters
@@ -66,12 +66,12 @@ def predict(calcium, dataset, weights="described"):
         from .weights import load_network
 
         weights = load_network(weights)
-    (rates,) = predict_recordings(weights, [Recording(table, dataset)])
+    (rates,) = predict_tables(weights, [Table(table, dataset)])
     return rates.reshape(calcium.shape)
 
 
-def predict_recordings(network, recordings, progress=None):
-    """Predict all traces of several recordings, those of similar length together.
+def predict_tables(network, tables, progress=None):
+    """Predict all traces of several tables, those of similar length together.
 
     Each trace is padded to its own `batches.padded_length` at least; in a batch with a longer one
     some zeros more, which do not matter. So no prediction depends on what else is predicted.
@@ -80,26 +80,26 @@ def predict_recordings(network, recordings, progress=None):
     ----------
     network : keras.Model
         From `network.build_network` or `weights.load_network`.
-    recordings : sequence of Recording
+    tables : sequence of Table
     progress : callable, optional
         Called after each batch with the number of samples done, then `total` samples.
 
     Returns
     -------
     list of float32 arrays `(time, neuron)`
-        One for each recording. A neuron without any sample is NaN; all others are finite.
+        One for each table. A neuron without any sample is NaN; all others are finite.
 
     Raises
     ------
     DataError
-        If a recording has infinite or absurd values.
+        If a table has infinite or absurd values.
     """
-    for recording in recordings:
-        _check_values(recording.calcium)
+    for table in tables:
+        _check_values(table.calcium)
     datasets = _dataset_channels(network)
-    filled = [fill_missing(r.calcium, r.spikes)[0] for r in recordings]
-    rates = [np.full(table.shape, np.nan, np.float32) for table in filled]
-    batches = _batches(recordings)
+    filled = [fill_missing(r.calcium, r.spikes)[0] for r in tables]
+    rates = [np.full(values.shape, np.nan, np.float32) for values in filled]
+    batches = _batches(tables)
     total, done = sum(padded * len(traces) for padded, traces in batches), 0
     for padded, traces in batches:
         calcium = np.zeros((len(traces), padded, 1), np.float32)
@@ -107,7 +107,7 @@ def predict_recordings(network, recordings, progress=None):
             calcium[row, : len(filled[k]), 0] = filled[k][:, neuron]
         inputs = [calcium]
         if datasets:
-            inputs.append(one_hot([recordings[k].dataset for k, _ in traces], padded, datasets))
+            inputs.append(one_hot([tables[k].dataset for k, _ in traces], padded, datasets))
         predicted = np.asarray(network.predict_on_batch(inputs))
         for row, (k, neuron) in enumerate(traces):
             rates[k][:, neuron] = predicted[row, : len(filled[k]), 0]
@@ -135,18 +135,18 @@ def _dataset_channels(network):
     return channels
 
 
-def _batches(recordings):
-    """Pairs of a padded length and a list of `(recording, neuron)`.
+def _batches(tables):
+    """Pairs of a padded length and a list of `(table, neuron)`.
 
     Recordings with different `longest` never share a batch, or one would be padded beyond it.
     """
     batches = []
-    for longest in dict.fromkeys(recording.longest for recording in recordings):
+    for longest in dict.fromkeys(table.longest for table in tables):
         traces, lengths = [], []
-        for k, recording in enumerate(recordings):
-            if recording.longest == longest:
-                length = padded_length(len(recording.calcium), longest)
-                there = np.flatnonzero(trace_lengths(recording.calcium))
+        for k, table in enumerate(tables):
+            if table.longest == longest:
+                length = padded_length(len(table.calcium), longest)
+                there = np.flatnonzero(trace_lengths(table.calcium))
                 traces += [(k, neuron) for neuron in there]
                 lengths += [length] * len(there)
         for group in group_by_length(lengths, BATCH):

@@ -20,7 +20,7 @@ from .errors import TrainingError, UsageError
 from .files import check_output_folder, whole_file
 from .losses import pearson_loss, pearson_loss_per_trace
 from .network import build_network
-from .prediction import Recording, predict_recordings
+from .prediction import Table, predict_tables
 from .scoring import score
 from .traces import Traces, read_traces
 from .weights import save_weights
@@ -273,13 +273,13 @@ def _train_epoch(run, epoch, shown):
 
 def _validate(run):
     """Mean correlation at 25 Hz over the validation traces that have one; NaN if none has."""
-    recordings, truths = [], []
+    tables, truths = [], []
     for i in range(run.training, len(run.traces)):
         calcium, spikes = run.traces.calcium[i], run.traces.spikes[i]
         number = run.traces.numbers[i]
-        recordings.append(Recording(calcium[:, None], number, longest=run.traces.longest))
+        tables.append(Table(calcium[:, None], number, longest=run.traces.longest))
         truths.append(np.where(spikes < 0, np.nan, spikes)[:, None])
-    rates = predict_recordings(run.network, recordings) if recordings else []
+    rates = predict_tables(run.network, tables) if tables else []
     values = [score(truth, rate).mean for truth, rate in zip(truths, rates, strict=True)]
     values = [value for value in values if np.isfinite(value)]
     return float(np.mean(values)) if values else float("nan")

@@ -10,7 +10,7 @@ import pytest
 
 from spikefinder_keras.constants import SPLIT_LENGTH
 from spikefinder_keras.datasets import read_csv, read_set
-from spikefinder_keras.prediction import Recording, predict_recordings
+from spikefinder_keras.prediction import Table, predict_tables
 from spikefinder_keras.scoring import score
 from spikefinder_keras.weights import load_network
 
@@ -28,12 +28,12 @@ def published():
 
 def recording(data, split, number):
     calcium, spikes = read_set(data, split, number)
-    return Recording(calcium, number, spikes if split == "train" else None, SPLIT_LENGTH[split])
+    return Table(calcium, number, spikes if split == "train" else None, SPLIT_LENGTH[split])
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_released_predictions(published, data, split):
-    (rates,) = predict_recordings(published, [recording(data, split, 4)])
+    (rates,) = predict_tables(published, [recording(data, split, 4)])
     released = read_csv(data / "published" / f"4.{split}.spikes.csv")
     assert rates.shape == released.shape
     assert np.abs(rates - released).max() <= TOLERANCE
@@ -42,7 +42,7 @@ def test_released_predictions(published, data, split):
 def test_released_scores_of_set_5(published, data):
     # 0.4683 stands in the description of the released predictions, to four digits.
     calcium, spikes = read_set(data, "train", 5)
-    (rates,) = predict_recordings(published, [Recording(calcium, 5, spikes, 71_986)])
+    (rates,) = predict_tables(published, [Table(calcium, 5, spikes, 71_986)])
     assert score(spikes, rates).mean == pytest.approx(0.4683, abs=5e-5)
 
 
@@ -70,12 +70,12 @@ def network_output(network, trace, padding):
 def test_predictions_do_not_depend_on_company(published, data):
     """Alone, among other sets, in another order: the same within round-off."""
     four, five, six = (recording(data, "train", number) for number in (4, 5, 6))
-    together = predict_recordings(published, [six, four, five])
-    (alone,) = predict_recordings(published, [four])
+    together = predict_tables(published, [six, four, five])
+    (alone,) = predict_tables(published, [four])
     assert np.abs(together[1] - alone).max() <= TOLERANCE
     order = [5, 0, 3, 1, 4, 2]
-    shuffled = Recording(four.calcium[:, order], 4, four.spikes[:, order], four.longest)
-    (permuted,) = predict_recordings(published, [shuffled])
+    shuffled = Table(four.calcium[:, order], 4, four.spikes[:, order], four.longest)
+    (permuted,) = predict_tables(published, [shuffled])
     assert np.abs(permuted - alone[:, order]).max() <= TOLERANCE
 
 

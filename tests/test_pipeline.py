@@ -418,12 +418,12 @@ def test_predict_as_a_function(traces, predict, weights):
     expected, _ = predict(traces)
     before = traces.copy()
     for network in (weights, str(weights), load_network(weights)):
-        rates = spikefinder_keras.predict(traces, 7, network)
+        rates = spikefinder_keras.predict_calcium(traces, 7, network)
         assert rates.dtype == np.float32
         # The file has twelve digits of a float32.
         np.testing.assert_allclose(rates, expected, rtol=1e-7, atol=SAME)
     np.testing.assert_array_equal(traces, before)
-    one = spikefinder_keras.predict(traces[:, 0], 7, network)
+    one = spikefinder_keras.predict_calcium(traces[:, 0], 7, network)
     np.testing.assert_allclose(one, expected[:, 0], rtol=0, atol=SAME)
 
 
@@ -437,10 +437,10 @@ def test_predict_as_a_function(traces, predict, weights):
     ],
 )
 def test_impossible_calcium(calcium, message):
-    from spikefinder_keras.prediction import predict
+    from spikefinder_keras.prediction import predict_calcium
 
     with pytest.raises(DataError, match=message):
-        predict(calcium, 1, "no such weights")
+        predict_calcium(calcium, 1, "no such weights")
 
 
 def test_submission_as_a_function(few, weights, tmp_path):
