@@ -155,6 +155,11 @@ def read_csv(path):
         finite number, or an encoding or separator other than the above. The message names file, row
         and column, counted from 1.
     """
+    return read_table(path)[1]
+
+
+def read_table(path):
+    """As `read_csv`, with the header: a list of names, and the table `(time, neuron)`."""
     text = _read_text(path)
     header, _, body = text.partition(b"\n")
     names = _check_header(path, header)
@@ -168,7 +173,7 @@ def read_csv(path):
     if np.isinf(table).any():
         row, column = np.argwhere(np.isinf(table))[0]
         raise _cell_error(path, row, column, names, "is infinite")
-    return table
+    return names, table
 
 
 def write_csv(path, table, names=None):
