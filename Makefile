@@ -27,4 +27,4 @@ $(VENV)/installed: setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info submission runs
+	rm -rf $(VENV) build dist *.egg-info submission runs figures

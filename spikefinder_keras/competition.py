@@ -30,6 +30,23 @@ SIMULATED = "simulated"
 
 
 @dataclass(frozen=True)
+class PredictedSet:
+    """One set, its true spikes (None where unknown) and its predicted rates, `(time, neuron)`."""
+
+    split: str
+    number: int
+    calcium: np.ndarray
+    spikes: np.ndarray | None
+    rates: np.ndarray
+
+    @property
+    def title(self):
+        dataset = DATASETS[self.number - 1]
+        kind = {"train": "training", "test": "test"}[self.split]
+        return f"{kind} set {self.number} ({dataset.indicator}, {dataset.area})"
+
+
+@dataclass(frozen=True)
 class SetResult:
     """One predicted set: where its rates are, and their scores where the truth is known.
 
@@ -84,9 +101,41 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
     network = load_network(weights)
-    pairs = [
-        read_set(data, split, number) for split, number in bar(sets, "reading", "set", progress)
-    ]
+    results = []
+    for each in bar(predict_sets(network, data, progress), "writing", "set", progress):
+        split, number = each.split, each.number
+        path = out / file_name(split, number, "spikes")
+        write_csv(path, each.rates)
+        scores = [None, None]
+        if each.spikes is not None:
+            scores = [score(each.spikes, each.rates, protocol=p) for p in ("plain", "published")]
+        missing = missing_inside(each.calcium)[0]
+        results.append(SetResult(split, number, path, each.rates, *scores, missing))
+        for line in notices(each.calcium, f"{split} set {number}"):
+            say(line)
+    return results
+
+
+def predict_sets(network, folder, progress=False):
+    """Read and predict every set of a competition folder, padded as the released run did.
+
+    Parameters
+    ----------
+    network : keras.Model
+    folder : str or Path
+    progress : bool
+        Show it on the standard error.
+
+    Returns
+    -------
+    list of PredictedSet
+
+    Raises
+    ------
+    DataError, UsageError
+    """
+    sets = find_sets(folder)
+    pairs = [read_set(folder, *each) for each in bar(sets, "reading", "set", progress)]
     tables = [
         Table(
             calcium,
@@ -98,19 +147,10 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
     ]
     with sample_bar("predicting", progress) as update:
         rates = predict_tables(network, tables, update)
-    results = []
-    for (split, number), (calcium, spikes), table in bar(
-        list(zip(sets, pairs, rates, strict=True)), "writing", "set", progress
-    ):
-        path = out / file_name(split, number, "spikes")
-        write_csv(path, table)
-        scores = [None, None]
-        if spikes is not None:
-            scores = [score(spikes, table, protocol=p) for p in ("plain", "published")]
-        results.append(SetResult(split, number, path, table, *scores, missing_inside(calcium)[0]))
-        for line in notices(calcium, f"{split} set {number}"):
-            say(line)
-    return results
+    return [
+        PredictedSet(*each, *pair, table)
+        for each, pair, table in zip(sets, pairs, rates, strict=True)
+    ]
 
 
 def find_data(data=None, out="submission", progress=False):

@@ -16,12 +16,30 @@ ORDER = [
     "errors",
     "constants",
     "files",
-    "terminal",
     "hdf5_arrays",
     "datasets",
+    "preprocess",
+    "recordings",
+    "formats.child",
+    "formats.hdf5",
+    "formats.description",
+    "formats.arrays",
+    "formats.pickled",
+    "formats.suite2p",
+    "formats.caiman",
+    "formats.nwb",
+    "formats.numpy_files",
+    "formats.matlab",
+    "formats.csv_table",
+    "formats.zarr_store",
+    "formats.pynapple_frame",
+    "formats",
+    "terminal",
+    "preparation",
+    "ground_truth",
+    "trust",
     "sources",
     "download",
-    "preprocess",
     "simulation",
     "published",
     "batches",
@@ -30,26 +48,42 @@ ORDER = [
     "network",
     "losses",
     "weights",
+    "calibration",
     "scoring",
     "prediction",
+    "own_recordings",
+    "fit_calibration",
     "figures",
+    "report",
+    "diagram",
     "training",
     "competition",
+    "gallery",
     "__init__",
     "cli",
     "__main__",
 ]
 
 
+def module_name(path):
+    """`formats.nwb` of `formats/nwb.py`, `formats` of its `__init__.py`."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+
+
 def imported(module):
     """Modules of the package that a module imports anywhere in its text."""
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            yield from [node.module] if node.module else [alias.name for alias in node.names]
+    path = MODULES[module]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            folder = path.parents[node.level - 1].relative_to(PACKAGE).parts
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            yield from (".".join([*folder, name]) for name in names)
 
 
-@pytest.mark.parametrize("module", sorted(path.stem for path in PACKAGE.glob("*.py")))
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_never_turn_back(module):
     assert module in ORDER, f"give {module} its place in the order above"
     for other in imported(module):
