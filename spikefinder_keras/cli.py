@@ -52,7 +52,9 @@ def _parser():
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_submission, _predict, _score, _train, _describe, _simulate, _download):
+    for add in (_submission, _predict, _score, _train, _calibrate, _describe):
+        add(commands)
+    for add in (_figures, _simulate, _download):
         add(commands)
     return parser
 
@@ -110,41 +112,159 @@ def _predict(commands):
         commands,
         "predict",
         _run_predict,
-        "Predict the spike rates of one CSV of calcium traces in the competition's form.",
+        "Predict the spike rates of a recording: suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, "
+        ".mat, Zarr or CSV. A CSV without a time column and without a frame rate is taken for the "
+        "competition's form: 100 Hz, preprocessed.",
     )
-    command.add_argument("calcium", metavar="CALCIUM.csv", help="100 Hz, one column per neuron")
+    command.add_argument("recording", metavar="PATH", help="file or folder of raw dF/F or F")
+    command.add_argument(
+        "--out",
+        metavar="FILE",
+        help="file to write; its suffix says how: .csv, .npy (as suite2p's spks.npy), .npz, .mat, "
+        ".zarr, .nwb (default: NAME.rates.csv here)",
+    )
+    command.add_argument(
+        "--frame-rate", type=float, metavar="HZ", help="where the file does not tell it"
+    )
     command.add_argument(
         "--dataset",
         type=int,
-        required=True,
         metavar="N",
-        help="which of the ten datasets the recording resembles, 1 to 10",
+        help="which of the ten datasets the recording resembles, 1 to 10 (default: mean over all)",
     )
+    command.add_argument("--indicator", metavar="NAME", help="or all datasets with it: GCaMP6f")
+    command.add_argument("--area", metavar="NAME", help="or all datasets from it: V1, retina")
     _add_weights(command, "default: described")
-    command.add_argument("--out", required=True, metavar="RATES.csv", help="file to write")
+    command.add_argument(
+        "--calibrate", action="store_true", help="give spikes per second instead of unitless rates"
+    )
+    command.add_argument(
+        "--spikes", action="store_true", help="write discrete spike times too; calibrates"
+    )
+    command.add_argument(
+        "--report", metavar="FILE.html", help="write how far to trust the rates, with pictures"
+    )
+    command.add_argument(
+        "--orientation",
+        choices=("time-neuron", "neuron-time"),
+        help="rows and columns of an array, where neuron-time (CSV: time-neuron) is wrong",
+    )
+    command.add_argument("--unit", choices=("dF/F", "F", "competition"), help="of the values")
+    command.add_argument("--variable", metavar="NAME", help="array or series, where there are more")
+    command.add_argument(
+        "--neuropil",
+        type=float,
+        default=0.7,
+        metavar="SHARE",
+        help="of suite2p's neuropil that is subtracted (%(default)s)",
+    )
+    command.add_argument(
+        "--all-rois", action="store_true", help="also ROIs that suite2p or CaImAn calls no cells"
+    )
 
 
 def _run_predict(arguments):
-    from .datasets import check_dataset, read_csv, write_csv
     from .files import check_output
+    from .formats import check_prediction_path, read_recording
+    from .own_recordings import choose_datasets
 
-    check_dataset(arguments.dataset)
-    out = check_output(arguments.out)
-    calcium = read_csv(arguments.calcium)
+    source, say = Path(arguments.recording), _say(arguments)
+    choose_datasets(arguments.dataset, arguments.indicator, arguments.area)
+    if arguments.frame_rate is not None:
+        from .recordings import check_frame_rate
+
+        check_frame_rate(arguments.frame_rate)
+    out = Path(arguments.out or f"{source.resolve().name.split('.')[0]}.rates.csv")
+    check_prediction_path(out, source)
+    report = arguments.report and check_output(arguments.report)
+    recording = read_recording(
+        source,
+        arguments.frame_rate,
+        arguments.orientation,
+        arguments.unit,
+        arguments.variable,
+        arguments.neuropil,
+        arguments.all_rois,
+    )
     _import_keras(arguments)
-    from .competition import notices
-    from .prediction import Table, predict_tables
-    from .terminal import sample_bar
-    from .weights import load_network
+    from .own_recordings import predict
 
-    network = load_network(arguments.weights or "described")
-    with sample_bar("predicting", not arguments.quiet) as update:
-        table = Table(calcium, arguments.dataset)
-        (rates,) = predict_tables(network, [table], update)
-    write_csv(out, rates)
-    for line in notices(calcium, arguments.calcium):
-        _say(arguments)(line)
-    print(f"spike rates of {rates.shape[1]} neurons, {rates.shape[0]} samples each, are in {out}")
+    prediction = predict(
+        recording,
+        dataset=arguments.dataset,
+        indicator=arguments.indicator,
+        area=arguments.area,
+        weights=arguments.weights or "described",
+        calibrate=arguments.calibrate or arguments.spikes,
+        spikes=arguments.spikes,
+        progress=not arguments.quiet,
+    )
+    _write_prediction(out, prediction, source)
+    for line in (*recording.notes, *prediction.trust.warnings):
+        say(f"{source.name}: {line}")
+    if recording.unit == "competition":
+        from .competition import notices
+
+        for line in notices(recording.fluorescence, source):
+            say(line)
+    if report:
+        from .report import write_report
+
+        write_report(report, prediction)
+    if not arguments.quiet:
+        from .trust import trust_table
+
+        print(trust_table(prediction.trust))
+        print(f"weights {prediction.description['weights']}; {prediction.description['dataset']}")
+    frames, neurons = prediction.rates.shape
+    print(
+        f"spike rates of {neurons} neurons, {frames} frames each, "
+        f"{prediction.description['unit']}, are in {out}"
+    )
+    if report:
+        print(f"how far to trust them is in {report}")
+
+
+def _write_prediction(out, prediction, source):
+    """As the competition wants it where the input had its form, else as `formats` does."""
+    if prediction.recording.unit == "competition" and out.suffix == ".csv":
+        from .datasets import write_csv
+
+        write_csv(out, prediction.rates, prediction.names)
+        return
+    from .formats import write_prediction
+
+    write_prediction(out, prediction, source)
+
+
+def _calibrate(commands):
+    command = _command(
+        commands,
+        "calibrate",
+        _run_calibrate,
+        "Fit the map from a network's output to spikes per second, and store it by the weights.",
+    )
+    _add_weights(command, "default: described")
+    command.add_argument(
+        "--ground-truth",
+        metavar="DIR",
+        required=True,
+        help="folder of the HDF5 files of Rupprecht et al. 2021, such as DS09-GCaMP6f-m-V1.h5",
+    )
+
+
+def _run_calibrate(arguments):
+    from .ground_truth import find_ground_truth
+
+    find_ground_truth(arguments.ground_truth)
+    _import_keras(arguments)
+    from .fit_calibration import calibrate, calibration_table
+
+    calibration, path = calibrate(
+        arguments.weights or "described", arguments.ground_truth, not arguments.quiet
+    )
+    print(calibration_table(calibration))
+    print(f"the calibration is in {path}")
 
 
 def _score(commands):
@@ -298,6 +418,84 @@ def _run_describe(arguments):
     else:
         network = build_network(arguments.variant)
     print(layer_table(network))
+
+
+def _figures(commands):
+    command = _command(
+        commands,
+        "figures",
+        _run_figures,
+        "Draw the network, its kernels, its predictions and its scores.",
+    )
+    command.add_argument(
+        "--out", metavar="DIR", default="figures", help="folder for the files (%(default)s)"
+    )
+    command.add_argument("--data", metavar="DIR", help="as for submission")
+    _add_weights(command, "default: published if downloaded, else described")
+    command.add_argument(
+        "--set",
+        type=int,
+        dest="number",
+        metavar="N",
+        help="whose neurons to show (default: the first set of the folder)",
+    )
+    command.add_argument(
+        "--split", choices=SPLITS, default="train", help="which of its two files (%(default)s)"
+    )
+    command.add_argument(
+        "--neurons",
+        type=int,
+        nargs="+",
+        metavar="NEURON",
+        help="which of them, from 0; the first also under all dataset IDs (default: 0 2 4)",
+    )
+    command.add_argument(
+        "--window",
+        type=int,
+        nargs=2,
+        default=(100, 5000),
+        metavar=("START", "STOP"),
+        help="samples to show (default: 100 5000)",
+    )
+    command.add_argument(
+        "--run", metavar="RUN", dest="training_run", help="draw a training run's curves too"
+    )
+    command.add_argument(
+        "--format",
+        nargs="+",
+        dest="formats",
+        choices=("png", "pdf"),
+        default=("png", "pdf"),
+        help="of the files (default: both)",
+    )
+
+
+def _run_figures(arguments):
+    from .datasets import check_dataset
+    from .figures import check_window
+    from .files import check_output_folder
+
+    if arguments.number is not None:
+        check_dataset(arguments.number)
+    check_window(arguments.window)
+    check_output_folder(arguments.out)
+    _import_keras(arguments)
+    from .gallery import make_figures
+
+    files = make_figures(
+        arguments.out,
+        arguments.data,
+        arguments.weights,
+        arguments.number,
+        arguments.split,
+        arguments.neurons,
+        arguments.window,
+        arguments.training_run,
+        arguments.formats,
+        not arguments.quiet,
+        _say(arguments),
+    )
+    print(*files, sep="\n")
 
 
 def _simulate(commands):

@@ -12,6 +12,10 @@ from .errors import DataError, UsageError
 BATCH = 16
 """Traces at a time. More of them at once gain no speed on two cores and cost memory."""
 
+LARGEST_BATCH = 16 * 80_896
+"""Samples at a time, padding included: as many as the competition's longest traces make. Batches of
+longer traces have fewer of them."""
+
 LARGEST = 1e30
 """Beyond it, sums over a convolution's kernel could leave float32."""
 
@@ -149,6 +153,7 @@ def _batches(tables):
                 there = np.flatnonzero(trace_lengths(table.calcium))
                 traces += [(k, neuron) for neuron in there]
                 lengths += [length] * len(there)
-        for group in group_by_length(lengths, BATCH):
+        size = min(BATCH, max(1, LARGEST_BATCH // max(lengths, default=1)))
+        for group in group_by_length(lengths, size):
             batches.append((lengths[group[0]], [traces[index] for index in group]))
     return batches

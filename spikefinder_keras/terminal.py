@@ -28,6 +28,13 @@ def bar(items, what, unit, progress=True):
     return tqdm(items, what, unit=f" {unit}", disable=not progress, leave=False)
 
 
+def count_bar(total, what, unit, progress=True):
+    """A progress bar that its user moves on by `update(count)`; a context manager."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit=f" {unit}", disable=not progress, leave=False)
+
+
 @contextmanager
 def sample_bar(what, progress=True):
     """A progress bar over samples; gives a function of samples done and samples in all."""

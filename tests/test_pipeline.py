@@ -179,7 +179,8 @@ def test_predict_gives_the_rates_of_the_submission(submitted, simulated, weights
         *("predict", calcium, "--dataset", number, "--weights", weights, "--out", out, "--quiet")
     )
     assert (status, err) == (0, "")
-    assert text == f"spike rates of 3 neurons, 6000 samples each, are in {out}\n"
+    text = text.removesuffix(f", are in {out}\n")
+    assert text == "spike rates of 3 neurons, 6000 frames each, arbitrary, between 0 and 1"
     # Both add 3,000 zeros behind the table.
     expected = read_csv(submitted[0] / f"{number}.test.spikes.csv")
     np.testing.assert_allclose(read_csv(out), expected, rtol=0, atol=SAME)

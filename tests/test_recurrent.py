@@ -167,9 +167,12 @@ def test_other_merge_modes_are_refused():
         Bidirectional(lstm, merge_mode="ave")
 
 
+RESUME = "test_training.py::test_resumed_run_ends_bit_for_bit_as_the_uninterrupted"
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this is the other process")
 @pytest.mark.slow
-@pytest.mark.parametrize("tests", ["test_recurrent.py", "test_losses.py", "test_parity.py"])
+@pytest.mark.parametrize("tests", ["test_recurrent.py", "test_losses.py", "test_parity.py", RESUME])
 def test_on_jax(tests):
     pytest.importorskip("jax")
     run = subprocess.run(
