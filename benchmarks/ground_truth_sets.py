@@ -13,32 +13,22 @@ import shutil
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from spikefinder_keras.datasets import file_name, find_file, find_sets, write_csv
-from spikefinder_keras.preprocess import bin_spikes, preprocess
+from spikefinder_keras.ground_truth import IN_COMPETITION, find_ground_truth, read_ground_truth
+from spikefinder_keras.preparation import find_blocks
+from spikefinder_keras.preprocess import preprocess
 
-SOURCES = {7: "DS09-", 8: "DS14-", 9: "DS19-", 10: "DS20-"}
-LEFT_OUT = {("DS20-", "neuron_008")}
-"""To be left out of set 10."""
+SETS = (7, 8, 9, 10)
 
 
-def recordings(path, prefix):
+def recordings(path):
     """Calcium at 100 Hz and spikes per 10 ms of every recording of a ground-truth file."""
-    with h5py.File(path) as file:
-        for neuron in sorted(file):
-            if (prefix, neuron) in LEFT_OUT:
-                continue
-            for recording in sorted(file[neuron]):
-                group = file[neuron][recording]
-                dff, time = group["dff"][()], group["time"][()]
-                there = np.isfinite(dff)
-                dff, time = dff[there], time[there]
-                rate = (len(time) - 1) / (time[-1] - time[0])
-                calcium = preprocess(dff, rate)
-                spikes = bin_spikes(group["spike_times"][()] - time[0], len(calcium))
-                yield calcium, spikes
+    for truth in read_ground_truth(path):
+        (block,) = find_blocks(truth.recording)
+        (spikes,) = truth.spikes([block])
+        yield preprocess(truth.recording.fluorescence[:, 0], block.frame_rate), spikes
 
 
 def table(columns):
@@ -57,13 +47,15 @@ def main(argv=None):
     folder = arguments.out / "spikefinder.train"
     folder.mkdir(parents=True, exist_ok=True)
     for split, number in find_sets(arguments.competition):
-        if split == "train" and number not in SOURCES:
+        if split == "train" and number not in SETS:
             for kind in ("calcium", "spikes"):
                 source = find_file(arguments.competition, split, number, kind)
                 shutil.copyfile(source, folder / source.name)
-    for number, prefix in SOURCES.items():
-        (path,) = arguments.ground_truth.glob(f"{prefix}*.h5")
-        calcium, spikes = zip(*recordings(path, prefix), strict=True)
+    for path in find_ground_truth(arguments.ground_truth):
+        number = IN_COMPETITION.get(path.name.partition("-")[0])
+        if number not in SETS:
+            continue
+        calcium, spikes = zip(*recordings(path), strict=True)
         write_csv(folder / file_name("train", number, "calcium"), table(calcium))
         write_csv(folder / file_name("train", number, "spikes"), table(spikes))
         rate = 100 * sum(s.sum() for s in spikes) / sum(map(len, spikes))

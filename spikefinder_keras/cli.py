@@ -171,9 +171,9 @@ def _run_predict(arguments):
     source, say = Path(arguments.recording), _say(arguments)
     choose_datasets(arguments.dataset, arguments.indicator, arguments.area)
     if arguments.frame_rate is not None:
-        from .recordings import check_frame_rate
+        from .preprocess import check_rate
 
-        check_frame_rate(arguments.frame_rate)
+        check_rate(arguments.frame_rate)
     out = Path(arguments.out or f"{source.resolve().name.split('.')[0]}.rates.csv")
     check_prediction_path(out, source)
     report = arguments.report and check_output(arguments.report)

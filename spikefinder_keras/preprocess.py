@@ -245,7 +245,7 @@ def bin_spikes(times, samples, rate=SAMPLE_RATE):
     array([1., 2., 0.])
     """
     times = _checked_numbers(times, "spike times")
-    rate = _checked_rate(rate)
+    rate = check_rate(rate)
     samples = _checked_count(samples)
     edges = np.arange(samples + 1) / rate
     bins = np.searchsorted(edges, times, side="right") - 1
@@ -253,8 +253,19 @@ def bin_spikes(times, samples, rate=SAMPLE_RATE):
     return np.bincount(bins[inside], minlength=samples).astype(np.float64)
 
 
+def check_rate(rate):
+    """Return `rate` in Hz as a float if it is a positive finite number, else `UsageError`."""
+    try:
+        value = float(rate)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"a rate of {rate} Hz is impossible; give a positive number of Hz")
+    return value
+
+
 def _resampled_length(frames, frame_rate, rate):
-    frame_rate, rate = _checked_rate(frame_rate), _checked_rate(rate)
+    frame_rate, rate = check_rate(frame_rate), check_rate(rate)
     if abs(frame_rate - rate) <= RATE_TOLERANCE:
         return frames
     samples = frames * (rate / frame_rate) + 0.5
@@ -273,16 +284,6 @@ def _checked_count(samples):
         value = -1
     if not 0 <= value <= LARGEST_OUTPUT:
         raise UsageError(f"{samples} bins are impossible; give a whole number from 0 on")
-    return value
-
-
-def _checked_rate(rate):
-    try:
-        value = float(rate)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise UsageError(f"a rate of {rate} Hz is impossible; give a positive number of Hz")
     return value
 
 

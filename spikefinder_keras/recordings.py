@@ -4,12 +4,12 @@ Everything between the readers, the network and the writers is one of these two.
 neuron)`, as everywhere in the package.
 """
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from .errors import DataError, UsageError
+from .preprocess import check_rate
 
 UNITS = ("dF/F", "F", "competition")
 """What the values of a recording are: relative change of fluorescence as a fraction, fluorescence
@@ -156,17 +156,6 @@ def as_recording(
     )
 
 
-def check_frame_rate(rate):
-    """Return `rate` in Hz as a float if it is a positive finite number, else `UsageError`."""
-    try:
-        value = float(rate)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise UsageError(f"a frame rate of {rate} Hz is impossible; give a positive number of Hz")
-    return value
-
-
 def _as_table(traces, orientation, source):
     values = np.asarray(traces)
     if values.dtype.kind not in "fiu":
@@ -182,7 +171,7 @@ def _as_table(traces, orientation, source):
 
 def _check_times(times, frame_rate, frames, source):
     if frame_rate is not None:
-        frame_rate = check_frame_rate(frame_rate)
+        frame_rate = check_rate(frame_rate)
     if times is None:
         if frame_rate is None:
             raise UsageError(f"{source} does not tell its frame rate; state it in Hz")

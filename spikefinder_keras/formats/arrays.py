@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError, UsageError
-from ..recordings import RATE_MISMATCH, as_recording, check_frame_rate
+from ..preprocess import check_rate
+from ..recordings import RATE_MISMATCH, as_recording
 
 FLUORESCENCE = {
     "df_traces": "dF/F",  # Cascade
@@ -127,7 +128,7 @@ def one_number(path, name, value):
     if value.size != 1 or value.dtype.kind not in "fiu":
         raise DataError(f"{path}: {name} is not one number; give the frame rate in Hz there")
     try:
-        return check_frame_rate(value.reshape(-1)[0].item())
+        return check_rate(value.reshape(-1)[0].item())
     except UsageError as error:
         raise DataError(f"{path}, {name}: {error}") from None
 
@@ -173,7 +174,7 @@ def make_recording(
     elif file_rate is not None and frame_rate is None:
         frame_rate = file_rate
     elif file_rate is not None:
-        stated = check_frame_rate(frame_rate)
+        stated = check_rate(frame_rate)
         if abs(stated - file_rate) > RATE_MISMATCH * stated:
             notes.append(
                 f"the frame rate is {stated:g} Hz as stated, but {file_rate:g} Hz in the file"
