@@ -355,7 +355,9 @@ def test_a_stalling_server_is_left_after_the_timeout(server, tmp_path, one_file,
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_or_interrupted_process_leaves_only_a_beginning(server, tmp_path, one_file, how):
     server.faults = [stall]
-    code = "download.TIMEOUT = 1\nfetch_data(folder, mirror=url)"
+    # A shell starts what runs in its background deaf to SIGINT.
+    code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "download.TIMEOUT = 1\nfetch_data(folder, mirror=url)"
     process = child(code, folder=tmp_path, url=server.url)
     deadline = time.monotonic() + 10
     while not (part(tmp_path).exists() and part(tmp_path).stat().st_size > HALF // 2):

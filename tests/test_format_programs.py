@@ -149,7 +149,7 @@ def test_more_rois_than_frames(plane):
         ("F", TRACES + np.inf, "neuron 0 is infinite in frame 0"),
         ("ops", [None], "it holds Python objects"),
         ("ops", {}, "does not tell its frame rate; state it in Hz"),
-        ("ops", {"fs": 0}, "fs: a frame rate of 0.0 Hz is impossible"),
+        ("ops", {"fs": 0}, "fs: a rate of 0.0 Hz is impossible"),
         ("ops", {"fs": [1, 2]}, "fs is not one number"),
         ("ops", ["fs"], "ops.npy cannot be read: it is an array and no dict"),
     ],
@@ -259,7 +259,7 @@ def test_caiman_without_dff(tmp_path):
         ({"idx_components": np.array([-1])}, "does not number the 5 components"),
         ({"idx_components": np.empty(0)}, "idx_components accepts none of 5 components"),
         ({"fr": None}, "does not tell its frame rate; state it in Hz"),
-        ({"fr": -3.0}, "params/data/fr: a frame rate of -3.0 Hz is impossible"),
+        ({"fr": -3.0}, "params/data/fr: a rate of -3.0 Hz is impossible"),
     ],
 )
 def test_faulty_caiman_files(tmp_path, estimates, message):

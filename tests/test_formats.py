@@ -122,8 +122,8 @@ def test_the_suffix_does_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        ({"frame_rate": 0}, "a frame rate of 0 Hz is impossible"),
-        ({"frame_rate": float("nan")}, "a frame rate of nan Hz"),
+        ({"frame_rate": 0}, "a rate of 0 Hz is impossible"),
+        ({"frame_rate": float("nan")}, "a rate of nan Hz"),
         ({}, "does not tell its frame rate; state it in Hz"),
         ({"frame_rate": 1, "unit": "percent"}, "there is no unit 'percent'; choose from dF/F"),
         ({"frame_rate": 1, "orientation": "sideways"}, "orientation 'sideways'"),

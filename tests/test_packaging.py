@@ -192,7 +192,7 @@ def test_the_wheel_holds_the_package_and_the_weights(wheel, copy):
     source = copy / "spikefinder_keras"
     expected = {f"spikefinder_keras/{p.relative_to(source)}": p for p in source.rglob("*.py")}
     for path in (copy / "weights").iterdir():
-        if path.name.endswith((".weights.h5", ".md", ".py")):
+        if path.name.endswith((".weights.h5", ".json", ".md", ".py")):
             expected[f"spikefinder_keras/embedded_weights/{path.name}"] = path
     information = f"spikefinder_keras-{__version__}.dist-info/"
     ours = {name for name in held if not name.startswith(information)}
