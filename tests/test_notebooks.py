@@ -19,6 +19,8 @@ LOGIC = (
     *(ast.For, ast.While, ast.If, ast.IfExp, ast.Try, ast.With),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
+SLOW = ("05_training",)
+"""Notebooks that take half a minute."""
 LARGEST_PICTURE = 150_000
 """Bytes; a code host shows a notebook with several of these without delay."""
 
@@ -95,7 +97,13 @@ def test_they_are_numbered():
     ]
 
 
-@every_notebook
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem)
+        for path in NOTEBOOKS
+    ],
+)
 def test_it_runs(path, folder):
     """An error in a cell raises; committed are outputs of the same kinds."""
     executed, committed = run(path, folder), read(path)
