@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .constants import DATASET_COUNT
 from .errors import DataError, WeightsError
 from .files import whole_file
 from .sources import WEIGHTS
@@ -84,6 +85,7 @@ def fit_map(output, rate, weight=None):
     order = np.argsort(output, kind="stable")
     share = np.cumsum(weight[order])
     bins = np.minimum((share / share[-1] * BINS).astype(int), BINS - 1)
+    bins = bins[np.searchsorted(output[order], output[order])]  # equal outputs share a bin
     mass = np.bincount(bins, weight[order], BINS)
     filled = mass > 0
     x, y = (
@@ -133,8 +135,10 @@ def load_calibration(weights_path):
             int(number): (np.array(m["output"], float), np.array(m["spikes_per_second"], float))
             for number, m in stored["maps"].items()
         }
+        if sorted(maps) != list(range(1, DATASET_COUNT + 1)):
+            raise ValueError(f"it has no map for each of the {DATASET_COUNT} dataset IDs")
         for x, y in maps.values():
-            if not (x.shape == y.shape and x.size and (np.diff(x) > 0).all()):
+            if not (x.ndim == 1 and x.shape == y.shape and x.size and (np.diff(x) > 0).all()):
                 raise ValueError("the knots of a map do not increase")
             if not (np.isfinite([x, y]).all() and (np.diff(y) >= 0).all() and y[0] >= 0):
                 raise ValueError("the rates of a map are no increasing rates")

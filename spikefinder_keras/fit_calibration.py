@@ -7,6 +7,7 @@ import numpy as np
 from .calibration import Calibration, calibration_path, fit_map, save_calibration
 from .constants import POOL, SAMPLE_RATE
 from .datasets import DATASETS
+from .errors import DataError
 from .files import check_output
 from .ground_truth import find_ground_truth, read_ground_truth
 from .own_recordings import rates_by_dataset
@@ -63,6 +64,10 @@ def calibrate(weights, ground_truth, progress=False):
     for file in bar(paths, "predicting", "dataset", progress):
         samples += _samples(network, read_ground_truth(file))
     groups = sorted({(s.dataset, s.indicator) for s in samples})
+    if len({dataset for dataset, _ in groups}) < 2:
+        raise DataError(
+            f"{ground_truth} holds one dataset only; add another, so that each can be left out once"
+        )
     errors = defaultdict(list)
     for dataset, indicator in bar(groups, "fitting", "dataset", progress):
         maps = _fit([s for s in samples if s.dataset != dataset])
@@ -70,7 +75,7 @@ def calibrate(weights, ground_truth, progress=False):
         errors[indicator] += _errors(maps, held_out)
     calibration = Calibration(
         _fit(samples),
-        {indicator: _summary(found) for indicator, found in sorted(errors.items())},
+        {indicator: _summary(found) for indicator, found in sorted(errors.items()) if found},
         f"fitted on {len({s.neuron for s in samples})} neurons of the ground truth of Rupprecht et "
         f"al. 2021 ({', '.join(sorted({s.dataset for s in samples}))})",
     )

@@ -67,6 +67,11 @@ def read_ground_truth(path):
     -------
     list of GroundTruth
         One for each recording of each neuron; frames without a value at an end are cut off.
+
+    Raises
+    ------
+    DataError
+        If it is not named or not made as a file of the collection.
     """
     import h5py
 
@@ -75,27 +80,37 @@ def read_ground_truth(path):
         raise DataError(f"{path} is not named as a file of the collection, DS09-GCaMP6f-m-V1.h5")
     dataset, indicator, species, area = match.groups()
     truths = []
-    with h5py.File(path) as file:
-        for neuron in sorted(file):
-            for name in sorted(file[neuron]):
+    try:
+        with h5py.File(path) as file:
+            for neuron in sorted(file):
                 if (dataset, neuron) in LEFT_OUT:
                     continue
-                group = file[neuron][name]
-                dff, times = group["dff"][()], group["time"][()]
-                there = np.flatnonzero(np.isfinite(dff))
-                inside = slice(there[0], there[-1] + 1)
-                recording = as_recording(
-                    dff[inside], times=times[inside], unit="dF/F", source=f"{dataset} {neuron}"
-                )
-                truths.append(
-                    GroundTruth(
-                        dataset,
-                        _SPELLING.get(indicator, indicator),
-                        f"{area}, {'zebrafish' if species == 'zf' else 'mouse'}",
-                        neuron,
-                        recording,
-                        group["spike_times"][()],
-                        IN_COMPETITION.get(dataset),
+                for name in sorted(file[neuron]):
+                    recording, spikes = _read_group(file[neuron][name], f"{dataset} {neuron}")
+                    truths.append(
+                        GroundTruth(
+                            dataset,
+                            _SPELLING.get(indicator, indicator),
+                            f"{area}, {'zebrafish' if species == 'zf' else 'mouse'}",
+                            neuron,
+                            recording,
+                            spikes,
+                            IN_COMPETITION.get(dataset),
+                        )
                     )
-                )
+    except (OSError, KeyError, IndexError, TypeError) as error:
+        raise DataError(
+            f"{path} cannot be read as a file of the collection ({error}); fetch it again"
+        ) from error
     return truths
+
+
+def _read_group(group, source):
+    """Recording and spike times `(spike,)` of `neuron_NNN/recording_NNN`."""
+    dff, times = group["dff"][()], group["time"][()]
+    there = np.flatnonzero(np.isfinite(dff))
+    if not there.size:
+        raise DataError(f"{source} has a recording without any value; leave it out")
+    inside = slice(there[0], there[-1] + 1)
+    recording = as_recording(dff[inside], times=times[inside], unit="dF/F", source=source)
+    return recording, group["spike_times"][()]

@@ -143,8 +143,8 @@ def to_frames(rates, recording, blocks, neurons):
         # In samples; half a sample is added because sample k ends at k + 1 in the running integral,
         # so that at 100 Hz each frame gets the sample of its own.
         width = block.samples / block.grid_frames
-        edges = (block.positions[:, None] + (-0.5, 0.5)) * width + 0.5
-        edges = np.clip(edges, 0, block.samples)
+        centres = np.minimum(block.positions * width + 0.5, block.samples - width / 2)
+        edges = np.clip(centres[:, None] + (-width / 2, width / 2), 0, block.samples)
         integral = np.zeros(block.samples + 1)
         known = np.arange(block.samples + 1)
         for column, neuron in enumerate(neurons):
@@ -161,19 +161,31 @@ def _lost(recording, block, neuron):
     if not missing.any():
         return missing
     seconds = block.positions / block.frame_rate
-    known = seconds[~missing]
+    return missing & _in_long_gap(seconds, seconds[~missing], block.frame_rate)
+
+
+def samples_in_gaps(recording, block, neuron):
+    """Samples of a block at 100 Hz inside long gaps of a neuron, as a mask `(sample,)`.
+
+    Frames that are missing as NaN and such that have no time stamp either count alike.
+    """
+    there = np.isfinite(recording.fluorescence[block.frames, neuron])
+    seconds = np.arange(block.samples) * (block.grid_frames / block.samples / block.frame_rate)
+    return _in_long_gap(seconds, block.positions[there] / block.frame_rate, block.frame_rate)
+
+
+def _in_long_gap(seconds, known, frame_rate):
+    """Which times lie farther than half a frame from all known ones, in a gap not bridged."""
     if not known.size:
-        return missing
+        return np.ones(seconds.shape, bool)
     after = np.searchsorted(known, seconds)
     before = np.where(after > 0, known[np.maximum(after - 1, 0)], -np.inf)
     following = np.where(after < known.size, known[np.minimum(after, known.size - 1)], np.inf)
+    nearest = np.minimum(seconds - before, following - seconds)
     # At an end there is one neighbour; what lies farther from it than a bridge is long counts.
-    gap = np.where(
-        np.isfinite(before) & np.isfinite(following),
-        following - before - 1 / block.frame_rate,
-        2 * np.minimum(seconds - before, following - seconds),
-    )
-    return missing & (gap > LONGEST_BRIDGED)
+    inside = np.isfinite(before) & np.isfinite(following)
+    gap = np.where(inside, following - before - 1 / frame_rate, 2 * nearest)
+    return (gap > LONGEST_BRIDGED) & (nearest > 0.5 / frame_rate)
 
 
 def gaps(recording, blocks, neuron):

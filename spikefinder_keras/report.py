@@ -30,7 +30,8 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 
 .warn ul { margin: 0; padding-left: 1.2rem; }
 img { width: 100%; height: auto; }
 table { border-collapse: collapse; width: 100%; }
-th { text-align: left; border-bottom: 2px solid #222; } td { border-bottom: 1px solid #ddd; }
+th { text-align: left; } tr { border-bottom: 1px solid #ddd; }
+.scroll tr:first-child { border-bottom: 2px solid #222; }
 th, td { padding: .25rem .7rem .25rem 0; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 .scroll { max-height: 34rem; overflow: auto; }
@@ -196,19 +197,26 @@ def example_traces(prediction, neurons=None, ax=None):
             (prediction.rates[part, neuron], base - 1.0, ORANGE),
         ):
             values = np.asarray(values, np.float64)
-            low, high = np.nanmin(values), np.nanmax(values)
+            low, high = _extent(values)
             ax.plot(
                 times, offset + 0.9 * (values - low) / ((high - low) or 1), color=colour, lw=0.8
             )
-        low, high = (f(prediction.rates[part, neuron]) for f in (np.nanmin, np.nanmax))
-        name = prediction.names[neuron]
-        ticks += [(base + 0.4, f"neuron {name}"), (base - 0.6, f"{low:.3g} to {high:.3g} {unit}")]
+        low, high = _extent(prediction.rates[part, neuron])
+        between = "no rates" if np.isnan(low) else f"{low:.3g} to {high:.3g} {unit}"
+        name = prediction.names[neuron].replace("$", r"\$")  # or it is taken for a formula
+        ticks += [(base + 0.4, f"neuron {name}"), (base - 0.6, between)]
     ax.set_yticks([y for y, _ in ticks], [text for _, text in ticks])
     ax.tick_params(axis="y", length=0)
     ax.spines[["left", "top", "right"]].set_visible(False)
     ax.set_xlim(0, count / rate)
     ax.set_xlabel("time (s)")
     return ax
+
+
+def _extent(values):
+    """Least and largest of the finite values; NaN if there are none."""
+    known = values[np.isfinite(values)]
+    return (known.min(), known.max()) if known.size else (np.nan, np.nan)
 
 
 @house_style
