@@ -165,7 +165,7 @@ def _predict(commands):
 
 def _run_predict(arguments):
     from .files import check_output
-    from .formats import check_prediction_path, read_recording
+    from .formats import check_prediction_path, read_recording, write_prediction
     from .own_recordings import choose_datasets
 
     source, say = Path(arguments.recording), _say(arguments)
@@ -199,7 +199,7 @@ def _run_predict(arguments):
         spikes=arguments.spikes,
         progress=not arguments.quiet,
     )
-    _write_prediction(out, prediction, source)
+    write_prediction(out, prediction, source)
     for line in (*recording.notes, *prediction.trust.warnings):
         say(f"{source.name}: {line}")
     if recording.unit == "competition":
@@ -223,18 +223,6 @@ def _run_predict(arguments):
     )
     if report:
         print(f"how far to trust them is in {report}")
-
-
-def _write_prediction(out, prediction, source):
-    """As the competition wants it where the input had its form, else as `formats` does."""
-    if prediction.recording.unit == "competition" and out.suffix == ".csv":
-        from .datasets import write_csv
-
-        write_csv(out, prediction.rates, prediction.names)
-        return
-    from .formats import write_prediction
-
-    write_prediction(out, prediction, source)
 
 
 def _calibrate(commands):

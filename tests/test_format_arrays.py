@@ -1,5 +1,6 @@
 """Recordings in files of arrays: `.npy`, `.npz`, `.mat`, CSV and Zarr, as their libraries write."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -12,8 +13,10 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
+from spikefinder_keras.datasets import read_csv
 from spikefinder_keras.errors import DataError, SpikefinderError, UsageError
-from spikefinder_keras.formats import read_recording
+from spikefinder_keras.formats import read_recording, write_prediction
+from spikefinder_keras.recordings import Prediction
 
 zarr = pytest.importorskip("zarr")
 
@@ -414,6 +417,17 @@ def test_csv_of_the_competition(tmp_path):
     assert (recording.unit, recording.frame_rate) == ("competition", 100)
     recording = read_recording(tmp_path / "a.csv", frame_rate=30, unit="dF/F")
     assert (recording.unit, recording.frame_rate) == ("dF/F", 30)
+
+
+def test_the_competitions_form_goes_out_as_it_came_in(tmp_path):
+    pd.DataFrame(TRACES.T).to_csv(tmp_path / "a.csv", index=False)
+    recording = read_recording(tmp_path / "a.csv")
+    rates = TRACES.T.astype(np.float32)
+    write_prediction(tmp_path / "b.csv", Prediction(rates, recording, {"unit": "arbitrary"}))
+    np.testing.assert_array_equal(read_csv(tmp_path / "b.csv").astype(np.float32), rates)
+    described = json.loads((tmp_path / "b.csv.json").read_text())
+    assert described["description"]["unit"] == "arbitrary"
+    refuse(tmp_path / "b.csv", "holds predicted spike rates already")
 
 
 def test_csv_with_neurons_in_rows(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..constants import SAMPLE_RATE
-from ..datasets import read_table
+from ..datasets import read_table, write_csv
 from ..errors import DataError
 from ..files import whole_file
 from .arrays import make_recording, only_one_array
@@ -55,9 +55,14 @@ def write(path, prediction):
     """Write time stamps in s, then a column of rates per neuron, and a description beside it.
 
     Missing rates are empty cells. Digits suffice to give back every time stamp and float32 rate.
+    What came in the competition's form goes out in it, without time stamps.
     """
     import pandas as pd
 
+    if prediction.recording.unit == "competition":
+        with sidecar(path, prediction):
+            write_csv(path, prediction.rates, prediction.names)
+        return
     rates = np.asarray(prediction.rates, np.float32)
     frame = pd.DataFrame(rates, columns=list(prediction.names))
     times = [repr(float(time)) for time in prediction.times]
