@@ -9,14 +9,12 @@ dataset ID in a process of its own, and prints that process's wall time and peak
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from child_process import measure
 from scipy.signal import lfilter
 
 FRAME_RATE = 30.0  # Hz
@@ -41,20 +39,8 @@ def simulate(path, neurons, frames, seed=0):
 def predict(path, out, weights):
     """Seconds and peak memory (GiB) of `spikefinder-keras predict`."""
     command = [sys.executable, "-m", "spikefinder_keras", "predict", path, "--quiet"]
-    started = time.perf_counter()
-    child = subprocess.Popen(
-        [
-            *command,
-            *("--frame-rate", str(FRAME_RATE), "--dataset", "7", "--unit", "dF/F"),
-            *("--weights", weights, "--out", out),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        sys.exit(f"the prediction failed ({child.returncode})")
-    return time.perf_counter() - started, usage.ru_maxrss / 2**20
+    options = ("--frame-rate", str(FRAME_RATE), "--dataset", "7", "--unit", "dF/F")
+    return measure([*command, *options, "--weights", weights, "--out", out])
 
 
 def main(argv=None):

@@ -9,28 +9,19 @@ released run made them, with the stock Keras LSTM and with ours.
 """
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from child_process import measure
+
 
 def whole_process(data, out):
     """Seconds and peak memory (GiB) of `spikefinder-keras submission`."""
     command = [sys.executable, "-m", "spikefinder_keras", "submission", "--quiet"]
-    started = time.perf_counter()
-    child = subprocess.Popen(
-        [*command, "--data", data, "--weights", "released", "--out", out],
-        stdout=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        sys.exit(f"submission failed on {data}")
-    return time.perf_counter() - started, usage.ru_maxrss / 2**20
+    return measure([*command, "--data", data, "--weights", "released", "--out", out])
 
 
 def network_alone(data, repeats=3):

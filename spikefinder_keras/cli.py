@@ -170,7 +170,7 @@ def _run_predict(arguments):
 
     source, say = Path(arguments.recording), _say(arguments)
     choose_datasets(arguments.dataset, arguments.indicator, arguments.area)
-    if arguments.frame_rate is not None:
+    if arguments.frame_rate is not None:  # before a large file is read
         from .preprocess import check_rate
 
         check_rate(arguments.frame_rate)

@@ -91,7 +91,7 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
     """
     out = check_output_folder(out)
     data, kind = find_data(data, out, progress)
-    weights = weights or (PUBLISHED if cached_weights(PUBLISHED) else "described")
+    weights = weights or default_weights()
     sets = find_sets(data)
     _check_apart(out, data)
     say(f"data:    {kind} ({data}, {len(sets)} sets)")
@@ -151,6 +151,11 @@ def predict_sets(network, folder, progress=False):
         PredictedSet(*each, *pair, table)
         for each, pair, table in zip(sets, pairs, rates, strict=True)
     ]
+
+
+def default_weights():
+    """The published weights if they have been downloaded, else the embedded ones."""
+    return PUBLISHED if cached_weights(PUBLISHED) else "described"
 
 
 def find_data(data=None, out="submission", progress=False):

@@ -6,12 +6,12 @@ import numpy as np
 
 from .calibration import Calibration, calibration_path, fit_map, save_calibration
 from .constants import POOL, SAMPLE_RATE
-from .datasets import DATASETS
 from .errors import DataError
 from .files import check_output
 from .ground_truth import find_ground_truth, read_ground_truth
-from .own_recordings import rates_by_dataset
+from .own_recordings import ALL_DATASETS, rates_by_dataset
 from .preparation import find_blocks, prepare
+from .scoring import sum_windows
 from .terminal import bar
 from .weights import find_weights, load_network
 
@@ -28,8 +28,8 @@ class _Sample:
     def __init__(self, truth, outputs, spikes):
         self.dataset, self.indicator = truth.dataset, truth.indicator
         self.neuron = (truth.dataset, truth.indicator, truth.neuron)
-        self.outputs = np.stack([_pool(output) for output in outputs])
-        self.rate = _pool(spikes) * SAMPLE_RATE
+        self.outputs = np.stack([_means(output, POOL) for output in outputs])
+        self.rate = _means(spikes, POOL) * SAMPLE_RATE
 
 
 def calibrate(weights, ground_truth, progress=False):
@@ -70,9 +70,9 @@ def calibrate(weights, ground_truth, progress=False):
         )
     errors = defaultdict(list)
     for dataset, indicator in bar(groups, "fitting", "dataset", progress):
-        maps = _fit([s for s in samples if s.dataset != dataset])
+        others = Calibration(_fit([s for s in samples if s.dataset != dataset]))
         held_out = [s for s in samples if (s.dataset, s.indicator) == (dataset, indicator)]
-        errors[indicator] += _errors(maps, held_out)
+        errors[indicator] += _errors(others, held_out)
     calibration = Calibration(
         _fit(samples),
         {indicator: _summary(found) for indicator, found in sorted(errors.items()) if found},
@@ -88,24 +88,19 @@ def _samples(network, truths):
         part = truths[first : first + AT_A_TIME]
         blocks = [find_blocks(truth.recording) for truth in part]
         calcium = [prepare(t.recording, b, [0]) for t, b in zip(part, blocks, strict=True)]
-        # Every recording is one block: none of them pauses.
         outputs = rates_by_dataset(
-            network, [block for each in calcium for block in each], [d.number for d in DATASETS]
+            network, [block for each in calcium for block in each], ALL_DATASETS
         )
-        at = 0
+        by_block = zip(*outputs.values(), strict=True)
         for truth, own in zip(part, blocks, strict=True):
-            spikes = truth.spikes(own)
-            for k in range(len(own)):
-                samples.append(
-                    _Sample(truth, [tables[at][:, 0] for tables in outputs.values()], spikes[k])
-                )
-                at += 1
+            for spikes in truth.spikes(own):
+                samples.append(_Sample(truth, [table[:, 0] for table in next(by_block)], spikes))
     return samples
 
 
-def _pool(values):
-    """Means of `POOL` samples, `(sample,)` to 25 Hz."""
-    return np.asarray(values)[: len(values) // POOL * POOL].reshape(-1, POOL).mean(axis=1)
+def _means(values, count):
+    """Means of every `count` values; an incomplete last window is dropped."""
+    return sum_windows(np.asarray(values), count) / count
 
 
 def _fit(samples):
@@ -116,23 +111,23 @@ def _fit(samples):
     rate = np.concatenate([s.rate for s in samples])
     weight = np.concatenate([np.full(s.rate.size, 1 / length[s.neuron]) for s in samples])
     return {
-        dataset.number: fit_map(np.concatenate([s.outputs[k] for s in samples]), rate, weight)
-        for k, dataset in enumerate(DATASETS)
+        number: fit_map(np.concatenate([s.outputs[k] for s in samples]), rate, weight)
+        for k, number in enumerate(ALL_DATASETS)
     }
 
 
-def _errors(maps, samples):
+def _errors(calibration, samples):
     """For each neuron: true and predicted mean rate, error in 1 s bins, that of a constant."""
     by_neuron = defaultdict(lambda: ([], []))
     for sample in samples:
         mapped = [
-            np.interp(o, *maps[d.number]) for o, d in zip(sample.outputs, DATASETS, strict=True)
+            calibration.spikes_per_second(output, number)
+            for output, number in zip(sample.outputs, ALL_DATASETS, strict=True)
         ]
-        seconds = sample.rate.size // SECOND
         for kept, values in zip(
             by_neuron[sample.neuron], (sample.rate, np.mean(mapped, axis=0)), strict=True
         ):
-            kept.append(values[: seconds * SECOND].reshape(seconds, SECOND).mean(axis=1))
+            kept.append(_means(values, SECOND))
     found = []
     for parts in by_neuron.values():
         true, predicted = map(np.concatenate, parts)

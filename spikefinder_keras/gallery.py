@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .competition import SIMULATED, find_data, predict_sets
-from .constants import DATASET_COUNT, SAMPLE_RATE
+from .competition import SIMULATED, default_weights, find_data, predict_sets
+from .constants import SAMPLE_RATE
 from .datasets import DATASETS, check_dataset, find_sets
 from .diagram import network_diagram
-from .download import cached_weights
 from .errors import TrainingError, UsageError
 from .figures import (
     NEURONS,
@@ -30,11 +29,11 @@ from .figures import (
     scores_by_rate,
 )
 from .files import check_output_folder
-from .prediction import Table, predict_tables
+from .own_recordings import ALL_DATASETS, rates_by_dataset
 from .published import SUBMISSION, TEST, published_score
 from .scoring import score
 from .terminal import bar
-from .weights import PUBLISHED, load_network
+from .weights import load_network
 
 FORMATS = ("png", "pdf")
 
@@ -99,7 +98,7 @@ def make_figures(
     out = check_output_folder(out)
     folder, kind = find_data(data, out, progress)
     split, number = _choose(find_sets(folder), split, number, folder)
-    weights = weights or (PUBLISHED if cached_weights(PUBLISHED) else "described")
+    weights = weights or default_weights()
     say(f"data:    {kind} ({folder})")
     say(f"weights: {weights}")
     network = load_network(weights)
@@ -183,8 +182,8 @@ def draw_dataset_ids(network, predicted, neuron=0, window=WINDOW, ax=None):
     """
     check_neurons([neuron], predicted.calcium.shape[1])
     trace = predicted.calcium[:, [neuron]]
-    tables = [Table(trace, number) for number in range(1, DATASET_COUNT + 1)]
-    rates = np.concatenate(predict_tables(network, tables), axis=1)
+    rates = rates_by_dataset(network, [trace], ALL_DATASETS, faithful=True)
+    rates = np.concatenate([table for (table,) in rates.values()], axis=1)
     labels = [f"{each.number}: {each.indicator}, {each.area}" for each in DATASETS]
     title = f"{predicted.title}, neuron {neuron}, under every dataset ID"
     return dataset_ids(trace[:, 0], rates, labels, predicted.number - 1, window, title, ax)

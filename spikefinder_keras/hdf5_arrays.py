@@ -82,7 +82,7 @@ def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
         return {name: arrays[name] for name in arrays.files}
 
 
-def _limit_memory(more=CHILD_MEMORY):
+def limit_memory(more=CHILD_MEMORY):
     """Let this process take `more` bytes beyond what it has, where the system can do that."""
     try:
         import resource
@@ -144,7 +144,7 @@ def main(path, *skip):
     import h5py
     import numpy as np
 
-    _limit_memory()
+    limit_memory()
     try:
         with h5py.File(path, "r") as file:
             datasets = {}

@@ -828,7 +828,7 @@ def test_a_parser_that_takes_memory(good, refuse, child_program):
     child_program(
         f"import runpy, h5py, numpy\n"
         f"child = runpy.run_path({hdf5_arrays.__file__!r})\n"
-        "child['_limit_memory']()\n"
+        "child['limit_memory']()\n"
         "numpy.ones(300 << 20, numpy.uint8)\n"
     )
     refuse(good, "the HDF5 library failed on it")

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import errors
 from ..errors import DataError, UsageError
-from ..hdf5_arrays import REFUSED, Unreadable, _limit_memory
+from ..hdf5_arrays import REFUSED, Unreadable, limit_memory
 
 CHILD_MEMORY = 6 << 30
 """Bytes of address space, with the libraries and the mapped result."""
@@ -125,7 +125,7 @@ def main(request):
     """The child: run the job of a JSON request, leave its values in the request's folder."""
     request = json.loads(request)
     folder = Path(request["folder"])
-    _limit_memory(request["memory"])
+    limit_memory(request["memory"])
     try:
         job = getattr(importlib.import_module(request["module"]), request["job"])
         values = {}
