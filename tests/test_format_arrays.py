@@ -295,7 +295,7 @@ def test_a_pickle_with_code(tmp_path):
     for number, trap in enumerate((Trap(tmp_path / "marker"), {"dff": Trap(tmp_path / "marker")})):
         path = tmp_path / f"{number}.npy"
         np.save(path, np.array(trap, object), allow_pickle=True)
-        refuse(path, r"it holds \w+\.mkdir, which is code and not data", frame_rate=30)
+        refuse(path, "it holds Python objects|holds a dict without traces", frame_rate=30)
     assert not (tmp_path / "marker").exists()
     np.load(path, allow_pickle=True)  # would have made it
     assert (tmp_path / "marker").exists()

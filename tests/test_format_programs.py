@@ -1,18 +1,32 @@
 """Recordings as suite2p, CaImAn and NWB keep them, and predictions back into NWB."""
 
+import collections
+import inspect
+import io
+import logging
 import os
 import pathlib
+import pickle
 import shutil
+import sys
+import types
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 from spikefinder_keras.errors import DataError, OutputError, SpikefinderError, UsageError
-from spikefinder_keras.formats import check_prediction_path, nwb, read_recording, write_prediction
+from spikefinder_keras.formats import (
+    check_prediction_path,
+    nwb,
+    pickled,
+    read_recording,
+    write_prediction,
+)
 from spikefinder_keras.recordings import Prediction
 
 pynwb = pytest.importorskip("pynwb")
@@ -104,8 +118,6 @@ def test_suite2p_files_of_numpy_1(plane):
     # The names' lengths stand before them, so the pickle is made anew in text.
     loaded = np.load(plane / "ops.npy", allow_pickle=True)
     header = content[: content.index(b"\n") + 1]
-    import pickle
-
     text = pickle.dumps(loaded, protocol=0)
     for name in (b"numpy.core", b"numpy._core"):
         (plane / "ops.npy").write_bytes(header + text.replace(core, name))
@@ -182,29 +194,123 @@ class Trap:
         return (os.mkdir, (self.path,))
 
 
-def test_settings_with_code(plane, tmp_path):
+def test_settings_with_code_do_not_run(plane, tmp_path):
     save_settings(plane / "ops.npy", fs=30.0, trap=Trap(tmp_path / "marker"))
-    refuse(plane, r"it holds \w+\.mkdir, which is code and not data; state the frame rate")
-    recording = read_recording(plane, frame_rate=30)
-    assert "which is code and not data" in recording.notes[-1]
+    assert read_recording(plane).frame_rate == 30
     assert not (tmp_path / "marker").exists()
+    np.load(plane / "ops.npy", allow_pickle=True)  # would have made it
+    assert (tmp_path / "marker").exists()
 
 
-@pytest.mark.parametrize(
-    "pickled",
-    [
-        b"cbuiltins\neval\n(V1\ntR.",
-        b"cnumpy\nload\n(V/etc/passwd\ntR.",
-        b"cnumpy._core.multiarray\nfromfile\n(V/etc/passwd\ntR.",
-        b"\x80\x04\x8c\x05numpy\x8c\x0clib.npyio.np\x93.",
-        b"cbuiltins\nbytearray\n(L10000000000000L\ntR.",
-        b"(" * 100_000 + b".",
-    ],
-)
-def test_pickles_made_to_attack(plane, pickled):
-    header = (plane / "ops.npy").read_bytes()
-    (plane / "ops.npy").write_bytes(header[: header.index(b"\n") + 1] + pickled)
-    refuse(plane, "code and not data|is damaged|too much memory")
+def test_settings_with_classes_that_nobody_has(plane, monkeypatch):
+    """Neither looked up nor imported: what is not needed of them does not matter."""
+    module = types.ModuleType("of_a_laboratory")
+    module.Setting = type("Setting", (dict,), {"__module__": "of_a_laboratory"})
+    monkeypatch.setitem(sys.modules, "of_a_laboratory", module)
+    setting = module.Setting(a=1)
+    setting.extra = [1, 2]
+    save_settings(
+        plane / "ops.npy",
+        fs=30.0,
+        date_proc=datetime(2026, 3, 1, tzinfo=UTC),
+        counts=collections.Counter("ab"),
+        queue=collections.deque([1]),
+        level=logging.Logger("a").level,
+        kind=inspect.Parameter.VAR_KEYWORD,
+        setting=setting,
+        table=pd.DataFrame({"a": [1]}),
+    )
+    monkeypatch.delitem(sys.modules, "of_a_laboratory")
+    assert read_recording(plane).frame_rate == 30
+
+
+def by_name(module, name, *arguments):
+    """A pickle that looks up a name, in the way of protocol 4, and calls it with each text."""
+    pushed = [b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name, *arguments)]
+    calls = b"".join(text + b"\x85R" for text in pushed[2:])
+    return b"\x80\x04" + pushed[0] + pushed[1] + b"\x93" + calls + b"."
+
+
+ATTACKS = {
+    "eval": lambda code, path: b"cbuiltins\neval\n(V" + code.encode() + b"\ntR.",
+    "builtins of dtypes": lambda code, path: by_name(
+        "numpy.dtypes", "__builtins__.get", "eval", code
+    ),
+    "dotted dtypes": lambda code, path: by_name("numpy.dtypes", "sys.modules", code),
+    "dotted builtins": lambda code, path: by_name("builtins", "print.__self__.eval", code),
+    "dotted array": lambda code, path: by_name("numpy", "ndarray.tofile", path),
+    "dotted core": lambda code, path: by_name(
+        "numpy._core.multiarray", "_reconstruct.__globals__", code
+    ),
+    "import": lambda code, path: by_name("antigravity", "fly", code),
+    "system": lambda code, path: by_name("os", "system", f"touch {path}"),
+    "file": lambda code, path: by_name("numpy", "load", "/etc/passwd"),
+    "memory": lambda code, path: b"cbuiltins\nbytearray\n(L10000000000000L\ntR.",
+    "nesting": lambda code, path: b"(" * 100_000 + b".",
+    # {}, then its __builtins__ by the state of a dtype: an attribute walk in two steps
+    "state": lambda code, path: (
+        b"cnumpy\ndtype\n(V" + code.encode() + b"\ntR(dV__class__\ncbuiltins\neval\nstb."
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("name", ["ops.npy", "settings.npy"])
+def test_pickles_made_to_attack(plane, tmp_path, attack, name):
+    marker = tmp_path / "marker"
+    code = f"__import__('pathlib').Path({str(marker)!r}).touch()"
+    start = (plane / "ops.npy").read_bytes()
+    start = start[: start.index(b"\n") + 1]
+    (plane / name).write_bytes(start + ATTACKS[attack](code, str(marker)))
+    refuse(plane, "it holds Python objects|is damaged|too much memory")
+    (plane / "dff.npy").write_bytes((plane / name).read_bytes())  # as of Cascade
+    refuse(plane / "dff.npy", "it holds Python objects|is damaged|too much memory")
+    assert not marker.exists()
+
+
+def test_nothing_of_a_pickle_is_imported_or_looked_up():
+    """Whatever the pair of names: what it gives is of the module itself, or the empty dict's."""
+    unpickler = pickled._Unpickler(io.BytesIO())
+    for module, name in [
+        ("numpy.dtypes", "Float64DType"),
+        ("numpy.dtypes", "__builtins__"),
+        ("numpy", "ndarray.tofile"),
+        ("numpy", "load"),
+        ("builtins", "getattr"),
+        ("builtins", "bytearray"),
+        ("antigravity", "fly"),
+        ("pathlib", "Path"),
+    ]:
+        assert unpickler.find_class(module, name) is pickled._Inert
+    assert "antigravity" not in sys.modules
+    for stand_in in pickled._STAND_INS.values():
+        assert stand_in is dict or stand_in.__module__ == pickled.__name__
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_arrays_and_numbers_of_pickles(plane, protocol):
+    """Read as numpy reads them, in every protocol."""
+    rng = np.random.default_rng(0)
+    values = {
+        "double": rng.random((3, 4)),
+        "big": rng.random(5).astype(">f4"),
+        "columns": np.asfortranarray(rng.integers(0, 99, (3, 2), np.int16)),
+        "flags": np.array([True, False]),
+        "empty": np.empty((0, 3), np.uint8),
+        "number": np.float32(1.25),
+        "whole": np.int64(-7),
+        "text": np.array("a"),
+        "nested": np.array(2.5),
+    }
+    start = (plane / "ops.npy").read_bytes()
+    start = start[: start.index(b"\n") + 1]
+    (plane / "ops.npy").write_bytes(start + pickle.dumps(np.array(values), protocol))
+    loaded = pickled.load(plane / "ops.npy")
+    assert loaded.pop("text") is None
+    del values["text"]
+    assert loaded.keys() == values.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(loaded[name], value, strict=True)
 
 
 # CaImAn
