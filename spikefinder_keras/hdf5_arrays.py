@@ -1,15 +1,13 @@
 """Read the floating-point arrays of an HDF5 file of unknown origin.
 
 The HDF5 library can be made to read other files, to claim terabytes, to hang and to crash. So the
-file is opened in a child process with a memory and a time limit, which accepts plain contiguous or
-chunked floats reached by hard links alone, and hands back numpy arrays. This file is also the
-child's program; it imports nothing of the package, so that the child starts quickly.
+file is opened in a child process, which accepts plain contiguous or chunked floats reached by hard
+links alone.
 """
 
-import io
-import subprocess
-import sys
 from pathlib import Path
+
+from .child import Unreadable, run
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 LARGEST_FILE = 64 << 20
@@ -23,12 +21,6 @@ CHILD_MEMORY = 256 << 20
 """Bytes that the child may take beyond what it has after its imports."""
 TIME_LIMIT = 30.0
 """Seconds; a good file takes under one."""
-REFUSED = 3
-"""Exit status of a child that has said why."""
-
-
-class Unreadable(Exception):
-    """The file is no HDF5 file that can be trusted; the message says why, without its name."""
 
 
 def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
@@ -54,8 +46,6 @@ def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
     OSError
         If the file cannot be opened.
     """
-    import numpy as np
-
     if Path(path).exists() and not Path(path).is_file():  # opening a pipe could wait for ever
         raise Unreadable("it is no ordinary file")
     with Path(path).open("rb") as file:
@@ -67,34 +57,32 @@ def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
         raise Unreadable(f"it is not an HDF5 file (it begins with {start!r})")
     if size > LARGEST_FILE:
         raise Unreadable(f"it is larger than {LARGEST_FILE >> 20} MiB")
-    command = [sys.executable, "-P", __file__, str(Path(path).resolve()), *skip]
-    try:
-        child = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=time_limit, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise Unreadable(f"reading it took longer than {time_limit:g} s") from None
-    if child.returncode == REFUSED:
-        raise Unreadable(child.stderr.decode(errors="replace").strip())
-    if child.returncode:
-        raise Unreadable("the HDF5 library failed on it; the file is damaged")
-    with np.load(io.BytesIO(child.stdout), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return run(
+        parse_arrays,
+        path,
+        list(skip),
+        time_limit=time_limit,
+        memory=CHILD_MEMORY,
+        libraries=["h5py"],
+    )
 
 
-def limit_memory(more=CHILD_MEMORY):
-    """Let this process take `more` bytes beyond what it has, where the system can do that."""
+def parse_arrays(path, skip):
+    """Child: every floating-point dataset."""
+    import h5py
+
     try:
-        import resource
-    except ImportError:  # Windows knows no such limit; the checks and the time limit remain
-        return
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except OSError:
-        return
-    limit = pages * resource.getpagesize() + more
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with h5py.File(path, "r") as file:
+            datasets = {}
+            _collect(file, "", skip, datasets, [])
+            total = sum(dataset.nbytes for dataset in datasets.values())
+            if total > LARGEST_ARRAYS:
+                raise Unreadable(f"its arrays claim {total} bytes, more than weights ever have")
+            yield from datasets.items()
+    except Unreadable:
+        raise
+    except Exception as error:  # whatever the library says of a damaged file
+        raise Unreadable(f"it is damaged ({str(error)[:100]})") from None
 
 
 def _collect(group, path, skip, found, seen):
@@ -137,31 +125,3 @@ def _checked(dataset, where):
     if max(dataset.nbytes, chunk_bytes) > LARGEST_ARRAYS:
         raise Unreadable(f"{where} claims {dataset.nbytes} bytes, more than weights ever have")
     return dataset
-
-
-def main(path, *skip):
-    """The child: write the arrays as `.npz` to the standard output, or a reason to stderr."""
-    import h5py
-    import numpy as np
-
-    limit_memory()
-    try:
-        with h5py.File(path, "r") as file:
-            datasets = {}
-            _collect(file, "", skip, datasets, [])
-            total = sum(dataset.nbytes for dataset in datasets.values())
-            if total > LARGEST_ARRAYS:
-                raise Unreadable(f"its arrays claim {total} bytes, more than weights ever have")
-            arrays = {where: dataset[()] for where, dataset in datasets.items()}
-    except Unreadable as error:
-        print(error, file=sys.stderr)
-        return REFUSED
-    except Exception as error:  # whatever the library says of a damaged file
-        print(f"it is damaged ({str(error)[:100]})", file=sys.stderr)
-        return REFUSED
-    np.savez(sys.stdout.buffer, **arrays)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -13,11 +13,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from .child import Unreadable
 from .constants import DATASET_COUNT
 from .download import cached_weights, fetch_weights
 from .errors import UsageError, WeightsError
 from .files import check_output, whole_file
-from .hdf5_arrays import Unreadable, read_arrays
+from .hdf5_arrays import read_arrays
 from .network import (
     FILTERS,
     LSTM_UNITS,

@@ -181,7 +181,7 @@ def test_truncated_suite2p_files(plane):
             refuse(plane, message)
         (plane / f"{name}.npy").write_bytes(content)
     os.truncate(plane / "ops.npy", 300)
-    refuse(plane, "ops.npy is damaged.*; state the frame rate to do without it")
+    refuse(plane, "ops.npy cannot be read: it is damaged.*; state the frame rate to do without it")
 
 
 class Trap:
@@ -638,13 +638,13 @@ def test_an_error_leaves_the_source(tmp_path, example, prediction, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(nwb, "parse", lambda job, *arguments: {"state": "free"})
+    monkeypatch.setattr(nwb, "parse", lambda job, *arguments, **limits: {"state": "free"})
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"cannot write .*a\.nwb \(No space left on device\)"):
         write_prediction(path, prediction, path)
     assert path.read_bytes() == example.read_bytes()
 
-    def fail(job, file, *arguments):
+    def fail(job, file, *arguments, **limits):
         if job is nwb._append:
             Path(file).write_bytes(b"half")
             raise DataError(f"{file} cannot be read: its parser failed")

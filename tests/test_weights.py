@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import h5py
@@ -796,15 +797,21 @@ def test_endless_structures(broken, refuse, attack, message):
 
 @pytest.fixture
 def child_program(tmp_path, monkeypatch):
+    """Installs other code as what the child runs on the file."""
+
     def install(code):
-        (tmp_path / "child.py").write_text(code)
-        monkeypatch.setattr(hdf5_arrays, "__file__", str(tmp_path / "child.py"))
+        name = f"hostile_parser_{tmp_path.name}"
+        (tmp_path / f"{name}.py").write_text(
+            f"def parse_arrays(path, skip):\n    {code}\n    yield"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(hdf5_arrays, "parse_arrays", import_module(name).parse_arrays)
 
     return install
 
 
 def test_a_parser_that_hangs(good, refuse, child_program, monkeypatch):
-    child_program("import time\ntime.sleep(60)\n")
+    child_program("import time; time.sleep(60)")
     limited = functools.partial(hdf5_arrays.read_arrays, time_limit=0.5)
     monkeypatch.setattr(weights, "read_arrays", limited)
     start = time.monotonic()
@@ -812,23 +819,18 @@ def test_a_parser_that_hangs(good, refuse, child_program, monkeypatch):
     assert time.monotonic() - start < 3
 
 
-@pytest.mark.parametrize("status", ["SIGSEGV", "SIGKILL", "SIGABRT", "exit"])
+@pytest.mark.parametrize("status", ["SIGSEGV", "SIGABRT", "exit"])
 def test_a_parser_that_crashes(good, refuse, child_program, status):
     if status == "exit":
-        child_program("raise RuntimeError('a bug')\n")
+        child_program("import os; os._exit(1)")
     elif hasattr(signal, status):
-        child_program(f"import os, signal\nos.kill(os.getpid(), signal.{status})\n")
+        child_program(f"import signal; signal.raise_signal(signal.{status})")
     else:
         pytest.skip(f"no {status} here")
-    refuse(good, "the HDF5 library failed on it; the file is damaged")
+    refuse(good, "its parser failed, so it is damaged")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the child knows its memory from /proc")
 def test_a_parser_that_takes_memory(good, refuse, child_program):
-    child_program(
-        f"import runpy, h5py, numpy\n"
-        f"child = runpy.run_path({hdf5_arrays.__file__!r})\n"
-        "child['limit_memory']()\n"
-        "numpy.ones(300 << 20, numpy.uint8)\n"
-    )
-    refuse(good, "the HDF5 library failed on it")
+    child_program("import numpy; numpy.ones(300 << 20, numpy.uint8)")
+    refuse(good, "it needs too much memory")

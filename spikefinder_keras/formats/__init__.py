@@ -6,12 +6,12 @@ Files are recognised by what is in them; a result's format is chosen by the suff
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..child import Unreadable, parse
 from ..errors import DataError, OutputError
 from ..files import check_output, check_output_folder
-from ..hdf5_arrays import SIGNATURE, Unreadable
+from ..hdf5_arrays import SIGNATURE
 from . import caiman, csv_table, matlab, numpy_files, nwb, suite2p, zarr_store
 from .arrays import Options
-from .child import parse
 from .description import is_prediction, sidecar_path
 from .hdf5 import check_structure
 from .pynapple_frame import to_pynapple
@@ -194,16 +194,21 @@ def _read_file(path, start, options):
     if start.startswith(numpy_files.ZIP):
         return numpy_files.read_npz(path, options)
     if any(start[at:].startswith(SIGNATURE) for at in _HDF5_OFFSETS):
-        values = parse(_parse_hdf5, path, options.variable)
+        values = parse(_parse_hdf5, path, options.variable, libraries=_hdf5_libraries())
         return _HDF5_KINDS[values["kind"]].recording(path, values, options)
     if matlab.is_version_5(start):
-        values = parse(matlab.parse_version_5, path, options.variable)
+        values = parse(matlab.parse_version_5, path, options.variable, libraries=["scipy.io"])
         return matlab.recording(path, values, options)
     matlab.check_kind(path, start)
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
         names = ", ".join(each.name for each in FORMATS)
         raise DataError(f"{path} is of an unknown kind; give one of {names}")
     return csv_table.read(path, options)
+
+
+def _hdf5_libraries():
+    """What reading an HDF5 file of any kind may need, as far as it is installed."""
+    return ["h5py", *nwb.libraries()]
 
 
 def _parse_hdf5(path, variable):

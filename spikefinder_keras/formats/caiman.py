@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..child import Unreadable
 from ..errors import DataError
-from ..hdf5_arrays import Unreadable
 from .arrays import make_recording, one_number, only_one_array, only_orientation
 from .hdf5 import checked
 

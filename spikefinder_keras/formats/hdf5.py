@@ -1,7 +1,6 @@
 """What every HDF5 recording is checked for before a value of it is read."""
 
-from ..hdf5_arrays import Unreadable
-from .child import check_size
+from ..child import Unreadable, check_size
 
 MOST_OBJECTS = 100_000
 DEEPEST = 50

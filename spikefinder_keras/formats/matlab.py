@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..child import check_size
 from ..errors import DataError, OutputError
 from ..files import whole_file
 from .arrays import choose, from_named
-from .child import check_size
 from .description import described
 from .hdf5 import checked
 

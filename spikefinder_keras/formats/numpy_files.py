@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..child import Unreadable, check_size, parse
 from ..errors import DataError, SpikefinderError
 from ..files import whole_file
-from ..hdf5_arrays import Unreadable
 from . import pickled
 from .arrays import choose, from_named, make_recording, only_one_array, refuse_processed
-from .child import check_size, parse
 from .description import described, sidecar, text_of
 
 NPY = b"\x93NUMPY"

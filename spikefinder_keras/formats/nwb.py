@@ -5,17 +5,18 @@ NWB has no type for spike rates. As neuroconv does, they become a `RoiResponseSe
 in child processes, as the HDF5 library crashes on damaged files and on full disks.
 """
 
+import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from ..child import parse, require
 from ..errors import DataError, OutputError, SpikefinderError, UsageError
 from ..files import check_output, whole_file
 from ..hdf5_arrays import SIGNATURE
 from .arrays import make_recording, only_orientation
-from .child import parse, require
 from .description import described, text_of
 from .hdf5 import check_structure, checked
 
@@ -31,11 +32,14 @@ def recognises(file):
     return "nwb_version" in file.attrs
 
 
+def libraries():
+    """What reading needs, as far as it is installed."""
+    return ["pynwb"] if importlib.util.find_spec("pynwb") else []
+
+
 def parse_hdf5(file, variable):
     """Child: traces, time stamps and ROI numbers of a series."""
-    import importlib.util
-
-    if importlib.util.find_spec("pynwb") is None:
+    if not libraries():
         return  # which `recording` says
     import pynwb
 
@@ -169,7 +173,7 @@ def check(path, source):
                 raise no_source
     except OSError:
         raise no_source from None
-    state = parse(_parse_target, source)["state"]
+    state = parse(_parse_target, source, libraries=["h5py"])["state"]
     if state == "other":
         raise no_source
     if state == WRITTEN:
@@ -213,6 +217,8 @@ def write(path, prediction, source):
                 unit,
                 _sentence(description),
                 text_of(description),
+                libraries=["pynwb"],
+                writes=True,
             )
         except SpikefinderError as error:
             reason = str(error).replace(str(temporary), str(source))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..child import Unreadable
 from ..errors import DataError
-from ..hdf5_arrays import Unreadable
 from .arrays import FLUORESCENCE, choose
 
 LARGEST_FILE = 1 << 30

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .child import require
+from ..child import require
 
 
 def to_pynapple(prediction):

@@ -5,10 +5,10 @@
 
 import numpy as np
 
+from ..child import parse
 from ..errors import DataError
 from . import pickled
 from .arrays import corrected, make_recording, one_number, only_one_array, only_orientation
-from .child import parse
 
 SETTINGS = ("settings.npy", "ops.npy")
 """Where the frame rate stands: suite2p 1.x writes both, earlier ones `ops.npy`."""

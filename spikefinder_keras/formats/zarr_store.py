@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..child import Unreadable, check_size, parse, require
 from ..errors import OutputError
 from ..files import check_output_folder
-from ..hdf5_arrays import Unreadable
 from .arrays import FRAME_RATES, choose, from_named
-from .child import check_size, parse, require
 from .description import described, text_of
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
@@ -35,7 +34,7 @@ def recognises(folder):
 def read(folder, options):
     """Recording of a Zarr array, or of the arrays in the first level of a group."""
     require("zarr", "reading Zarr", "zarr")
-    values = parse(_parse, folder, options.variable)
+    values = parse(_parse, folder, options.variable, libraries=["zarr"])
     return from_named(folder, values.pop("chosen"), values, options)
 
 
