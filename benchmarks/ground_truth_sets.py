@@ -15,10 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from spikefinder_keras.datasets import file_name, find_file, find_sets, write_csv
-from spikefinder_keras.ground_truth import IN_COMPETITION, find_ground_truth, read_ground_truth
-from spikefinder_keras.preparation import find_blocks
-from spikefinder_keras.preprocess import preprocess
+from spikefinder_keras.competition.preprocess import preprocess
+from spikefinder_keras.competition.tables import file_name, find_file, find_sets, write_csv
+from spikefinder_keras.recordings.ground_truth import (
+    IN_COMPETITION,
+    find_ground_truth,
+    read_ground_truth,
+)
+from spikefinder_keras.recordings.preparation import find_blocks
 
 SETS = (7, 8, 9, 10)
 

@@ -29,12 +29,12 @@ def network_alone(data, repeats=3):
     import keras
     import numpy as np
 
-    from spikefinder_keras.batches import fill_missing, one_hot, stack
+    from spikefinder_keras.competition.tables import find_sets, read_set
     from spikefinder_keras.constants import SPLIT_LENGTH
-    from spikefinder_keras.datasets import find_sets, read_set
-    from spikefinder_keras.prediction import Table, predict_tables
-    from spikefinder_keras.recurrent import Bidirectional
-    from spikefinder_keras.weights import load_network
+    from spikefinder_keras.network.batches import fill_missing, one_hot, stack
+    from spikefinder_keras.network.prediction import Table, predict_tables
+    from spikefinder_keras.network.recurrent import Bidirectional
+    from spikefinder_keras.network.weights import load_network
 
     network = load_network("released")
     sets = [(s, n, *read_set(data, s, n)) for s, n in find_sets(data)]
@@ -93,7 +93,7 @@ def main(argv=None):
             print("sets 4 to 6: {:.1f} s, {:.2f} GiB".format(*whole_process(part.parent, folder)))
         full = arguments.full or folder / "full"
         if not arguments.full:
-            from spikefinder_keras.simulation import simulate
+            from spikefinder_keras.competition.simulation import simulate
 
             simulate(full, "full")
         print("full size: {:.1f} s, {:.2f} GiB".format(*whole_process(full, folder / "out")))

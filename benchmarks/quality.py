@@ -12,13 +12,13 @@ import statistics
 import sys
 from pathlib import Path
 
+from spikefinder_keras.competition.scoring import score
+from spikefinder_keras.competition.tables import find_sets, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
-from spikefinder_keras.datasets import find_sets, read_set
-from spikefinder_keras.network import VARIANTS
-from spikefinder_keras.prediction import Table, predict_tables
-from spikefinder_keras.scoring import score
-from spikefinder_keras.training import Settings, resume, train
-from spikefinder_keras.weights import load_network
+from spikefinder_keras.network.architecture import VARIANTS
+from spikefinder_keras.network.prediction import Table, predict_tables
+from spikefinder_keras.network.weights import load_network
+from spikefinder_keras.training.run import Settings, resume, train
 
 
 def test_score(weights, data):

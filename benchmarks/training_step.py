@@ -28,9 +28,9 @@ def step_seconds(layer, length, repeats, jit_compile):
     import keras
     import numpy as np
 
-    from spikefinder_keras import network as module
-    from spikefinder_keras.batches import one_hot
-    from spikefinder_keras.training import Settings, compile_network
+    from spikefinder_keras.network import architecture as module
+    from spikefinder_keras.network.batches import one_hot
+    from spikefinder_keras.training.run import Settings, compile_network
 
     fast = module.Bidirectional
     module.Bidirectional = {

@@ -1,74 +1,30 @@
-"""Data flows one way, and imports follow it: read, prepare, network, predict, score, figure."""
+"""The order of the rooms: imports go downwards only, from room to room and inside a room."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "spikefinder_keras"
+import spikefinder_keras
 
-# Each module may import from those above it in this list.
-ORDER = [
-    "errors",
-    "constants",
-    "files",
-    "confinement",
-    "child",
-    "hdf5_arrays",
-    "datasets",
-    "preprocess",
-    "recordings",
-    "formats.hdf5",
-    "formats.description",
-    "formats.arrays",
-    "formats.pickled",
-    "formats.suite2p",
-    "formats.caiman",
-    "formats.nwb",
-    "formats.numpy_files",
-    "formats.matlab",
-    "formats.csv_table",
-    "formats.zarr_store",
-    "formats.pynapple_frame",
-    "formats",
-    "terminal",
-    "preparation",
-    "ground_truth",
-    "trust",
-    "sources",
-    "download",
-    "simulation",
-    "published",
-    "batches",
-    "traces",
-    "recurrent",
-    "network",
-    "losses",
-    "weights",
-    "calibration",
-    "scoring",
-    "prediction",
-    "own_recordings",
-    "fit_calibration",
-    "figures",
-    "report",
-    "diagram",
-    "training",
-    "competition",
-    "gallery",
-    "__init__",
-    "cli",
-    "__main__",
-]
+PACKAGE = Path(spikefinder_keras.__file__).parent
+
+# Each room may import from those behind it in this list; the ground is everybody's.
+ROOMS = ["__main__", "cli", "training", "figures", "recordings", "competition", "network", "files"]
+GROUND = ["terminal", "datasets", "errors", "constants"]
+PUBLIC = "__init__"
+"""The package itself, which looks up its public names when they are used."""
 
 
 def module_name(path):
-    """`formats.nwb` of `formats/nwb.py`, `formats` of its `__init__.py`."""
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+    """`recordings.formats.nwb` of its file, `network` of its `__init__.py`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
 MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
@@ -80,16 +36,38 @@ def imported(module):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             folder = path.parents[node.level - 1].relative_to(PACKAGE).parts
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            yield from (".".join([*folder, name]) for name in names)
+            base = ".".join([*folder, *filter(None, [node.module])])
+            for alias in node.names:
+                name = f"{base}.{alias.name}".lstrip(".")
+                yield name if name in MODULES else base or PUBLIC
+
+
+def room(module):
+    return module.split(".")[0]
+
+
+def test_every_module_has_its_room():
+    assert {room(module) for module in MODULES} == {*ROOMS, *GROUND, PUBLIC}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_imports_never_turn_back(module):
-    assert module in ORDER, f"give {module} its place in the order above"
+def test_imports_go_downwards(module):
+    order = [*ROOMS, PUBLIC, *GROUND]  # all may ask for the version
     for other in imported(module):
-        if other != "__version__":
-            assert ORDER.index(other) < ORDER.index(module), f"{module} imports {other}"
+        assert other in MODULES
+        if room(other) != room(module):
+            assert order.index(room(module)) < order.index(room(other)), f"it imports {other}"
+
+
+def test_no_two_modules_import_each_other():
+    """Also inside a room, and inside functions."""
+    graph = {module: {m for m in imported(module) if m != module} for module in MODULES}
+    TopologicalSorter(graph).prepare()
+
+
+def test_no_module_is_long():
+    lines = {m: len(path.read_text().splitlines()) for m, path in MODULES.items()}
+    assert {module: count for module, count in lines.items() if count > 350} == {}
 
 
 @pytest.mark.parametrize(
@@ -107,10 +85,9 @@ def test_tensorflow_loads_only_for_a_network(statement):
 
 def test_public_names_are_there():
     """Also once all modules are loaded: none has the name of a public function."""
-    import spikefinder_keras
-
-    for module in ORDER[:-3]:
-        import_module(f"spikefinder_keras.{module}")
+    for module in MODULES:
+        if module not in (PUBLIC, "__main__"):
+            import_module(f"spikefinder_keras.{module}")
     for name in spikefinder_keras.__all__:
         value = getattr(spikefinder_keras, name)
         assert value.__doc__

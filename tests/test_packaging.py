@@ -20,7 +20,7 @@ from spikefinder_keras import __version__
 TREE = Path(__file__).parents[1]
 WHERE = (
     "import spikefinder_keras\n"
-    "from spikefinder_keras.weights import EMBEDDED, find_weights\n"
+    "from spikefinder_keras.network.weights import EMBEDDED, find_weights\n"
     "print(spikefinder_keras.__file__)\n"
     "for name in EMBEDDED:\n"
     "    print(find_weights(name))\n"
@@ -179,7 +179,7 @@ def test_the_readme_names_both_commands():
 
 
 def test_the_embedded_weights_are_there():
-    from spikefinder_keras.weights import EMBEDDED
+    from spikefinder_keras.network.weights import EMBEDDED
 
     there = {path.name for path in (TREE / "weights").iterdir()}
     assert set(EMBEDDED.values()) <= there

@@ -8,11 +8,11 @@ near as another program can come.
 import numpy as np
 import pytest
 
+from spikefinder_keras.competition.scoring import score
+from spikefinder_keras.competition.tables import read_csv, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
-from spikefinder_keras.datasets import read_csv, read_set
-from spikefinder_keras.prediction import Table, predict_tables
-from spikefinder_keras.scoring import score
-from spikefinder_keras.weights import load_network
+from spikefinder_keras.network.prediction import Table, predict_tables
+from spikefinder_keras.network.weights import load_network
 
 TOLERANCE = 1e-7
 
@@ -83,7 +83,7 @@ def test_sigmoids_of_keras_3_would_not_do(data):
     """The traps of the facts: another recurrent activation loads, and predicts something else."""
     import keras
 
-    from spikefinder_keras.weights import read_weights
+    from spikefinder_keras.network.weights import read_weights
 
     arrays = read_weights(data / "published" / "model_convnet_6")
     lstm = keras.layers.LSTM(10, return_sequences=True, recurrent_activation="sigmoid")

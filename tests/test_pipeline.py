@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from spikefinder_keras import cli
-from spikefinder_keras.datasets import read_csv, write_csv
+from spikefinder_keras.competition.scoring import score
+from spikefinder_keras.competition.simulation import simulate
+from spikefinder_keras.competition.tables import read_csv, write_csv
 from spikefinder_keras.errors import DataError, OutputError
-from spikefinder_keras.scoring import score
-from spikefinder_keras.simulation import simulate
 
 SETS = [("train", n) for n in range(1, 11)] + [("test", n) for n in range(1, 6)]
 NAMES = [f"{number}.{split}.spikes.csv" for split, number in SETS]
@@ -51,8 +51,8 @@ def simulated(tmp_path_factory):
 def weights(tmp_path_factory):
     import keras
 
-    from spikefinder_keras.network import build_network
-    from spikefinder_keras.weights import save_weights
+    from spikefinder_keras.network.architecture import build_network
+    from spikefinder_keras.network.weights import save_weights
 
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("weights") / "made.weights.h5"
@@ -309,7 +309,7 @@ def test_quiet_prints_nothing_on_the_standard_error(few, weights, tmp_path):
     table[:, 2] = np.nan
     write_csv(path, table)
     command = (sys.executable, "-m", "spikefinder_keras", "submission", "--data", few)
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     done = subprocess.run(
         [*command, "--weights", weights, "--out", tmp_path / "out", "--quiet"],
@@ -414,7 +414,7 @@ def test_absurd_values(traces, predict, value):
 
 def test_predict_as_a_function(traces, predict, weights):
     import spikefinder_keras
-    from spikefinder_keras.weights import load_network
+    from spikefinder_keras.network.weights import load_network
 
     expected, _ = predict(traces)
     before = traces.copy()
@@ -438,14 +438,14 @@ def test_predict_as_a_function(traces, predict, weights):
     ],
 )
 def test_impossible_calcium(calcium, message):
-    from spikefinder_keras.prediction import predict_calcium
+    from spikefinder_keras.network.prediction import predict_calcium
 
     with pytest.raises(DataError, match=message):
         predict_calcium(calcium, 1, "no such weights")
 
 
 def test_submission_as_a_function(few, weights, tmp_path):
-    from spikefinder_keras.competition import submission
+    from spikefinder_keras.competition.submission import submission
 
     lines = []
     results = submission(few, weights, tmp_path / "out", say=lines.append)
@@ -462,8 +462,8 @@ def test_submission_as_a_function(few, weights, tmp_path):
 
 
 def test_the_data_are_found_in_this_order(few, simulated, tmp_path, monkeypatch):
-    from spikefinder_keras.competition import find_data
-    from spikefinder_keras.download import data_cache
+    from spikefinder_keras.competition.submission import find_data
+    from spikefinder_keras.files.download import data_cache
 
     monkeypatch.setenv("SPIKEFINDER_DATA", str(few))
     assert find_data(simulated) == (simulated, "given")
@@ -501,7 +501,7 @@ def test_describe_weights(weights):
 
 
 def test_the_default_run_needs_nothing(tmp_path, monkeypatch):
-    embedded = Path(cli.__file__).parents[1] / "weights" / "convi6-described.weights.h5"
+    embedded = Path(cli.__file__).parents[2] / "weights" / "convi6-described.weights.h5"
     if not embedded.exists():
         pytest.skip(f"there is no {embedded.name} in weights/ yet")
     monkeypatch.delenv("SPIKEFINDER_DATA", raising=False)

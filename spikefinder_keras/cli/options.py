@@ -1,0 +1,30 @@
+"""What several commands share: their options, and what they print."""
+
+import sys
+
+PROGRAM = "spikefinder-keras"
+
+
+def add_command(commands, name, run, text):
+    command = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    command.add_argument("--quiet", action="store_true", help="show no progress and no notices")
+    return command
+
+
+def add_weights(command, default):
+    command.add_argument(
+        "--weights",
+        metavar="NAME-OR-FILE",
+        help=f"described, released (both ours), published (the authors'), or a file ({default})",
+    )
+
+
+def load_keras(arguments):
+    from ..terminal import import_keras
+
+    import_keras(progress=not arguments.quiet)
+
+
+def say_to(arguments):
+    return (lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr)

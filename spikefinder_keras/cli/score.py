@@ -1,0 +1,62 @@
+"""`score`: rates against true spikes."""
+
+from ..constants import POOL
+from .options import add_command
+
+
+def add(commands):
+    command = add_command(
+        commands, "score", run, "Score predicted rates against true spikes, per neuron."
+    )
+    command.add_argument("truth", metavar="TRUTH.csv", help="spike counts per 10 ms")
+    command.add_argument("prediction", metavar="PREDICTION.csv", help="rates, same shape")
+    command.add_argument(
+        "--measure",
+        default="corr",
+        choices=("corr", "rank", "auc", "info"),
+        help="Pearson or rank correlation, area under the ROC curve, or information gain in bit/s",
+    )
+    command.add_argument(
+        "--downsample",
+        type=int,
+        default=POOL,
+        metavar="N",
+        help="samples per window: 4 (default) for 25 Hz, 8, 16, 32 for 12.5, 6.25, 3.125 Hz",
+    )
+    command.add_argument(
+        "--protocol",
+        default="plain",
+        choices=("plain", "published"),
+        help="published: rescale the rates first, as the competition did for this submission",
+    )
+    command.add_argument("--csv", metavar="OUT.csv", help="also write the values to a file")
+
+
+def run(arguments):
+    from ..competition.scoring import score
+    from ..competition.tables import check_same_shape, read_csv
+    from ..files.whole_files import check_output
+    from ..terminal import text_table
+
+    out = arguments.csv and check_output(arguments.csv)
+    truth, prediction = read_csv(arguments.truth), read_csv(arguments.prediction)
+    check_same_shape(truth, prediction, arguments.truth, arguments.prediction)
+    scores = score(truth, prediction, arguments.measure, arguments.downsample, arguments.protocol)
+    rows = [("neuron", arguments.measure)]
+    for neuron, (value, reason) in enumerate(zip(scores.values, scores.reasons, strict=True)):
+        rows.append((str(neuron), f"none: {reason}" if reason else f"{value:.4f}"))
+    count = len(scores.values) - scores.left_out
+    rows.append(("mean", f"{scores.mean:.4f} over {count} neurons" if count else "none"))
+    print(text_table(rows))
+    if out:
+        _write_scores(out, arguments.measure, scores.values)
+
+
+def _write_scores(path, measure, values):
+    import pandas as pd
+
+    from ..files.whole_files import whole_file
+
+    frame = pd.DataFrame({"neuron": range(len(values)), "measure": measure, "value": values})
+    with whole_file(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,0 +1,355 @@
+"""What the competition did to a raw trace, so that own recordings look like the training data.
+
+Per trace, in this order: subtract a robust straight line, scale so that the 5th percentile is 0 and
+the 80th is 1, resample to 100 Hz (Theis et al. 2016, Neuron 90:471-482). No filter, no clipping, no
+z-score.
+"""
+
+import math
+import operator
+
+import numpy as np
+
+from ..constants import SAMPLE_RATE
+from ..errors import DataError, UsageError
+
+BASELINE, TOP = 5, 80
+"""Percentiles of the detrended trace that become 0 and 1."""
+
+RATE_TOLERANCE = 0.1
+"""Hz; a trace this close to the wanted rate is not resampled."""
+
+SPREADS = np.array([0.5, 1.0, 2.0])
+"""Where the three Gaussians start, in standard deviations of the least-squares residual."""
+
+MAX_ITERATIONS = 1_000
+CONVERGED = 1e-7  # Change of the line per iteration, in standard deviations of the residual
+ROUNDING = 1e-12  # Differences below this share of the largest value are round-off
+STEP_FACTOR = 4.0  # By which the longest step, in ordinary ones, grows and shrinks
+LEAST_SHARE = -60.0  # Logarithm of a Gaussian's least share
+NARROWEST = 1e-12  # Least variance of a Gaussian, as a share of the residual's
+LARGEST_VALUE = 1e300  # Twice as much still is a number
+LARGEST_OUTPUT = 100_000_000  # Samples; eleven days at 100 Hz
+
+
+def preprocess(trace, frame_rate, rate=SAMPLE_RATE):
+    """Turn a raw trace into the competition's calcium signal.
+
+    Parameters
+    ----------
+    trace : array_like, shape (frame,)
+        Raw fluorescence or dF/F, in any unit: the result does not depend on offset and gain.
+    frame_rate : float
+        Rate at which `trace` was recorded, in Hz.
+    rate : float, default 100
+        Rate of the result, in Hz.
+
+    Returns
+    -------
+    ndarray, shape (sample,)
+        The trace at `rate`, mostly between 0 and 1 at rest and above 1 in transients.
+
+    Raises
+    ------
+    DataError
+        If `trace` is not one-dimensional, is empty, or has a value that is no finite number (or is
+        beyond 1e300).
+    UsageError
+        If a rate is no positive finite number, or if the result would have no sample or too many.
+
+    Examples
+    --------
+    >>> preprocess([5.0, 6.0, 9.0, 5.0, 6.0], frame_rate=50).shape
+    (10,)
+    """
+    trace = _checked_trace(trace)
+    _resampled_length(trace.size, frame_rate, rate)  # Fails before the work, not after it
+    return resample(scale(detrend(trace)), frame_rate, rate)
+
+
+def detrend(trace):
+    """Subtract the robust straight line.
+
+    Parameters
+    ----------
+    trace : array_like, shape (frame,)
+
+    Returns
+    -------
+    ndarray, shape (frame,)
+        `trace` minus `robust_line(trace)`; exactly 0 for a trace that is a straight line.
+
+    Raises
+    ------
+    DataError
+        As `preprocess`.
+    """
+    trace = _checked_trace(trace)
+    return trace - robust_line(trace)
+
+
+def robust_line(trace):
+    """Fit the straight line from which a trace deviates by noise and by transients.
+
+    The residual is modelled by a mixture of three Gaussians of mean 0, so that the wide ones take
+    up the transients, which then do not tilt the line. Expectation-maximisation from the
+    least-squares line on, over standardised time, until the line rests.
+
+    Parameters
+    ----------
+    trace : array_like, shape (frame,)
+
+    Returns
+    -------
+    ndarray, shape (frame,)
+        The line. A trace that is a straight line but for round-off is returned as it is.
+
+    Raises
+    ------
+    DataError
+        As `preprocess`.
+    """
+    trace = _checked_trace(trace)
+    largest = np.abs(trace).max()
+    if largest > LARGEST_VALUE:
+        raise DataError(f"the trace has values beyond {LARGEST_VALUE:g}; give it in another unit")
+    if trace.size <= 2 or largest == 0:
+        return trace.copy()
+    y = trace / largest
+    time = np.linspace(-1, 1, y.size)
+    time /= time.std()
+    line = y.mean() + time * (y * time).mean()
+    if np.abs(y - line).max() <= ROUNDING:
+        return trace.copy()
+    return _refit_line(y, time, line) * largest
+
+
+def _refit_line(y, time, line):
+    """Expectation-maximisation for `robust_line`; all arrays `(frame,)`.
+
+    Accelerated by SQUAREM, scheme 3 of Varadhan & Roland 2008 (Scand J Stat 35:335-353): from two
+    steps, their direction and how it bends, a longer one, kept if it does not lower the likelihood.
+    Without it a long trace of little but noise takes thousands of steps.
+    """
+    variance = ((y - line) ** 2).mean()
+    slope = (line[-1] - line[0]) / (time[-1] - time[0])
+    # The line's height in the middle and slope, logarithms of the variances and of the shares.
+    start = np.array([(line[0] + line[-1]) / 2, slope, *np.log(variance * SPREADS**2), 0, 0, 0])
+    unit = np.array([math.sqrt(variance)] * 2 + [1.0] * 6)
+    low = np.array([-np.inf] * 2 + [math.log(NARROWEST * variance)] * 3 + [LEAST_SHARE] * 3)
+    high = np.array([np.inf] * 2 + [math.log(variance * y.size)] * 3 + [0.0] * 3)
+
+    def step(parameters):
+        return _maximise(y, time, parameters, NARROWEST * variance)
+
+    def rests(after, before):
+        # Two straight lines differ most at an end.
+        change = np.abs(after[0] - before[0]) + np.abs((after[1] - before[1]) * time[-1])
+        return change <= CONVERGED * math.sqrt(variance)
+
+    longest = 1.0
+    for _ in range(MAX_ITERATIONS // 3):
+        first, _ = step(start)
+        second, likelihood = step(first)
+        if rests(first, start) or rests(second, first):
+            start = second
+            break
+        direction = (first - start) / unit
+        bend = (second - first) / unit - direction
+        length = math.sqrt((direction**2).sum() / max((bend**2).sum(), 1e-300))
+        length = min(max(length, 1.0), longest)
+        longer = start + unit * (2 * length * direction + length**2 * bend)
+        third, likelihood_there = step(np.clip(longer, low, high))
+        if likelihood_there < likelihood:  # downhill, perhaps to another hill
+            start, longest = second, max(longest / STEP_FACTOR, 1.0)
+        else:
+            start = third
+            if length == longest:
+                longest *= STEP_FACTOR
+    return start[0] + start[1] * time
+
+
+def _maximise(y, time, parameters, narrowest):
+    """One step of expectation-maximisation from and to the eight numbers of `_refit_line`.
+
+    Also gives the log-likelihood from where it starts, less a constant.
+    """
+    squares = (y - parameters[0] - parameters[1] * time) ** 2
+    variance = np.exp(parameters[2:5])
+    # Plain sums, no matrix products: those of many threads differ in the last digits between
+    # machines, and wait for each other on a busy one.
+    # (gaussian, frame), first as logarithm
+    posterior = squares * (-0.5 / variance)[:, None]
+    posterior += (parameters[5:] - parameters[2:5] / 2)[:, None]
+    largest = posterior.max(axis=0)
+    posterior -= largest
+    np.exp(posterior, out=posterior)
+    density = posterior.sum(axis=0)
+    posterior /= density
+
+    mass = posterior.sum(axis=1) + np.finfo(float).tiny
+    variance = np.maximum((posterior * squares).sum(axis=1) / mass, narrowest)
+    weight = (posterior / variance[:, None]).sum(axis=0)
+    weight /= weight.sum()
+    middle = (weight * time).sum()
+    lever = weight * (time - middle)
+    slope = (lever * y).sum() / (lever * (time - middle)).sum()
+    height = (weight * y).sum() - slope * middle
+    share = np.maximum(np.log(mass / y.size), LEAST_SHARE)
+    likelihood = (largest + np.log(density)).sum()
+    return np.array([height, slope, *np.log(variance), *share]), likelihood
+
+
+def scale(trace):
+    """Move the 5th percentile to 0 and the 80th to 1.
+
+    Parameters
+    ----------
+    trace : array_like, shape (frame,)
+
+    Returns
+    -------
+    ndarray, shape (frame,)
+        (y - p5) / (p80 - p5); unchanged where p80 does not exceed p5 by more than round-off.
+
+    Raises
+    ------
+    DataError
+        As `preprocess`.
+    """
+    trace = _checked_trace(trace)
+    low, high = np.percentile(trace, [BASELINE, TOP])
+    if high - low <= ROUNDING * np.abs(trace).max():
+        return trace.copy()
+    return (trace - low) / (high - low)
+
+
+def resample(trace, frame_rate, rate=SAMPLE_RATE):
+    """Resample a trace by the Fourier method.
+
+    Parameters
+    ----------
+    trace : array_like, shape (frame,)
+    frame_rate : float
+        Rate of `trace`, in Hz.
+    rate : float, default 100
+        Rate of the result, in Hz.
+
+    Returns
+    -------
+    ndarray, shape (sample,)
+        `int(frames * rate / frame_rate + 0.5)` samples; a copy of `trace` if the two rates differ
+        by 0.1 Hz at most.
+
+    Raises
+    ------
+    DataError, UsageError
+        As `preprocess`.
+    """
+    trace = _checked_trace(trace)
+    samples = _resampled_length(trace.size, frame_rate, rate)
+    if abs(float(frame_rate) - float(rate)) <= RATE_TOLERANCE:
+        return trace.copy()
+    import scipy.signal
+
+    return scipy.signal.resample(trace, samples)
+
+
+def bin_spikes(times, samples, rate=SAMPLE_RATE):
+    """Count spikes per bin, as the competition's spike trains do.
+
+    Parameters
+    ----------
+    times : array_like, shape (spike,)
+        Spike times in s from the start of the trace, in any order; those outside are ignored.
+    samples : int
+        Number of bins, that is, of samples of the trace.
+    rate : float, default 100
+        Bins per second, in Hz.
+
+    Returns
+    -------
+    ndarray, shape (sample,)
+        Bin k counts the times in [k / rate, (k + 1) / rate): one on an edge is in the later bin.
+
+    Raises
+    ------
+    DataError
+        If a time is not a finite number.
+    UsageError
+        If `samples` is not a whole number from 0 on, or if `rate` is not a positive finite number.
+
+    Examples
+    --------
+    >>> bin_spikes([0.004, 0.01, 0.011, 0.5], samples=3)
+    array([1., 2., 0.])
+    """
+    times = _checked_numbers(times, "spike times")
+    rate = check_rate(rate)
+    samples = _checked_count(samples)
+    edges = np.arange(samples + 1) / rate
+    bins = np.searchsorted(edges, times, side="right") - 1
+    inside = (bins >= 0) & (bins < samples)
+    return np.bincount(bins[inside], minlength=samples).astype(np.float64)
+
+
+def check_rate(rate):
+    """Return `rate` in Hz as a float if it is a positive finite number, else `UsageError`."""
+    try:
+        value = float(rate)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"a rate of {rate} Hz is impossible; give a positive number of Hz")
+    return value
+
+
+def _resampled_length(frames, frame_rate, rate):
+    frame_rate, rate = check_rate(frame_rate), check_rate(rate)
+    if abs(frame_rate - rate) <= RATE_TOLERANCE:
+        return frames
+    samples = frames * (rate / frame_rate) + 0.5
+    if not 1 <= samples <= LARGEST_OUTPUT:
+        raise UsageError(
+            f"{frames} frames at {frame_rate:g} Hz do not make a usable trace at {rate:g} Hz; "
+            "check the frame rate"
+        )
+    return int(samples)
+
+
+def _checked_count(samples):
+    try:
+        value = operator.index(samples)
+    except TypeError:
+        value = -1
+    if not 0 <= value <= LARGEST_OUTPUT:
+        raise UsageError(f"{samples} bins are impossible; give a whole number from 0 on")
+    return value
+
+
+def _checked_trace(trace):
+    trace = _checked_numbers(trace, "trace")
+    if trace.size == 0:
+        raise DataError("the trace is empty; give at least one sample")
+    return trace
+
+
+def _checked_numbers(values, name):
+    try:
+        values = np.asarray(values)
+        if np.iscomplexobj(values):
+            raise TypeError
+        values = values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the {name} must be an array of real numbers") from error
+    if values.ndim != 1:
+        raise DataError(
+            f"the {name} must have one dimension, not shape {values.shape}; give one neuron's"
+        )
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(
+            f"the {name} must be finite, but value {bad[0]} (counted from 0) is {values[bad[0]]}; "
+            "cut it off or interpolate it"
+        )
+    return values

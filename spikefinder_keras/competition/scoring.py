@@ -1,0 +1,243 @@
+"""The competition's measures, per neuron; numpy and pandas alone.
+
+Both signals are first summed over non-overlapping windows (4 samples: 25 Hz), as by Theis et al.
+2016 and Berens et al. 2018, without the samples that are missing in either.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..constants import POOL, SAMPLE_RATE
+from ..errors import DataError, UsageError
+from .tables import check_same_shape
+
+MEASURES = ("corr", "rank", "auc", "info")
+PROTOCOLS = ("plain", "published")
+SUPPORT_POINTS = 10
+CURVATURE_COST = 5e-8
+CLOSEST_POINTS = 1e-3
+"""Of support points closer than this, in quarters of the standard deviation, one is enough; they
+would make the problem ill-conditioned."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Values `(neuron,)`, NaN where there is none, and for each neuron why ("" where there is)."""
+
+    values: np.ndarray
+    reasons: tuple
+
+    @property
+    def mean(self):
+        """Over the neurons that have a value; NaN if none has."""
+        there = self.values[~np.isnan(self.values)]
+        return float(there.mean()) if there.size else float("nan")
+
+    @property
+    def left_out(self):
+        """Number of neurons without a value."""
+        return int(np.isnan(self.values).sum())
+
+
+def score(truth, prediction, measure="corr", downsample=POOL, protocol="plain"):
+    """Score predicted rates against true spikes, neuron by neuron.
+
+    Parameters
+    ----------
+    truth : array `(time, neuron)`
+        Spikes per sample of 10 ms; NaN where missing.
+    prediction : array `(time, neuron)`
+        Rates, in any unit; NaN where missing.
+    measure : "corr", "rank", "auc" or "info"
+        Pearson correlation; Spearman rank correlation; area under the ROC curve for windows with
+        against those without spikes; information gain in bit/s (see `information_gain`).
+    downsample : int
+        Samples per window: 4 for 25 Hz, 8, 16, 32 for 12.5, 6.25, 3.125 Hz.
+    protocol : "plain" or "published"
+        `published` first applies `published_transform`, as the competition's table did for this
+        submission.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    DataError
+        If the tables differ in shape, or hold infinite values.
+    UsageError
+        If an argument is outside the above.
+    """
+    truth, prediction = np.asarray(truth, float), np.asarray(prediction, float)
+    for table, name in ((truth, "the truth"), (prediction, "the prediction")):
+        if table.ndim != 2:
+            raise DataError(f"{name} has shape {table.shape}; give a table (time, neuron)")
+        if np.isinf(table).any():
+            raise DataError(f"{name} has infinite values; mark missing samples by NaN")
+    check_same_shape(truth, prediction, "the truth", "the prediction")
+    if measure not in MEASURES:
+        raise UsageError(f"there is no measure {measure}; choose from {', '.join(MEASURES)}")
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"there is no protocol {protocol}; choose from {', '.join(PROTOCOLS)}")
+    if not isinstance(downsample, (int, np.integer)) or downsample < 1:
+        raise UsageError(f"cannot downsample by {downsample}; give a whole number from 1 on")
+    pairs = [
+        _score_trace(x, y, measure, int(downsample), protocol)
+        for x, y in zip(truth.T, prediction.T, strict=True)
+    ]
+    return Scores(np.array([value for value, _ in pairs]), tuple(reason for _, reason in pairs))
+
+
+def _score_trace(truth, prediction, measure, factor, protocol):
+    if protocol == "published":
+        prediction = published_transform(prediction)
+    there = ~(np.isnan(truth) | np.isnan(prediction))
+    spikes, rates = (sum_windows(signal[there], factor) for signal in (truth, prediction))
+    if len(spikes) < 2:
+        return np.nan, f"fewer than two windows of {factor} samples"
+    if np.ptp(spikes) == 0:
+        return np.nan, "no spikes" if not spikes.any() else "the true rate is constant"
+    if np.ptp(rates) == 0:
+        return np.nan, "the prediction is constant"
+    if measure == "corr":
+        return _pearson(spikes, rates), ""
+    if measure == "rank":
+        return _pearson(_ranks(spikes), _ranks(rates)), ""
+    if measure == "auc":
+        if spikes.all():
+            return np.nan, "spikes in every window"
+        return _auc(spikes > 0, rates), ""
+    return information_gain(spikes, rates, SAMPLE_RATE / factor), ""
+
+
+def published_transform(prediction):
+    """What the competition's table did to this submission's rates before scoring them.
+
+    `(p - min p[10:]) / std p[10:] + 0.01`, then 0.01 where negative; the first ten samples do not
+    count for minimum and deviation. `(time,)` in and out; NaN is left alone.
+    """
+    body = prediction[10:][~np.isnan(prediction[10:])]
+    if not body.size or body.std() == 0:
+        return prediction
+    scaled = (prediction - body.min()) / body.std() + 0.01
+    return np.where(scaled < 0, 0.01, scaled)
+
+
+def sum_windows(signal, factor):
+    """Sums over non-overlapping windows of `factor` samples; an incomplete last one is dropped."""
+    whole = len(signal) // factor * factor
+    return signal[:whole].reshape(-1, factor).sum(axis=1)
+
+
+def _pearson(x, y):
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def _ranks(values):
+    import pandas as pd
+
+    return pd.Series(values).rank().to_numpy()
+
+
+def _auc(positive, values):
+    """Mann-Whitney: the chance that a window with spikes has the higher value; ties count half."""
+    count = positive.sum()
+    rank_sum = _ranks(values)[positive].sum()
+    return float((rank_sum - count * (count + 1) / 2) / (count * (len(values) - count)))
+
+
+def information_gain(spikes, rates, rate):
+    """Information that a prediction gives on the spike counts, in bit/s (Theis et al. 2016).
+
+    The prediction is first mapped by the monotone piecewise-linear function under which the counts
+    are most likely as Poisson counts; the gain is the log-likelihood then reached, minus that of
+    the mean count.
+
+    Parameters
+    ----------
+    spikes : array `(window,)`
+        Counts.
+    rates : array `(window,)`
+        Prediction, in any unit; negative values count as 0.
+    rate : float
+        Windows per second (Hz).
+
+    Returns
+    -------
+    float
+    """
+    rates = np.maximum(rates, 0.0)
+    if np.ptp(rates) == 0:
+        return 0.0
+    # The cost on the curvature depends on the unit. In this one, about that of the competition's
+    # table, it is slight.
+    rates = rates / rates.std() * POOL
+    points = _support(rates)
+    basis = _hat_functions(rates, points)
+    expected = basis @ _fit_monotone(spikes, basis, points)
+    mean = spikes.mean()
+    # The factorials of the counts stand in both log-likelihoods.
+    gain = np.mean(_poisson(spikes, expected) - _poisson(spikes, mean))
+    return float(gain * rate / np.log(2))
+
+
+def _poisson(counts, expected):
+    """Log-likelihood of Poisson counts, without the factorials."""
+    return counts * np.log(np.maximum(expected, 1e-8)) - expected
+
+
+def _support(rates):
+    """Support points: 0, percentiles of the values that are not almost 0, and the maximum.
+
+    Of those that coincide, as with a prediction of few levels, one.
+    """
+    body = rates[rates > np.ptp(rates) / 100] if rates.sum() > 0 else rates
+    steps = range(SUPPORT_POINTS, 100, SUPPORT_POINTS)
+    points = [0.0]
+    for point in (*np.percentile(body, steps), body.max()):
+        if point > points[-1] + CLOSEST_POINTS:
+            points.append(point)
+    return np.array(points)
+
+
+def _hat_functions(values, points):
+    """`(value, point)`: a piecewise-linear function with values y at `points` is this times y."""
+    return np.stack([np.interp(values, points, row) for row in np.eye(len(points))], axis=1)
+
+
+def _fit_monotone(spikes, basis, points):
+    """Heights `(point,)`, rising and not negative, of the most likely function.
+
+    A convex problem; as in Theis et al. 2016 with a small cost on the curvature.
+    """
+    from scipy.optimize import minimize
+
+    slopes = np.diff(np.eye(len(points)), axis=0) / np.diff(points)[:, None]
+    curvature = np.diff(slopes, axis=0) / ((points[2:] - points[:-2]) / 2)[:, None]
+    # Solved for the steps from point to point, of which rising asks only that none be negative.
+    heights = np.tri(len(points))
+    # Started halfway between the mean and the proportional function; from the latter the solver
+    # can go astray.
+    mean = spikes.mean()
+    start = np.diff(points, prepend=0.0) * mean / (basis @ points).mean()
+    start[0] = mean
+    start /= 2
+    basis, curvature = basis @ heights, curvature @ heights
+
+    def cost(steps):
+        expected = basis @ steps + 1e-8
+        bend = curvature @ steps
+        value = np.mean(expected - spikes * np.log(expected)) + CURVATURE_COST * bend @ bend
+        gradient = basis.T @ (1 - spikes / expected) / len(spikes)
+        return value, gradient + 2 * CURVATURE_COST * curvature.T @ bend
+
+    result = minimize(
+        cost,
+        start,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, None)] * len(points),
+        options={"ftol": 1e-12, "maxiter": 1000},
+    )
+    return heights @ result.x

@@ -1,0 +1,230 @@
+"""The main job: all sets of a competition folder in, the submission's CSV files and scores out."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..constants import SPLIT_LENGTH, SPLITS
+from ..datasets import DATASETS, trace_lengths
+from ..errors import DataError, OutputError
+from ..files.download import cached_weights, data_cache
+from ..files.whole_files import check_output_folder
+from ..network.prediction import Table, predict_tables
+from ..network.weights import PUBLISHED, load_network
+from ..terminal import bar, sample_bar, text_table
+from .published import best_published, published_score
+from .scoring import Scores, score
+from .simulation import simulate
+from .tables import file_name, find_file, find_sets, read_set, write_csv
+
+SIMULATED = "simulated"
+
+
+@dataclass(frozen=True)
+class PredictedSet:
+    """One set, its true spikes (None where unknown) and its predicted rates, `(time, neuron)`."""
+
+    split: str
+    number: int
+    calcium: np.ndarray
+    spikes: np.ndarray | None
+    rates: np.ndarray
+
+    @property
+    def title(self):
+        dataset = DATASETS[self.number - 1]
+        kind = {"train": "training", "test": "test"}[self.split]
+        return f"{kind} set {self.number} ({dataset.indicator}, {dataset.area})"
+
+
+@dataclass(frozen=True)
+class SetResult:
+    """One predicted set: where its rates are, and their scores where the truth is known.
+
+    `rates` is `(time, neuron)`; `plain` and `published` are `Scores` of the correlation at 25 Hz by
+    the two protocols, or None. `missing` counts samples inside traces that the data lack.
+    """
+
+    split: str
+    number: int
+    path: Path
+    rates: np.ndarray
+    plain: Scores | None
+    published: Scores | None
+    missing: int
+
+
+def submission(data=None, weights=None, out="submission", progress=False, say=lambda line: None):
+    """Predict every set of a competition folder and write the files that were submitted.
+
+    Parameters
+    ----------
+    data : str or Path, optional
+        Folder with `spikefinder.train` and `spikefinder.test`, or some files of them. By default
+        `$SPIKEFINDER_DATA`, else the folder of `spikefinder-keras download data`, else simulated
+        data, made in `out/simulated`.
+    weights : str, Path, optional
+        See `weights.find_weights`. By default `"published"` if downloaded, else `"described"`.
+    out : str or Path
+        Folder for `<n>.train.spikes.csv` and `<n>.test.spikes.csv`.
+    progress : bool
+        Show it on the standard error.
+    say : callable
+        Receives lines of text: what is used, and what deserves notice.
+
+    Returns
+    -------
+    list of SetResult
+
+    Raises
+    ------
+    DataError, WeightsError, UsageError, DownloadError, OutputError
+    """
+    out = check_output_folder(out)
+    data, kind = find_data(data, out, progress)
+    weights = weights or default_weights()
+    sets = find_sets(data)
+    _check_apart(out, data)
+    say(f"data:    {kind} ({data}, {len(sets)} sets)")
+    say(f"weights: {weights}")
+    if kind == SIMULATED:
+        say(
+            "the scores of 2017 in the table are those of the real recordings, for comparison alone"
+        )
+    network = load_network(weights)
+    results = []
+    for each in bar(predict_sets(network, data, progress), "writing", "set", progress):
+        split, number = each.split, each.number
+        path = out / file_name(split, number, "spikes")
+        write_csv(path, each.rates)
+        scores = [None, None]
+        if each.spikes is not None:
+            scores = [score(each.spikes, each.rates, protocol=p) for p in ("plain", "published")]
+        missing = missing_inside(each.calcium)[0]
+        results.append(SetResult(split, number, path, each.rates, *scores, missing))
+        for line in notices(each.calcium, f"{split} set {number}"):
+            say(line)
+    return results
+
+
+def predict_sets(network, folder, progress=False):
+    """Read and predict every set of a competition folder, padded as the released run did.
+
+    Parameters
+    ----------
+    network : keras.Model
+    folder : str or Path
+    progress : bool
+        Show it on the standard error.
+
+    Returns
+    -------
+    list of PredictedSet
+
+    Raises
+    ------
+    DataError, UsageError
+    """
+    sets = find_sets(folder)
+    pairs = [read_set(folder, *each) for each in bar(sets, "reading", "set", progress)]
+    tables = [
+        Table(
+            calcium,
+            number,
+            spikes if split == "train" else None,
+            SPLIT_LENGTH[split] if len(calcium) <= SPLIT_LENGTH[split] else None,
+        )
+        for (split, number), (calcium, spikes) in zip(sets, pairs, strict=True)
+    ]
+    with sample_bar("predicting", progress) as update:
+        rates = predict_tables(network, tables, update)
+    return [
+        PredictedSet(*each, *pair, table)
+        for each, pair, table in zip(sets, pairs, rates, strict=True)
+    ]
+
+
+def default_weights():
+    """The published weights if they have been downloaded, else the embedded ones."""
+    return PUBLISHED if cached_weights(PUBLISHED) else "described"
+
+
+def find_data(data=None, out="submission", progress=False):
+    """The competition folder to use, as `submission` describes; `(folder, what it is)`."""
+    if data is not None:
+        if not Path(data).is_dir():
+            raise DataError(f"there is no folder {data}; name the one that holds spikefinder.train")
+        return Path(data), "given"
+    if from_environment := os.environ.get("SPIKEFINDER_DATA"):
+        return find_data(from_environment)[0], "given by SPIKEFINDER_DATA"
+    folder = data_cache()
+    if any(find_file(folder, "train", dataset.number, "calcium") for dataset in DATASETS):
+        return folder, "downloaded"
+    return simulate(Path(out) / "simulated", progress=progress), SIMULATED
+
+
+def _check_apart(out, data):
+    """Rates have the names of the true spikes' files, so must not be written among them."""
+    folders = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
+    if out.resolve() in [folder.resolve() for folder in folders]:
+        raise OutputError(
+            f"in {out} the rates would replace the true spikes, whose files have the same names; "
+            "choose another folder"
+        )
+
+
+def missing_inside(calcium):
+    """Missing samples before each trace's end, `(samples, neurons concerned)`."""
+    inside = np.arange(len(calcium))[:, None] < trace_lengths(calcium)
+    missing = (np.isnan(calcium) & inside).sum(axis=0)
+    return int(missing.sum()), int((missing > 0).sum())
+
+
+def notices(calcium, name):
+    """What a user should know of a table `(time, neuron)` before trusting its rates; lines."""
+    samples, neurons = missing_inside(calcium)
+    if samples:
+        yield (
+            f"{name}: {samples} samples are missing inside the traces of {neurons} neurons; "
+            "they counted as 0, as in 2017"
+        )
+    for neuron in np.flatnonzero(trace_lengths(calcium) == 0):
+        yield f"{name}: neuron {neuron} has no calcium at all; its rates are left empty"
+
+
+def score_table(results):
+    """The scores of `submission` as text, beside the published ones."""
+    rows = [("set", "", "neurons", "plain", "as published", "convi6 2017", "best other 2017")]
+    for result in results:
+        best = best_published(result.split, result.number)
+        rows.append(
+            (
+                f"{result.split} {result.number}",
+                DATASETS[result.number - 1].indicator,
+                str(result.rates.shape[1]),
+                _number(result.plain and result.plain.mean),
+                _number(result.published and result.published.mean),
+                _number(published_score(result.split, result.number)),
+                f"{best[0]:.3f} {best[1]}" if best else "-",
+            )
+        )
+    for split in dict.fromkeys(result.split for result in results):
+        scored = [r for r in results if r.split == split and r.plain is not None]
+        if scored:
+            means = [
+                Scores(np.concatenate([getattr(r, kind).values for r in scored]), ()).mean
+                for kind in ("plain", "published")
+            ]
+            count = sum(len(r.plain.values) - r.plain.left_out for r in scored)
+            rows.append((f"{split}, all", "", str(count), *map(_number, means), "", ""))
+    text = text_table(rows, right=(2, 3, 4, 5))
+    left_out = sum(result.plain.left_out for result in results if result.plain is not None)
+    if left_out:
+        text += f"\n{left_out} neurons have no score (no spikes, or no calcium) and are left out"
+    return text
+
+
+def _number(value):
+    return "-" if value is None or np.isnan(value) else f"{value:.3f}"

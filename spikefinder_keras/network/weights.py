@@ -1,0 +1,335 @@
+"""Weights files: whose they are, what they hold, and the network they fit.
+
+Read are the 2017 submission's own file and others that Keras 2 wrote of this network, and Keras 3's
+`.weights.h5`. All arrays are mapped to one set of names, such as `convolution_1/kernel` and
+`forward_lstm/recurrent_kernel`, and checked before any of them reaches a network.
+"""
+
+import math
+import os
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ..constants import DATASET_COUNT
+from ..errors import UsageError, WeightsError
+from ..files.child import Unreadable
+from ..files.download import cached_weights, fetch_weights
+from ..files.hdf5_arrays import read_arrays
+from ..files.whole_files import check_output, whole_file
+from .architecture import FILTERS, LSTM_UNITS, TAPS, VARIANTS, build_network
+
+EMBEDDED = {
+    "described": "convi6-described.weights.h5",
+    "released": "convi6-released.weights.h5",
+}
+"""Weights that come with the package, trained by us; their model cards stand beside them."""
+
+PUBLISHED = "published"
+"""The weights of the 2017 submission itself, fetched on request."""
+
+NAMES = (*EMBEDDED, PUBLISHED)
+
+_LSTM = ("kernel", "recurrent_kernel", "bias")
+_NORMALIZATION = ("gamma", "beta", "moving_mean", "moving_variance")
+
+# How Keras 2 and Keras 3 name the arrays in a file. Keras 2 numbers layers through the whole Python
+# process, so the first convolution may be conv1d_9; Keras 3 starts each file at conv1d.
+_PATTERNS = tuple(
+    (kind, re.compile(pattern + "$"))
+    for kind, pattern in (
+        ("convolution", r"(?:model_weights/)?conv1d(?:_(\d+))?/.+/(kernel|bias)(?::0)?"),
+        ("lstm", r"(?:model_weights/)?bidirectional.*/(forward|backward)_lstm.*/(\w+)(?::0)?"),
+        ("normalization", r"(?:model_weights/)?batch_normalization(?:_(\d+))?/.+/(\w+)(?::0)?"),
+        ("convolution", r"layers/conv1d(?:_(\d+))?/vars/(\d)"),
+        ("lstm", r"layers/bidirectional/(forward|backward)_layer/cell/vars/(\d)"),
+        ("normalization", r"layers/batch_normalization(?:_(\d+))?/vars/(\d)"),
+    )
+)
+_IN_ORDER = {"convolution": ("kernel", "bias"), "lstm": _LSTM, "normalization": _NORMALIZATION}
+_NOT_OURS = ("optimizer", "seed_generator", "top_level_model_weights")
+
+
+def find_weights(name_or_path, mirror=None):
+    """The file behind a name of `NAMES` or a path.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        `"published"` is looked for in the per-user cache, then in `$SPIKEFINDER_DATA/published`,
+        then fetched.
+    mirror : str, optional
+        See `download.fetch_weights`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UsageError
+        If it is neither a name nor an existing file.
+    DownloadError
+        If the published weights are not at hand and cannot be fetched.
+    """
+    name = str(name_or_path)
+    if name in EMBEDDED:
+        return embedded_folder() / EMBEDDED[name]
+    if name == PUBLISHED:
+        local = os.environ.get("SPIKEFINDER_DATA")
+        if mirror is None and local and (Path(local) / "published").is_dir():
+            mirror = Path(local) / "published"
+        return cached_weights(PUBLISHED) or fetch_weights(PUBLISHED, mirror=mirror)
+    path = Path(name_or_path)
+    try:
+        found = path.is_file()
+    except OSError:  # a name too long for a file, or a folder that may not be looked into
+        found = False
+    if not found:
+        raise UsageError(f"there are no weights {name}; name a file, or one of {', '.join(NAMES)}")
+    return path
+
+
+def embedded_folder():
+    """The folder of the embedded weights and their model cards."""
+    package = Path(__file__).parents[1]
+    installed = package / "embedded_weights"
+    return installed if installed.is_dir() else package.parent / "weights"
+
+
+def load_network(name_or_path="described", mirror=None):
+    """Build the network that fits a weights file, and load it.
+
+    Parameters
+    ----------
+    name_or_path, mirror
+        See `find_weights`. The variant and every size are read from the file.
+
+    Returns
+    -------
+    keras.Model
+        As from `build_network`.
+
+    Raises
+    ------
+    WeightsError
+        If the file is unreadable or fits no network of this kind.
+    UsageError, DownloadError
+        See `find_weights`.
+    """
+    path = find_weights(name_or_path, mirror)
+    arrays = read_weights(path)
+    network = build_network(**architecture(arrays, path))
+    set_weights(network, arrays, path)
+    return network
+
+
+def load_weights(network, path):
+    """Load a file into an existing network: all arrays, or none if one does not fit.
+
+    Raises
+    ------
+    WeightsError
+        As `load_network`, and if the file fits another network. `network` is then unchanged.
+    """
+    set_weights(network, read_weights(path), path)
+
+
+def save_weights(network, path):
+    """Save a network's weights as Keras 3's `.weights.h5`, whole or not at all.
+
+    Raises
+    ------
+    UsageError
+        If `path` does not end in `.weights.h5`.
+    OutputError
+        If it cannot be written.
+    """
+    path = check_output(path)
+    if not path.name.endswith(".weights.h5"):
+        raise UsageError(f"{path} must end in .weights.h5, the name Keras knows the format by")
+    # The same layers in a model of their own, without an optimiser whose state would be saved too.
+    bare = keras.Model(network.inputs, network.outputs, name=network.name)
+    # On a full disk the HDF5 library crashes the process, so claim the space with an ordinary file.
+    # Each variable takes at most 8 bytes per number, and its headers less than 4 kB.
+    space = sum(8 * math.prod(variable.shape) + 4096 for variable in bare.variables)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(bytes(space))
+        bare.save_weights(temporary, overwrite=True)
+
+
+def read_weights(path):
+    """The arrays of a weights file by our names, checked one by one but not yet for their shapes.
+
+    Returns
+    -------
+    dict of str to float32 array
+
+    Raises
+    ------
+    WeightsError
+    """
+    try:
+        stored = read_arrays(path, skip=_NOT_OURS)
+    except Unreadable as error:
+        raise WeightsError(f"{path} is no usable weights file: {error}") from None
+    except OSError as error:
+        raise WeightsError(f"cannot read {path} ({error.strerror})") from error
+    arrays = {}
+    for name, where in _name_map(stored, path).items():
+        array = stored[where]
+        if array.dtype not in (np.float32, np.float64):
+            raise WeightsError(f"{path}: {where} is {array.dtype}; expected float32")
+        with np.errstate(over="ignore"):  # a double can become infinite here
+            arrays[name] = array.astype(np.float32)
+        if not np.isfinite(arrays[name]).all():
+            raise WeightsError(f"{path}: {where} holds NaN or infinite values; use another file")
+    return arrays
+
+
+def _name_map(stored, path):
+    """Our names to the file's; refuses what is no weight of this network."""
+    found = []
+    for where in stored:
+        for kind, pattern in _PATTERNS:
+            if match := pattern.match(where):
+                layer, weight = match.groups()
+                found.append((kind, layer, weight, where))
+                break
+        else:
+            raise WeightsError(
+                f"{path}: {where} is no array of this network; expected 8 convolutions (conv1d) "
+                f"and a bidirectional LSTM, found {len(stored)} arrays"
+            )
+    names = {}
+    for kind, layer, weight, where in found:
+        if weight.isdigit():
+            order = _IN_ORDER[kind]
+            weight = order[int(weight)] if int(weight) < len(order) else weight
+        if kind == "lstm":
+            name = f"{layer}_lstm/{weight}"
+        else:
+            numbers = sorted({int(n or 0) for k, n, *_ in found if k == kind})
+            name = f"{kind}_{numbers.index(int(layer or 0)) + 1}/{weight}"
+        if name in names:
+            raise WeightsError(f"{path}: {where} and {names[name]} are both {name}; expected one")
+        names[name] = where
+    return names
+
+
+def weight_shapes(
+    variant="described",
+    filters=FILTERS,
+    taps=TAPS,
+    lstm_units=LSTM_UNITS,
+    datasets=DATASET_COUNT,
+    id_joins="before",
+    batch_normalization=False,
+):
+    """Names and shapes of the weights of `build_network` with the same arguments; a dict."""
+    joined = lstm_units * 2 if VARIANTS[variant].merge_mode == "concat" else 0
+    shapes = {}
+    channels = 1
+    for n, (width, length) in enumerate(zip(filters, taps, strict=True), 1):
+        channels += datasets if n == {"before": 3, "after": 4}.get(id_joins) else 0
+        channels += joined if n == 4 else 0
+        shapes[f"convolution_{n}/kernel"] = (length, channels, width)
+        shapes[f"convolution_{n}/bias"] = (width,)
+        if batch_normalization and n < len(filters):
+            shapes |= {f"normalization_{n}/{weight}": (width,) for weight in _NORMALIZATION}
+        channels = width
+    for direction in ("forward", "backward"):
+        for weight, shape in zip(
+            _LSTM,
+            ((filters[2], 4 * lstm_units), (lstm_units, 4 * lstm_units), (4 * lstm_units,)),
+            strict=True,
+        ):
+            shapes[f"{direction}_lstm/{weight}"] = shape
+    return shapes
+
+
+def architecture(arrays, path="these weights"):
+    """The arguments of `build_network` for a network that these arrays fit.
+
+    One ambiguity remains: where the ID joins after the LSTM, `described` with 2 x `lstm_units` + n
+    datasets has the shapes of `released` with n; if n is 0, without ID. The one with fewer datasets
+    is returned; for the other, build the network and use `load_weights`.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        From `read_weights`.
+    path : str or Path
+        Named in errors.
+
+    Raises
+    ------
+    WeightsError
+        If they fit none; lists what is expected and what was found.
+    """
+    found = {name: array.shape for name, array in arrays.items()}
+    fits = [candidate for candidate in _candidates(found) if weight_shapes(**candidate) == found]
+    if fits:
+        return min(fits, key=lambda fit: fit["datasets"] * (fit["id_joins"] != "nowhere"))
+    raise _misfit(found, path, *(weight_shapes(variant) for variant in VARIANTS))
+
+
+def _candidates(found):
+    """Architectures that `build_network` makes, with the sizes that the arrays show."""
+    kernels = []
+    while len(shape := found.get(f"convolution_{len(kernels) + 1}/kernel", ())) == 3:
+        kernels.append(shape)
+    recurrent = found.get("forward_lstm/recurrent_kernel", ())
+    if len(kernels) < 4 or kernels[-1][2] != 1 or len(recurrent) != 2:
+        return
+    if 0 in (*recurrent, *(length for kernel in kernels for length in kernel)):
+        return
+    sizes = {
+        "filters": tuple(kernel[2] for kernel in kernels),
+        "taps": tuple(kernel[0] for kernel in kernels),
+        "lstm_units": recurrent[0],
+        "batch_normalization": any(name.startswith("normalization") for name in found),
+    }
+    for id_joins in ("before", "nowhere", "after"):
+        for variant in VARIANTS:
+            if VARIANTS[variant].merge_mode == "sum" and kernels[2][2] != recurrent[0]:
+                continue
+            bare = weight_shapes(variant, **sizes, datasets=0, id_joins=id_joins)
+            layer = {"before": 3, "after": 4}.get(id_joins)
+            extra = kernels[layer - 1][1] - bare[f"convolution_{layer}/kernel"][1] if layer else 1
+            if extra > 0:
+                count = extra if layer else DATASET_COUNT
+                yield {"variant": variant, **sizes, "datasets": count, "id_joins": id_joins}
+
+
+def set_weights(network, arrays, path="these weights"):
+    """Give a network of `build_network` all of `arrays`, or raise `WeightsError` and none."""
+    variables = {_our_name(variable): variable for variable in network.weights}
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if expected != found:
+        raise _misfit(found, path, expected)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _our_name(variable):
+    """`bidirectional/forward_lstm/lstm_cell/kernel` is `forward_lstm/kernel`."""
+    layer, *_, weight = variable.path.removeprefix("bidirectional/").split("/")
+    return f"{layer}/{weight}"
+
+
+def _misfit(found, path, *expectations):
+    """The `WeightsError` that lists how `found` differs from the nearest of the expectations."""
+
+    def differences(expected):
+        return [
+            f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
+            for name in dict.fromkeys([*expected, *found])
+            if expected.get(name) != found.get(name)
+        ]
+
+    nearest = min(map(differences, expectations), key=len)
+    return WeightsError(f"{path} does not fit the network; " + "; ".join(nearest))

@@ -1,0 +1,79 @@
+"""What every written file says of itself."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ...files.whole_files import whole_file
+
+
+def described(prediction):
+    """The description of a prediction, with where it is from: a dict of text and numbers."""
+    recording = prediction.recording
+    description = {str(key): _plain(value) for key, value in prediction.description.items()}
+    description.setdefault("source", recording.source)
+    if recording.notes:
+        description.setdefault("notes", "; ".join(recording.notes))
+    return description
+
+
+def _plain(value):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None:
+        return "none"
+    return value if isinstance(value, str | int | float) else text_of(value)
+
+
+def text_of(value):
+    """`value` as JSON text."""
+    return json.dumps(value, ensure_ascii=False, indent=1, default=_unknown)
+
+
+def _on_one_line(value):
+    if isinstance(value, dict):
+        return text_of(value).replace("\n", "\n ")
+    return json.dumps(value, ensure_ascii=False, default=_unknown)
+
+
+def _unknown(value):
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+@contextmanager
+def sidecar(path, prediction, times=False):
+    """Write a description beside `path`, `<path>.json`, if the body succeeds.
+
+    It holds the description, frame rate in Hz, names of the neurons and, where there are any,
+    discrete spikes of each neuron in s; with `times`, also the time stamps of the frames in s.
+    """
+    contents = {
+        "description": described(prediction),
+        "frame_rate": float(prediction.recording.frame_rate),
+        "names": list(prediction.names),
+    }
+    if times:
+        contents["times"] = np.asarray(prediction.times).tolist()
+    if prediction.spike_times is not None:
+        contents["spike_times"] = [np.asarray(t).tolist() for t in prediction.spike_times]
+    # A line per entry: readable, and short where there are thousands of numbers.
+    lines = (f" {json.dumps(key)}: {_on_one_line(value)}" for key, value in contents.items())
+    with whole_file(sidecar_path(path)) as temporary:
+        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        yield
+
+
+def sidecar_path(path):
+    """`rates.csv` is described in `rates.csv.json`."""
+    return Path(f"{path}.json")
+
+
+def is_prediction(path):
+    """Whether a file that `sidecar` has written stands beside `path`."""
+    try:
+        contents = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(contents, dict) and {"description", "frame_rate", "names"} <= contents.keys()

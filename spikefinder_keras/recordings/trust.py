@@ -1,0 +1,332 @@
+"""How far to believe a prediction: what the input is like, and how much the answer depends on
+choices. All of it from the recording itself, without any true spikes.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..competition.preprocess import BASELINE, TOP
+from ..constants import POOL, SAMPLE_RATE
+from ..terminal import text_table
+
+SHORTEST = 30.0
+"""s; percentiles of less than this say little about a neuron's baseline."""
+
+PERCENT = 20.0
+"""Noise level above which dF/F is taken for percent. The datasets of Rupprecht et al. 2021 have
+medians of 0.3 to 1.5, and ten times as much is hardly a recording."""
+
+SMOOTH = 0.45
+"""Share of successive frame-to-frame changes of one sign above which a trace was smoothed. The
+datasets of Rupprecht et al. 2021 have medians of 0.33 to 0.39, averaged over three frames 0.51 to
+0.63."""
+
+TOGETHER = 0.5
+"""Median correlation between neurons above which neuropil or motion is suspected."""
+
+MOST_PAIRS_OF = 200
+"""Neurons that are compared with each other, evenly chosen."""
+
+NOISY = 5.0
+"""Noise level that Cascade's authors call poor."""
+
+FAR = 1.5
+"""Distance above which a neuron's trace is called unlike the training data."""
+
+UNSURE = 0.8
+"""Agreement between the dataset IDs below which the choice matters."""
+
+FEATURES = {
+    "height": (2.06, 7.36, 27.0),
+    "skewness": (0.20, 3.54, 12.2),
+    "memory": (0.10, 0.90, 5.01),
+    "roughness": (0.0024, 0.0755, 0.599),
+}
+"""First percentile, median and 99th percentile of each of `features` over 119 training traces:
+competition sets 4 to 6, and as sets 7 to 10 those of the ground truth of Rupprecht et al. 2021
+(`benchmarks/ground_truth_sets.py` puts them together)."""
+
+SHOWN = 20
+"""Neurons in the table on the terminal."""
+
+
+@dataclass(frozen=True)
+class NeuronTrust:
+    """What is known about one neuron's prediction.
+
+    Attributes
+    ----------
+    name : str
+    noise_level : float
+        Cascade's (Rupprecht et al. 2021): 100 median|difference of successive dF/F| / sqrt(frame
+        rate), in % Hz^-1/2; about 1 is very good, 3 to 4 decent, above 5 poor. NaN where dF/F is
+        not known.
+    distance : float
+        Of the network's input from what it was trained on: 0 like the median training trace, 1 at
+        the edge of their middle 98%, in the feature farthest off, which `feature` names.
+    feature : str
+    agreement : float
+        Mean correlation at 25 Hz of the rates under each of the ten dataset IDs with their mean:
+        1 if the ID makes no difference.
+    bridged, lost : int
+        Missing frames that were interpolated, and such whose rates were left empty.
+    """
+
+    name: str
+    noise_level: float
+    distance: float
+    feature: str
+    agreement: float
+    bridged: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class Trust:
+    """`neurons`, a tuple of `NeuronTrust`, and `warnings`, a tuple of lines on the recording."""
+
+    neurons: tuple
+    warnings: tuple
+
+
+def noise_level(dff, frame_rate):
+    """Cascade's noise level of a trace.
+
+    Parameters
+    ----------
+    dff : array `(frame,)`
+        dF/F as a fraction, NaN where missing.
+    frame_rate : float
+        In Hz.
+
+    Returns
+    -------
+    float
+        100 median|diff(dff)| / sqrt(frame_rate), in % Hz^-1/2; NaN for fewer than two values.
+    """
+    steps = np.abs(np.diff(np.asarray(dff, np.float64)))
+    steps = steps[np.isfinite(steps)]
+    return float(100 * np.median(steps) / np.sqrt(frame_rate)) if steps.size else float("nan")
+
+
+def features(calcium):
+    """Numbers that tell how a trace in the competition's form looks.
+
+    Parameters
+    ----------
+    calcium : array `(sample,)`
+        At 100 Hz, without missing samples.
+
+    Returns
+    -------
+    dict of str to float
+        `height`: 99.9th percentile (the 80th is 1); `skewness`; `memory`: s until the
+        autocorrelation falls to 1/2; `roughness`: share of the variance that changes from 100 ms to
+        the next.
+    """
+    x = np.asarray(calcium, np.float64)
+    # 100 ms: below it, what a slow microscope saw is interpolation.
+    x = x[: x.size // 10 * 10].reshape(-1, 10).mean(axis=1)
+    if x.size < 3 or not np.ptp(x) > 0:
+        return dict.fromkeys(FEATURES, float("nan"))
+    centred = x - x.mean()
+    variance = np.mean(centred**2)
+    spectrum = np.fft.rfft(centred, 2 * x.size)
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[: x.size] / (x.size * variance)
+    below = np.flatnonzero(correlation < 0.5)
+    return {
+        "height": float(np.percentile(calcium, 99.9)),
+        "skewness": float(np.mean(centred**3) / variance**1.5),
+        "memory": 0.1 * float(below[0] if below.size else x.size),
+        "roughness": float(np.mean(np.diff(x) ** 2) / (2 * variance)),
+    }
+
+
+def distance(calcium):
+    """How far a trace `(sample,)` lies from the training traces, and in which feature.
+
+    Returns
+    -------
+    (float, str)
+        See `NeuronTrust`; NaN for a trace too short or constant.
+    """
+    found = []
+    for name, value in features(calcium).items():
+        low, median, high = FEATURES[name]
+        edge = high - median if value > median else median - low
+        found.append((abs(value - median) / edge, name))
+    return max(found) if not np.isnan(found[0][0]) else (float("nan"), "")
+
+
+def agreement(rates):
+    """How little the rates depend on the dataset ID.
+
+    Parameters
+    ----------
+    rates : array `(dataset, sample)`
+        Of one neuron at 100 Hz, under each ID.
+
+    Returns
+    -------
+    float
+        Mean over the IDs of the correlation with their mean, at 25 Hz; NaN if one is constant.
+    """
+    rates = np.asarray(rates, np.float64)
+    pooled = rates[:, : rates.shape[1] // POOL * POOL].reshape(len(rates), -1, POOL).mean(axis=2)
+    if not pooled.size or not np.ptp(pooled, axis=1).min() > 0:
+        return float("nan")
+    deviation = pooled - pooled.mean(axis=1, keepdims=True)
+    mean = deviation.mean(axis=0)
+    norms = np.sqrt((deviation**2).sum(axis=1) * (mean**2).sum())
+    return float(np.mean(deviation @ mean / norms))
+
+
+def as_dff(trace, unit):
+    """A trace `(frame,)` as dF/F, for the noise level alone; None in the competition's form.
+
+    F becomes (F - F0) / F0 with F0 its 10th percentile. Where nobody stated the unit, a trace whose
+    10th percentile exceeds 0.5 is taken for F.
+    """
+    if unit == "competition":
+        return None
+    trace = np.asarray(trace, np.float64)
+    baseline = np.nanpercentile(trace, 10) if np.isfinite(trace).any() else np.nan
+    if unit == "F" or (unit is None and baseline > 0.5):
+        return (trace - baseline) / baseline if baseline > 0 else None
+    return trace
+
+
+def smoothness(trace):
+    """Share of the frame-to-frame changes of a trace `(frame,)` that have the next one's sign.
+
+    1/3 for white noise, 1/2 for a moving average of it, almost 1 for a trace without noise. NaN if
+    nothing changes.
+    """
+    signs = np.sign(np.diff(np.asarray(trace, np.float64)))
+    both = signs[:-1] * signs[1:]
+    both = both[np.isfinite(both) & (both != 0)]
+    return float(np.mean(both > 0)) if both.size else float("nan")
+
+
+def recording_warnings(recording, blocks, neurons):
+    """Lines on what may be wrong with a recording as a whole.
+
+    Parameters
+    ----------
+    recording : Recording
+    blocks : sequence of Block
+    neurons : sequence of NeuronTrust
+
+    Returns
+    -------
+    tuple of str
+        The classic mistakes, as far as the data show them: percent for fraction, smoothed or
+        denoised traces, a transposed array, a wrong frame rate, neuropil, too short a recording.
+    """
+    lines = []
+    frames, count = recording.fluorescence.shape
+    seconds = sum(block.samples for block in blocks) / SAMPLE_RATE
+    levels = np.array([neuron.noise_level for neuron in neurons])
+    if recording.unit != "F" and np.isfinite(levels).any() and np.nanmedian(levels) > PERCENT:
+        lines.append(
+            f"the median noise level is {np.nanmedian(levels):.0f} % Hz^-1/2: dF/F seems to be in "
+            "percent; it does not change the rates, but give fractions for a true noise level"
+        )
+    some = np.unique(np.linspace(0, count - 1, MOST_PAIRS_OF).astype(int))
+    if recording.unit != "competition":
+        smooth = [smoothness(recording.fluorescence[:, neuron]) for neuron in some]
+        if np.isfinite(smooth).any() and np.nanmedian(smooth) > SMOOTH:
+            lines.append(
+                "the traces seem to be smoothed, denoised or upsampled already; the network was "
+                "trained on raw ones, give it those"
+            )
+    if count > frames:
+        lines.append(
+            f"{count} neurons of {frames} frames each: is the array transposed? state the other "
+            "orientation if so"
+        )
+    if seconds < SHORTEST:
+        lines.append(
+            f"only {seconds:.1f} s in all: too little to find each neuron's baseline and range"
+        )
+    tempo = ("memory", "roughness")
+    odd = [neuron for neuron in neurons if neuron.feature in tempo and neuron.distance > FAR]
+    if len(odd) > len(neurons) / 2:
+        lines.append(
+            "most traces change much faster or slower than any in training: is the frame rate "
+            f"{recording.frame_rate:g} Hz?"
+        )
+    together = _median_correlation(recording.fluorescence[:, some])
+    if together > TOGETHER:
+        lines.append(
+            f"the neurons move together (median correlation {together:.2f}): has neuropil been "
+            "subtracted, and motion been corrected?"
+        )
+    if recording.unit == "competition":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # neurons without any sample
+            levels = np.nanpercentile(recording.fluorescence, [BASELINE, TOP], axis=0)
+            low, high = np.nanmedian(levels, axis=1)
+        if not (np.isnan(low) or abs(low) < 0.5 < high < 2):
+            lines.append(
+                "this does not look like the competition's preprocessed form; if it is a raw "
+                "recording, state its frame rate"
+            )
+        return tuple(lines)
+    empty = sum(np.isnan(neuron.distance) for neuron in neurons)
+    if empty:
+        lines.append(f"{empty} of {count} neurons have no signal at all: empty, constant or short")
+    bridged, lost = (sum(getattr(n, kind) for n in neurons) for kind in ("bridged", "lost"))
+    if bridged or lost:
+        lines.append(
+            f"missing values: {bridged} were interpolated, {lost} inside longer gaps are left empty"
+        )
+    return tuple(lines)
+
+
+def _median_correlation(traces):
+    """Median correlation between the neurons of `(frame, neuron)`; NaN for fewer than three."""
+    traces = np.asarray(traces, np.float64)
+    traces = traces[:, np.isfinite(traces).mean(axis=0) > 0.9]
+    traces = traces[np.isfinite(traces).all(axis=1)]
+    if len(traces):
+        traces = traces[:, np.ptp(traces, axis=0) > 0]
+    if min(traces.shape) < 3:
+        return float("nan")
+    correlations = np.corrcoef(traces.T)
+    return float(np.median(correlations[np.triu_indices(len(correlations), 1)]))
+
+
+def verdict(neuron):
+    """What a neuron's numbers mean, as a few words; empty where nothing stands out."""
+    if np.isnan(neuron.distance):
+        return "no signal"
+    words = []
+    if neuron.noise_level > NOISY:
+        words.append("noisy")
+    if neuron.distance > FAR:
+        words.append(f"unlike training ({neuron.feature})")
+    if neuron.agreement < UNSURE:
+        words.append("depends on the dataset ID")
+    return ", ".join(words)
+
+
+def trust_table(trust):
+    """The neurons of a `Trust` as text, the first `SHOWN` of them."""
+    rows = [("neuron", "noise level", "distance", "agreement", "missing", "")]
+    for neuron in trust.neurons[:SHOWN]:
+        numbers = (neuron.noise_level, neuron.distance, neuron.agreement)
+        rows.append(
+            (
+                neuron.name,
+                *("-" if np.isnan(number) else f"{number:.2f}" for number in numbers),
+                str(neuron.bridged + neuron.lost),
+                verdict(neuron),
+            )
+        )
+    text = text_table(rows, right=(1, 2, 3, 4))
+    if len(trust.neurons) > SHOWN:
+        text += f"\n... and {len(trust.neurons) - SHOWN} more; --report shows them all"
+    return text

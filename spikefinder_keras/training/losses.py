@@ -1,0 +1,63 @@
+"""The training loss: Pearson correlation at 25 Hz, masked where the truth is missing.
+
+    r = sum m (x - mean x)(y - mean y) / sqrt(sum m (x - mean x)^2  sum m (y - mean y)^2)
+
+with x and y the sums of 4 samples of truth and prediction, m = 1 where x >= 0, and means over the
+masked samples. Where either has no variance, 2017's loss had no gradient (NaN); here such a trace
+has r = 0 and takes no part in the gradient.
+"""
+
+import keras
+from keras import ops
+
+from ..constants import POOL
+
+
+@keras.saving.register_keras_serializable("spikefinder_keras")
+def pearson_loss(y_true, y_pred):
+    """1 - mean over the batch of r, the released run's loss: one number for the batch.
+
+    With sample weights Keras multiplies it by their mean over the batch.
+
+    Parameters
+    ----------
+    y_true : `(batch, time, 1)`
+        Spikes per sample, -1 where missing.
+    y_pred : `(batch, time, 1)`
+
+    Returns
+    -------
+    scalar tensor
+    """
+    return ops.mean(pearson_loss_per_trace(y_true, y_pred))
+
+
+@keras.saving.register_keras_serializable("spikefinder_keras")
+def pearson_loss_per_trace(y_true, y_pred):
+    """1 - r for each trace, so that a sample weight weighs its own trace; `(batch,)`.
+
+    Parameters as in `pearson_loss`.
+    """
+    x, y = (_pool(ops.convert_to_tensor(signal)) for signal in (y_true, y_pred))
+    x = ops.cast(x, y.dtype)
+    mask = ops.cast(x >= 0, y.dtype)
+    count = ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1)
+    x, y = (
+        mask * (signal - ops.sum(mask * signal, axis=1, keepdims=True) / count) for signal in (x, y)
+    )
+    product = ops.sum(x * y, axis=(1, 2))
+    variances = ops.sum(x * x, axis=(1, 2)) * ops.sum(y * y, axis=(1, 2))
+    varies = ops.logical_not(variances <= 0)  # so that NaN stays NaN and is noticed
+    # The inner `where` keeps the square root's infinite slope at 0 out of the gradient.
+    root = ops.sqrt(ops.where(varies, variances, ops.ones_like(variances)))
+    return 1 - ops.where(varies, product / (root + 1e-12), ops.zeros_like(product))
+
+
+def _pool(signal):
+    """Sums of 4 samples, `(batch, time / 4, 1)`; a shorter window counts as if filled up.
+
+    'same' padding fills up both ends: the released run's 71,986 samples are two short of whole
+    windows, so that there the first window has three samples, and all others begin one sample
+    earlier than the competition's.
+    """
+    return POOL * ops.average_pool(signal, POOL, strides=POOL, padding="same")

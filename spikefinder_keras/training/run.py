@@ -1,0 +1,353 @@
+"""Train the network: the released run as the default, resumable at every epoch.
+
+The released run: batches of 5 traces, 50 epochs, Adam, the loss `losses.pearson_loss`, sets 1 to 5
+weighted 2.5, the last 20% of the traces in stacking order kept for validation. What happens here
+differs in one respect alone, which changes nothing but round-off: a batch is padded to 3,000
+samples beyond its longest trace, not to the longest of all.
+"""
+
+import json
+import time
+import zipfile
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ..competition.scoring import score
+from ..constants import FEW_DATA_WEIGHT
+from ..errors import TrainingError, UsageError
+from ..files.whole_files import check_output_folder, whole_file
+from ..network.architecture import build_network
+from ..network.prediction import Table, predict_tables
+from ..network.weights import save_weights
+from .losses import pearson_loss, pearson_loss_per_trace
+from .traces import Traces, read_traces
+
+LOSSES = {"batch": pearson_loss, "trace": pearson_loss_per_trace}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of; the defaults are the released run's.
+
+    `weighting` is "batch" for the released loss, which weighs a whole batch by the mean weight of
+    its traces, or "trace" to weigh each trace by its own. `few_data_weight` is the weight of sets 1
+    to 5 relative to the others. `validation` is the share of the traces kept for validation, the
+    last in stacking order. `dropout` None means the variant's rates.
+    """
+
+    variant: str = "described"
+    epochs: int = 50
+    batch: int = 5
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    validation: float = 0.2
+    weighting: str = "batch"
+    few_data_weight: float = FEW_DATA_WEIGHT
+    dropout: tuple | None = None
+    id_joins: str = "before"
+    batch_normalization: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.dropout is not None:
+            object.__setattr__(self, "dropout", tuple(self.dropout))
+        limits = {
+            "epochs": self.epochs >= 1,
+            "batch": self.batch >= 1,
+            "learning_rate": 0 < self.learning_rate < np.inf,
+            "beta_1": 0 <= self.beta_1 < 1,
+            "beta_2": 0 <= self.beta_2 < 1,
+            "epsilon": 0 < self.epsilon < np.inf,
+            "validation": 0 <= self.validation < 1,
+            "weighting": self.weighting in LOSSES,
+            "few_data_weight": 0 < self.few_data_weight < np.inf,
+            "dropout": all(0 <= rate < 1 for rate in self.dropout or ()),
+            "seed": 0 <= self.seed < 2**32,
+        }
+        for name, fine in limits.items():
+            if not fine:
+                raise UsageError(f"{name} cannot be {getattr(self, name)}; see `train --help`")
+
+
+@dataclass
+class Run:
+    """A run in progress: its folder, settings, data, network and what it has logged so far."""
+
+    folder: Path
+    settings: Settings
+    traces: Traces
+    network: keras.Model
+    history: list = field(default_factory=list)
+
+    @property
+    def training(self):
+        """Number of traces that train; the others validate. As Keras cuts them."""
+        return int(len(self.traces) * (1 - self.settings.validation))
+
+    @property
+    def best(self):
+        """The epoch with the best validation correlation; without validation the last."""
+        scored = [row for row in self.history if np.isfinite(row["validation"])]
+        if not scored:
+            return len(self.history)
+        return max(scored, key=lambda row: row["validation"])["epoch"]
+
+
+def train(data, folder, settings=None, progress=False, say=lambda line: None):
+    """Start a run and carry it to its end.
+
+    Parameters
+    ----------
+    data : str or Path
+        A competition folder.
+    folder : str or Path
+        For the run: `config.json`, `log.csv`, `checkpoint.npz`, `best.weights.h5` (by validation),
+        `last.weights.h5`, `curves.png`, and `tensorboard/` where TensorFlow is installed.
+    settings : Settings, optional
+    progress : bool
+        Show a bar with the remaining time on the standard error.
+    say : callable
+        Receives lines of text.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    DataError, UsageError, OutputError
+    TrainingError
+        If `folder` already holds a run, if there are too few traces, or if the loss is no number.
+    """
+    settings = settings or Settings()
+    folder = Path(folder)
+    if (folder / "config.json").exists():
+        raise TrainingError(f"{folder} already holds a run; resume it, or name another folder")
+    traces = read_traces(data, settings.few_data_weight, say)
+    run = _new_run(folder, settings, traces)
+    check_output_folder(folder)
+    config = {
+        **asdict(settings),
+        "data": str(Path(data).resolve()),
+        "traces": traces.fingerprint(),
+        "backend": keras.backend.backend(),
+    }
+    _write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
+    return _carry_on(run, progress, say)
+
+
+def resume(folder, data=None, changed=None, progress=False, say=lambda line: None):
+    """Carry an interrupted run to its end, as if it had never been interrupted.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The run's.
+    data : str or Path, optional
+        Where its data are now, if not where they were.
+    changed : dict, optional
+        Settings that the user names again; they must be the run's.
+    progress, say
+        As in `train`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    TrainingError
+        If there is no run in `folder`, its files are damaged, or its settings, data or backend are
+        others than those it began with.
+    """
+    folder = Path(folder)
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        names = [setting.name for setting in fields(Settings)]
+        settings = Settings(**{name: config.pop(name) for name in names})
+        where, fingerprint, backend = (config[key] for key in ("data", "traces", "backend"))
+    except FileNotFoundError:
+        raise TrainingError(f"there is no run in {folder}; name the folder of one") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
+    for name, value in (changed or {}).items():
+        if value != getattr(settings, name):
+            raise TrainingError(
+                f"the run in {folder} has {name} {getattr(settings, name)}, not {value}; resume it "
+                "without that option, or start a new run"
+            )
+    if backend != keras.backend.backend():
+        raise TrainingError(f"the run in {folder} began on {backend}; set KERAS_BACKEND={backend}")
+    traces = read_traces(data or where, settings.few_data_weight)
+    if traces.fingerprint() != fingerprint:
+        raise TrainingError(f"the data in {data or where} are not those the run began with")
+    run = _new_run(folder, settings, traces)
+    _load_checkpoint(run)
+    say(f"resuming {folder} after epoch {len(run.history)} of {settings.epochs}")
+    return _carry_on(run, progress, say)
+
+
+def _new_run(folder, settings, traces):
+    keras.utils.set_random_seed(settings.seed)
+    network = build_network(
+        settings.variant,
+        dropout=settings.dropout,
+        id_joins=settings.id_joins,
+        batch_normalization=settings.batch_normalization,
+    )
+    compile_network(network, settings)
+    network.optimizer.build(network.trainable_variables)
+    run = Run(folder, settings, traces, network)
+    if not run.training:
+        raise TrainingError(
+            f"{len(traces)} trace is too little for {settings.validation:.0%} validation; "
+            "give more, or validation 0"
+        )
+    if not any((traces.spikes[i] > 0).any() for i in range(run.training)):
+        raise TrainingError("the traces that would train have no spikes; give more data")
+    return run
+
+
+def compile_network(network, settings):
+    """Give a network the released run's optimiser and loss, with what `settings` change of them."""
+    network.compile(
+        optimizer=keras.optimizers.Adam(
+            settings.learning_rate, settings.beta_1, settings.beta_2, settings.epsilon
+        ),
+        loss=LOSSES[settings.weighting],
+        # On TensorFlow the recurrent loops compile themselves; all else is faster uncompiled.
+        jit_compile=keras.backend.backend() != "tensorflow",
+    )
+
+
+def _carry_on(run, progress, say):
+    from tqdm import tqdm
+
+    settings = run.settings
+    steps = -(-run.training // settings.batch)
+    total, done = settings.epochs * steps, len(run.history) * steps
+    with tqdm(
+        total=total, initial=done, desc="training", unit=" batches", disable=not progress
+    ) as shown:
+        for epoch in range(len(run.history) + 1, settings.epochs + 1):
+            started = time.perf_counter()
+            loss = _train_epoch(run, epoch, shown)
+            validation = _validate(run)
+            row = {"epoch": epoch, "loss": loss, "validation": validation}
+            run.history.append(row | {"seconds": round(time.perf_counter() - started, 3)})
+            _save(run)
+            shown.set_postfix_str(f"loss {loss:.3f}, validation {validation:.3f}")
+    _draw(run)
+    best = run.history[run.best - 1]
+    say(
+        f"trained {settings.epochs} epochs on {run.training} traces; best epoch {run.best}"
+        f" (validation correlation {best['validation']:.3f})"
+    )
+    return run
+
+
+def _train_epoch(run, epoch, shown):
+    """One pass over the shuffled training traces; its mean loss."""
+    # The order depends on seed and epoch alone, so that a resumed run shuffles the same.
+    order = np.random.default_rng([run.settings.seed, epoch]).permutation(run.training)
+    total = 0.0
+    for first in range(0, len(order), run.settings.batch):
+        inputs, truth, weights = run.traces.batch(order[first : first + run.settings.batch])
+        run.network.reset_metrics()  # or the mean over all batches so far would come back
+        loss = run.network.train_on_batch(inputs, truth, sample_weight=weights)
+        total += float(loss) * len(weights)
+        shown.update()
+    loss = total / len(order)
+    if not all(np.isfinite(weights).all() for weights in (loss, *run.network.get_weights())):
+        raise TrainingError(
+            f"loss {loss} or weights are no numbers after epoch {epoch}; start a new run with a "
+            "lower learning rate, and look for huge values in the calcium"
+        )
+    return loss
+
+
+def _validate(run):
+    """Mean correlation at 25 Hz over the validation traces that have one; NaN if none has."""
+    tables, truths = [], []
+    for i in range(run.training, len(run.traces)):
+        calcium, spikes = run.traces.calcium[i], run.traces.spikes[i]
+        number = run.traces.numbers[i]
+        tables.append(Table(calcium[:, None], number, longest=run.traces.longest))
+        truths.append(np.where(spikes < 0, np.nan, spikes)[:, None])
+    rates = predict_tables(run.network, tables) if tables else []
+    values = [score(truth, rate).mean for truth, rate in zip(truths, rates, strict=True)]
+    values = [value for value in values if np.isfinite(value)]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _save(run):
+    """Write the state after an epoch; the checkpoint last, as it says that the epoch is done."""
+    save_weights(run.network, run.folder / "last.weights.h5")
+    if run.best == len(run.history):
+        save_weights(run.network, run.folder / "best.weights.h5")
+    lines = [",".join(run.history[0])]
+    lines += [",".join(map(str, row.values())) for row in run.history]
+    _write_text(run.folder / "log.csv", "\n".join(lines) + "\n")
+    _log_for_tensorboard(run)
+    variables = {f"variable_{k}": np.asarray(v) for k, v in enumerate(_state(run.network))}
+    history = json.dumps(run.history)
+    with whole_file(run.folder / "checkpoint.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, history=np.frombuffer(history.encode(), np.uint8), **variables)
+
+
+def _state(network):
+    """Everything that changes in training: weights, dropout's random state, the optimiser's."""
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _load_checkpoint(run):
+    """Set the run to its last whole epoch; a run killed in its first has none yet and starts."""
+    path = run.folder / "checkpoint.npz"
+    if not path.exists():
+        return
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        history = json.loads(arrays.pop("history").tobytes())
+        state = _state(run.network)
+        values = [arrays[f"variable_{k}"] for k in range(len(state))]
+        fits = all(tuple(s.shape) == v.shape for s, v in zip(state, values, strict=True))
+        if not fits or len(arrays) != len(state):
+            raise ValueError("other variables")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise TrainingError(f"{path} is damaged or of another version; start a new run") from error
+    for variable, value in zip(state, values, strict=True):
+        variable.assign(value)
+    run.history = history
+
+
+def _log_for_tensorboard(run):
+    """Add the last epoch to a TensorBoard log, where TensorFlow is there to write one."""
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return
+    row = run.history[-1]
+    writer = tf.summary.create_file_writer(str(run.folder / "tensorboard"))
+    with writer.as_default(step=row["epoch"]):
+        for name in ("loss", "validation", "seconds"):
+            tf.summary.scalar(name, row[name])
+    writer.close()
+
+
+def _draw(run):
+    from ..figures.plots import learning_curves, save
+
+    columns = {key: [row[key] for row in run.history] for key in ("epoch", "loss", "validation")}
+    ax = learning_curves(columns["epoch"], columns["loss"], columns["validation"])
+    save(ax, run.folder / "curves.png")
+
+
+def _write_text(path, text):
+    with whole_file(path) as temporary:
+        temporary.write_text(text)

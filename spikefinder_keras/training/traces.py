@@ -1,0 +1,107 @@
+"""Training traces: what of a competition folder trains, and its batches."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+
+from ..competition.tables import find_sets, read_set
+from ..constants import FEW_DATA_WEIGHT, POOL, SPLIT_LENGTH
+from ..datasets import trace_lengths
+from ..errors import DataError
+from ..network.batches import fill_missing, one_hot, padded_length, sample_weights
+
+LENGTH_STEP = 2048
+"""Samples; batches are padded to multiples of it (and a remainder that keeps the loss's windows
+where the released run had them), so that JAX compiles few different lengths."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Training traces in stacking order, each as long as its samples.
+
+    `calcium` and `spikes` are lists of float32 arrays `(time,)`, `numbers` and `weights` arrays
+    `(trace,)` of dataset numbers and sample weights (mean 1), `longest` the samples beyond which no
+    batch is padded.
+    """
+
+    calcium: list
+    spikes: list
+    numbers: np.ndarray
+    weights: np.ndarray
+    longest: int
+
+    def __len__(self):
+        return len(self.calcium)
+
+    def batch(self, indices, trim=True):
+        """Inputs `[calcium, dataset]`, truth and weights of the traces at `indices`.
+
+        Arrays `(trace, time, 1)`, `(trace, time, 10)`, `(trace, time, 1)` and `(trace,)`. With
+        `trim`, `time` is no longer than what influences the result; without, it is `longest`.
+        """
+        length = self.longest
+        if trim:
+            needed = padded_length(max(len(self.calcium[i]) for i in indices))
+            steps = -(-needed // LENGTH_STEP)
+            # 'same' pooling starts its windows where the remainder of the length says.
+            length = min(steps * LENGTH_STEP + self.longest % POOL, self.longest)
+        calcium = np.zeros((len(indices), length, 1), np.float32)
+        truth = np.full((len(indices), length, 1), -1.0, np.float32)
+        for row, i in enumerate(indices):
+            calcium[row, : len(self.calcium[i]), 0] = self.calcium[i]
+            truth[row, : len(self.spikes[i]), 0] = self.spikes[i]
+        dataset = one_hot(self.numbers[indices], length)
+        return [calcium, dataset], truth, self.weights[indices].astype(np.float32)
+
+    def fingerprint(self):
+        """A hash of all samples, by which a resumed run knows its data."""
+        digest = sha256(self.numbers.tobytes())
+        for trace in (*self.calcium, *self.spikes):
+            digest.update(trace.tobytes())
+        return digest.hexdigest()
+
+
+def read_traces(folder, few_data_weight=FEW_DATA_WEIGHT, say=lambda line: None):
+    """All training traces of a competition folder that have spikes to learn from.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds `spikefinder.train`; sets without true spikes are left out.
+    few_data_weight : float
+    say : callable
+        Receives a line for whatever is left out.
+
+    Returns
+    -------
+    Traces
+
+    Raises
+    ------
+    DataError
+        If no trace is left.
+    """
+    calcium, spikes, numbers = [], [], []
+    for split, number in find_sets(folder):
+        if split != "train":
+            continue
+        table, truth = read_set(folder, split, number)
+        if truth is None:
+            say(f"set {number}: no true spikes in {folder}; left out")
+            continue
+        lengths = np.stack([trace_lengths(table), trace_lengths(truth)])
+        for neuron in np.flatnonzero(lengths.min(axis=0) == 0):
+            say(f"set {number}: neuron {neuron} has no samples; left out")
+        table, truth = fill_missing(table, truth)
+        for neuron in np.flatnonzero(lengths.min(axis=0)):
+            calcium.append(table[: lengths[:, neuron].max(), neuron].copy())
+            spikes.append(truth[: lengths[:, neuron].max(), neuron].copy())
+            numbers.append(number)
+    if not calcium:
+        raise DataError(f"no trace with true spikes in {folder}; training needs *.train.spikes.csv")
+    if not any((trace > 0).any() for trace in spikes):
+        raise DataError(f"not one spike in {folder}; there is nothing to learn from")
+    numbers = np.array(numbers)
+    longest = max(max(map(len, calcium)), SPLIT_LENGTH["train"])
+    return Traces(calcium, spikes, numbers, sample_weights(numbers, few_data_weight), longest)

@@ -1,0 +1,364 @@
+"""Recordings are brought to 100 Hz and rates back to their time stamps, gaps and pauses included.
+
+Where a result is compared with another path to the same number, the tolerance is float32 round-off
+of values of about 1 to 10: 1e-6.
+"""
+
+import numpy as np
+import pytest
+
+from spikefinder_keras.competition.preprocess import detrend, preprocess, resample, scale
+from spikefinder_keras.competition.tables import read_set
+from spikefinder_keras.errors import DataError
+from spikefinder_keras.recordings.ground_truth import read_ground_truth
+from spikefinder_keras.recordings.preparation import (
+    find_blocks,
+    gaps,
+    prepare,
+    samples_in_gaps,
+    to_frames,
+)
+from spikefinder_keras.recordings.recording import as_recording
+
+FLOAT32 = 1e-6
+
+
+def slow_trace(times):
+    """A trace without anything faster than 1 Hz, so that every sampling here shows all of it."""
+    return (
+        np.sin(2 * np.pi * 0.5 * times)
+        + 0.5 * np.cos(2 * np.pi * 0.13 * times)
+        + 0.3 * np.sin(2 * np.pi * 0.91 * times + 1)
+    )
+
+
+def noise(frames=600, neurons=1, seed=0):
+    return np.random.default_rng(seed).normal(size=(frames, neurons))
+
+
+def prepared(*arguments, **options):
+    """Blocks and the network's input of all neurons of `as_recording(*arguments)`."""
+    recording = as_recording(*arguments, **options)
+    blocks = find_blocks(recording)
+    return blocks, prepare(recording, blocks, range(recording.fluorescence.shape[1]))
+
+
+def inner(trace):
+    """Without 2 s at the ends, where the Fourier method joins the last frame to the first."""
+    return trace[200:-200]
+
+
+# The competition's own preprocessing
+
+
+def test_raw_recordings_of_set_5_become_the_competitions(data):
+    """Correlation and difference as required; measured are 0.9999997 and 9e-4 at worst."""
+    competition, _ = read_set(data, "train", 5)
+    truths = read_ground_truth(data / "ground_truth" / "DS16-GCaMP6s-m-V1.h5")
+    assert len(truths) == competition.shape[1] == 9
+    for neuron, truth in enumerate(truths):
+        blocks = find_blocks(truth.recording)
+        (calcium,) = prepare(truth.recording, blocks, [0])
+        theirs = competition[np.isfinite(competition[:, neuron]), neuron]
+        assert calcium.shape == (theirs.size, 1)
+        assert np.corrcoef(calcium[:, 0], theirs)[0, 1] >= 0.999999
+        assert np.abs(calcium[:, 0] - theirs).max() <= 2e-3
+
+
+@pytest.mark.parametrize("rate", [5, 7.8, 30, 59.1, 100, 200])
+def test_a_regular_recording_is_preprocessed_as_a_single_trace(rate):
+    values = noise(neurons=2)
+    blocks, (calcium,) = prepared(values, rate)
+    assert len(blocks) == 1
+    assert calcium.dtype == np.float32
+    for neuron in range(2):
+        expected = preprocess(values[:, neuron], rate)
+        assert calcium.shape[0] == blocks[0].samples == expected.size
+        np.testing.assert_allclose(calcium[:, neuron], expected, rtol=FLOAT32, atol=FLOAT32)
+
+
+@pytest.mark.parametrize("gain", [1e-3, 100.0, 1e4])
+def test_unit_and_offset_do_not_matter(gain):
+    values = noise()
+    (_, (plain,)), (_, (other,)) = prepared(values, 30), prepared(gain * values + 7 * gain, 30)
+    # The line's iteration stops at 1e-7 standard deviations, a little elsewhere in another unit.
+    np.testing.assert_allclose(other, plain, atol=1e-5)
+
+
+# Time stamps
+
+
+def test_jitter_of_a_quarter_frame_counts_as_regular():
+    values, rng = noise(), np.random.default_rng(1)
+    times = (np.arange(600) + rng.uniform(-0.2, 0.2, 600)) / 30
+    times[[0, -1]] = 0, 599 / 30
+    blocks, (calcium,) = prepared(values, times=times)
+    np.testing.assert_array_equal(blocks[0].positions, np.arange(600))
+    assert blocks[0].frame_rate == pytest.approx(30, rel=1e-12)
+    np.testing.assert_allclose(calcium, prepared(values, 30)[1][0], rtol=FLOAT32, atol=FLOAT32)
+
+
+def test_uneven_time_stamps_are_taken_for_what_they_are():
+    rng = np.random.default_rng(2)
+    times = (np.arange(1800) + rng.uniform(-0.45, 0.45, 1800)) / 30
+    blocks, (calcium,) = prepared(slow_trace(times), times=times)
+    assert not np.array_equal(blocks[0].positions, np.arange(1800))
+    (as_even,) = prepared(slow_trace(times), 30)[1]
+    truth = slow_trace(np.linspace(times[0], times[-1], blocks[0].grid_frames))
+    truth = resample(scale(detrend(truth)), blocks[0].frame_rate)
+    own, taken_as_even = (
+        np.abs(inner(c[: len(as_even), 0] - truth[: len(as_even)])).max()
+        for c in (calcium, as_even)
+    )
+    # Between frames h <= 0.063 s apart a straight line misses the curve by h^2 / 8 of its second
+    # derivative, 20 at most: 0.01, in units of the scaled trace about half as much.
+    assert own < 0.01
+    assert taken_as_even > 3 * own
+
+
+def test_dropped_frames_leave_the_rest_in_its_place():
+    times = np.arange(3000) / 30
+    kept = np.ones(3000, bool)
+    kept[[400, 401, 402, 1500]] = False
+    kept[2000:2060] = False
+    blocks, (calcium,) = prepared(slow_trace(times[kept]), times=times[kept])
+    (full,), (whole,) = prepared(slow_trace(times), 30)
+    (block,) = blocks
+    assert (block.grid_frames, block.samples) == (3000, full.samples)
+    np.testing.assert_allclose(block.positions, np.flatnonzero(kept), atol=1e-6)
+    elsewhere = np.ones(len(whole), bool)
+    for first, last in ((400, 403), (1500, 1501), (2000, 2060)):
+        elsewhere[round((first - 15) / 0.3) : round((last + 15) / 0.3)] = False
+    # The percentiles lack 64 of 3000 frames: the scale moves by a few percent, the shape does not.
+    a, b = (inner(np.where(elsewhere, x[:, 0], np.nan)) for x in (calcium, whole))
+    there = np.isfinite(a)
+    assert np.corrcoef(a[there], b[there])[0, 1] > 0.9999
+    squeezed = preprocess(slow_trace(times[kept]), 30)[: len(whole)]
+    late = slice(round(2100 / 0.3), round(2900 / 0.3))
+    assert np.corrcoef(squeezed[late], whole[late, 0])[0, 1] < 0.9
+
+
+def test_time_stamps_too_uneven_for_any_grid():
+    with pytest.raises(DataError, match=r"from 0 to 5 s are too uneven for 1000 frames per second"):
+        prepared(np.zeros(4), times=[0, 0.001, 0.002, 5.0])
+
+
+# Blocks
+
+
+def test_a_long_pause_begins_a_block():
+    times = np.arange(600) / 30
+    times[200:] += 9.0
+    assert len(find_blocks(as_recording(noise(), times=times))) == 1
+    times[200:] += 2.0
+    times[450:] += 3600.0
+    blocks = find_blocks(as_recording(noise(), times=times))
+    assert [(b.frames.start, b.frames.stop) for b in blocks] == [(0, 200), (200, 450), (450, 600)]
+    assert [b.samples for b in blocks] == [667, 833, 500]
+    slow = as_recording(noise(60), 0.05)  # a frame every 20 s is no pause
+    assert len(find_blocks(slow)) == 1
+
+
+def test_named_blocks_are_kept_and_pauses_cut_them():
+    times = np.arange(600) / 30
+    times[300:] += 20.0
+    recording = as_recording(noise(), times=times, block_starts=(0, 100))
+    assert [b.frames.start for b in find_blocks(recording)] == [0, 100, 300]
+
+
+def test_nothing_runs_over_from_one_block_to_the_next():
+    """Line and percentiles come from all frames, everything later from the block alone."""
+    values = noise(600, 2)
+    values[250:, 0] += 5.0  # a step exactly between the blocks, which resampling would smear
+    recording = as_recording(values, 30, block_starts=(0, 250))
+    blocks = find_blocks(recording)
+    calcium = prepare(recording, blocks, [0, 1])
+    for neuron in range(2):
+        scaled = scale(detrend(values[:, neuron]))
+        for table, part in zip(calcium, (scaled[:250], scaled[250:]), strict=True):
+            np.testing.assert_allclose(table[:, neuron], resample(part, 30), atol=1e-5)
+    together = resample(scale(detrend(values[:, 0])), 30)[: blocks[0].samples]
+    assert np.abs(calcium[0][-20:, 0] - together[-20:]).max() > 0.1
+
+    rates = [np.full((block.samples, 2), k, np.float32) for k, block in enumerate(blocks)]
+    back = to_frames(rates, recording, blocks, [0, 1])
+    np.testing.assert_allclose(back[:250], 0, atol=1e-12)
+    np.testing.assert_allclose(back[250:], 1, rtol=FLOAT32)
+
+
+def test_a_neuron_without_values_in_one_block():
+    values = noise(600, 2)
+    values[250:, 1] = np.nan
+    recording = as_recording(values, 30, block_starts=(0, 250))
+    blocks = find_blocks(recording)
+    first, second = prepare(recording, blocks, [0, 1])
+    assert np.isfinite(first).all()
+    assert np.isfinite(second[:, 0]).all()
+    assert np.isnan(second[:, 1]).all()
+    rates = [np.ones_like(first), np.ones_like(second)]
+    back = to_frames(rates, recording, blocks, [0, 1])
+    assert np.isnan(back[250:, 1]).all()
+    assert np.isnan(back).sum() == 350
+    assert gaps(recording, blocks, 1) == (0, 350)
+
+
+# Gaps
+
+
+def with_gap(start, stop, frames=1000):
+    values = noise(frames)
+    values[start:stop] = np.nan
+    recording = as_recording(values, 100)
+    return recording, find_blocks(recording)
+
+
+def test_a_short_gap_is_a_straight_line():
+    recording, blocks = with_gap(300, 349)
+    (calcium,) = prepare(recording, blocks, [0])
+    ends = calcium[[299, 349], 0]
+    # Two float32 ends and a float64 line between them.
+    np.testing.assert_allclose(
+        calcium[299:350, 0], np.linspace(*ends, 51), rtol=FLOAT32, atol=FLOAT32
+    )
+    values = recording.fluorescence[:, 0]
+    there = np.isfinite(values)
+    np.testing.assert_allclose(calcium[there, 0], scale(detrend(values[there])), atol=FLOAT32)
+
+
+def test_short_gaps_are_bridged_and_long_ones_left_empty():
+    rates = [np.ones((1000, 1), np.float32)]
+    for length, lost in ((1, 0), (49, 0), (52, 52), (400, 400)):
+        recording, blocks = with_gap(300, 300 + length)
+        back = to_frames(rates, recording, blocks, [0])[:, 0]
+        np.testing.assert_array_equal(np.flatnonzero(np.isnan(back)), 300 + np.arange(lost))
+        assert gaps(recording, blocks, 0) == (length - lost, lost)
+
+
+def test_a_gap_lasts_as_long_as_the_frames_it_lacks():
+    """Two frames of 0.2 s are bridged, three are not; at 1 Hz a single one is too long."""
+    for rate, length, lost in ((5, 2, 0), (5, 3, 3), (1, 1, 1)):
+        values = noise(100)
+        values[40 : 40 + length] = np.nan
+        recording = as_recording(values, rate)
+        assert gaps(recording, find_blocks(recording), 0) == (length - lost, lost)
+
+
+@pytest.mark.parametrize("at_start", [True, False])
+def test_at_an_end_half_as_much_is_bridged(at_start):
+    """A gap at an end has one neighbour: what lies farther than 0.25 s from it is left empty."""
+    recording, blocks = with_gap(0, 40) if at_start else with_gap(960, 1000)
+    (calcium,) = prepare(recording, blocks, [0])
+    assert np.isfinite(calcium).all()
+    edge = calcium[40 if at_start else 959, 0]
+    np.testing.assert_array_equal(calcium[:40, 0] if at_start else calcium[960:, 0], edge)
+    back = to_frames([np.ones((1000, 1))], recording, blocks, [0])[:, 0]
+    empty = np.flatnonzero(np.isnan(back if at_start else back[::-1]))
+    # Frame 15 is at 0.25 s but for round-off.
+    np.testing.assert_array_equal(empty[empty != 15], np.arange(15))
+    bridged, lost = gaps(recording, blocks, 0)
+    assert (bridged + lost, lost) == (40, empty.size)
+
+
+def test_samples_in_gaps_with_and_without_time_stamps():
+    """The same stretch as NaN and as frames that are not there at all."""
+    values, times = noise(600)[:, 0], np.arange(600) / 30
+    gap = np.zeros(600, bool)
+    gap[150:210] = True
+    for recording in (
+        as_recording(np.where(gap, np.nan, values), 30),
+        as_recording(values[~gap], times=times[~gap]),
+    ):
+        (block,) = find_blocks(recording)
+        inside = np.flatnonzero(samples_in_gaps(recording, block, 0)) / 100
+        # From half a frame behind the last frame before, 149/30 s, to half before the next, 7 s.
+        assert inside[0] == pytest.approx(149.5 / 30, abs=0.01)
+        assert inside[-1] == pytest.approx(209.5 / 30, abs=0.01)
+        assert np.diff(inside).max() < 0.011
+    (block,) = find_blocks(as_recording(values, 30))
+    assert not samples_in_gaps(as_recording(values, 30), block, 0).any()
+
+
+def test_an_empty_neuron_stays_empty_and_changes_no_other():
+    values = noise(600, 3)
+    _, (alone,) = prepared(values[:, [0, 2]], 30)
+    values[:, 1] = np.nan
+    recording = as_recording(values, 30)
+    blocks = find_blocks(recording)
+    (calcium,) = prepare(recording, blocks, [0, 1, 2])
+    assert np.isnan(calcium[:, 1]).all()
+    np.testing.assert_array_equal(calcium[:, [0, 2]], alone)
+    assert gaps(recording, blocks, 1) == (0, 600)
+    assert gaps(recording, blocks, 0) == (0, 0)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 7])
+@pytest.mark.parametrize("rate", [5, 30, 100, 200])
+def test_very_short_and_constant_traces_are_finite(frames, rate):
+    for values in (noise(frames), np.full((frames, 1), 3.0)):
+        blocks, (calcium,) = prepared(values, rate)
+        assert calcium.shape == (max(1, int(frames * 100 / rate + 0.5)), 1)
+        assert np.isfinite(calcium).all()
+        back = to_frames([calcium], as_recording(values, rate), blocks, [0])
+        assert back.shape == (frames, 1)
+        assert np.isfinite(back).all()
+
+
+def test_the_recording_is_not_changed():
+    values = noise(600, 2)
+    values[100:150, 0] = np.nan
+    before = values.copy()
+    recording = as_recording(values, 30)
+    blocks = find_blocks(recording)
+    to_frames(prepare(recording, blocks, [0, 1]), recording, blocks, [0, 1])
+    np.testing.assert_array_equal(values, before)
+
+
+# Back to the frames
+
+
+def back(rates, frames, rate):
+    recording = as_recording(np.zeros(frames), rate)
+    blocks = find_blocks(recording)
+    assert blocks[0].samples == len(rates)
+    return to_frames([rates[:, None]], recording, blocks, [0])[:, 0]
+
+
+def test_at_100_hz_the_rates_are_the_same():
+    rates = np.random.default_rng(3).random(500).astype(np.float32)
+    # The mean over one sample is a difference of two sums of up to 500 float64 numbers.
+    np.testing.assert_allclose(back(rates, 500, 100), rates, rtol=FLOAT32)
+
+
+def test_at_50_hz_by_hand():
+    """A frame covers half a sample, a whole one and half of the next: 0.5, 1, 0.5 over 2."""
+    rates = np.random.default_rng(4).random(1000)
+    before, own, after = rates[1:-2:2], rates[2:-1:2], rates[3::2]
+    expected = (0.5 * before + own + 0.5 * after) / 2
+    np.testing.assert_allclose(back(rates, 500, 50)[1:], expected, rtol=FLOAT32)
+
+
+def test_at_200_hz_every_sample_comes_twice():
+    """Frame 2k lies within sample k; frame 2k + 1 half in it, half in the next one."""
+    rates = np.random.default_rng(5).random(500)
+    frames = back(rates, 1000, 200)
+    np.testing.assert_allclose(frames[::2], rates, rtol=FLOAT32)
+    np.testing.assert_allclose(frames[1:-1:2], (rates[:-1] + rates[1:]) / 2, rtol=FLOAT32)
+
+
+@pytest.mark.parametrize("rate", [0.7, 5, 7.8, 30, 59.1, 100, 143.0, 200])
+def test_the_integral_stays_the_same(rate):
+    """Apart from half a frame at the ends, so the rates are 0 there."""
+    frames = round(60 * rate)
+    samples = frames if rate == 100 else int(frames * 100 / rate + 0.5)
+    rates = np.random.default_rng(6).random(samples)
+    rates[:200] = rates[-200:] = 0
+    own_width = samples / frames  # samples per frame: 100 / rate but for rounding to whole samples
+    assert back(rates, frames, rate).sum() * own_width == pytest.approx(rates.sum(), rel=FLOAT32)
+
+
+def test_far_above_100_hz_no_frame_is_lost():
+    """The last frames lie behind the middle of the last sample, and still get it."""
+    rates = np.random.default_rng(7).random(300)
+    frames = back(rates, 3000, 1000)
+    assert np.isfinite(frames).all()
+    np.testing.assert_allclose(frames[-4:], rates[-1], rtol=FLOAT32)

@@ -1,0 +1,189 @@
+"""Arrays become a recording, or are refused with what is wrong with them."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from spikefinder_keras.errors import DataError, UsageError
+from spikefinder_keras.recordings.recording import ORIENTATIONS, Prediction, Recording, as_recording
+
+
+def traces(frames=12, neurons=3):
+    return np.arange(frames * neurons, dtype=np.float64).reshape(frames, neurons) / 10
+
+
+def test_an_array_and_its_frame_rate():
+    values = traces()
+    recording = as_recording(values, 30.0, unit="dF/F", source="mine", notes=["cut"])
+    np.testing.assert_array_equal(recording.fluorescence, values)
+    np.testing.assert_array_equal(recording.times, np.arange(12) / 30)
+    assert recording.frame_rate == 30.0
+    assert recording.names == ("0", "1", "2")
+    assert (recording.unit, recording.source) == ("dF/F", "mine")
+    assert (recording.notes, recording.block_starts) == (("cut",), (0,))
+
+
+def test_one_neuron_may_be_a_vector():
+    for orientation in (None, *ORIENTATIONS):
+        recording = as_recording(np.arange(9.0), 10, orientation=orientation)
+        assert recording.fluorescence.shape == (9, 1)
+        np.testing.assert_array_equal(recording.fluorescence[:, 0], np.arange(9.0))
+
+
+def test_whole_numbers_become_floats():
+    recording = as_recording(np.arange(9, dtype=np.uint16), 10)
+    assert recording.fluorescence.dtype == np.float32
+
+
+def test_names_are_text():
+    assert as_recording(traces(), 10, names=[4, 7, "soma"]).names == ("4", "7", "soma")
+
+
+@given(
+    hnp.arrays(
+        hnp.floating_dtypes(sizes=(32, 64), endianness="="),
+        st.tuples(st.integers(3, 9), st.integers(1, 3)),
+        elements=st.floats(-1e6, 1e6, width=32) | st.just(float("nan")),
+    )
+)
+def test_both_orientations_give_the_same_recording(values):
+    before = values.copy()
+    straight = as_recording(values, 20)
+    turned = as_recording(values.T, 20, orientation="neuron-time")
+    np.testing.assert_array_equal(straight.fluorescence, before)
+    np.testing.assert_array_equal(turned.fluorescence, before)
+    np.testing.assert_array_equal(values, before)
+    assert straight.fluorescence.dtype == before.dtype
+    assert straight.names == turned.names
+
+
+# Orientation
+
+
+def test_more_neurons_than_frames_need_a_statement():
+    wide = traces(3, 12)
+    with pytest.raises(
+        DataError,
+        match="array read as time-neuron would have 12 neurons of 3 frames each; state the "
+        "orientation, neuron-time or time-neuron",
+    ):
+        as_recording(wide, 30)
+    with pytest.raises(DataError, match="read as neuron-time would have 12 neurons of 3 frames"):
+        as_recording(wide.T, 30, usual_orientation="neuron-time")
+    assert as_recording(wide, 30, orientation="time-neuron").fluorescence.shape == (3, 12)
+    assert as_recording(wide, 30, orientation="neuron-time").fluorescence.shape == (12, 3)
+
+
+def test_unknown_words():
+    with pytest.raises(UsageError, match=r"orientation 'rows'.* choose from time-neuron, neuron-"):
+        as_recording(traces(), 30, orientation="rows")
+    with pytest.raises(UsageError, match="no unit 'percent'; choose from dF/F, F, competition"):
+        as_recording(traces(), 30, unit="percent")
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((5, 2), complex), "holds complex128 values; give an array of real numbers"),
+        (np.array([["a"], ["b"]]), "values; give an array of real numbers"),
+        (np.array([None, 1.0], object), "holds object values; give an array of real numbers"),
+        (np.zeros((5, 2, 2)), r"has shape \(5, 2, 2\); give frames x neurons"),
+        (np.zeros((0, 2)), r"has shape \(0, 2\); give frames x neurons"),
+        (np.zeros(()), r"has shape \(\); give frames x neurons"),
+    ],
+)
+def test_no_table_of_real_numbers(values, message):
+    with pytest.raises(DataError, match=message):
+        as_recording(values, 30)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_values(value):
+    values = traces()
+    values[7, 2] = value
+    with pytest.raises(
+        DataError, match=r"neuron 2 is infinite in frame 7 \(counted from 0\); mark"
+    ):
+        as_recording(values, 30)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "a"]])
+def test_names_that_do_not_tell_neurons_apart(names):
+    with pytest.raises(DataError, match="has 3 neurons; give each of them its own name"):
+        as_recording(traces(), 30, names=names)
+
+
+@pytest.mark.parametrize("starts", [(), (1,), (0, 12), (0, 5, 5), (0, 7, 3)])
+def test_impossible_blocks(starts):
+    with pytest.raises(DataError, match=re.escape(f"cannot start at the frames {starts} of 12")):
+        as_recording(traces(), 30, block_starts=starts)
+
+
+# Time
+
+
+@pytest.mark.parametrize("rate", [0, -30.0, float("nan"), float("inf"), "fast", [30.0, 30.0]])
+def test_impossible_frame_rates(rate):
+    with pytest.raises(
+        UsageError, match=r"a (frame )?rate of .* Hz is impossible; give a positive"
+    ):
+        as_recording(traces(), rate)
+
+
+def test_without_a_frame_rate():
+    with pytest.raises(UsageError, match="array does not tell its frame rate; state it in Hz"):
+        as_recording(traces())
+    with pytest.raises(UsageError, match="array is one frame long; state its frame rate in Hz"):
+        as_recording(traces(1, 1), times=[3.0])
+    assert as_recording(traces(1, 1), 30, times=[3.0]).frame_rate == 30
+
+
+def test_time_stamps_tell_the_frame_rate():
+    times = 100 + np.arange(12) / 59.1
+    times[5:] += 3.0
+    recording = as_recording(traces(), times=times)
+    np.testing.assert_array_equal(recording.times, times)
+    # Nine digits, so that the round-off of time stamps behind 100 s does not show.
+    assert recording.frame_rate == 59.1
+    # A stated rate may differ by 1%; the time stamps' is the one that counts.
+    assert as_recording(traces(), 59.5, times=times).frame_rate == 59.1
+    with pytest.raises(UsageError, match=r"time stamps are 59.1 frames per second, not 60; leave"):
+        as_recording(traces(), 60, times=times)
+    with pytest.raises(UsageError, match=r"correct the time stamps \(they are in s"):
+        as_recording(traces(), 59.1, times=1000 * times)  # ms
+
+
+@pytest.mark.parametrize(
+    ("change", "frame"),
+    [((5, 0.0), 5), ((5, 4 / 30), 5), ((5, np.nan), 5), ((0, np.nan), 1), ((11, np.inf), 0)],
+)
+def test_time_stamps_that_do_not_increase(change, frame):
+    times = np.arange(12) / 30
+    times[change[0]] = change[1]
+    with pytest.raises(DataError, match=f"the time stamp of frame {frame} .* is not later than"):
+        as_recording(traces(), times=times)
+
+
+def test_another_number_of_time_stamps():
+    with pytest.raises(DataError, match="array has 12 frames but 11 time stamps; give as many"):
+        as_recording(traces(), times=np.arange(11) / 30)
+
+
+# The result
+
+
+def test_a_prediction_has_the_time_stamps_and_names_of_its_recording():
+    recording = as_recording(traces(), 30, names="abc")
+    prediction = Prediction(np.zeros((12, 3), np.float32), recording)
+    assert prediction.times is recording.times
+    assert prediction.names == ("a", "b", "c")
+    assert prediction.spike_times is None
+    assert prediction.trust is None
+    assert Recording.__dataclass_params__.frozen

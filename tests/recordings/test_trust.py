@@ -1,0 +1,391 @@
+"""Each number and each warning is what it says, and good recordings get no warning."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from spikefinder_keras.competition.preprocess import preprocess
+from spikefinder_keras.competition.simulation import (
+    INDICATORS,
+    RECORDINGS,
+    _fluorescence,
+    _spike_times,
+)
+from spikefinder_keras.competition.tables import read_set
+from spikefinder_keras.constants import SAMPLE_RATE
+from spikefinder_keras.recordings.ground_truth import read_ground_truth
+from spikefinder_keras.recordings.preparation import find_blocks, gaps, prepare
+from spikefinder_keras.recordings.recording import as_recording
+from spikefinder_keras.recordings.trust import (
+    FAR,
+    FEATURES,
+    SHOWN,
+    NeuronTrust,
+    Trust,
+    agreement,
+    as_dff,
+    distance,
+    features,
+    noise_level,
+    recording_warnings,
+    smoothness,
+    trust_table,
+    verdict,
+)
+
+RATE = 30.0
+FRAMES = 3000
+
+
+def raw_dff(neurons=6, frames=FRAMES, rate=RATE, seed=0, noise=True):
+    """Simulated dF/F of GCaMP6s, `(frame, neuron)`."""
+    recording, columns = RECORDINGS[8], []
+    if not noise:
+        recording = dataclasses.replace(recording, noise=0.0, drift=0.0)
+    samples = int(frames / rate * SAMPLE_RATE)
+    for neuron in range(neurons):
+        rng = np.random.default_rng([seed, neuron])
+        times = _spike_times(samples, 0.6, recording, rng)
+        columns.append(_fluorescence(times, frames, rate, INDICATORS["GCaMP6s"], recording, rng))
+    return np.stack(columns, axis=1)
+
+
+def trusts(recording, agreements=1.0):
+    """`NeuronTrust` of each neuron as a prediction makes it, without a network."""
+    blocks, count = find_blocks(recording), recording.fluorescence.shape[1]
+    (calcium,) = (
+        [recording.fluorescence]
+        if recording.unit == "competition"
+        else prepare(recording, blocks, range(count))
+    )
+    found = []
+    for neuron in range(count):
+        dff = as_dff(recording.fluorescence[:, neuron], recording.unit)
+        level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
+        trace = calcium[:, neuron]
+        far = distance(trace[np.isfinite(trace)])
+        found.append(
+            NeuronTrust(str(neuron), level, *far, agreements, *gaps(recording, blocks, neuron))
+        )
+    return blocks, found
+
+
+def warnings_of(values, rate=RATE, **options):
+    recording = as_recording(values, rate, **options)
+    return recording_warnings(recording, *trusts(recording))
+
+
+@pytest.fixture(scope="module")
+def good():
+    return raw_dff()
+
+
+@pytest.fixture(scope="module")
+def real():
+    """The nine raw recordings of set 5 as one: frames, neuron, and their rate in Hz."""
+    import os
+
+    if not os.environ.get("SPIKEFINDER_DATA"):
+        pytest.skip("SPIKEFINDER_DATA names no folder of real data")
+    folder = os.environ["SPIKEFINDER_DATA"]
+    truths = read_ground_truth(f"{folder}/ground_truth/DS16-GCaMP6s-m-V1.h5")
+    values = np.stack([truth.recording.fluorescence[:, 0] for truth in truths], axis=1)
+    return values, truths[0].recording.frame_rate
+
+
+# Numbers
+
+
+def test_noise_level_by_hand():
+    # Differences 0.01, -0.03, 0.02 and, after the gap, 0.04: their median size is 0.025.
+    trace = [0.00, 0.01, -0.02, 0.00, np.nan, 0.10, 0.14]
+    assert noise_level(trace, 25.0) == pytest.approx(100 * 0.025 / 5)
+    assert np.isnan(noise_level([0.1], 25.0))
+    assert np.isnan(noise_level([0.1, np.nan, 0.2], 25.0))
+
+
+@pytest.mark.parametrize("rate", [7.5, 30.0])
+def test_noise_level_of_known_noise(rate):
+    """|difference| of two normal values has the median 0.6745 sqrt(2) sigma."""
+    sigma = 0.05
+    trace = sigma * np.random.default_rng(0).normal(size=100_000)
+    expected = 100 * 0.67449 * np.sqrt(2) * sigma / np.sqrt(rate)
+    # The median of 100,000 values scatters by 0.4%; 2% is five times that.
+    assert noise_level(trace, rate) == pytest.approx(expected, rel=0.02)
+
+
+def test_noise_level_hardly_sees_transients():
+    quiet = 0.01 * np.random.default_rng(1).normal(size=FRAMES)
+    busy = quiet + raw_dff(noise=False)[:, 0]
+    # Transients rise in few frames and fall by little in each.
+    assert noise_level(busy, RATE) == pytest.approx(noise_level(quiet, RATE), rel=0.2)
+    assert np.ptp(busy) > 5 * np.ptp(quiet)
+
+
+def test_features_by_hand():
+    """A square wave of 1 s: half of it 0 and half 2."""
+    wave = np.tile(np.repeat([0.0, 2.0], 50), 100)
+    found = features(wave)
+    assert set(found) == set(FEATURES)
+    assert found["height"] == 2.0
+    assert found["skewness"] == pytest.approx(0, abs=1e-12)
+    # Its autocorrelation falls on a straight line from 1 to -1 at 0.5 s: 0.6 at 0.1 s, 0.2 at 0.2.
+    assert found["memory"] == pytest.approx(0.2)
+    # One of five changes is of 2, so 4 / 5 over twice the variance of 1; 999 changes, 199 of them.
+    assert found["roughness"] == pytest.approx(199 / 999 * 4 / 2)
+
+
+@pytest.mark.parametrize("trace", [np.ones(500), np.arange(25.0), np.zeros(0)])
+def test_traces_too_short_or_constant_have_no_features(trace):
+    assert all(np.isnan(value) for value in features(trace).values())
+    far, feature = distance(trace)
+    assert np.isnan(far)
+    assert feature == ""
+
+
+def test_distance_names_the_feature_farthest_off():
+    trace = preprocess(raw_dff(1)[:, 0], RATE)
+    far, feature = distance(trace)
+    found = features(trace)
+    low, middle, high = FEATURES[feature]
+    edge = high - middle if found[feature] > middle else middle - low
+    assert far == pytest.approx(abs(found[feature] - middle) / edge)
+    assert distance(np.random.default_rng(0).normal(size=5000))[1] == "roughness"
+    assert distance(np.sin(np.arange(20_000) / 2000))[1] == "memory"
+
+
+def test_training_traces_are_near(data):
+    """`FEATURES` hold the middle 98% of each of four features, so 92% at least of all traces."""
+    found = []
+    for number in (4, 5, 6):
+        calcium, _ = read_set(data, "train", number)
+        found += [distance(trace[np.isfinite(trace)])[0] for trace in calcium.T]
+    assert len(found) == 24
+    # 8% of 24 traces are two; these sets may hold all of the outliers, so five are let pass.
+    assert np.sum(np.array(found) <= 1.0) >= 19
+    assert max(found) < 2.5
+
+
+def test_agreement():
+    rng = np.random.default_rng(0)
+    rates = rng.random((1, 4000))
+    assert agreement(np.repeat(rates, 10, axis=0)) == pytest.approx(1)
+    # Scale and offset of an ID do not count.
+    assert agreement(np.concatenate([rates, 3 * rates + 1])) == pytest.approx(1)
+    # Ten independent ones: each makes up a tenth of the variance of the mean, correlation 10^-1/2;
+    # over 1,000 pooled samples it scatters by 0.03, the mean over ten by less.
+    assert agreement(rng.random((10, 4000))) == pytest.approx(10**-0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.3, 1 / 3])
+def test_agreement_of_constant_rates(value):
+    """Also where the mean of equal numbers is another number in floats, as for 0.1."""
+    rates = np.full((10, 997), value)
+    assert np.isnan(agreement(rates))
+    rates[1:] = np.random.default_rng(0).random((9, 997))
+    assert np.isnan(agreement(rates))
+
+
+@pytest.mark.parametrize("samples", [1, 3, 4])
+def test_agreement_of_less_than_two_pooled_samples(samples):
+    assert np.isnan(agreement(np.random.default_rng(0).random((10, samples))))
+
+
+def test_as_dff():
+    trace = np.linspace(90, 190, 101)  # 10th percentile 100
+    for unit in ("F", None):
+        np.testing.assert_allclose(as_dff(trace, unit), (trace - 100) / 100, atol=1e-12)
+    np.testing.assert_array_equal(as_dff(trace, "dF/F"), trace)
+    np.testing.assert_array_equal(as_dff(trace / 1000, None), trace / 1000)
+    assert as_dff(trace, "competition") is None
+    assert as_dff(trace - 200, "F") is None
+    assert np.isnan(as_dff(np.full(5, np.nan), "dF/F")).all()
+
+
+def test_smoothness_of_noise_and_of_what_was_done_to_it():
+    noise = np.random.default_rng(0).normal(size=30_000)
+    # The share of 30,000 dependent pairs scatters by 0.003.
+    assert smoothness(noise) == pytest.approx(1 / 3, abs=0.015)
+    for width in (3, 5, 10):
+        averaged = np.convolve(noise, np.ones(width) / width, "valid")
+        assert smoothness(averaged) == pytest.approx(1 / 2, abs=0.015)
+    assert smoothness([0, 1, 2, 1, np.nan, 3, 4, 5]) == pytest.approx(2 / 3)
+    assert np.isnan(smoothness(np.ones(100)))
+    assert np.isnan(smoothness([1.0, 2.0]))
+
+
+# Warnings
+
+
+def test_a_good_recording_has_no_warning(good):
+    assert warnings_of(good) == ()
+    assert warnings_of(1000 * (1 + good), unit="F") == ()
+    assert warnings_of(1000 * (1 + good)) == ()
+
+
+def test_real_recordings_have_no_warning(real):
+    values, rate = real
+    assert warnings_of(values, rate, unit="dF/F") == ()
+
+
+@pytest.mark.parametrize("dataset", ["DS09-GCaMP6f-m-V1", "DS19-jRCaMP1a-m-V1", "DS02-OGB1-2-m-V1"])
+def test_other_real_recordings_have_no_warning(data, dataset):
+    recordings = [t.recording for t in read_ground_truth(data / "ground_truth" / f"{dataset}.h5")]
+    lines = [recording_warnings(each, *trusts(each)) for each in recordings[:8]]
+    # A single neuron may be odd; a warning is on the typical one.
+    assert sum(map(bool, lines)) <= 2
+
+
+def test_percent_for_fraction(good):
+    (line,) = warnings_of(100 * good, unit="dF/F")
+    assert "dF/F seems to be in percent" in line
+
+
+def test_percent_for_fraction_in_real_recordings(data, real):
+    values, rate = real
+    (line,) = warnings_of(100 * values, rate, unit="dF/F")
+    assert "dF/F seems to be in percent" in line
+    for truth in read_ground_truth(data / "ground_truth" / "DS09-GCaMP6f-m-V1.h5")[:2]:
+        percent = 100 * truth.recording.fluorescence
+        assert any("percent" in line for line in warnings_of(percent, 60.1, unit="dF/F"))
+
+
+def test_noisy_fluorescence_is_not_called_percent():
+    dark = 5 + 3 * np.random.default_rng(0).normal(size=(FRAMES, 3))  # F0 near 1 after neuropil
+    assert not any("percent" in line for line in warnings_of(dark, unit="F"))
+
+
+def smoothed(values):
+    return np.stack([np.convolve(trace, np.ones(5) / 5, "same") for trace in values.T], axis=1)
+
+
+def upsampled(values):
+    frames = np.arange(0, len(values) - 1, 0.5)
+    return np.stack([np.interp(frames, np.arange(len(values)), t) for t in values.T], axis=1)
+
+
+@pytest.mark.parametrize("change", [smoothed, upsampled])
+def test_smoothed_input(change, good):
+    assert any("smoothed, denoised or upsampled" in line for line in warnings_of(change(good)))
+
+
+def test_smoothed_real_input(real):
+    values, rate = real
+    assert any("smoothed, denoised" in line for line in warnings_of(smoothed(values), rate))
+
+
+def test_denoised_input():
+    """Exponentials after sharp rises, without noise, as a deconvolution's calcium."""
+    denoised = np.zeros((FRAMES, 4))
+    for neuron, trace in enumerate(denoised.T):
+        rises = np.random.default_rng(neuron).random(FRAMES) < 0.02
+        for frame in range(1, FRAMES):
+            trace[frame] = 0.95 * trace[frame - 1] + rises[frame]
+    assert any("smoothed, denoised or upsampled" in line for line in warnings_of(denoised))
+    noisy = denoised + 0.1 * np.random.default_rng(9).normal(size=denoised.shape)
+    assert not any("smoothed" in line for line in warnings_of(noisy))
+
+
+def test_transposed_array(good):
+    lines = warnings_of(good[:40].T, orientation="time-neuron")
+    assert any("40 neurons of 6 frames each: is the array transposed" in line for line in lines)
+    assert not any("transposed" in line for line in warnings_of(good))
+
+
+def test_a_frame_rate_ten_times_too_low(good):
+    """Then everything is ten times too slow."""
+    lines = warnings_of(good, RATE / 10)
+    assert any("faster or slower than any in training: is the frame rate 3 Hz" in x for x in lines)
+
+
+def test_a_frame_rate_ten_times_too_low_for_real_recordings(real):
+    values, rate = real
+    assert any("faster or slower than any in tr" in line for line in warnings_of(values, rate / 10))
+
+
+def test_a_frame_rate_ten_times_too_high_is_seldom_noticed(real):
+    """Some training traces change as fast, so that there is no such warning to be had."""
+    values, rate = real
+    assert not any("faster or slower" in line for line in warnings_of(values, 10 * rate))
+
+
+def test_a_common_signal(good):
+    common = np.random.default_rng(5).normal(size=(FRAMES, 1)) * good.std()
+    lines = warnings_of(good + 2 * common)
+    assert any("the neurons move together (median correlation 0." in line for line in lines)
+    assert any("has neuropil been subtracted, and motion been corrected?" in line for line in lines)
+    # Two neurons may well fire together.
+    assert not any("move together" in line for line in warnings_of((good + 2 * common)[:, :2]))
+
+
+def test_a_short_recording(good):
+    assert any("only 20.0 s in all: too little" in line for line in warnings_of(good[:600]))
+    assert not any("too little" in line for line in warnings_of(good[:1000]))
+
+
+def test_a_raw_recording_as_the_competitions_form(good):
+    form = np.stack([preprocess(trace, RATE) for trace in good.T], axis=1)
+    assert warnings_of(form, 100, unit="competition") == ()
+    form[-500:, 2] = np.nan  # shorter neurons end so
+    form[:, 4] = np.nan
+    assert warnings_of(form, 100, unit="competition") == ()
+    for raw in (1000 * (1 + good), good):
+        (line, *_) = warnings_of(raw, 100, unit="competition")
+        assert "does not look like the competition's preprocessed form" in line
+
+
+def test_missing_values_and_empty_neurons_are_counted(good):
+    values = good.copy()
+    values[100:105, 0] = np.nan
+    values[200:260, 1] = np.nan
+    assert warnings_of(values) == (
+        "missing values: 5 were interpolated, 60 inside longer gaps are left empty",
+    )
+    values[:, 2], values[:, 3] = np.nan, 1.0
+    empty, missing = warnings_of(values)
+    assert empty == "2 of 6 neurons have no signal at all: empty, constant or short"
+    assert missing.startswith(f"missing values: 5 were interpolated, {60 + FRAMES} inside")
+
+
+# Words
+
+
+GOOD = NeuronTrust("7", 1.0, 0.5, "height", 0.95, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, ""),
+        ({"noise_level": 5.1}, "noisy"),
+        ({"noise_level": float("nan")}, ""),
+        ({"distance": FAR + 0.1, "feature": "memory"}, "unlike training (memory)"),
+        ({"agreement": 0.7}, "depends on the dataset ID"),
+        ({"agreement": float("nan")}, ""),
+        (
+            {"noise_level": 9.0, "distance": 2.0, "agreement": 0.1},
+            "noisy, unlike training (height), depends on the dataset ID",
+        ),
+        ({"noise_level": 9.0, "distance": float("nan")}, "no signal"),
+    ],
+)
+def test_verdict(change, words):
+    assert verdict(dataclasses.replace(GOOD, **change)) == words
+
+
+def test_table():
+    odd = NeuronTrust("a b", float("nan"), float("nan"), "", float("nan"), 3, 4)
+    header, first, second = trust_table(Trust((GOOD, odd), ())).splitlines()
+    assert header.split() == ["neuron", "noise", "level", "distance", "agreement", "missing"]
+    assert first.split() == ["7", "1.00", "0.50", "0.95", "0"]
+    assert second.split() == ["a", "b", "-", "-", "-", "7", "no", "signal"]
+
+
+def test_a_table_of_many_neurons_is_cut():
+    neurons = tuple(dataclasses.replace(GOOD, name=f"n{k}") for k in range(SHOWN + 5))
+    lines = trust_table(Trust(neurons, ())).splitlines()
+    assert len(lines) == 1 + SHOWN + 1
+    assert lines[-1] == "... and 5 more; --report shows them all"
+    assert lines[-2].startswith(f"n{SHOWN - 1} ")
+    assert len(trust_table(Trust(neurons[:SHOWN], ())).splitlines()) == 1 + SHOWN
