@@ -15,7 +15,14 @@ import numpy as np
 from ..constants import SPLITS
 from ..datasets import DATASETS
 from ..errors import DataError
+from ..files.sources import is_original
 from ..files.whole_files import whole_file
+
+SIMULATED_MARK = "simulated.json"
+"""A file in the folder of simulated data, which says how they were made."""
+
+REAL, SIMULATED, OTHER = "the competition's own", "simulated", "of another origin"
+"""What `data_origin` tells apart."""
 
 MISSING = ("", "nan", "NaN", "NAN", "NA")
 """Texts of a cell without a sample; the competition's own files leave it empty."""
@@ -60,6 +67,22 @@ def find_sets(folder):
             "`spikefinder-keras download data`"
         )
     return sets
+
+
+def data_origin(folder):
+    """Where the data of a folder are from: `REAL`, `SIMULATED` or `OTHER`.
+
+    Real is what has the competition's content, byte for byte, in every file that would be read.
+    """
+    if (Path(folder) / SIMULATED_MARK).is_file():
+        return SIMULATED
+    files = [
+        find_file(folder, split, number, kind)
+        for split, number in find_sets(folder)
+        for kind in ("calcium", "spikes")
+    ]
+    own = all(is_original(path) for path in files if path is not None)
+    return REAL if own else OTHER
 
 
 def read_set(folder, split, number):

@@ -113,6 +113,14 @@ def competition_files(folder, datasets=None, splits=SPLITS, mirror=None):
     ]
 
 
+def is_original(path):
+    """Whether a file is one of the competition's, by its name and its content."""
+    name = Path(path).name
+    if name not in COMPETITION_FILES:
+        return False
+    return File(Path(path), "git blob id", COMPETITION_FILES[name], DATA_LIMIT, ()).is_there()
+
+
 def weights_file(folder, name, mirror=None):
     """The `File` of weights, below `folder`; `UsageError` if there are none of that name."""
     if name not in WEIGHTS:

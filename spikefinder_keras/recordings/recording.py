@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..competition.preprocess import check_rate
+from ..competition.checks import check_rate
 from ..errors import DataError, UsageError
 
 UNITS = ("dF/F", "F", "competition")

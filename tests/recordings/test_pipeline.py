@@ -17,14 +17,14 @@ from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError, UsageError, WeightsError
 from spikefinder_keras.network.prediction import predict_calcium
 from spikefinder_keras.recordings.calibration import Calibration, save_calibration
-from spikefinder_keras.recordings.ground_truth import read_ground_truth
-from spikefinder_keras.recordings.pipeline import (
+from spikefinder_keras.recordings.convi6 import (
     ALL_DATASETS,
     ONSET,
     choose_datasets,
-    predict,
     rates_by_dataset,
 )
+from spikefinder_keras.recordings.ground_truth import read_ground_truth
+from spikefinder_keras.recordings.pipeline import predict
 from spikefinder_keras.recordings.preparation import find_blocks, prepare, to_frames
 from spikefinder_keras.recordings.recording import as_recording
 

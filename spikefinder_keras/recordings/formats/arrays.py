@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...competition.preprocess import check_rate
+from ...competition.checks import check_rate
 from ...errors import DataError, UsageError
 from ..recording import RATE_MISMATCH, as_recording
 
