@@ -124,12 +124,12 @@ def make_figures(
         say("this network has no dataset ID, so no figure of it")
     if run is not None:
         draw["learning-curves"] = lambda: draw_learning_curves(run)
-    unweighted = ("architecture", "learning-curves")
+    signatures = {"architecture": "", "learning": "", "kernels": f"weights: {weights}"}
     files = []
     for name, function in bar(list(draw.items()), "drawing", "figure", progress):
         ax = function()
-        if not name.startswith(unweighted):
-            sign(ax, f"weights: {weights}; data: {origin}")
+        kind = name.partition("-")[0]
+        sign(ax, signatures.get(kind, f"weights: {weights}; data: {origin}"))
         for suffix in formats:
             files.append(out / f"{name}.{suffix}")
             save(ax, files[-1])

@@ -296,10 +296,11 @@ def _log_for_tensorboard(run):
 
 
 def _draw(run):
-    from ..figures.plots import learning_curves, save
+    from ..figures import learning_curves, save
 
-    columns = {key: [row[key] for row in run.history] for key in ("epoch", "loss", "validation")}
-    ax = learning_curves(columns["epoch"], columns["loss"], columns["validation"])
+    columns = [[row[key] for row in run.history] for key in ("epoch", "loss", "validation")]
+    title = f"{run.settings.variant}, seed {run.settings.seed}, {run.training} traces"
+    ax = learning_curves(*columns, title)
     save(ax, run.folder / "curves.png")
 
 

@@ -393,8 +393,9 @@ def test_a_full_disk_leaves_the_previous_file(tmp_path):
     path.write_bytes(b"the previous file")
     code = (
         "import resource, signal, sys\n"
-        "from spikefinder_keras import errors, weights\n"
-        "network = weights.build_network()\n"
+        "from spikefinder_keras import errors\n"
+        "from spikefinder_keras.network import build_network, weights\n"
+        "network = build_network()\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "for limit in (80_000, 20_000, 0):\n"
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
