@@ -11,8 +11,9 @@ from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.download import cached_weights, data_cache
 from ..files.whole_files import check_output_folder
+from ..network.loading import load_network
 from ..network.prediction import Table, predict_tables
-from ..network.weights import PUBLISHED, load_network
+from ..network.weights import PUBLISHED
 from ..terminal import bar, sample_bar, text_table
 from .published import best_published, published_score
 from .scoring import Scores, score

@@ -46,7 +46,7 @@ def network_diagram(network, title=None, ax=None):
     Parameters
     ----------
     network : keras.Model
-        From `network.build_network` or `weights.load_network`.
+        From `architecture.build_network` or `loading.load_network`.
     title : str, optional
         By default the network's name and its number of parameters.
     ax : matplotlib Axes, optional

@@ -18,7 +18,7 @@ from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, check_dataset
 from ..errors import TrainingError, UsageError
 from ..files.whole_files import check_output_folder
-from ..network.weights import load_network
+from ..network.loading import load_network
 from ..recordings.convi6 import ALL_DATASETS, rates_by_dataset
 from ..terminal import bar
 from .diagram import network_diagram

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "architecture": ["build_network", "layer_table"],
-        "weights": ["load_network", "load_weights", "save_weights"],
+        "loading": ["load_network", "load_weights", "save_weights"],
         "prediction": ["predict_calcium"],
     },
 )

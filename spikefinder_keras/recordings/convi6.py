@@ -47,7 +47,8 @@ class Convi6:
 
     def __init__(self, weights, numbers=ALL_DATASETS, calibrate=False, progress=False):
         import_keras(progress)
-        from ..network.weights import find_weights, load_network
+        from ..network.loading import load_network
+        from ..network.weights import find_weights
 
         self.calibration = None
         if hasattr(weights, "predict_on_batch"):

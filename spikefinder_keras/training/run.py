@@ -19,8 +19,8 @@ from ..competition.scoring import score
 from ..errors import TrainingError
 from ..files.whole_files import check_output_folder, whole_file
 from ..network.architecture import build_network
+from ..network.loading import save_weights
 from ..network.prediction import Table, predict_tables
-from ..network.weights import save_weights
 from .losses import pearson_loss, pearson_loss_per_trace
 from .settings import Settings
 from .traces import Traces, read_traces

@@ -421,7 +421,7 @@ def test_the_command_makes_them_all(competition, tmp_path, capsys):
 
 def test_the_command_takes_other_networks_sets_and_windows(competition, tmp_path, capsys):
     from spikefinder_keras.network.architecture import build_network
-    from spikefinder_keras.network.weights import save_weights
+    from spikefinder_keras.network.loading import save_weights
 
     sizes = {"filters": (3, 4, 5, 6, 1), "taps": (40, 7, 5, 3, 3)}
     weights = tmp_path / "other.weights.h5"
@@ -491,7 +491,7 @@ def test_the_commands_defaults_are_the_functions():
 
 def test_scores_of_the_published_weights_meet_the_published(data):
     from spikefinder_keras.figures.gallery import draw_scores, predict_sets
-    from spikefinder_keras.network.weights import load_network
+    from spikefinder_keras.network.loading import load_network
 
     network = load_network(data / "published" / "model_convnet_6")
     sets = predict_sets(network, data / "spikefinder.test")

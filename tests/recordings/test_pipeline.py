@@ -34,7 +34,7 @@ RATE = 30.0
 
 @pytest.fixture(scope="module")
 def network():
-    from spikefinder_keras.network.weights import load_network
+    from spikefinder_keras.network.loading import load_network
 
     return load_network("described")
 
@@ -43,7 +43,7 @@ def network():
 def published():
     import os
 
-    from spikefinder_keras.network.weights import load_network
+    from spikefinder_keras.network.loading import load_network
 
     if not os.environ.get("SPIKEFINDER_DATA"):
         pytest.skip("SPIKEFINDER_DATA names no folder of real data")
