@@ -9,14 +9,25 @@ import sys
 
 from .. import __version__
 from ..errors import SpikefinderError, UsageError
-from . import calibrate, describe, download, figures, predict, score, simulate, submission, train
+from . import (
+    calibrate,
+    describe,
+    download,
+    export,
+    figures,
+    predict,
+    score,
+    simulate,
+    submission,
+    train,
+)
 from .options import PROGRAM
 
 __all__ = ["main"]
 
 _COMMANDS = (
     *(submission, predict, score, train, calibrate),
-    *(describe, figures, simulate, download),
+    *(describe, export, figures, simulate, download),
 )
 
 
