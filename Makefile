@@ -31,12 +31,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
-	@echo "installing into $(VENV): SIZE"
+	@echo "installing into $(VENV): about 150 MB to fetch, a minute"
 	$(PIP) --editable .
 	touch $@
 
 $(VENV)/installed-tests: $(VENV)/installed
-	@echo "installing what the tests need: TESTS"
+	@echo "installing what the tests need: about 750 MB more (TensorFlow, JAX), a few minutes"
 	$(PIP) --editable ".[test]"
 	touch $@
 

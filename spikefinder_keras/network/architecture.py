@@ -1,8 +1,6 @@
 """The Keras network, built from its layers (`layers`)."""
 
-import keras
-from keras import layers as keras_layers
-
+from ..backend import keras
 from ..constants import DATASET_COUNT
 from .layers import FILTERS, LSTM_UNITS, TAPS, convi6_layers
 from .recurrent import Bidirectional, hard_sigmoid
@@ -83,11 +81,11 @@ def build(layers, name):
 
 
 def _convolution(filters, taps, activation, name):
-    return keras_layers.Conv1D(filters, taps, padding="same", activation=activation, name=name)
+    return keras.layers.Conv1D(filters, taps, padding="same", activation=activation, name=name)
 
 
 def _lstm(units, merge_mode, name):
-    lstm = keras_layers.LSTM(
+    lstm = keras.layers.LSTM(
         units, return_sequences=True, recurrent_activation=hard_sigmoid, name="lstm"
     )
     return Bidirectional(lstm, merge_mode=merge_mode, name=name)
@@ -96,9 +94,9 @@ def _lstm(units, merge_mode, name):
 _MAKERS = {
     "convolution": _convolution,
     "lstm": _lstm,
-    "normalization": keras_layers.BatchNormalization,
-    "activation": keras_layers.Activation,
-    "dropout": keras_layers.Dropout,
-    "concatenate": keras_layers.Concatenate,
-    "add": keras_layers.Add,
+    "normalization": keras.layers.BatchNormalization,
+    "activation": keras.layers.Activation,
+    "dropout": keras.layers.Dropout,
+    "concatenate": keras.layers.Concatenate,
+    "add": keras.layers.Add,
 }

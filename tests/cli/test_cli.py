@@ -201,12 +201,12 @@ def test_our_own_mistakes_are_not_hidden(monkeypatch):
 
 
 def test_a_missing_network_library():
-    done = run_package("describe", env={"KERAS_BACKEND": "abacus"})
+    done = run_package("train", env={"KERAS_BACKEND": "abacus"})
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "abacus" in done.stderr
-    assert "pip install keras tensorflow" in done.stderr
+    assert 'pip install "spikefinder-keras[tensorflow]"' in done.stderr
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # the first write fails at the end, or at once
