@@ -61,6 +61,7 @@ class SetResult:
     missing: int
 
 
+@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
 def submission(data=None, weights=None, out="submission", progress=False, say=lambda line: None):
     """Predict every set of a competition folder and write the files that were submitted.
 

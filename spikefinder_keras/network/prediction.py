@@ -35,6 +35,7 @@ class Table:
     longest: int | None = None
 
 
+@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
 def predict_calcium(calcium, dataset, weights="described"):
     """Predict spike rates from calcium traces in the competition's form.
 

@@ -22,6 +22,7 @@ GROUP_SAMPLES = 4_000_000
 """Samples at 100 Hz that are prepared and predicted at a time, to bound the memory."""
 
 
+@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
 def predict(
     source,
     frame_rate=None,

@@ -204,3 +204,14 @@ def test_export_writes_a_checked_model_with_free_axes(tmp_path):
         "dataset": ["batch", "id", 10],
         "rate": ["batch", "id", "time"],
     }
+
+
+def test_numpys_global_state_does_not_matter():
+    from spikefinder_keras import predict, score
+
+    calcium = noise(900, 2)
+    expected = predict(calcium, 30, dataset=3).rates
+    with np.errstate(all="raise"):
+        np.testing.assert_array_equal(predict(calcium, 30, dataset=3).rates, expected)
+        predict_calcium(np.zeros((500, 1)), 3)
+        score(np.zeros((400, 1)), np.zeros((400, 1)))
