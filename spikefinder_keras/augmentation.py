@@ -37,7 +37,7 @@ CLARITIES = (0.8, 40.0)
 DRIFTS = (0.0, 0.1, 0.3, 0.6)
 """Of the standard deviation of dF/F."""
 
-SILENT = 0.05
+SILENT = 0.2
 """Share of neurons that do not spike at all: there, nothing must be found."""
 
 

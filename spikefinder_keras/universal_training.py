@@ -1,8 +1,8 @@
 """Train the network `universal`: known spikes and simulated ones, resumable, one recipe.
 
 A batch is four neurons of four windows of 20 s each. They come from sets drawn evenly, a
-quarter from the simulation. The loss is one minus the Pearson correlation of a neuron's four
-windows together, as the score is, plus a Poisson term that gives the rates their unit.
+third or so from the simulation. The loss is one minus the Pearson correlation of a neuron's four
+windows together, as the score is, and a term that keeps silent neurons silent.
 
 Sets differ in when the calcium answers, by the indicator but also by how frames were stamped. So
 each set has its own delay, found during training as the shift of its spikes that fits the network
@@ -35,8 +35,9 @@ class UniversalSettings:
 
     `windows` of `window` steps (40 ms each) from each of `neurons` neurons make a batch.
     `simulated` is the share of simulated neurons, of whom there are `simulated_neurons`.
-    `poisson` is the weight of the Poisson term. `averaging` is how much of the averaged weights is
-    kept per step. At the shares `align_at` of the run the delays of the sets are found anew.
+    `poisson` and `silence` are the weights of the Poisson term for recorded and for silent
+    simulated neurons. `averaging` is how much of the averaged weights is kept per step. At the
+    shares `align_at` of the run the delays of the sets are found anew.
     """
 
     steps: int = 1_200
@@ -46,9 +47,10 @@ class UniversalSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     averaging: float = 0.995
-    simulated: float = 0.25
+    simulated: float = 0.3
     simulated_neurons: int = 400
-    poisson: float = 0.3
+    poisson: float = 0.0
+    silence: float = 0.3
     align_at: tuple = (0.15, 0.3, 0.45, 0.6)
     width: int = 32
     seed: int = 0
@@ -66,6 +68,7 @@ class UniversalSettings:
             "simulated": 0 <= self.simulated <= 1,
             "simulated_neurons": self.simulated_neurons >= 1,
             "poisson": 0 <= self.poisson < np.inf,
+            "silence": 0 <= self.silence < np.inf,
             "align_at": all(0 < share < 1 for share in self.align_at),
             "width": self.width >= 1,
             "seed": 0 <= self.seed < 2**32,
@@ -106,15 +109,19 @@ class UniversalRun:
 def universal_loss(settings):
     """The loss for batches of `settings.windows` windows of each neuron, one after another.
 
-    1 - mean over neurons of r + poisson * mean over neurons of D, with r the Pearson correlation
-    over a neuron's steps and D = mean(y - x log y) / (sqrt(mean x) + 0.05) its Poisson deviance,
-    but for a constant, over what it varies by; x are the true spikes per step, -1 where missing.
+    mean over neurons of 1 - r + w D, with r the Pearson correlation over a neuron's steps and
+    D = mean(y - x log y) / (sqrt(mean x) + 0.05) its Poisson deviance, but for a constant, over
+    what it varies by. `y_true` `(row, step, 2)` holds the true spikes per step x, -1 where missing,
+    and the weight w. The correlation does not see silent neurons, D teaches them. Simulated neurons
+    that fire have w = 0: their rates and noise are made up, so how often one fires at such a noise
+    is not to be learned from them.
     """
 
     def loss(y_true, y_pred):
-        x = ops.reshape(y_true, (-1, settings.windows * settings.window))
+        x = ops.reshape(y_true[..., 0], (-1, settings.windows * settings.window))
         y = ops.reshape(y_pred, (-1, settings.windows * settings.window))
-        x = ops.cast(x, y.dtype)
+        weight = ops.reshape(y_true[..., 1], (-1, settings.windows * settings.window))
+        x, weight = ops.cast(x, y.dtype), ops.cast(weight, y.dtype)[:, 0]
         mask = ops.cast(x >= 0, y.dtype)
         count = ops.maximum(ops.sum(mask, axis=1), 1)
 
@@ -130,7 +137,7 @@ def universal_loss(settings):
         rate = ops.sum(mask * x, axis=1) / count
         deviance = ops.sum(mask * (y - x * ops.log(y + 1e-4)), axis=1) / count
         deviance = deviance / (ops.sqrt(ops.maximum(rate, 0.0)) + 0.05)
-        return ops.mean(1 - r) + settings.poisson * ops.mean(deviance)
+        return ops.mean(1 - r + weight * deviance)
 
     return loss
 
@@ -231,11 +238,11 @@ def _carry_on(run, progress, say):
 
 
 def _batch(run, rng):
-    """Inputs `(row, step, channel)` and true spikes `(row, step, 1)`, -1 where missing."""
+    """Inputs `(row, step, channel)` and what `universal_loss` has as `y_true`."""
     settings = run.settings
     rows = settings.neurons * settings.windows
     inputs = np.zeros((rows, settings.window, CHANNELS), np.float32)
-    truth = np.full((rows, settings.window, 1), -1.0, np.float32)
+    truth = np.full((rows, settings.window, 2), settings.poisson, np.float32)
     groups = sorted(run.delays)
     by_group = {group: [n for n in run.neurons if n.group == group] for group in groups}
     for first in range(0, rows, settings.windows):
@@ -243,6 +250,7 @@ def _batch(run, rng):
         if run.simulated and (not groups or rng.random() < settings.simulated):
             k = rng.integers(len(run.simulated[0]))
             inputs[own], truth[own, :, 0] = run.simulated[0][k], run.simulated[1][k]
+            truth[own, :, 1] = 0.0 if run.simulated[1][k].any() else settings.silence
             continue
         group = groups[rng.integers(len(groups))]
         neuron = by_group[group][rng.integers(len(by_group[group]))]
