@@ -28,23 +28,26 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from unseen_recordings import SMOOTHED, interval, predict_set
 
+from spikefinder_keras.constants import SAMPLE_RATE
 from spikefinder_keras.ground_truth import find_ground_truth, read_ground_truth
 from spikefinder_keras.preparation import find_blocks
-from spikefinder_keras.universal_preparation import network_input, prepare_neuron, to_samples
-from spikefinder_keras.universal_rates import fit_rate_map
-from spikefinder_keras.universal_spikes import discrete_spikes, expected_score
-from spikefinder_keras.universal_timing import (
-    apply_timing,
-    fit_timing,
-    indicator_family,
-    slowness,
+from spikefinder_keras.universal_knowledge import (
+    STEPS_PER_SECOND,
+    fit_knowledge,
+    noise_of_dff,
+    outputs,
+    whole_steps,
 )
+from spikefinder_keras.universal_preparation import prepare_neuron, to_samples
+from spikefinder_keras.universal_rates import signal_share
+from spikefinder_keras.universal_spikes import discrete_spikes, expected_score
+from spikefinder_keras.universal_timing import apply_timing, slowness
 from spikefinder_keras.universal_training import (
     TrainingNeuron,
     UniversalSettings,
     train_universal,
 )
-from spikefinder_keras.universal_windows import correlation, predict_steps
+from spikefinder_keras.universal_windows import correlation
 
 FOLD_A = ("DS02", "DS03", "DS05-GCaMP6f", "DS07", "DS09", "DS16", "DS19", "DS21")
 """The other sets are fold B."""
@@ -55,7 +58,6 @@ UNSEEN = (
 )
 """Sets that were in no competition set."""
 
-STEPS_PER_SECOND = 25.0
 SMOOTHING, READ_EVERY = 20, 13  # Samples at 100 Hz
 TOLERANCE = 0.1  # s
 
@@ -93,24 +95,8 @@ class Neuron:
     def rate(self):
         return float(sum(spikes.sum() for spikes in self.spikes) / self.seconds)
 
-    @property
-    def noise(self):
-        """Of dF/F, mean over its recordings weighted by their length."""
-        return float(
-            np.average([s.noise for s in self.scales], weights=list(map(len, self.traces)))
-        )
-
     def training(self):
         return TrainingNeuron(self.group, self.traces, self.scales, self.spikes)
-
-    def inputs(self):
-        return [network_input(t, s) for t, s in zip(self.traces, self.scales, strict=True)]
-
-    def truth_per_step(self):
-        """True spikes `(step,)` of whole steps, all recordings together."""
-        return np.concatenate(
-            [x[: x.size // 4 * 4].reshape(-1, 4).sum(axis=1) for x in self.spikes]
-        )
 
 
 def read_neurons(folder):
@@ -125,61 +111,29 @@ def read_neurons(folder):
     return neurons
 
 
-def outputs(network, neurons):
-    """The network's output: for each neuron a list of arrays `(step,)`."""
-    found = iter(predict_steps(network, [x for n in neurons for x in n.inputs()]))
-    return [[next(found) for _ in n.traces] for n in neurons]
-
-
-def whole_steps(neuron, rates):
-    """Output `(step,)` of whole steps, all recordings together, as `truth_per_step`."""
-    parts = zip(rates, neuron.spikes, strict=True)
-    return np.concatenate([rate[: known.size // 4] for rate, known in parts])
-
-
-def knowledge(network, neurons):
-    """Timing beliefs and rate map, from the neurons that were trained on.
-
-    Returns
-    -------
-    dict of str to Timing, RateMap
-        Beliefs for "unknown" and for each family.
-    """
-    cases, rate_cases, families = [], [], []
-    for neuron, rates in zip(neurons, outputs(network, neurons), strict=True):
-        own = whole_steps(neuron, rates)
-        slow = slowness(neuron.traces, rates, neuron.frame_rate)
-        cases.append((neuron.group, own, neuron.truth_per_step(), slow))
-        rate_cases.append((neuron.group, own.mean() * STEPS_PER_SECOND, neuron.noise, neuron.rate))
-        families.append(
-            {indicator_family(neuron.indicator), indicator_family(neuron.indicator, neuron.species)}
-        )
-    beliefs = {"unknown": fit_timing(cases, by_slowness=True)}
-    for family in sorted(set().union(*families)):
-        own = [case for case, names in zip(cases, families, strict=True) if family in names]
-        beliefs[family] = fit_timing(own)
-    return beliefs, fit_rate_map(rate_cases)
-
-
-def universal_rates(network, beliefs, rate_map, neurons):
+def universal_rates(network, known, neurons):
     """Spikes/s of each method: for each neuron a dict of lists of arrays `(step,)`."""
     found = []
     for neuron, rates in zip(neurons, outputs(network, neurons), strict=True):
         slow = slowness(neuron.traces, rates, neuron.frame_rate)
-        mean = whole_steps(neuron, rates).mean() * STEPS_PER_SECOND
-        factor = rate_map.factor(mean, neuron.noise) * STEPS_PER_SECOND
-        names = {
-            UNIVERSAL: "unknown",
-            WITH_INDICATOR: indicator_family(neuron.indicator),
-            WITH_SPECIES: indicator_family(neuron.indicator, neuron.species),
+        own, _ = whole_steps(neuron.spikes, rates)
+        factor = known.rates.factor(own.mean() * STEPS_PER_SECOND, noise_of_dff(neuron))
+        shares = [
+            signal_share(scales, len(trace) / SAMPLE_RATE)
+            for scales, trace in zip(neuron.scales, neuron.traces, strict=True)
+        ]
+        stated = {
+            UNIVERSAL: (),
+            WITH_INDICATOR: (neuron.indicator,),
+            WITH_SPECIES: (neuron.indicator, neuron.species),
         }
         by_method = {}
-        for method, family in names.items():
-            belief = beliefs.get(family) or beliefs.get(
-                indicator_family(neuron.indicator), beliefs["unknown"]
-            )
-            weights = belief.weights(slow)
-            by_method[method] = [factor * apply_timing(rate, weights) for rate in rates]
+        for method, what in stated.items():
+            weights = known.belief(*what)[0].weights(slow)
+            by_method[method] = [
+                STEPS_PER_SECOND * factor * share * apply_timing(rate, weights)
+                for rate, share in zip(rates, shares, strict=True)
+            ]
         found.append(by_method)
     return found
 
@@ -232,8 +186,7 @@ def universal_rows(neurons, runs, settings):
             progress=True,
             say=print,
         )
-        beliefs, rate_map = knowledge(run.network, trained)
-        found = universal_rates(run.network, beliefs, rate_map, scored)
+        found = universal_rates(run.network, fit_knowledge(run.network, trained), scored)
         for neuron, by_method in zip(scored, found, strict=True):
             for method, rates in by_method.items():
                 samples = [to_samples(r, x.size) for r, x in zip(rates, neuron.spikes, strict=True)]
@@ -248,7 +201,7 @@ def universal_rows(neurons, runs, settings):
                         "spikes": spikes,
                         "matched": matched,
                         "trust": expected_score(together / STEPS_PER_SECOND),
-                        "noise": neuron.noise,
+                        "noise": noise_of_dff(neuron),
                     }
                 )
     return rows

@@ -28,7 +28,7 @@ REFRACTORY, BURST_INTERVAL = 0.003, 0.008  # s
 SPREAD_OF_SPIKES = 0.25
 """Standard deviation of the logarithm of the calcium that enters with a spike."""
 
-FRAME_RATES = (5.0, 200.0)
+FRAME_RATES = (7.0, 110.0)
 """Hz, log-uniform."""
 
 CLARITIES = (0.8, 40.0)
@@ -36,9 +36,6 @@ CLARITIES = (0.8, 40.0)
 
 DRIFTS = (0.0, 0.1, 0.3, 0.6)
 """Of the standard deviation of dF/F."""
-
-SILENT = 0.2
-"""Share of neurons that do not spike at all: there, nothing must be found."""
 
 
 def made_up_train(seconds, rng):
@@ -129,9 +126,7 @@ def simulated_recordings(count, seconds, rng, counts=()):
     """
     trains = []
     for _ in range(count):
-        if rng.random() < SILENT:
-            trains.append(np.empty(0))
-        elif counts and rng.random() < 0.5:
+        if counts and rng.random() < 0.5:
             trains.append(recorded_train(counts, seconds, rng))
         else:
             trains.append(made_up_train(seconds, rng))
@@ -139,8 +134,8 @@ def simulated_recordings(count, seconds, rng, counts=()):
     neurons = []
     for trace, times in zip(dff.T, trains, strict=True):
         frame_rate = float(np.exp(rng.uniform(*np.log(FRAME_RATES))))
-        spread = trace.std() or 0.1
         clarity = np.exp(rng.uniform(*np.log(CLARITIES)))
+        spread = trace.std() or 0.1
         noise = spread / (clarity * smoothing_of_noise())
         drift = spread * rng.choice(DRIFTS)
         neurons.append((expose(trace, frame_rate, noise, drift, rng), frame_rate, times))

@@ -24,7 +24,16 @@ def ground_truth_neurons(folder):
             group = truth.dataset
             if group == "DS05":
                 group = f"{group}-{truth.indicator}"
-            own = neurons.setdefault((group, truth.neuron), TrainingNeuron(group, [], [], []))
+            own = neurons.setdefault(
+                (group, truth.neuron),
+                TrainingNeuron(
+                    group,
+                    *([], [], []),
+                    truth.indicator,
+                    truth.area.split(", ")[1],
+                    truth.recording.frame_rate,
+                ),
+            )
             blocks = find_blocks(truth.recording)
             traces, scales = prepare_neuron(truth.recording.fluorescence[:, 0], blocks)
             own.traces.extend(trace.astype(np.float32) for trace in traces)

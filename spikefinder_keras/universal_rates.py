@@ -7,8 +7,11 @@ at another time. How often in all, a small map says for each neuron:
 
 Rate and output are in spikes/s. The noise belongs in it since the network sees a trace in units of
 its noise: the same height is more spikes where the noise is high. Where dF/F is not known, counts
-without a baseline, c is 0. Fitted on recordings with known spikes, every set the same; a silent
-neuron stays silent, since simulated ones are among them.
+without a baseline, c is 0. Fitted on recordings with known spikes, every set the same.
+
+Noise alone makes the network answer too, a little. So the rates of a recording are multiplied by
+the share of its smoothed variance that is not noise (`signal_share`): 0 for noise, whatever its
+level.
 """
 
 from dataclasses import dataclass
@@ -20,6 +23,25 @@ SMALLEST = 0.01
 
 RIDGE = 10.0
 """Of the slopes in units of the standard deviation of what they multiply, in neurons."""
+
+
+CHANCE = 2.2
+"""How far, times 1 / sqrt(seconds), the clarity of noise alone reaches above 1 (in 1 of 100)."""
+
+
+def signal_share(scales, seconds):
+    """The share of a recording's smoothed variance that is surely not noise, 0 to 1.
+
+    Parameters
+    ----------
+    scales : universal_preparation.Scales
+    seconds : float
+        Length of the recording: what noise can do by chance depends on it.
+    """
+    if not scales.clarity > 0:
+        return 0.0
+    by_chance = 1 + CHANCE / np.sqrt(seconds)
+    return float(max(1 - (by_chance / scales.clarity) ** 2, 0.0))
 
 
 @dataclass(frozen=True)

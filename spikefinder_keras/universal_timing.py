@@ -44,7 +44,7 @@ SLOW = 0.2
 UNKNOWN_SLOWNESS = 0.35
 """Of a recording with too few events; about the mean over recordings."""
 
-COST = 0.003
+COST = 0.001
 """Of large logits in `fit_timing`."""
 
 _FAMILIES = (

@@ -1,8 +1,8 @@
 """Train the network `universal`: known spikes and simulated ones, resumable, one recipe.
 
 A batch is four neurons of four windows of 20 s each. They come from sets drawn evenly, a
-third or so from the simulation. The loss is one minus the Pearson correlation of a neuron's four
-windows together, as the score is, and a term that keeps silent neurons silent.
+quarter from the simulation. The loss is one minus the Pearson correlation of a neuron's four
+windows together, as the score is.
 
 Sets differ in when the calcium answers, by the indicator but also by how frames were stamped. So
 each set has its own delay, found during training as the shift of its spikes that fits the network
@@ -28,6 +28,9 @@ from .universal_windows import align, draw_window, simulated_windows
 
 CHECKPOINT_EVERY = 100  # Steps
 
+LONG_ENOUGH = 2_000
+"""Samples (20 s); recorded spike trains longer than this are those that the simulation replays."""
+
 
 @dataclass(frozen=True)
 class UniversalSettings:
@@ -35,9 +38,8 @@ class UniversalSettings:
 
     `windows` of `window` steps (40 ms each) from each of `neurons` neurons make a batch.
     `simulated` is the share of simulated neurons, of whom there are `simulated_neurons`.
-    `poisson` and `silence` are the weights of the Poisson term for recorded and for silent
-    simulated neurons. `averaging` is how much of the averaged weights is kept per step. At the
-    shares `align_at` of the run the delays of the sets are found anew.
+    `averaging` is how much of the averaged weights is kept per step. At the shares `align_at` of
+    the run the delays of the sets are found anew.
     """
 
     steps: int = 1_200
@@ -47,10 +49,8 @@ class UniversalSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     averaging: float = 0.995
-    simulated: float = 0.3
+    simulated: float = 0.25
     simulated_neurons: int = 400
-    poisson: float = 0.0
-    silence: float = 0.3
     align_at: tuple = (0.15, 0.3, 0.45, 0.6)
     width: int = 32
     seed: int = 0
@@ -67,8 +67,6 @@ class UniversalSettings:
             "averaging": 0 <= self.averaging < 1,
             "simulated": 0 <= self.simulated <= 1,
             "simulated_neurons": self.simulated_neurons >= 1,
-            "poisson": 0 <= self.poisson < np.inf,
-            "silence": 0 <= self.silence < np.inf,
             "align_at": all(0 < share < 1 for share in self.align_at),
             "width": self.width >= 1,
             "seed": 0 <= self.seed < 2**32,
@@ -83,13 +81,17 @@ class TrainingNeuron:
     """A neuron with known spikes: arrays `(sample,)` at 100 Hz, one of each for each block.
 
     `group` is its set: neurons that share a delay. `traces` and `scales` come from
-    `universal_preparation.prepare_neuron`; `spikes` are counts per sample.
+    `universal_preparation.prepare_neuron`; `spikes` are counts per sample. `indicator`, `species`
+    and `frame_rate` (Hz) are for `universal_knowledge` alone.
     """
 
     group: str
     traces: list
     scales: list
     spikes: list
+    indicator: str = ""
+    species: str = ""
+    frame_rate: float = 100.0
 
 
 @dataclass
@@ -109,19 +111,15 @@ class UniversalRun:
 def universal_loss(settings):
     """The loss for batches of `settings.windows` windows of each neuron, one after another.
 
-    mean over neurons of 1 - r + w D, with r the Pearson correlation over a neuron's steps and
-    D = mean(y - x log y) / (sqrt(mean x) + 0.05) its Poisson deviance, but for a constant, over
-    what it varies by. `y_true` `(row, step, 2)` holds the true spikes per step x, -1 where missing,
-    and the weight w. The correlation does not see silent neurons, D teaches them. Simulated neurons
-    that fire have w = 0: their rates and noise are made up, so how often one fires at such a noise
-    is not to be learned from them.
+    1 - mean over neurons of r, the Pearson correlation over a neuron's steps. `y_true`
+    `(row, step, 1)` holds the true spikes per step, -1 where missing. A neuron without spikes, or
+    an output that does not vary, has r = 0 and takes no part in the gradient.
     """
 
     def loss(y_true, y_pred):
-        x = ops.reshape(y_true[..., 0], (-1, settings.windows * settings.window))
+        x = ops.reshape(y_true, (-1, settings.windows * settings.window))
         y = ops.reshape(y_pred, (-1, settings.windows * settings.window))
-        weight = ops.reshape(y_true[..., 1], (-1, settings.windows * settings.window))
-        x, weight = ops.cast(x, y.dtype), ops.cast(weight, y.dtype)[:, 0]
+        x = ops.cast(x, y.dtype)
         mask = ops.cast(x >= 0, y.dtype)
         count = ops.maximum(ops.sum(mask, axis=1), 1)
 
@@ -134,10 +132,7 @@ def universal_loss(settings):
         varies = variances > 0
         root = ops.sqrt(ops.where(varies, variances, 1.0) + 1e-12)
         r = ops.where(varies, ops.sum(a * b, axis=1) / root, 0.0)
-        rate = ops.sum(mask * x, axis=1) / count
-        deviance = ops.sum(mask * (y - x * ops.log(y + 1e-4)), axis=1) / count
-        deviance = deviance / (ops.sqrt(ops.maximum(rate, 0.0)) + 0.05)
-        return ops.mean(1 - r + weight * deviance)
+        return ops.mean(1 - r)
 
     return loss
 
@@ -175,12 +170,12 @@ def train_universal(neurons, folder, settings=None, progress=False, say=lambda l
         raise TrainingError("no neuron has a spike to learn from; give more data")
     folder = check_output_folder(folder)
     _check_config(folder, settings)
-    counts = [spikes for n in neurons for spikes in n.spikes if len(spikes) > 2000]
-    counts = [spikes for spikes in counts if spikes.any()]
-    simulated = simulated_windows(settings, counts) if settings.simulated else ()
-    run = UniversalRun(folder, settings, neurons, simulated, _new_network(settings))
+    run = UniversalRun(folder, settings, neurons, (), _new_network(settings))
     run.delays = {n.group: 0.0 for n in neurons}
     _load_checkpoint(run)
+    if settings.simulated and run.done < settings.steps:
+        counts = [spikes for n in neurons for spikes in n.spikes if len(spikes) > LONG_ENOUGH]
+        run.simulated = simulated_windows(settings, [x for x in counts if x.any()])
     if run.done:
         say(f"resuming {folder} after step {run.done} of {settings.steps}")
     return _carry_on(run, progress, say)
@@ -242,7 +237,7 @@ def _batch(run, rng):
     settings = run.settings
     rows = settings.neurons * settings.windows
     inputs = np.zeros((rows, settings.window, CHANNELS), np.float32)
-    truth = np.full((rows, settings.window, 2), settings.poisson, np.float32)
+    truth = np.full((rows, settings.window, 1), -1.0, np.float32)
     groups = sorted(run.delays)
     by_group = {group: [n for n in run.neurons if n.group == group] for group in groups}
     for first in range(0, rows, settings.windows):
@@ -250,7 +245,6 @@ def _batch(run, rng):
         if run.simulated and (not groups or rng.random() < settings.simulated):
             k = rng.integers(len(run.simulated[0]))
             inputs[own], truth[own, :, 0] = run.simulated[0][k], run.simulated[1][k]
-            truth[own, :, 1] = 0.0 if run.simulated[1][k].any() else settings.silence
             continue
         group = groups[rng.integers(len(groups))]
         neuron = by_group[group][rng.integers(len(by_group[group]))]
