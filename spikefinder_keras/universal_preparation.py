@@ -198,5 +198,18 @@ def network_input(trace, scales, delay=0.0):
 
 
 def to_samples(rates, samples):
-    """Rates per step `(step,)` as `(sample,)` at 100 Hz, each held through its step."""
-    return np.repeat(rates, STEP)[:samples]
+    """Rates per step `(step,)`, not negative, as `(sample,)` at 100 Hz.
+
+    The mean over each step stays what it is; between, the running integral is a monotone cubic, so
+    that frames that do not coincide with steps see no stairs. What is beyond the steps holds the
+    last value.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    rates = np.asarray(rates, np.float64)
+    missing = max(-(-samples // STEP) - rates.size, 0)
+    rates = np.pad(rates, (0, missing), mode="edge")
+    integral = np.concatenate([[0.0], np.cumsum(rates)]) * STEP
+    edges = np.arange(integral.size) * STEP
+    between = PchipInterpolator(edges, integral)(np.arange(samples + 1))
+    return np.maximum(np.diff(between), 0.0)

@@ -57,6 +57,13 @@ def test_a_delay_reads_the_trace_later():
     np.testing.assert_allclose(later[:-1], now[1:], atol=1e-6)
 
 
-def test_short_traces_have_noise_0_and_one_step_has_four_samples():
+def test_short_traces_have_noise_0():
     assert noise_density([1.0, 2.0], 30.0) == 0.0
-    np.testing.assert_array_equal(to_samples(np.array([1.0, 2.0]), 6), [1, 1, 1, 1, 2, 2])
+
+
+def test_samples_keep_the_mean_of_each_step_and_hold_the_last():
+    rates = np.random.default_rng(0).gamma(0.3, 1.0, 50)
+    samples = to_samples(rates, 200)
+    np.testing.assert_allclose(samples.reshape(-1, 4).mean(axis=1), rates, atol=1e-9)
+    assert (samples >= 0).all()
+    np.testing.assert_allclose(to_samples(np.array([1.0, 1.0]), 13), 1.0)
