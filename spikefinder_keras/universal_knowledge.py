@@ -1,0 +1,167 @@
+"""What is known beside the weights of `universal`: delays of indicators, and the map to spikes/s.
+
+Both are measured on recordings with known spikes with the very weights they are stored beside
+(`NAME.knowledge.json`), and say so.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import WeightsError
+from .files import whole_file
+from .universal_preparation import STEP, network_input
+from .universal_rates import RateMap, fit_rate_map
+from .universal_timing import OFFSETS, Timing, fit_timing, indicator_family, slowness
+from .universal_windows import predict_steps
+
+STEPS_PER_SECOND = 100.0 / STEP
+
+UNKNOWN = "unknown"
+
+FAST = Timing(
+    np.where(OFFSETS == 0, 2.0, 0.0),
+    np.zeros(OFFSETS.size),
+    "not measured: half-rise of 2 to 10 ms (Zhang et al. 2023, Nature 615:884-891), so no delay "
+    "beyond that of the simulated indicators",
+)
+"""The belief for jGCaMP8 and its like, of which there is no recording to measure on."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """`beliefs` is a dict of families (and "unknown") to `Timing`, `rates` a `RateMap`."""
+
+    beliefs: dict
+    rates: RateMap
+
+    def belief(self, indicator=None, species=None):
+        """The belief for a recording, and what it rests on.
+
+        Returns
+        -------
+        Timing, str
+            The second is the family of the stated indicator, or "unknown": none is stated, or it
+            is of no known family, or that was not measured.
+        """
+        if indicator:
+            for family in (indicator_family(indicator, species), indicator_family(indicator)):
+                if family in self.beliefs:
+                    return self.beliefs[family], family
+                if family == "fast GCaMP":
+                    return FAST, family
+        return self.beliefs[UNKNOWN], UNKNOWN
+
+
+def outputs(network, neurons):
+    """The network's output: for each neuron a list of arrays `(step,)`, one for each block."""
+    inputs = [
+        network_input(trace, scales)
+        for n in neurons
+        for trace, scales in zip(n.traces, n.scales, strict=True)
+    ]
+    found = iter(predict_steps(network, inputs))
+    return [[next(found) for _ in n.traces] for n in neurons]
+
+
+def whole_steps(spikes, rates):
+    """Output and true spikes per step, each `(step,)`, of all blocks of a neuron together.
+
+    `spikes` are arrays `(sample,)`, `rates` arrays `(step,)`; a step that is not whole is left out.
+    """
+    known = [x[: x.size // STEP * STEP].reshape(-1, STEP).sum(axis=1) for x in spikes]
+    own = [rate[: x.size] for rate, x in zip(rates, known, strict=True)]
+    return np.concatenate(own), np.concatenate(known)
+
+
+def noise_of_dff(neuron):
+    """Noise of a neuron, mean over its blocks weighted by their length."""
+    lengths = [len(trace) for trace in neuron.traces]
+    return float(np.average([scales.noise for scales in neuron.scales], weights=lengths))
+
+
+def fit_knowledge(network, neurons):
+    """Measure it.
+
+    Parameters
+    ----------
+    network : keras.Model
+    neurons : list of universal_training.TrainingNeuron
+        dF/F, with `indicator`, `species` and `frame_rate`; those without an indicator are left out.
+
+    Returns
+    -------
+    Knowledge
+    """
+    neurons = [n for n in neurons if n.indicator and any(spikes.any() for spikes in n.spikes)]
+    cases, rate_cases, families = [], [], []
+    for neuron, rates in zip(neurons, outputs(network, neurons), strict=True):
+        own, known = whole_steps(neuron.spikes, rates)
+        slow = slowness(neuron.traces, rates, neuron.frame_rate)
+        cases.append((neuron.group, own, known, slow))
+        per_second = STEPS_PER_SECOND * np.array([own.mean(), known.mean()])
+        rate_cases.append((neuron.group, per_second[0], noise_of_dff(neuron), per_second[1]))
+        names = (indicator_family(neuron.indicator, s) for s in (None, neuron.species))
+        families.append(set(names) - {None})
+    everything = ", ".join(sorted({n.group for n in neurons}))
+    beliefs = {UNKNOWN: fit_timing(cases, by_slowness=True, source=f"measured on {everything}")}
+    for family in sorted(set().union(*families)):
+        own = [case for case, names in zip(cases, families, strict=True) if family in names]
+        groups = ", ".join(sorted({group for group, *_ in own}))
+        beliefs[family] = fit_timing(own, source=f"measured on {groups}")
+    return Knowledge(beliefs, fit_rate_map(rate_cases, f"fitted on {everything}"))
+
+
+def save_knowledge(knowledge, path):
+    """Write it as JSON, whole or not at all."""
+
+    def plain(values):
+        return [float(f"{value:.5g}") for value in values]
+
+    stored = {
+        "offsets_s": plain(OFFSETS / STEPS_PER_SECOND),
+        "timing": {
+            name: {
+                "logits": plain(belief.logits),
+                "slopes": plain(belief.slopes),
+                "source": belief.source,
+            }
+            for name, belief in knowledge.beliefs.items()
+        },
+        "rates": {
+            "with_noise": plain(knowledge.rates.with_noise),
+            "without": plain(knowledge.rates.without),
+            "source": knowledge.rates.source,
+        },
+    }
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(stored, indent=1) + "\n")
+
+
+def load_knowledge(path):
+    """Read what `save_knowledge` wrote; `WeightsError` if it is missing or damaged."""
+    try:
+        stored = json.loads(Path(path).read_text())
+        beliefs = {
+            name: Timing(np.array(b["logits"], float), np.array(b["slopes"], float), b["source"])
+            for name, b in stored["timing"].items()
+        }
+        for belief in beliefs.values():
+            if belief.logits.shape != OFFSETS.shape or belief.slopes.shape != OFFSETS.shape:
+                raise ValueError("a belief has another number of offsets")
+            if not np.isfinite([belief.logits, belief.slopes]).all():
+                raise ValueError("a belief is no number")
+        rates = stored["rates"]
+        with_noise, without = tuple(rates["with_noise"]), tuple(rates["without"])
+        if not (len(with_noise) == 3 and len(without) == 2):
+            raise ValueError("the map to spikes/s has another number of terms")
+        if not np.isfinite([*with_noise, *without]).all():
+            raise ValueError("the map to spikes/s is no number")
+        beliefs[UNKNOWN]
+        return Knowledge(beliefs, RateMap(with_noise, without, rates["source"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} does not hold what belongs to the weights ({error}); fetch or train them again"
+        ) from error

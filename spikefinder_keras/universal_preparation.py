@@ -1,0 +1,215 @@
+"""From a recording to the input of the network `universal`: per neuron a line, a base, two scales.
+
+frames, NaN where missing -> robust line subtracted -> a regular grid per block, gaps bridged
+-> 100 Hz -> base subtracted -> in units of the noise, and of the spread   ... the network ...
+
+The competition's preparation (`preprocess`) puts a trace between two of its own percentiles, which
+takes away how far it stands out of its noise. Here both are kept: what is certain (units of noise)
+and what is large for this neuron (units of its spread).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .preparation import Block
+from .preprocess import detrend, resample
+
+STEP = 4
+"""Samples at 100 Hz per step of the network: it works at 25 Hz."""
+
+CHANNELS = 4
+"""Of the network's input: the two halves of a step in each of the two scales."""
+
+BASE = 15
+"""Percentile of the smoothed trace that becomes 0."""
+
+SMOOTHING = 30.0
+"""Samples (0.3 s); standard deviation of the Gaussian under which base and spread are read."""
+
+NOISE_RATE = 30.0
+"""Hz; frames are averaged to about this rate before their noise is read, so that what is correlated
+from frame to frame at higher rates counts as noise too."""
+
+NOISE_BAND = 10.0
+"""Hz; the noise in this band times `NOISE_UNITS` is the unit of the first scale."""
+
+NOISE_UNITS = 3.0
+
+LEAST_NOISE = 1e-3
+"""Noise, as a share of the spread, below which a trace counts as having this much."""
+
+LARGEST_INPUT = 100.0
+"""Beyond it the scaled traces are clipped: an artefact, not a neuron."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What a neuron's trace was measured by; in the trace's own unit (dF/F, counts).
+
+    Attributes
+    ----------
+    noise : float
+        Standard deviation of the white noise of a frame, per square root of the frame rate in Hz.
+    base : float
+        What becomes 0, after the line is subtracted.
+    spread : float
+        Standard deviation of the trace smoothed by 0.3 s.
+    level : float
+        Median of the trace before the line was subtracted, for dF/F from counts.
+    """
+
+    noise: float
+    base: float
+    spread: float
+    level: float
+
+    @property
+    def clarity(self):
+        """Spread over the noise that is left after smoothing: about 1 for noise alone."""
+        if not self.noise > 0:
+            return float("nan")
+        return float(self.spread / (self.noise * smoothing_of_noise()))
+
+
+def smoothing_of_noise():
+    """What is left of white noise of density 1 under the Gaussian of `SMOOTHING`.
+
+    A Gaussian of standard deviation s passes density n, variance per Hz of sampling rate, with
+    variance n^2 / (2 sqrt(pi) s).
+    """
+    return 1 / np.sqrt(2 * np.sqrt(np.pi) * SMOOTHING / 100.0)
+
+
+def noise_density(trace, frame_rate):
+    """White noise of a trace, per square root of Hz.
+
+    Parameters
+    ----------
+    trace : array `(frame,)`
+        Without missing values, in any unit.
+    frame_rate : float
+        In Hz.
+
+    Returns
+    -------
+    float
+        median |difference| / (0.6745 sqrt(2 rate)), in units of `trace` per sqrt(Hz), of the frames
+        averaged to about 30 Hz; 0 for fewer than three of them.
+    """
+    trace = np.asarray(trace, np.float64)
+    together = max(1, round(frame_rate / NOISE_RATE))
+    if trace.size // together < 3:
+        together = 1
+    means = trace[: trace.size // together * together].reshape(-1, together).mean(axis=1)
+    if means.size < 3:
+        return 0.0
+    steps = np.abs(np.diff(means))
+    return float(np.median(steps) / (0.6745 * np.sqrt(2 * frame_rate / together)))
+
+
+def smooth_trace(trace, width=SMOOTHING):
+    """A trace `(sample,)` under a Gaussian of `width` samples, its ends reflected."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(np.asarray(trace, np.float64), width, mode="reflect", truncate=3.0)
+
+
+def prepare_neuron(trace, blocks):
+    """One neuron's trace at 100 Hz in its own unit, line and base subtracted, and its scales.
+
+    Parameters
+    ----------
+    trace : array `(frame,)`
+        Of the whole recording, NaN where missing.
+    blocks : sequence of preparation.Block
+
+    Returns
+    -------
+    list of float64 arrays `(sample,)`, Scales
+        One array for each block, NaN where it has no value at all. `Scales` are NaN for a neuron
+        without any value.
+    """
+    trace = np.asarray(trace, np.float64).copy()
+    there = np.isfinite(trace)
+    if not there.any():
+        empty = [np.full(block.samples, np.nan) for block in blocks]
+        return empty, Scales(*[float("nan")] * 4)
+    level = float(np.median(trace[there]))
+    trace[there] = detrend(trace[there])
+    at_100_hz, noises, weights = [], [], []
+    for block in blocks:
+        known = there[block.frames]
+        if not known.any():
+            at_100_hz.append(np.full(block.samples, np.nan))
+            continue
+        values = trace[block.frames][known]
+        grid = np.arange(block.grid_frames)
+        at_100_hz.append(
+            resample(np.interp(grid, block.positions[known], values), block.frame_rate)
+        )
+        noises.append(noise_density(values, block.frame_rate))
+        weights.append(values.size)
+    smoothed = np.concatenate([smooth_trace(x) for x in at_100_hz if np.isfinite(x[:1]).all()])
+    base = float(np.percentile(smoothed, BASE))
+    noise = float(np.average(noises, weights=weights))
+    scales = Scales(noise, base, float(smoothed.std()), level)
+    return [x - base for x in at_100_hz], scales
+
+
+def prepare_trace(trace, frame_rate):
+    """As `prepare_neuron` for one block of frames without gaps: `(float64 array, Scales)`."""
+    samples = len(resample(np.zeros(len(trace)), frame_rate))
+    positions = np.arange(len(trace), dtype=float)
+    block = Block(slice(0, len(trace)), positions, len(trace), float(frame_rate), samples)
+    (prepared,), scales = prepare_neuron(trace, [block])
+    return prepared, scales
+
+
+def network_input(trace, scales, delay=0.0):
+    """A trace as the network gets it.
+
+    Parameters
+    ----------
+    trace : float array `(sample,)`
+        At 100 Hz, base subtracted, from `prepare_neuron`.
+    scales : Scales
+    delay : float, default 0
+        s by which the indicator's answer follows the spikes beyond what the network expects; the
+        trace is read so much later.
+
+    Returns
+    -------
+    float32 array `(step, 4)`
+        At 25 Hz; the last step is filled up with the last sample. All 0 for a trace without
+        signal, noise included.
+    """
+    trace = np.asarray(trace, np.float64)
+    steps = -(-trace.size // STEP)
+    reach = np.arange(steps * STEP) + delay * 100.0
+    trace = np.interp(reach, np.arange(trace.size), trace)
+    halves = trace.reshape(steps, 2, STEP // 2).mean(axis=2)
+    noise = max(scales.noise, LEAST_NOISE * scales.spread)
+    units = [NOISE_UNITS * noise * np.sqrt(NOISE_BAND), scales.spread]
+    if not min(units) > 0:
+        return np.zeros((steps, CHANNELS), np.float32)
+    scaled = np.concatenate([halves / unit for unit in units], axis=1)
+    return np.clip(scaled, -LARGEST_INPUT, LARGEST_INPUT).astype(np.float32)
+
+
+def to_samples(rates, samples):
+    """Rates per step `(step,)`, not negative, as `(sample,)` at 100 Hz.
+
+    The mean over each step stays what it is; between, the running integral is a monotone cubic, so
+    that frames that do not coincide with steps see no stairs. What is beyond the steps holds the
+    last value.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    rates = np.asarray(rates, np.float64)
+    missing = max(-(-samples // STEP) - rates.size, 0)
+    rates = np.pad(rates, (0, missing), mode="edge")
+    integral = np.concatenate([[0.0], np.cumsum(rates)]) * STEP
+    edges = np.arange(integral.size) * STEP
+    between = PchipInterpolator(edges, integral)(np.arange(samples + 1))
+    return np.maximum(np.diff(between), 0.0)

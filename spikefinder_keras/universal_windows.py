@@ -1,0 +1,168 @@
+"""What a batch of `universal` is cut from: windows of recordings and of the simulation; delays."""
+
+import numpy as np
+
+from .augmentation import simulated_recordings
+from .universal_network import LEVELS
+from .universal_preparation import CHANNELS, STEP, network_input, prepare_trace
+
+DELAYS = np.arange(-12, 19) / 100.0
+"""s; the shifts of the spikes among which `align` chooses."""
+
+AT_A_TIME = 65_536
+"""Steps that are predicted at a time."""
+
+
+def draw_window(neuron, delay, steps, rng):
+    """A random window of a neuron, longer recordings more often; at its ends it may overhang.
+
+    Parameters
+    ----------
+    neuron : universal_training.TrainingNeuron
+    delay : float
+        s by which the trace is read later than the spikes.
+    steps : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    float32 array `(step, channel)`, float32 array `(step,)`
+        The network's input, and the spikes per step, -1 outside of the recording.
+    """
+    lengths = np.array([len(trace) for trace in neuron.traces], float)
+    k = rng.choice(lengths.size, p=lengths / lengths.sum())
+    trace, spikes, samples = neuron.traces[k], neuron.spikes[k], steps * STEP
+    inputs = np.zeros((steps, CHANNELS), np.float32)
+    truth = np.full(steps, -1.0, np.float32)
+    room = len(trace) - samples
+    first = int(rng.integers(0, room + 1)) if room > 0 else 0
+    offset = 0 if room > 0 else int(rng.integers(0, -room // STEP + 1))
+    part = slice(first, min(first + samples, len(trace)))
+    count = -(-(part.stop - part.start) // STEP)
+    later = np.clip(np.arange(part.start, part.stop) + round(delay * 100), 0, len(trace) - 1)
+    count = min(count, steps - offset)
+    inputs[offset : offset + count] = network_input(trace[later], neuron.scales[k])[:count]
+    known = spikes[part]
+    known = known[: known.size // STEP * STEP].reshape(-1, STEP).sum(axis=1)[:count]
+    truth[offset : offset + known.size] = known
+    return inputs, truth
+
+
+def simulated_windows(settings, counts):
+    """Simulated neurons as windows.
+
+    Parameters
+    ----------
+    settings : universal_training.UniversalSettings
+    counts : sequence of arrays `(sample,)`
+        Recorded spikes per 10 ms, see `augmentation.simulated_recordings`.
+
+    Returns
+    -------
+    float32 array `(neuron, window, step, channel)`, float32 array `(neuron, window, step)`
+    """
+    steps = settings.windows * settings.window
+    seconds = steps * STEP / 100.0
+    # Another stream than the batches', which have [seed, step].
+    rng = np.random.default_rng([settings.seed, 2**32 - 1])
+    inputs, truth = [], []
+    for trace, rate, times in simulated_recordings(
+        settings.simulated_neurons, seconds + 1, rng, counts
+    ):
+        prepared, scales = prepare_trace(trace, rate)
+        inputs.append(network_input(prepared, scales)[:steps])
+        step = (times * 100.0 / STEP).astype(int)
+        truth.append(np.bincount(step[step < steps], minlength=steps))
+    shape = (-1, settings.windows, settings.window)
+    return (
+        np.stack(inputs).reshape(*shape, CHANNELS),
+        np.stack(truth).reshape(shape).astype(np.float32),
+    )
+
+
+def predict_steps(network, inputs):
+    """The network's output for traces of any length.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `universal_network.build_universal`.
+    inputs : list of float32 arrays `(step, channel)`
+
+    Returns
+    -------
+    list of float64 arrays `(step,)`
+        Expected spikes per step of 40 ms. Each is the same whatever else is predicted with it.
+    """
+    unit = 2**LEVELS
+    # A few lengths only, as JAX compiles each; and always some zeros behind the end.
+    padded = [unit * 2 ** int(np.ceil(np.log2(-(-(len(x) + unit) // unit)))) for x in inputs]
+    results = [None] * len(inputs)
+    for length in sorted(set(padded)):
+        own = [k for k, value in enumerate(padded) if value == length]
+        size = max(1, AT_A_TIME // length)
+        for first in range(0, len(own), size):
+            part = own[first : first + size]
+            batch = np.zeros((len(part), length, CHANNELS), np.float32)
+            for row, k in enumerate(part):
+                batch[row, : len(inputs[k])] = inputs[k]
+            rates = np.asarray(network.predict_on_batch(batch))[..., 0]
+            for row, k in enumerate(part):
+                results[k] = rates[row, : len(inputs[k])].astype(np.float64)
+    return results
+
+
+def align(network, neurons):
+    """The delay of each set: the shift of its spikes that correlates best with the prediction.
+
+    Parameters
+    ----------
+    network : keras.Model
+    neurons : list of universal_training.TrainingNeuron
+
+    Returns
+    -------
+    dict of str to float
+        s for each group; the mean over its neurons decides.
+    """
+    inputs = [
+        network_input(trace, scales)
+        for n in neurons
+        for trace, scales in zip(n.traces, n.scales, strict=True)
+    ]
+    rates = iter(predict_steps(network, inputs))
+    curves = {}
+    for neuron in neurons:
+        own = [next(rates) for _ in neuron.traces]
+        curves.setdefault(neuron.group, []).append(shift_curve(own, neuron.spikes))
+    return {
+        group: float(DELAYS[np.mean(found, axis=0).argmax()]) for group, found in curves.items()
+    }
+
+
+def shift_curve(rates, spikes):
+    """Correlation at 25 Hz for each shift in `DELAYS` of the spikes, float array `(shift,)`.
+
+    `rates` are arrays `(step,)`, `spikes` arrays `(sample,)`, one of each for each block.
+    """
+    curve = []
+    for samples in np.round(DELAYS * 100).astype(int):
+        x, y = [], []
+        for rate, known in zip(rates, spikes, strict=True):
+            steps = known.size // STEP
+            moved = np.zeros(known.size)
+            if samples >= 0:
+                moved[samples:] = known[: known.size - samples]
+            else:
+                moved[:samples] = known[-samples:]
+            x.append(moved[: steps * STEP].reshape(-1, STEP).sum(axis=1))
+            y.append(rate[:steps])
+        curve.append(correlation(np.concatenate(x), np.concatenate(y)))
+    return np.array(curve)
+
+
+def correlation(x, y):
+    """Pearson's, 0 where one does not vary."""
+    x, y = x - x.mean(), y - y.mean()
+    norm = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / norm) if norm > 0 else 0.0

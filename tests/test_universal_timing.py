@@ -1,0 +1,73 @@
+"""The delay as a belief: families, shifts, and how slowly a recording's transients rise."""
+
+import numpy as np
+import pytest
+
+from spikefinder_keras.universal_timing import (
+    NOT_SHIFTED,
+    OFFSETS,
+    UNKNOWN_SLOWNESS,
+    apply_timing,
+    fit_timing,
+    indicator_family,
+    shifted,
+    slowness,
+    timing_score,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "species", "family"),
+    [
+        ("OGB-1", None, "dye"),
+        ("Cal-520", "zebrafish", "dye"),
+        ("jRGECO1a", None, "red"),
+        ("R-CaMP1.07", "mouse", "red"),
+        ("GCaMP6f", None, "GCaMP"),
+        ("GCaMP6f", "zebrafish", "GCaMP, zebrafish"),
+        ("jGCaMP7b", "Danio rerio", "GCaMP, zebrafish"),
+        ("GCaMP6s", "Mus musculus", "GCaMP, mouse"),
+        ("jGCaMP8m", "mouse", "fast GCaMP"),
+        ("a new one", None, None),
+    ],
+)
+def test_families(name, species, family):
+    assert indicator_family(name, species) == family
+
+
+def test_shifts_read_later_and_hold_the_ends():
+    rates = np.arange(10.0)
+    moved = shifted(rates)
+    assert moved.shape == (OFFSETS.size, 10)
+    np.testing.assert_array_equal(moved[list(OFFSETS).index(1)], [*range(1, 10), 9])
+    np.testing.assert_allclose(apply_timing(rates, NOT_SHIFTED.weights()), rates, atol=1e-6)
+
+
+def test_the_belief_finds_a_delay():
+    rng = np.random.default_rng(0)
+    cases = []
+    for group in "ab":
+        truth = rng.poisson(0.1, 2_000).astype(float)
+        rates = np.roll(truth, 1) + 0.1 * rng.random(2_000)  # the output answers a step late
+        cases.append((group, rates, truth, 0.5))
+    timing = fit_timing(cases)
+    assert timing.weights().argmax() == list(OFFSETS).index(1)
+    for case in cases:
+        assert timing_score(case, timing) > timing_score(case, NOT_SHIFTED) + 0.3
+
+
+@pytest.mark.parametrize(("rise", "low", "high"), [(0.004, 0.0, 0.35), (0.2, 0.5, 1.0)])
+def test_slowness_follows_the_rise(rise, low, high):
+    time = np.arange(12_000) / 100.0
+    events = np.arange(5.0, 115.0, 4.0)
+    since = time[:, None] - events
+    after = np.maximum(since, 0)
+    shape = (1 - np.exp(-after / rise)) * np.exp(-after / 0.6) * (since > 0)
+    rates = np.zeros(3_000)
+    rates[(events * 25).astype(int)] = 1.0
+    rates = np.convolve(rates, [0.3, 1.0, 0.3], "same")
+    assert low <= slowness([shape.sum(axis=1)], [rates], 100.0) <= high
+
+
+def test_without_events_slowness_is_unknown():
+    assert slowness([np.zeros(400)], [np.zeros(100)], 30.0) == UNKNOWN_SLOWNESS

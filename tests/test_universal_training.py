@@ -1,0 +1,150 @@
+"""The recipe of `universal`: loss by hand, windows, delays, a run that is killed and resumed."""
+
+import json
+
+import numpy as np
+import pytest
+
+import spikefinder_keras.universal_training as training
+from spikefinder_keras.errors import TrainingError, UsageError
+from spikefinder_keras.universal_network import build_universal
+from spikefinder_keras.universal_preparation import prepare_trace
+from spikefinder_keras.universal_rates import fit_rate_map, signal_share
+from spikefinder_keras.universal_training import (
+    TrainingNeuron,
+    UniversalSettings,
+    train_universal,
+    universal_loss,
+)
+from spikefinder_keras.universal_windows import DELAYS, draw_window, predict_steps, shift_curve
+
+TINY = UniversalSettings(
+    steps=4, neurons=2, windows=2, window=64, simulated_neurons=3, width=4, align_at=(0.5,)
+)
+
+
+def neuron(group="a", seconds=30.0, seed=0):
+    rng = np.random.default_rng(seed)
+    spikes = rng.poisson(0.02, int(seconds * 100)).astype(float)
+    kernel = np.exp(-np.arange(100) / 30.0)
+    trace, scales = prepare_trace(
+        np.convolve(spikes, kernel)[: spikes.size] + 0.1 * rng.normal(size=spikes.size), 100.0
+    )
+    return TrainingNeuron(group, [trace], [scales], [spikes])
+
+
+def test_loss_by_hand():
+    settings = UniversalSettings(windows=2, window=16)
+    truth = np.zeros((2, 16, 1), np.float32)
+    rates = np.zeros((2, 16, 1), np.float32)
+    truth[0, :4, 0] = (1, 0, 2, 0)
+    rates[0, :4, 0] = (2, 1, 0, 0)
+    truth[1, 8:, 0] = -1.0  # missing
+    rates[1, 8:, 0] = 100.0
+    x, y = np.zeros(24), np.zeros(24)
+    x[:4], y[:4] = (1, 0, 2, 0), (2, 1, 0, 0)
+    r = np.corrcoef(x, y)[0, 1]
+    assert float(universal_loss(settings)(truth, rates)) == pytest.approx(1 - r, abs=1e-5)
+
+
+def test_windows_overhang_a_short_recording():
+    short = neuron(seconds=2.0)
+    for seed in range(5):
+        inputs, truth = draw_window(short, 0.0, 128, np.random.default_rng(seed))
+        known = truth >= 0
+        assert known.sum() == 50
+        assert truth[known].sum() == short.spikes[0].sum()
+        assert not inputs[~known].any()
+
+
+def test_windows_hold_the_spikes_of_their_place():
+    long = neuron()
+    whole = long.spikes[0].reshape(-1, 4).sum(axis=1)
+    _, truth = draw_window(long, 0.0, 64, np.random.default_rng(0))
+    assert truth.sum() <= whole.sum()
+    assert (truth >= 0).all()
+
+
+def test_the_shift_that_fits_best_is_the_delay():
+    spikes = neuron().spikes[0]
+    late = np.roll(spikes, 8).reshape(-1, 4).sum(axis=1)
+    curve = shift_curve([late], [spikes])
+    assert DELAYS[curve.argmax()] == pytest.approx(0.08)
+
+
+def test_a_prediction_does_not_depend_on_what_else_is_predicted():
+    network = build_universal(width=4)
+    rng = np.random.default_rng(0)
+    short, long = (rng.normal(size=(n, 4)).astype(np.float32) for n in (40, 700))
+    alone = predict_steps(network, [short])[0]
+    together = predict_steps(network, [long, short])[1]
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    neurons = [neuron("a"), neuron("b", seed=1)]
+    whole = train_universal(neurons, tmp_path / "whole", TINY)
+
+    class Killed(Exception):
+        pass
+
+    save = training._save_checkpoint
+
+    def save_and_die(run):
+        save(run)
+        if run.done == 3:
+            raise Killed
+
+    monkeypatch.setattr(training, "_save_checkpoint", save_and_die)
+    with pytest.raises(Killed):
+        train_universal(neurons, tmp_path / "killed", TINY)
+    monkeypatch.setattr(training, "_save_checkpoint", save)
+    lines = []
+    resumed = train_universal(neurons, tmp_path / "killed", TINY, say=lines.append)
+    assert "after step 3 of 4" in lines[0]
+    assert resumed.delays == whole.delays
+    for first, second in zip(
+        whole.network.get_weights(), resumed.network.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(first, second)
+    assert (tmp_path / "killed" / "universal.weights.h5").stat().st_size < 1_000_000
+    assert json.loads((tmp_path / "killed" / "delays.json").read_text()) == whole.delays
+    assert len((tmp_path / "killed" / "log.csv").read_text().splitlines()) == 5
+    other = UniversalSettings(**{**vars(TINY), "seed": 1})
+    with pytest.raises(TrainingError, match="seed 0, not 1"):
+        train_universal(neurons, tmp_path / "killed", other)
+
+
+def test_nothing_to_learn_from(tmp_path):
+    silent = neuron()
+    silent.spikes[0][:] = 0
+    with pytest.raises(TrainingError, match="no neuron has a spike"):
+        train_universal([silent], tmp_path, TINY)
+    with pytest.raises(UsageError, match="window cannot be 100"):
+        UniversalSettings(window=100)
+
+
+def test_the_rate_map_finds_a_power_law_and_keeps_silence():
+    rng = np.random.default_rng(0)
+    cases = []
+    for k in range(300):
+        output, noise = np.exp(rng.uniform(-4, 2)), np.exp(rng.uniform(-5, -2))
+        cases.append((f"set {k % 6}", output, noise, 3.0 * output**0.9 * noise**0.3))
+    found = fit_rate_map(cases)
+    assert found.mean_rate(1.0, 0.05) == pytest.approx(3.0 * 0.05**0.3, rel=0.15)
+    assert found.factor(0.0) == 0.0
+    assert found.mean_rate(1.0) > found.mean_rate(0.1) > 0
+
+
+@pytest.mark.parametrize("seconds", [30.0, 120.0])
+@pytest.mark.parametrize("rate", [7.8, 30.0, 200.0])
+def test_noise_of_any_level_has_no_share_of_signal(rate, seconds):
+    rng = np.random.default_rng(0)
+    shares = []
+    for level in (0.001, 1.0, 1_000.0):
+        for _ in range(5):
+            _, scales = prepare_trace(level * rng.normal(size=int(rate * seconds)), rate)
+            shares.append(signal_share(scales, seconds))
+    assert np.mean(shares) < 0.02
+    assert signal_share(neuron().scales[0], 30.0) > 0.5
