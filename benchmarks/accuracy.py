@@ -29,25 +29,25 @@ from scipy.ndimage import gaussian_filter1d
 from unseen_recordings import SMOOTHED, interval, predict_set
 
 from spikefinder_keras.constants import SAMPLE_RATE
-from spikefinder_keras.ground_truth import find_ground_truth, read_ground_truth
-from spikefinder_keras.preparation import find_blocks
-from spikefinder_keras.universal_knowledge import (
+from spikefinder_keras.recordings.ground_truth import find_ground_truth, read_ground_truth
+from spikefinder_keras.recordings.knowledge import (
     STEPS_PER_SECOND,
     fit_knowledge,
     noise_of_dff,
     outputs,
     whole_steps,
 )
-from spikefinder_keras.universal_preparation import prepare_neuron, to_samples
-from spikefinder_keras.universal_rates import signal_share
-from spikefinder_keras.universal_spikes import discrete_spikes, expected_score
-from spikefinder_keras.universal_timing import apply_timing, slowness
-from spikefinder_keras.universal_training import (
+from spikefinder_keras.recordings.preparation import find_blocks
+from spikefinder_keras.recordings.rates import signal_share
+from spikefinder_keras.recordings.timing import apply_timing, slowness
+from spikefinder_keras.recordings.universal_preparation import prepare_neuron, to_samples
+from spikefinder_keras.recordings.universal_spikes import discrete_spikes, expected_score
+from spikefinder_keras.training.universal import (
     TrainingNeuron,
     UniversalSettings,
     train_universal,
 )
-from spikefinder_keras.universal_windows import correlation
+from spikefinder_keras.training.universal_windows import correlation
 
 FOLD_A = ("DS02", "DS03", "DS05-GCaMP6f", "DS07", "DS09", "DS16", "DS19", "DS21")
 """The other sets are fold B."""
@@ -209,7 +209,7 @@ def universal_rows(neurons, runs, settings):
 
 def peer_rows(neurons, peers):
     """The same for the peers, which are what they are."""
-    from spikefinder_keras.weights import load_network
+    from spikefinder_keras.network.weights import load_network
 
     networks = {name: load_network(name) for name in peers}
     rows = []

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.universal_spikes import discrete_spikes, expected_score, spike_bouts
+from spikefinder_keras.recordings.universal_spikes import (
+    discrete_spikes,
+    expected_score,
+    spike_bouts,
+)
 
 
 def test_doubt_spread_over_minutes_is_no_spike():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.universal_timing import (
+from spikefinder_keras.recordings.timing import (
     NOT_SHIFTED,
     OFFSETS,
     UNKNOWN_SLOWNESS,

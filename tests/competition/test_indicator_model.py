@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras import indicator_model as model
-from spikefinder_keras.augmentation import made_up_train, simulated_recordings
+from spikefinder_keras.competition import indicator_model as model
+from spikefinder_keras.training.augmentation import made_up_train, simulated_recordings
 
 
 @pytest.mark.parametrize("name", sorted(model.INDICATORS))

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.preparation import find_blocks
-from spikefinder_keras.recordings import as_recording
-from spikefinder_keras.universal_knowledge import Knowledge
-from spikefinder_keras.universal_network import build_universal
-from spikefinder_keras.universal_prediction import predict_neurons
-from spikefinder_keras.universal_rates import RateMap
-from spikefinder_keras.universal_timing import NOT_SHIFTED
+from spikefinder_keras.network.universal import build_universal
+from spikefinder_keras.recordings.knowledge import Knowledge
+from spikefinder_keras.recordings.preparation import find_blocks
+from spikefinder_keras.recordings.rates import RateMap
+from spikefinder_keras.recordings.recording import as_recording
+from spikefinder_keras.recordings.timing import NOT_SHIFTED
+from spikefinder_keras.recordings.universal import predict_neurons
 
 KNOWN = Knowledge({"unknown": NOT_SHIFTED}, RateMap((1.0, 1.0, 0.3), (0.5, 1.0)))
 

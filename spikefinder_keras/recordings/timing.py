@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..training.universal_windows import correlation
 from .universal_preparation import STEP
-from .universal_windows import correlation
 
 OFFSETS = np.arange(-2, 4)
 """Steps by which the output may be read later."""

@@ -20,10 +20,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from .errors import TrainingError, UsageError
-from .files import check_output_folder, whole_file
-from .universal_network import LEVELS, build_universal
-from .universal_preparation import CHANNELS
+from ..errors import TrainingError, UsageError
+from ..files.whole_files import check_output_folder, whole_file
+from ..network.universal import LEVELS, build_universal
+from ..recordings.universal_preparation import CHANNELS
 from .universal_windows import align, draw_window, simulated_windows
 
 CHECKPOINT_EVERY = 100  # Steps
@@ -310,7 +310,7 @@ def _load_checkpoint(run):
 
 
 def _save_result(run):
-    from .weights import save_weights
+    from ..network.weights import save_weights
 
     save_weights(run.network, run.folder / "universal.weights.h5")
     _write_text(run.folder / "delays.json", json.dumps(run.delays, indent=1) + "\n")

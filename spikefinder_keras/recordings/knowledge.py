@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import WeightsError
-from .files import whole_file
+from ..errors import WeightsError
+from ..files.whole_files import whole_file
+from ..training.universal_windows import predict_steps
+from .rates import RateMap, fit_rate_map
+from .timing import OFFSETS, Timing, fit_timing, indicator_family, slowness
 from .universal_preparation import STEP, network_input
-from .universal_rates import RateMap, fit_rate_map
-from .universal_timing import OFFSETS, Timing, fit_timing, indicator_family, slowness
-from .universal_windows import predict_steps
 
 STEPS_PER_SECOND = 100.0 / STEP
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .constants import SAMPLE_RATE
-from .universal_knowledge import STEPS_PER_SECOND
+from ..constants import SAMPLE_RATE
+from ..training.universal_windows import predict_steps
+from .knowledge import STEPS_PER_SECOND
+from .rates import signal_share
+from .timing import apply_timing, slowness
 from .universal_preparation import Scales, network_input, prepare_neuron, to_samples
-from .universal_rates import signal_share
 from .universal_spikes import discrete_spikes, expected_score
-from .universal_timing import apply_timing, slowness
-from .universal_windows import predict_steps
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ indicator answers from the trace itself.
 
 import numpy as np
 
-from .indicator_model import (
+from ..competition.indicator_model import (
     STEP_RATE,
     bright_share,
     expose,
     random_indicators,
     to_dff,
 )
-from .universal_preparation import smoothing_of_noise
+from ..recordings.universal_preparation import smoothing_of_noise
 
 RATES = (0.05, 12.0)
 """Spikes/s; mean rates of made-up trains, log-uniform: from silent cells to fast interneurons."""

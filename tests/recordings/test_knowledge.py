@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import WeightsError
-from spikefinder_keras.universal_knowledge import (
+from spikefinder_keras.recordings.knowledge import (
     FAST,
     Knowledge,
     load_knowledge,
     save_knowledge,
     whole_steps,
 )
-from spikefinder_keras.universal_rates import RateMap
-from spikefinder_keras.universal_timing import OFFSETS, Timing
+from spikefinder_keras.recordings.rates import RateMap
+from spikefinder_keras.recordings.timing import OFFSETS, Timing
 
 FLAT = np.zeros(OFFSETS.size)
 KNOWN = Knowledge(

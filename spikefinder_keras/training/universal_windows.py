@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ..network.universal import LEVELS
+from ..recordings.universal_preparation import CHANNELS, STEP, network_input, prepare_trace
 from .augmentation import simulated_recordings
-from .universal_network import LEVELS
-from .universal_preparation import CHANNELS, STEP, network_input, prepare_trace
 
 DELAYS = np.arange(-12, 19) / 100.0
 """s; the shifts of the spikes among which `align` chooses."""

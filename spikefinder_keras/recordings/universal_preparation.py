@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..competition.preprocess import detrend, resample
 from .preparation import Block
-from .preprocess import detrend, resample
 
 STEP = 4
 """Samples at 100 Hz per step of the network: it works at 25 Hz."""

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from .datasets import DATASETS, read_set, trace_lengths
-from .ground_truth import find_ground_truth, read_ground_truth
-from .preparation import find_blocks
-from .preprocess import resample
-from .universal_preparation import prepare_neuron, prepare_trace
-from .universal_training import TrainingNeuron
+from ..competition.preprocess import resample
+from ..datasets import DATASETS, read_set, trace_lengths
+from ..recordings.ground_truth import find_ground_truth, read_ground_truth
+from ..recordings.preparation import find_blocks
+from ..recordings.universal_preparation import prepare_neuron, prepare_trace
+from .universal import TrainingNeuron
 
 
 def ground_truth_neurons(folder):

@@ -5,18 +5,23 @@ import json
 import numpy as np
 import pytest
 
-import spikefinder_keras.universal_training as training
+import spikefinder_keras.training.universal as training
 from spikefinder_keras.errors import TrainingError, UsageError
-from spikefinder_keras.universal_network import build_universal
-from spikefinder_keras.universal_preparation import prepare_trace
-from spikefinder_keras.universal_rates import fit_rate_map, signal_share
-from spikefinder_keras.universal_training import (
+from spikefinder_keras.network.universal import build_universal
+from spikefinder_keras.recordings.rates import fit_rate_map, signal_share
+from spikefinder_keras.recordings.universal_preparation import prepare_trace
+from spikefinder_keras.training.universal import (
     TrainingNeuron,
     UniversalSettings,
     train_universal,
     universal_loss,
 )
-from spikefinder_keras.universal_windows import DELAYS, draw_window, predict_steps, shift_curve
+from spikefinder_keras.training.universal_windows import (
+    DELAYS,
+    draw_window,
+    predict_steps,
+    shift_curve,
+)
 
 TINY = UniversalSettings(
     steps=4, neurons=2, windows=2, window=64, simulated_neurons=3, width=4, align_at=(0.5,)

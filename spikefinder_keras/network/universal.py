@@ -22,7 +22,7 @@ is compared with its neighbours from 40 ms (first level) to 6 s (last). It is a 
 import keras
 from keras import layers
 
-from .universal_preparation import CHANNELS
+from ..recordings.universal_preparation import CHANNELS
 
 WIDTH = 32
 LEVELS = 4
