@@ -39,15 +39,14 @@ from spikefinder_keras.recordings.knowledge import (
 )
 from spikefinder_keras.recordings.preparation import find_blocks
 from spikefinder_keras.recordings.rates import signal_share
-from spikefinder_keras.recordings.timing import apply_timing, slowness
+from spikefinder_keras.recordings.timing import apply_timing, correlation, slowness
 from spikefinder_keras.recordings.universal_preparation import prepare_neuron, to_samples
 from spikefinder_keras.recordings.universal_spikes import discrete_spikes, expected_score
 from spikefinder_keras.training.universal import (
-    TrainingNeuron,
     UniversalSettings,
     train_universal,
 )
-from spikefinder_keras.training.universal_windows import correlation
+from spikefinder_keras.training.universal_data import TrainingNeuron
 
 FOLD_A = ("DS02", "DS03", "DS05-GCaMP6f", "DS07", "DS09", "DS16", "DS19", "DS21")
 """The other sets are fold B."""
@@ -209,7 +208,7 @@ def universal_rows(neurons, runs, settings):
 
 def peer_rows(neurons, peers):
     """The same for the peers, which are what they are."""
-    from spikefinder_keras.network.weights import load_network
+    from spikefinder_keras.network.loading import load_network
 
     networks = {name: load_network(name) for name in peers}
     rows = []

@@ -1,5 +1,7 @@
 """The Keras network, built from its layers (`layers`)."""
 
+import functools
+
 from ..backend import keras
 from ..constants import DATASET_COUNT
 from .layers import FILTERS, LSTM_UNITS, TAPS, convi6_layers
@@ -80,8 +82,10 @@ def build(layers, name):
     return keras.Model(inputs, tensor, name=name)
 
 
-def _convolution(filters, taps, activation, name):
-    return keras.layers.Conv1D(filters, taps, padding="same", activation=activation, name=name)
+def _convolution(filters, taps, activation, name, stride=1):
+    return keras.layers.Conv1D(
+        filters, taps, strides=stride, padding="same", activation=activation, name=name
+    )
 
 
 def _lstm(units, merge_mode, name):
@@ -95,6 +99,8 @@ _MAKERS = {
     "convolution": _convolution,
     "lstm": _lstm,
     "normalization": keras.layers.BatchNormalization,
+    "rms": keras.layers.RMSNormalization,
+    "repeat": functools.partial(keras.layers.UpSampling1D, 2),
     "activation": keras.layers.Activation,
     "dropout": keras.layers.Dropout,
     "concatenate": keras.layers.Concatenate,

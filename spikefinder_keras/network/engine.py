@@ -13,9 +13,9 @@ from itertools import pairwise
 import numpy as np
 
 from .. import __version__
-from .layers import convi6_layers
 from .onnx_graph import build_graph
-from .weights import architecture, find_weights, read_weights
+from .universal import LEVELS, reach
+from .weights import find_weights, layers_of, read_weights
 
 MARGINS = (256, 512, 1024, 2048)
 """Samples after which weights may have forgotten; others are run on whole traces."""
@@ -32,6 +32,9 @@ MEASURED = {
 
 SAMPLES_AT_ONCE = 300_000
 """Of one run of the graph, on one core: more gain nothing and cost memory."""
+
+STEPS_AT_ONCE = 8_192
+"""Of one run of `universal`, on one core; more leave the cache."""
 
 WIDE = 16
 """Traces that fill the machine without being cut into pieces."""
@@ -132,6 +135,62 @@ class Engine:
         return [k * (time - length) // (count - 1) for k in range(count)], length
 
 
+class UniversalEngine:
+    """The network `universal`, from its layers and weights; see `Engine`."""
+
+    name = Engine.name
+
+    def __init__(self, layers, arrays, threads=None):
+        self.layers, self.arrays, self.margin = layers, arrays, None
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._session = _session(build_graph(layers, arrays))
+
+    def run(self, inputs):
+        """Rates of traces of one length.
+
+        Parameters
+        ----------
+        inputs : float32 array `(trace, step, channel)`
+            A whole number of 2 ** LEVELS steps.
+
+        Returns
+        -------
+        float32 array `(trace, step)`
+        """
+        traces, steps, _ = inputs.shape
+        unit, margin = 2**LEVELS, reach()
+        # Cut on whole lowest steps; what a piece gives is what the whole would.
+        new = max(unit, STEPS_AT_ONCE - 2 * margin)
+        rows = [(t, first) for t in range(traces) for first in range(0, steps, new)]
+        rates = np.empty((traces, steps), np.float32)
+
+        def predict(part):
+            spans = [
+                (max(0, first - margin), min(steps, first + new + margin)) for _, first in part
+            ]
+            feed = np.stack([inputs[t, a:b] for (t, _), (a, b) in zip(part, spans, strict=True)])
+            found = self._session.run(None, {"calcium": feed})[0]
+            for (t, first), (a, _), piece in zip(part, spans, found, strict=True):
+                own = slice(first, min(first + new, steps))
+                rates[t, own] = piece[own.start - a : own.stop - a]
+
+        parts = {}
+        for t, first in rows:
+            length = min(steps, first + new + margin) - max(0, first - margin)
+            size = max(1, STEPS_AT_ONCE // length)
+            together = parts.setdefault(length, [[]])
+            if len(together[-1]) == size:
+                together.append([])
+            together[-1].append((t, first))
+        parts = [part for together in parts.values() for part in together]
+        if len(parts) == 1:
+            predict(parts[0])
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(predict, parts))
+        return rates
+
+
 def load_engine(name_or_path="described", mirror=None):
     """The engine for a weights file; see `weights.find_weights` for its names.
 
@@ -143,8 +202,9 @@ def load_engine(name_or_path="described", mirror=None):
         See `weights.find_weights`.
     """
     path = find_weights(name_or_path, mirror)
-    arrays = read_weights(path)
-    layers = convi6_layers(**architecture(arrays, path))
+    layers, arrays = layers_of(read_weights(path), path)
+    if layers[-1].name == "rate":
+        return UniversalEngine(layers, arrays)
     return Engine(layers, arrays, MEASURED.get(hash_of(path), MEASURE))
 
 

@@ -49,9 +49,10 @@ class Layer:
     ----------
     name : str
     kind : str
-        "input" (channels), "convolution" (filters, taps, activation; 'same' padding), "lstm"
-        (units, merge_mode; bidirectional, tanh and hard sigmoid), "normalization" (of batches),
-        "activation" (activation), "dropout" (rate), "concatenate" or "add".
+        "input" (channels), "convolution" (filters, taps, activation, and optionally stride; 'same'
+        padding), "lstm" (units, merge_mode; bidirectional, tanh and hard sigmoid), "normalization"
+        (of batches), "rms" (root-mean-square norm over channels), "activation" (activation),
+        "dropout" (rate), "repeat" (each sample twice), "concatenate" or "add".
     sources : tuple of str
         Names of earlier layers.
     options : dict
@@ -172,6 +173,8 @@ def shapes_of(layers):
         elif layer.kind == "normalization":
             for weight in ("gamma", "beta", "moving_mean", "moving_variance"):
                 shapes[f"{name}/{weight}"] = (width[name],)
+        elif layer.kind == "rms":
+            shapes[f"{name}/scale"] = (width[name],)
         elif layer.kind == "lstm":
             units = options["units"]
             for direction in ("forward", "backward"):
@@ -205,12 +208,16 @@ def _kind(layer):
         "convolution": "Conv1D {filters} x {taps}",
         "lstm": "LSTM x {units} both ways, {merge_mode}",
         "normalization": "BatchNormalization",
+        "rms": "RMSNormalization",
+        "repeat": "UpSampling1D 2",
         "activation": "Activation {activation}",
         "dropout": "Dropout {rate}",
         "concatenate": "Concatenate",
         "add": "Add",
     }
     text = texts[layer.kind].format(**options)
+    if layer.kind == "convolution" and options.get("stride", 1) > 1:
+        text += f", stride {options['stride']}"
     if layer.kind == "convolution" and options["activation"]:
         text += f", {options['activation']}"
     return text

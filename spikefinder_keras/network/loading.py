@@ -5,8 +5,8 @@ import math
 from ..backend import keras
 from ..errors import UsageError
 from ..files.whole_files import check_output, whole_file
-from .architecture import build_network
-from .weights import architecture, find_weights, misfit, read_weights
+from .architecture import build, build_network
+from .weights import architecture, find_weights, layers_of, misfit, read_weights
 
 
 def load_network(name_or_path="described", mirror=None):
@@ -30,8 +30,11 @@ def load_network(name_or_path="described", mirror=None):
         See `weights.find_weights`.
     """
     path = find_weights(name_or_path, mirror)
-    arrays = read_weights(path)
-    network = build_network(**architecture(arrays, path))
+    layers, arrays = layers_of(read_weights(path), path)
+    if layers[-1].name == "rate":
+        network = build(layers, "universal")
+    else:  # with the name of its variant, and dropout
+        network = build_network(**architecture(arrays, path))
     set_weights(network, arrays, path)
     return network
 

@@ -41,16 +41,18 @@ def build_graph(layers, arrays, margin=None, metadata=None):
     Returns
     -------
     onnx.ModelProto
-        Input `calcium` `(batch, time)`, at least 8 samples; where the layers have one also
-        `dataset` `(batch, id, channels)`, the one-hot dataset IDs under which to predict each
-        trace. Output `rate` `(batch, id, time)`, without IDs `(batch, time)`. All float32; batch,
-        id and time are free.
+        Input `calcium` `(batch, time)`, at least 8 samples, or `(batch, time, channels)`; where the
+        layers have one also `dataset` `(batch, id, channels)`, the one-hot dataset IDs under which
+        to predict each trace. Output `rate` `(batch, id, time)`, without IDs `(batch, time)`. All
+        float32; batch, id and time are free.
     """
     graph = Graph()
     tensors, width = {}, channels(layers)
     datasets = [layer.options["channels"] for layer in layers if layer.name == "dataset"]
-    calcium = graph.node("Transpose", "calcium", perm=[1, 0])
-    tensors["calcium"] = graph.node("Unsqueeze", calcium, graph.integers([0, 1]))
+    several = width["calcium"] > 1
+    calcium = graph.node("Transpose", "calcium", perm=[2, 1, 0] if several else [1, 0])
+    outer = graph.integers([0] if several else [0, 1])
+    tensors["calcium"] = graph.node("Unsqueeze", calcium, outer)
     for layer in layers:
         if layer.kind == "input":
             continue
@@ -67,7 +69,11 @@ def build_graph(layers, arrays, margin=None, metadata=None):
         ids = graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([0], [2])))
         rate = graph.node("Reshape", rate, graph.join(ids, graph.integers([-1])))
     graph.node("Identity", rate, output="rate")
-    return graph.model(datasets[0] if datasets else 0, metadata or {})
+    inputs = {"calcium": ["batch", "time", *([width["calcium"]] if several else [])]}
+    output = ["batch", "time"]
+    if datasets:
+        inputs["dataset"], output = ["batch", "id", datasets[0]], ["batch", "id", "time"]
+    return graph.model(inputs, {"rate": output}, metadata or {})
 
 
 class _WithDataset:
@@ -87,21 +93,24 @@ def _convolution(graph, sources, layer, arrays):
     joined = isinstance(source, _WithDataset)
     x, of_dataset = (source.tensor, kernel[:, source.channels :]) if joined else (source, None)
     kernel = kernel[:, : source.channels] if joined else kernel
-    if len(kernel) >= LONG and kernel.shape[1] == 1:
+    stride = layer.options.get("stride", 1)
+    if len(kernel) >= LONG and kernel.shape[1] == 1 and stride == 1:
         x = _long_convolution(graph, x, kernel[:, 0], bias)
     else:
-        x = _same_convolution(graph, x, kernel, bias)
+        x = _same_convolution(graph, x, kernel, bias, stride)
     if joined:
         x = _add_dataset(graph, x, of_dataset)
     return _activate(graph, x, layer.options["activation"])
 
 
-def _same_convolution(graph, x, kernel, bias=None):
-    """'same' padding as TensorFlow's: the smaller half on the left."""
+def _same_convolution(graph, x, kernel, bias=None, stride=1):
+    """'same' padding as TensorFlow's, the smaller half on the left, for whole strides."""
     taps = len(kernel)
     weights = [graph.floats(kernel.transpose(2, 1, 0)[..., None])]
     weights += [] if bias is None else [graph.floats(bias)]
-    return graph.node("Conv", x, *weights, pads=[(taps - 1) // 2, 0, taps // 2, 0])
+    around = max(taps - stride, 0)
+    pads = [around // 2, 0, around - around // 2, 0]
+    return graph.node("Conv", x, *weights, pads=pads, strides=[stride, 1])
 
 
 def _long_convolution(graph, x, kernel, bias):
@@ -155,11 +164,34 @@ def _add_dataset(graph, x, kernel):
     )
 
 
-_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}
+_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
 
 
 def _activate(graph, x, activation):
+    if activation == "gelu":  # x (1 + erf(x / sqrt 2)) / 2, which ONNX Runtime makes one node
+        erf = graph.node("Erf", graph.node("Div", x, graph.floats(2**0.5)))
+        x = graph.node("Mul", x, graph.node("Add", erf, graph.floats(1)))
+        return graph.node("Mul", x, graph.floats(0.5))
     return x if activation is None else graph.node(_ACTIVATIONS[activation], x)
+
+
+def _rms(graph, sources, layer, arrays):
+    """x scale / sqrt(mean x^2 over channels + 1e-6), Keras' default."""
+    (x,) = sources
+    axis = graph.integers([1])
+    mean = graph.node("ReduceMean", graph.node("Mul", x, x), axis, keepdims=1)
+    root = graph.node("Sqrt", graph.node("Add", mean, graph.floats(1e-6)))
+    scale = graph.floats(arrays[f"{layer.name}/scale"][None, :, None, None])
+    return graph.node("Mul", graph.node("Div", x, root), scale)
+
+
+def _repeat(graph, sources, *_):
+    """Each sample twice."""
+    x = graph.node("Unsqueeze", sources[0], graph.integers([3]))
+    x = graph.node("Concat", x, x, axis=3)
+    shape = graph.node("Shape", sources[0])
+    twice = graph.node("Mul", shape, graph.integers([1, 1, 2, 1]))
+    return graph.node("Reshape", x, twice)
 
 
 def _normalization(graph, sources, layer, arrays):
@@ -173,6 +205,8 @@ def _normalization(graph, sources, layer, arrays):
 _WRITERS = {
     "convolution": _convolution,
     "normalization": _normalization,
+    "rms": _rms,
+    "repeat": _repeat,
     "activation": lambda graph, sources, layer, _: _activate(
         graph, sources[0], layer.options["activation"]
     ),

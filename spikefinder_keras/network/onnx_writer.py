@@ -49,19 +49,18 @@ class Graph:
     def vector(self, scalar):
         return self.node("Unsqueeze", scalar, self.integers([0]))
 
-    def model(self, datasets, metadata):
+    def model(self, inputs, outputs, metadata):
+        """The model; inputs and outputs are dicts of name to shape, of float32."""
         from onnx import TensorProto, helper, numpy_helper
 
-        def value(name, *shape):
-            return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        def values(shapes):
+            return [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in shapes.items()
+            ]
 
-        inputs = [value("calcium", "batch", "time")]
-        shape = ("batch", "time")
-        if datasets:
-            inputs.append(value("dataset", "batch", "id", datasets))
-            shape = ("batch", "id", "time")
         constants = [numpy_helper.from_array(a, name) for name, a in self.constants.values()]
-        graph = helper.make_graph(self.nodes, "convi6", inputs, [value("rate", *shape)], constants)
+        graph = helper.make_graph(self.nodes, "network", values(inputs), values(outputs), constants)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="spikefinder-keras")
         model.ir_version = 8

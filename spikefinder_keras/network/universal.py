@@ -19,10 +19,16 @@ is compared with its neighbours from 40 ms (first level) to 6 s (last). It is a 
 (Ronneberger et al. 2015, MICCAI) in one dimension; everything but the sizes is the common form.
 """
 
-import keras
-from keras import layers
+import numpy as np
 
-from ..recordings.universal_preparation import CHANNELS
+from .layers import Layer
+
+AT_A_TIME = 131_072
+"""Steps that are predicted at a time."""
+
+CHANNELS = 4
+"""Of the input: the two halves of a step in each of two scales; see
+`recordings.universal_preparation`."""
 
 WIDTH = 32
 LEVELS = 4
@@ -30,8 +36,8 @@ MIDDLE = 2
 ENTRY_TAPS, BLOCK_TAPS, EXIT_TAPS = 9, 5, 5
 
 
-def build_universal(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS):
-    """Build the network `universal` with random weights, not compiled.
+def universal_layers(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS):
+    """The layers of `universal`, from its input to the rate.
 
     Parameters
     ----------
@@ -46,32 +52,91 @@ def build_universal(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS
 
     Returns
     -------
-    keras.Model
-        Input `calcium` `(batch, step, channels)` at 25 Hz from `universal_preparation`, zeros
-        beyond the ends; output `rate` `(batch, step, 1)`, positive, in expected spikes per step.
+    list of Layer
+        Input `calcium` `(batch, step, channels)` at 25 Hz, zeros beyond the ends; output `rate`
+        `(batch, step, 1)`, positive: expected spikes but for a factor.
     """
-    calcium = keras.Input((None, channels), name="calcium")
-    x = layers.Conv1D(width, ENTRY_TAPS, padding="same", name="entry")(calcium)
-    skips = []
+    layers = [Layer("calcium", "input", (), {"channels": channels})]
+
+    def add(name, kind, *sources, **options):
+        layers.append(Layer(name, kind, sources or (layers[-1].name,), options))
+
+    def convolve(name, taps, activation=None, **options):
+        add(name, "convolution", filters=width, taps=taps, activation=activation, **options)
+
+    def block(name):  # x + conv1(GELU(conv5(norm(x))))
+        before = layers[-1].name
+        add(f"{name}_norm", "rms")
+        convolve(f"{name}_wide", BLOCK_TAPS, "gelu")
+        convolve(f"{name}_narrow", 1)
+        add(f"{name}_add", "add", before, f"{name}_narrow")
+
+    convolve("entry", ENTRY_TAPS)
     for level in range(1, levels + 1):
-        x = _block(x, width, f"down_{level}")
-        skips.append(x)
-        x = layers.Conv1D(width, 2, strides=2, name=f"halve_{level}")(x)
+        block(f"down_{level}")
+        convolve(f"halve_{level}", 2, stride=2)
     for n in range(1, middle + 1):
-        x = _block(x, width, f"middle_{n}")
+        block(f"middle_{n}")
     for level in range(levels, 0, -1):
-        x = layers.UpSampling1D(2, name=f"double_{level}")(x)
-        x = layers.Conv1D(width, 1, name=f"mix_{level}")(x)
-        x = layers.Add(name=f"join_{level}")([x, skips[level - 1]])
-        x = _block(x, width, f"up_{level}")
-    x = layers.RMSNormalization(name="exit_norm")(x)
-    rate = layers.Conv1D(1, EXIT_TAPS, padding="same", activation="softplus", name="rate")(x)
-    return keras.Model(calcium, rate, name="universal")
+        add(f"double_{level}", "repeat")
+        convolve(f"mix_{level}", 1)
+        add(f"join_{level}", "add", f"mix_{level}", f"down_{level}_add")
+        block(f"up_{level}")
+    add("exit_norm", "rms")
+    add("rate", "convolution", filters=1, taps=EXIT_TAPS, activation="softplus")
+    return layers
 
 
-def _block(x, width, name):
-    """x + conv1(GELU(conv5(norm(x)))); `(batch, step, width)` in and out."""
-    y = layers.RMSNormalization(name=f"{name}_norm")(x)
-    y = layers.Conv1D(width, BLOCK_TAPS, padding="same", activation="gelu", name=f"{name}_wide")(y)
-    y = layers.Conv1D(width, 1, name=f"{name}_narrow")(y)
-    return layers.Add(name=f"{name}_add")([x, y])
+def build_universal(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS):
+    """Build the network `universal` in Keras with random weights; see `universal_layers`."""
+    from .architecture import build
+
+    return build(universal_layers(width, levels, middle, channels), "universal")
+
+
+def reach(levels=LEVELS, middle=MIDDLE):
+    """Steps on each side that a step's rate can depend on, rounded up to whole lowest steps."""
+    steps = ENTRY_TAPS // 2 + EXIT_TAPS // 2
+    for level in range(levels):
+        steps += (2 * (BLOCK_TAPS // 2) + 1) * 2**level  # down, up, and the halving
+    steps += (middle * (BLOCK_TAPS // 2) + 1) * 2**levels
+    return -(-steps // 2**levels) * 2**levels
+
+
+def predict_steps(network, inputs):
+    """The network's output for traces of any length.
+
+    Parameters
+    ----------
+    network : engine.UniversalEngine or keras.Model
+    inputs : list of float32 arrays `(step, channel)`
+
+    Returns
+    -------
+    list of float64 arrays `(step,)`
+        Expected spikes per step of 40 ms, but for a factor. Each is the same whatever else is
+        predicted with it.
+    """
+    unit = 2**LEVELS
+    # Always some zeros behind the end; of few lengths where each is compiled anew.
+    keras = hasattr(network, "predict_on_batch")
+    padded = []
+    for x in inputs:
+        units = -(-(len(x) + unit) // unit)
+        padded.append(unit * (2 ** int(np.ceil(np.log2(units))) if keras else units))
+    results = [None] * len(inputs)
+    for length in sorted(set(padded)):
+        own = [k for k, value in enumerate(padded) if value == length]
+        size = max(1, AT_A_TIME // length)
+        for first in range(0, len(own), size):
+            part = own[first : first + size]
+            batch = np.zeros((len(part), length, CHANNELS), np.float32)
+            for row, k in enumerate(part):
+                batch[row, : len(inputs[k])] = inputs[k]
+            if keras:
+                rates = np.asarray(network.predict_on_batch(batch))[..., 0]
+            else:
+                rates = network.run(batch)
+            for row, k in enumerate(part):
+                results[k] = rates[row, : len(inputs[k])].astype(np.float64)
+    return results

@@ -17,12 +17,15 @@ from ..files.child import Unreadable
 from ..files.download import cached_weights, fetch_weights
 from ..files.hdf5_arrays import read_arrays
 from .layers import VARIANTS, convi6_layers, shapes_of
+from .universal import universal_layers
 
 EMBEDDED = {
     "described": "convi6-described.weights.h5",
     "released": "convi6-released.weights.h5",
+    "universal": "universal.weights.h5",
 }
-"""Weights that come with the package, trained by us; their model cards stand beside them."""
+"""Weights that come with the package, trained by us; their model cards stand beside them. The first
+two are of convi6, the last of the network `universal`."""
 
 PUBLISHED = "published"
 """The weights of the 2017 submission itself, fetched on request."""
@@ -43,9 +46,15 @@ _PATTERNS = tuple(
         ("convolution", r"layers/conv1d(?:_(\d+))?/vars/(\d)"),
         ("lstm", r"layers/bidirectional/(forward|backward)_layer/cell/vars/(\d)"),
         ("normalization", r"layers/batch_normalization(?:_(\d+))?/vars/(\d)"),
+        ("rms", r"layers/rms_normalization(?:_(\d+))?/vars/(\d)"),
     )
 )
-_IN_ORDER = {"convolution": ("kernel", "bias"), "lstm": _LSTM, "normalization": _NORMALIZATION}
+_IN_ORDER = {
+    "convolution": ("kernel", "bias"),
+    "lstm": _LSTM,
+    "normalization": _NORMALIZATION,
+    "rms": ("scale",),
+}
 _NOT_OURS = ("optimizer", "seed_generator", "top_level_model_weights")
 
 
@@ -153,6 +162,44 @@ def _name_map(stored, path):
             raise WeightsError(f"{path}: {where} and {names[name]} are both {name}; expected one")
         names[name] = where
     return names
+
+
+def layers_of(arrays, path="these weights"):
+    """The layers of the network that these arrays fit, convi6 or `universal`.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        From `read_weights`.
+    path : str or Path
+        Named in errors.
+
+    Returns
+    -------
+    list of layers.Layer, dict of str to array
+        The layers, and the arrays by their names.
+
+    Raises
+    ------
+    WeightsError
+        If they fit none.
+    """
+    if not any(name.startswith("rms_") for name in arrays):
+        return convi6_layers(**architecture(arrays, path)), arrays
+    first = arrays.get("convolution_1/kernel", np.empty((0, 0, 0)))
+    layers = universal_layers(width=max(first.shape[-1], 1))
+    names = {}
+    for kind in ("convolution", "rms"):
+        for number, layer in enumerate([x for x in layers if x.kind == kind], 1):
+            names[f"{kind}_{number}"] = layer.name
+    named = {}
+    for name, array in arrays.items():
+        layer, weight = name.split("/")
+        named[f"{names.get(layer, layer)}/{weight}"] = array
+    found = {name: array.shape for name, array in named.items()}
+    if found != shapes_of(layers):
+        raise misfit(found, path, shapes_of(layers))
+    return layers, named
 
 
 def weight_shapes(variant="described", **arguments):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from ..files.whole_files import whole_file
-from ..training.universal_windows import predict_steps
+from ..network.universal import predict_steps
 from .rates import RateMap, fit_rate_map
 from .timing import OFFSETS, Timing, fit_timing, indicator_family, slowness
 from .universal_preparation import STEP, network_input
@@ -88,7 +88,7 @@ def fit_knowledge(network, neurons):
     Parameters
     ----------
     network : keras.Model
-    neurons : list of universal_training.TrainingNeuron
+    neurons : list of universal_data.TrainingNeuron
         dF/F, with `indicator`, `species` and `frame_rate`; those without an indicator are left out.
 
     Returns

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..training.universal_windows import correlation
 from .universal_preparation import STEP
 
 OFFSETS = np.arange(-2, 4)
@@ -229,3 +228,10 @@ def timing_score(case, timing):
     """Correlation at 25 Hz of one case (see `fit_timing`) under a belief."""
     _, rates, truth, slow = case
     return correlation(truth, apply_timing(rates, timing.weights(slow)))
+
+
+def correlation(x, y):
+    """Pearson's, 0 where one does not vary."""
+    x, y = x - x.mean(), y - y.mean()
+    norm = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / norm) if norm > 0 else 0.0

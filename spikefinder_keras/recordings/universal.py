@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..constants import SAMPLE_RATE
-from ..training.universal_windows import predict_steps
+from ..network.universal import predict_steps
 from .knowledge import STEPS_PER_SECOND
 from .rates import signal_share
 from .timing import apply_timing, slowness

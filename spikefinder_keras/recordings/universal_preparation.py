@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..competition.preprocess import detrend, resample
+from ..network.universal import CHANNELS
 from .preparation import Block
 
 STEP = 4
 """Samples at 100 Hz per step of the network: it works at 25 Hz."""
-
-CHANNELS = 4
-"""Of the network's input: the two halves of a step in each of the two scales."""
 
 BASE = 15
 """Percentile of the smoothed trace that becomes 0."""

@@ -16,15 +16,15 @@ import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-import keras
 import numpy as np
-from keras import ops
 
+from ..backend import keras
 from ..errors import TrainingError, UsageError
 from ..files.whole_files import check_output_folder, whole_file
-from ..network.universal import LEVELS, build_universal
-from ..recordings.universal_preparation import CHANNELS
+from ..network.universal import CHANNELS, LEVELS, build_universal
 from .universal_windows import align, draw_window, simulated_windows
+
+ops = keras.ops
 
 CHECKPOINT_EVERY = 100  # Steps
 
@@ -74,24 +74,6 @@ class UniversalSettings:
         for name, fine in limits.items():
             if not fine:
                 raise UsageError(f"{name} cannot be {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class TrainingNeuron:
-    """A neuron with known spikes: arrays `(sample,)` at 100 Hz, one of each for each block.
-
-    `group` is its set: neurons that share a delay. `traces` and `scales` come from
-    `universal_preparation.prepare_neuron`; `spikes` are counts per sample. `indicator`, `species`
-    and `frame_rate` (Hz) are for `universal_knowledge` alone.
-    """
-
-    group: str
-    traces: list
-    scales: list
-    spikes: list
-    indicator: str = ""
-    species: str = ""
-    frame_rate: float = 100.0
 
 
 @dataclass
@@ -310,7 +292,7 @@ def _load_checkpoint(run):
 
 
 def _save_result(run):
-    from ..network.weights import save_weights
+    from ..network.loading import save_weights
 
     save_weights(run.network, run.folder / "universal.weights.h5")
     _write_text(run.folder / "delays.json", json.dumps(run.delays, indent=1) + "\n")

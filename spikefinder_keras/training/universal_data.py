@@ -1,4 +1,6 @@
-"""Neurons with known spikes as `universal_training` takes them, from the two sources there are."""
+"""Neurons with known spikes as training `universal` takes them, from the two sources there are."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -7,7 +9,24 @@ from ..datasets import DATASETS, read_set, trace_lengths
 from ..recordings.ground_truth import find_ground_truth, read_ground_truth
 from ..recordings.preparation import find_blocks
 from ..recordings.universal_preparation import prepare_neuron, prepare_trace
-from .universal import TrainingNeuron
+
+
+@dataclass(frozen=True)
+class TrainingNeuron:
+    """A neuron with known spikes: arrays `(sample,)` at 100 Hz, one of each for each block.
+
+    `group` is its set: neurons that share a delay. `traces` and `scales` come from
+    `universal_preparation.prepare_neuron`; `spikes` are counts per sample. `indicator`, `species`
+    and `frame_rate` (Hz) are for `universal_knowledge` alone.
+    """
+
+    group: str
+    traces: list
+    scales: list
+    spikes: list
+    indicator: str = ""
+    species: str = ""
+    frame_rate: float = 100.0
 
 
 def ground_truth_neurons(folder):

@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from ..network.universal import LEVELS
-from ..recordings.universal_preparation import CHANNELS, STEP, network_input, prepare_trace
+from ..network.universal import CHANNELS, predict_steps
+from ..recordings.timing import correlation
+from ..recordings.universal_preparation import STEP, network_input, prepare_trace
 from .augmentation import simulated_recordings
 
 DELAYS = np.arange(-12, 19) / 100.0
 """s; the shifts of the spikes among which `align` chooses."""
-
-AT_A_TIME = 65_536
-"""Steps that are predicted at a time."""
 
 
 def draw_window(neuron, delay, steps, rng):
@@ -18,7 +16,7 @@ def draw_window(neuron, delay, steps, rng):
 
     Parameters
     ----------
-    neuron : universal_training.TrainingNeuron
+    neuron : universal_data.TrainingNeuron
     delay : float
         s by which the trace is read later than the spikes.
     steps : int
@@ -80,45 +78,13 @@ def simulated_windows(settings, counts):
     )
 
 
-def predict_steps(network, inputs):
-    """The network's output for traces of any length.
-
-    Parameters
-    ----------
-    network : keras.Model
-        From `universal_network.build_universal`.
-    inputs : list of float32 arrays `(step, channel)`
-
-    Returns
-    -------
-    list of float64 arrays `(step,)`
-        Expected spikes per step of 40 ms. Each is the same whatever else is predicted with it.
-    """
-    unit = 2**LEVELS
-    # A few lengths only, as JAX compiles each; and always some zeros behind the end.
-    padded = [unit * 2 ** int(np.ceil(np.log2(-(-(len(x) + unit) // unit)))) for x in inputs]
-    results = [None] * len(inputs)
-    for length in sorted(set(padded)):
-        own = [k for k, value in enumerate(padded) if value == length]
-        size = max(1, AT_A_TIME // length)
-        for first in range(0, len(own), size):
-            part = own[first : first + size]
-            batch = np.zeros((len(part), length, CHANNELS), np.float32)
-            for row, k in enumerate(part):
-                batch[row, : len(inputs[k])] = inputs[k]
-            rates = np.asarray(network.predict_on_batch(batch))[..., 0]
-            for row, k in enumerate(part):
-                results[k] = rates[row, : len(inputs[k])].astype(np.float64)
-    return results
-
-
 def align(network, neurons):
     """The delay of each set: the shift of its spikes that correlates best with the prediction.
 
     Parameters
     ----------
     network : keras.Model
-    neurons : list of universal_training.TrainingNeuron
+    neurons : list of universal_data.TrainingNeuron
 
     Returns
     -------
@@ -159,10 +125,3 @@ def shift_curve(rates, spikes):
             y.append(rate[:steps])
         curve.append(correlation(np.concatenate(x), np.concatenate(y)))
     return np.array(curve)
-
-
-def correlation(x, y):
-    """Pearson's, 0 where one does not vary."""
-    x, y = x - x.mean(), y - y.mean()
-    norm = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / norm) if norm > 0 else 0.0

@@ -7,19 +7,18 @@ import pytest
 
 import spikefinder_keras.training.universal as training
 from spikefinder_keras.errors import TrainingError, UsageError
-from spikefinder_keras.network.universal import build_universal
+from spikefinder_keras.network.universal import build_universal, predict_steps
 from spikefinder_keras.recordings.rates import fit_rate_map, signal_share
 from spikefinder_keras.recordings.universal_preparation import prepare_trace
 from spikefinder_keras.training.universal import (
-    TrainingNeuron,
     UniversalSettings,
     train_universal,
     universal_loss,
 )
+from spikefinder_keras.training.universal_data import TrainingNeuron
 from spikefinder_keras.training.universal_windows import (
     DELAYS,
     draw_window,
-    predict_steps,
     shift_curve,
 )
 
