@@ -41,7 +41,7 @@ LARGEST_ANSWER = 256 << 20
 
 _CHILD = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from spikefinder_keras.child import main; sys.exit(main(sys.argv[2]))"
+    "from spikefinder_keras.files.child import main; sys.exit(main(sys.argv[2]))"
 )
 
 
