@@ -61,7 +61,7 @@ def write_report(path, prediction):
 def report(prediction):
     """The page of `write_report` as text."""
     recording, trust = prediction.recording, prediction.trust
-    frames, neurons = prediction.rates.shape
+    frames, neurons = prediction.table.shape
     seconds = frames / recording.frame_rate
     about = (
         f"{neurons} neurons, {frames:,} frames at {recording.frame_rate:g} Hz "
@@ -186,7 +186,7 @@ def example_traces(prediction, neurons=None, ax=None):
     unit = "spikes/s" if prediction.description["unit"].startswith("spikes") else "a.u."
     ticks = []
     for row, neuron in enumerate(neurons):
-        rates = np.nan_to_num(prediction.rates[:, neuron])
+        rates = np.nan_to_num(prediction.table[:, neuron])
         total = np.concatenate([[0.0], np.cumsum(rates, dtype=np.float64)])
         start = int(np.argmax(total[count:] - total[:-count]))
         part = slice(start, start + count)
@@ -194,14 +194,14 @@ def example_traces(prediction, neurons=None, ax=None):
         base = -2.2 * row
         for values, offset, colour in (
             (prediction.recording.fluorescence[part, neuron], base, GREY),
-            (prediction.rates[part, neuron], base - 1.0, ORANGE),
+            (prediction.table[part, neuron], base - 1.0, ORANGE),
         ):
             values = np.asarray(values, np.float64)
             low, high = _extent(values)
             ax.plot(
                 times, offset + 0.9 * (values - low) / ((high - low) or 1), color=colour, lw=0.8
             )
-        low, high = _extent(prediction.rates[part, neuron])
+        low, high = _extent(prediction.table[part, neuron])
         between = "no rates" if np.isnan(low) else f"{low:.3g} to {high:.3g} {unit}"
         name = prediction.names[neuron].replace("$", r"\$")  # or it is taken for a formula
         ticks += [(base + 0.4, f"neuron {name}"), (base - 0.6, between)]
@@ -228,11 +228,11 @@ def rate_map(prediction, ax=None):
     matplotlib Axes
         One image, `(neuron, time bin)`.
     """
-    frames, neurons = prediction.rates.shape
+    frames, neurons = prediction.table.shape
     bins = min(COLUMNS, frames)
     edges = np.linspace(0, frames, bins + 1).astype(int)
-    rates = np.nan_to_num(prediction.rates)
-    there = np.isfinite(prediction.rates)
+    rates = np.nan_to_num(prediction.table)
+    there = np.isfinite(prediction.table)
     sums = np.add.reduceat(rates, edges[:-1], axis=0, dtype=np.float64)
     counts = np.add.reduceat(there, edges[:-1], axis=0, dtype=np.float64)
     with warnings.catch_warnings():
