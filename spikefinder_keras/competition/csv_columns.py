@@ -33,7 +33,8 @@ FEWEST_ROWS = 10
 _UNIT = "|".join(sorted(SECONDS, key=len, reverse=True))
 _TIME = re.compile(
     rf"(?:frame[ _]?)?(?:times?|t|timestamps?|time[ _]?stamps?|zeit|elapsed(?:[ _]time)?)"
-    rf"(?:[ _]*[\[(/]?[ _]*(?:in[ _]+)?({_UNIT})[ _]*[\])]?)?|(seconds?|secs?|milliseconds?|ms|minutes?)",
+    rf"(?:[ _]*[\[(/]?[ _]*(?:in[ _]+)?({_UNIT})[ _]*[\])]?)?"
+    r"|(seconds?|secs?|milliseconds?|ms|minutes?)",
     re.IGNORECASE,
 )
 _IMAGEJ = re.compile(

@@ -72,7 +72,7 @@ def trusts(recording, agreements=1.0):
 
 
 def warnings_of(values, rate=RATE, **options):
-    recording = as_recording(values, rate, **options)
+    recording = as_recording(values, rate, **{"orientation": "time-neuron"} | options)
     return recording_warnings(recording, *trusts(recording))
 
 
@@ -345,7 +345,7 @@ def test_missing_values_and_empty_neurons_are_counted(good):
     values[:, 2], values[:, 3] = np.nan, 1.0
     empty, missing = warnings_of(values)
     assert empty == "2 of 6 neurons have no signal at all: empty, constant or short"
-    assert missing.startswith(f"missing values: 5 were interpolated, {60 + FRAMES} inside")
+    assert missing.startswith(f"missing values: 5 were interpolated, {60 + 2 * FRAMES} inside")
 
 
 # Words

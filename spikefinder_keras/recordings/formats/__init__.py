@@ -5,7 +5,7 @@ Files are recognised by what is in them; a result's format is chosen by the suff
 
 from pathlib import Path
 
-from ...errors import DataError, OutputError
+from ...errors import DataError, OutputError, UsageError
 from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
 from ...files.whole_files import check_output, check_output_folder

@@ -278,7 +278,7 @@ class _View:
         """Whether an array can be traces by its shape and its neighbours."""
         shape = self.arrays[name].shape
         longest = max(shape, default=0)
-        if math.prod(shape) < 2 or len(shape) > 2 and sum(size > 1 for size in shape) > 2:
+        if math.prod(shape) < 2 or (len(shape) > 2 and sum(size > 1 for size in shape) > 2):
             return plain(name) in UNITS and len(shape) > 0 and not self.frame_counts()
         counts = self.frame_counts()
         if sum(size > 1 for size in shape) == 1:  # a vector: beside tables a number for each cell

@@ -8,7 +8,6 @@ import numpy as np
 
 from ...files.whole_files import whole_file
 
-
 EVEN = 1e-3
 """Frames; time stamps this close to those of the frame rate are not written one by one."""
 

@@ -77,7 +77,7 @@ class Series:
         return rows, self.group.file[region.attrs["table"]]
 
     def ids(self):
-        """Numbers of the ROIs in their table; their places in the series where that is ambiguous."""
+        """Numbers of the ROIs in their table; their places in the series if ambiguous."""
         rows, table = self.rois
         if rows is None:
             return None

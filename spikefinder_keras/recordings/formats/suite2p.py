@@ -16,8 +16,8 @@ from .arrays import Options, make_recording, one_number, only_one_array, only_or
 from .rois import accepted, checked_cells, corrected
 
 SETTINGS = ("settings.npy", "ops.npy", "db.npy", "reg_outputs.npy")
-"""Where frame rate, share of neuropil, bad frames and folders stand: 1.x writes all of them, earlier
-ones `ops.npy`."""
+"""Where frame rate, share of neuropil, bad frames and folders stand: 1.x writes all of them,
+earlier ones `ops.npy`."""
 OWN_FILES = ("F.npy", "Fneu.npy", "iscell.npy", "stat.npy", "redcell.npy", *SETTINGS)
 """Files of suite2p that no prediction may replace."""
 
@@ -29,7 +29,7 @@ def recognises(folder):
 
 def _planes(folder):
     """Plane folders below a folder, by their numbers."""
-    folders = {f for f in (*folder.glob("plane*"), *folder.glob("suite2p/plane*"))}
+    folders = {*folder.glob("plane*"), *folder.glob("suite2p/plane*")}
     folders = [f for f in folders if (f / "F.npy").is_file()]
     return sorted(folders, key=lambda f: [int(n) for n in re.findall(r"\d+", f.name)] or [0])
 
@@ -144,8 +144,11 @@ class _Settings:
         self.notes, self.rate, self.share = [], None, None
         self._found = parse(pickled.parse_settings, folder, names) if names else {}
         rate, share = self._found.get("fs"), self._found.get("share")
-        failed = [f"{name} cannot be read: {why}" for name, why in self._found.get("failed", [])]
-        if failed and rate is None and options.frame_rate is None:
+        read = names.index(self._found["fs of"]) if rate is not None else len(names)
+        unread = self._found.get("failed", [])
+        failed = [f"{name} cannot be read: {why}" for name, why in unread]
+        first = min((names.index(name) for name, _ in unread), default=len(names))
+        if first < read and options.frame_rate is None:
             raise DataError(f"{failed[0]}; state the frame rate (--frame-rate) to do without it")
         self.notes += [f"not used: {each}" for each in failed]
         if rate is not None:

@@ -152,7 +152,7 @@ def write(path, prediction):
         arrays["spike_neurons"] = (np.repeat(np.arange(len(counts)), counts), ["spike"], {})
     with _whole_folder(path) as temporary:
         store = zarr.storage.LocalStore(temporary)
-        # Version 2, in which names are plain arrays of text and the metadata in one file a standard.
+        # Version 2, which has arrays of text and all metadata in one file as a standard.
         group = zarr.open_group(store, mode="w", zarr_format=2)
         for name, (array, dimensions, attributes) in arrays.items():
             fill = {"fill_value": np.nan} if array.dtype.kind == "f" else {}
