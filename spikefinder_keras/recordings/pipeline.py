@@ -215,6 +215,8 @@ def _as_recording(source, frame_rate, times, orientation, unit, reading):
     if isinstance(source, (str, Path)):
         from .formats import read_recording
 
+        if times is not None:
+            raise UsageError(f"{source} is a file; time stamps go with an array, or into the file")
         return read_recording(source, frame_rate, orientation, unit, **reading)
     return as_recording(source, frame_rate, times, orientation, unit=unit, **reading)
 

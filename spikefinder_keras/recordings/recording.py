@@ -274,6 +274,9 @@ def rate_of(times):
     A median would be that of rounded ones. Intervals with frames missing are left out.
     """
     intervals = np.diff(times)
+    even = np.linspace(times[0], times[-1], times.size)
+    if np.abs(times - even).max() <= _rounding(times):
+        return float(f"{1 / np.mean(intervals):.9g}")
     ordinary = intervals[intervals <= ORDINARY * np.median(intervals)]
     return float(f"{1 / np.mean(ordinary):.9g}")  # beyond it is round-off of the time stamps
 
@@ -284,10 +287,16 @@ def _same_rate(times, found, stated):
         return True
     intervals = np.diff(times)
     count = np.count_nonzero(intervals <= ORDINARY * np.median(intervals))
-    rounding = next(
-        (10.0**-d for d in range(7) if np.allclose(times * 10**d, np.round(times * 10**d))), 0.0
-    )
-    return abs(1 / found - 1 / stated) * count <= rounding
+    return abs(1 / found - 1 / stated) * count <= _rounding(times)
+
+
+def _rounding(times):
+    """The power of ten in s, 1 to 1e-6, to which time stamps are rounded; 0 if to none."""
+    for digits in range(7):
+        scaled = times * 10**digits
+        if np.abs(scaled - np.round(scaled)).max() < 1e-3:
+            return 10.0**-digits
+    return 0.0
 
 
 def _fill_times(times, frame_rate, source):

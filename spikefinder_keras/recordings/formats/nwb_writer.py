@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, SpikefinderError, UsageError
 from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
@@ -234,6 +235,7 @@ def _units(module, name, arrays, text, source, rows):
     times = table.create_dataset("spike_times", data=arrays["spikes"])
     _as_type(times, "VectorData", hdmf)
     times.attrs["description"] = "the spike times for each neuron in s"
+    times.attrs["resolution"] = 1 / SAMPLE_RATE
     index = table.create_dataset("spike_times_index", data=arrays["spike_ends"].astype(np.uint64))
     _as_type(index, "VectorIndex", hdmf)
     index.attrs["description"] = "where each neuron's spike times end"

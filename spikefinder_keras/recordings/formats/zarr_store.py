@@ -155,8 +155,9 @@ def write(path, prediction):
         # Version 2, which has arrays of text and all metadata in one file as a standard.
         group = zarr.open_group(store, mode="w", zarr_format=2)
         for name, (array, dimensions, attributes) in arrays.items():
-            fill = {"fill_value": np.nan} if array.dtype.kind == "f" else {}
-            made = group.create_array(name, data=array, **fill)
+            # Or xarray takes the numbers that equal the usual one, 0, for missing.
+            fill = np.nan if array.dtype.kind == "f" else None
+            made = group.create_array(name, data=array, fill_value=fill)
             made.attrs.update({"_ARRAY_DIMENSIONS": dimensions, **attributes})
         group.attrs.update(
             {

@@ -40,8 +40,8 @@ def prediction_of(rates, names=NAMES, spike_times=None, start=12.5, **details):
     frames = len(rates)
     times = start + np.arange(frames) / 30 + np.linspace(0, 1e-3, frames) ** 2
     recording = as_recording(
-        np.random.default_rng(1).random(rates.shape), times=times, names=names, source="mouse/plane0",
-        notes=("neuropil subtracted",), orientation="time-neuron", **details,
+        np.random.default_rng(1).random(rates.shape), times=times, names=names,
+        source="mouse/plane0", notes=("neuropil subtracted",), orientation="time-neuron", **details,
     )  # fmt: skip
     return Prediction(rates, recording, DESCRIPTION, spike_times)
 
