@@ -427,7 +427,11 @@ UNITS_AND_FRAMES = {"unit_id": (["unit_id"], IDS), "frame": (["frame"], np.arang
 @pytest.mark.parametrize("version", [2, 3])
 def test_minian(tmp_path, version):
     dims = ["unit_id", "frame"]
-    more = {"C": (dims, CLEAN), "S": (dims, CLEAN), "f": (["frame"], np.random.rand(FRAMES))}
+    more = {
+        "C": (dims, CLEAN),
+        "S": (dims, CLEAN),
+        "f": (["frame"], np.random.default_rng(3).random(FRAMES)),
+    }
     path = store(tmp_path / "a.zarr", version, **more, YrA=(dims, DFF), **UNITS_AND_FRAMES)
     recording = read_recording(path, frame_rate=RATE)
     same(recording, DFF)
@@ -657,7 +661,7 @@ def test_rates_are_scored_by_the_names_of_their_neurons(tmp_path):
     with pytest.raises(DataError, match=r"have different neurons \(4, 5 in one only\)"):
         read_pair(truth, own)
     pd.DataFrame(DFF.T[1:]).to_csv(own, index=False)
-    with pytest.raises(DataError, match="has 600 rows x 6 neurons, but .* 599 x 6"):
+    with pytest.raises(DataError, match=r"has 600 rows x 6 neurons, but .* 599 x 6"):
         read_pair(truth, own)
 
 
