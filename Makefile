@@ -2,29 +2,43 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: submission test slow lint install clean
+.PHONY: submission test slow lint docs install install-tests clean
 
 submission: install  ## rerun the competition submission, print scores
 	$(BIN)/spikefinder-keras submission
 
-test: install lint  ## the whole test suite but its slow part
+test: install-tests lint  ## the whole test suite but its slow part
 	$(BIN)/python -m pytest -m "not slow"
 
-slow: install  ## the slow part
+slow: install-tests  ## the slow part
 	$(BIN)/python -m pytest -m slow
 
-lint: install
+lint: install-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+docs: install-tests  ## the pages of docs/ as a site; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
 install: $(VENV)/installed
 
-$(VENV)/installed: setup.cfg pyproject.toml
+install-tests: $(VENV)/installed-tests
+
+$(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one, as in: make PYTHON=python3.12 test")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
+
+$(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV): SIZE"
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/installed-tests: $(VENV)/installed
+	@echo "installing what the tests need: TESTS"
+	$(PIP) --editable ".[test]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info submission runs figures
+	rm -rf $(VENV) build dist *.egg-info submission runs figures docs/_build docs/notebooks

@@ -32,9 +32,9 @@ def network_alone(data, repeats=3):
     from spikefinder_keras.competition.tables import find_sets, read_set
     from spikefinder_keras.constants import SPLIT_LENGTH
     from spikefinder_keras.network.batches import fill_missing, one_hot, stack
+    from spikefinder_keras.network.loading import load_network
     from spikefinder_keras.network.prediction import Table, predict_tables
     from spikefinder_keras.network.recurrent import Bidirectional
-    from spikefinder_keras.network.weights import load_network
 
     network = load_network("released")
     sets = [(s, n, *read_set(data, s, n)) for s, n in find_sets(data)]

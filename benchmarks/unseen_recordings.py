@@ -36,9 +36,9 @@ from scipy.stats import bootstrap
 
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.constants import SAMPLE_RATE
-from spikefinder_keras.network.weights import load_network
+from spikefinder_keras.network.loading import load_network
+from spikefinder_keras.recordings.convi6 import ALL_DATASETS, rates_by_dataset
 from spikefinder_keras.recordings.ground_truth import find_ground_truth, read_ground_truth
-from spikefinder_keras.recordings.pipeline import ALL_DATASETS, rates_by_dataset
 from spikefinder_keras.recordings.preparation import find_blocks, prepare
 from spikefinder_keras.terminal import text_table
 

@@ -1,45 +1,25 @@
 """convi6, the spike-rate network that came second in the 2017 Spikefinder competition.
 
 The public names below load what they need when first used, so that importing the package is
-instant.
+instant. Each room says in its first lines what lives there.
 """
 
-from importlib import import_module
+import lazy_loader
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "SpikefinderError": "errors",
-    "DATASETS": "datasets",
-    "read_csv": "competition.tables",
-    "write_csv": "competition.tables",
-    "read_set": "competition.tables",
-    "fetch_data": "files.download",
-    "fetch_weights": "files.download",
-    "simulate": "competition.simulation",
-    "build_network": "network.architecture",
-    "load_network": "network.weights",
-    "load_weights": "network.weights",
-    "save_weights": "network.weights",
-    "predict": "recordings.pipeline",
-    "predict_calcium": "network.prediction",
-    "read_recording": "recordings.formats",
-    "write_prediction": "recordings.formats",
-    "calibrate": "recordings.fit_calibration",
-    "submission": "competition.submission",
-    "score": "competition.scoring",
-    "pearson_loss": "training.losses",
-    "pearson_loss_per_trace": "training.losses",
-}
-
-__all__ = list(_PUBLIC)
-
-
-def __getattr__(name):
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_PUBLIC])
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "errors": ["SpikefinderError"],
+        "datasets": ["DATASETS"],
+        "files": ["fetch_data", "fetch_weights"],
+        "network": [
+            *("build_network", "load_network", "load_weights", "save_weights", "predict_calcium"),
+        ],
+        "competition": ["read_csv", "read_set", "score", "simulate", "write_csv"],
+        "competition.submission": ["submission"],
+        "recordings": ["calibrate", "predict", "read_recording", "write_prediction"],
+        "training": ["pearson_loss", "pearson_loss_per_trace"],
+    },
+)

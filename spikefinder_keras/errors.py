@@ -27,3 +27,11 @@ class UsageError(SpikefinderError):
 
 class TrainingError(SpikefinderError):
     """Training cannot start, go on or resume."""
+
+
+def reason(error):
+    """What lies at the bottom of an error, in one line."""
+    while below := error.__cause__ or error.__context__:
+        error = below
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())[:200]

@@ -106,7 +106,7 @@ def test_environment_yml_repeats_setup_cfg(requirements, python):
 def test_every_requirement_has_a_least_version(requirements):
     assert requirements
     for requirement in requirements:
-        least = r"[a-z0-9]+>=\d+(\.\d+)+(; sys_platform == \"linux\")?"
+        least = r"[a-z0-9_]+>=\d+(\.\d+)+(; sys_platform == \"linux\")?"
         assert re.fullmatch(least, requirement), requirement
 
 

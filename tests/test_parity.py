@@ -11,8 +11,8 @@ import pytest
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.competition.tables import read_csv, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
+from spikefinder_keras.network.loading import load_network
 from spikefinder_keras.network.prediction import Table, predict_tables
-from spikefinder_keras.network.weights import load_network
 
 TOLERANCE = 1e-7
 

@@ -15,9 +15,17 @@ import numpy as np
 import pytest
 
 from spikefinder_keras import cli
+from spikefinder_keras.competition import submission
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.competition.simulation import simulate
-from spikefinder_keras.competition.tables import read_csv, write_csv
+from spikefinder_keras.competition.tables import (
+    OTHER,
+    REAL,
+    SIMULATED,
+    data_origin,
+    read_csv,
+    write_csv,
+)
 from spikefinder_keras.errors import DataError, OutputError
 
 SETS = [("train", n) for n in range(1, 11)] + [("test", n) for n in range(1, 6)]
@@ -52,7 +60,7 @@ def weights(tmp_path_factory):
     import keras
 
     from spikefinder_keras.network.architecture import build_network
-    from spikefinder_keras.network.weights import save_weights
+    from spikefinder_keras.network.loading import save_weights
 
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("weights") / "made.weights.h5"
@@ -146,7 +154,7 @@ def test_the_table_of_scores(submitted, simulated):
     ]
     means = [float(row.split()[4]) for row in rows[:10]]
     assert float(rows[15].split()[3]) == pytest.approx(np.mean(means), abs=0.0011)
-    assert rows[17] == f"15 files of spike rates are in {folder}"
+    assert rows[17:] == [submission.COLUMNS, f"15 files of spike rates are in {folder}"]
     assert f"({simulated}, 15 sets)" in err
     assert "made.weights.h5" in err
 
@@ -168,7 +176,7 @@ def test_a_part_of_the_sets_gives_the_same_rates(submitted, few, weights, tmp_pa
         expected = read_csv(submitted[0] / name)
         np.testing.assert_allclose(read_csv(tmp_path / "out" / name), expected, rtol=0, atol=SAME)
     firsts = [line.split()[0] for line in out.splitlines()[1:]]
-    assert firsts == ["train", "test", "train,", "test,", "2"]
+    assert firsts == ["train", "test", "train,", "test,", "mean", "2"]
 
 
 @pytest.mark.parametrize("number", [2, 5])
@@ -201,7 +209,8 @@ def test_without_the_truth_there_are_files_but_no_scores(few, weights, tmp_path)
     )
     assert status == 0
     assert len(contents(tmp_path / "out")) == 2
-    _, train, test, last = out.splitlines()
+    _, train, test, columns, last = out.splitlines()
+    assert columns == submission.COLUMNS
     assert train.split() == ["train", "7", "GCaMP6f", "3", "-", "-", "-", "-"]
     assert test.split() == ["test", "2", "OGB-1", "3", "-", "-", "0.396", "0.413", "MLspike"]
     assert last.startswith("2 files")
@@ -414,7 +423,7 @@ def test_absurd_values(traces, predict, value):
 
 def test_predict_as_a_function(traces, predict, weights):
     import spikefinder_keras
-    from spikefinder_keras.network.weights import load_network
+    from spikefinder_keras.network.loading import load_network
 
     expected, _ = predict(traces)
     before = traces.copy()
@@ -450,7 +459,11 @@ def test_submission_as_a_function(few, weights, tmp_path):
     lines = []
     results = submission(few, weights, tmp_path / "out", say=lines.append)
     assert [(result.split, result.number) for result in results] == [("train", 7), ("test", 2)]
-    assert lines == [f"data:    given ({few}, 2 sets)", f"weights: {weights}"]
+    assert lines == [
+        f"data:    of another origin, given ({few}, 2 sets)",
+        f"weights: {weights}",
+        "the scores of 2017 in the table are those of the real recordings, for comparison alone",
+    ]
     for result in results:
         assert result.path == tmp_path / "out" / f"{result.number}.{result.split}.spikes.csv"
         # Twelve digits in the file, float32 here.
@@ -470,13 +483,26 @@ def test_the_data_are_found_in_this_order(few, simulated, tmp_path, monkeypatch)
     assert find_data() == (few, "given by SPIKEFINDER_DATA")
     monkeypatch.delenv("SPIKEFINDER_DATA")
     made = tmp_path / "out" / "simulated"
-    assert find_data(out=tmp_path / "out") == (made, "simulated")
+    assert find_data(out=tmp_path / "out") == (made, "made for this run")
     assert len(list(made.rglob("*.csv"))) == 30
     shutil.copytree(few, data_cache())
     assert find_data() == (data_cache(), "downloaded")
     monkeypatch.setenv("SPIKEFINDER_DATA", str(tmp_path / "missing"))
     with pytest.raises(DataError, match=r"no folder .*missing; name the one that holds"):
         find_data()
+
+
+def test_data_are_told_apart_by_their_content(data, simulated, few, tmp_path):
+    assert data_origin(simulated) == SIMULATED
+    assert data_origin(few) == OTHER
+    assert data_origin(data) == REAL
+    changed = tmp_path / "spikefinder.train" / "4.train.calcium.csv"
+    changed.parent.mkdir()
+    content = (data / "spikefinder.train" / changed.name).read_bytes()
+    changed.write_bytes(content)
+    assert data_origin(tmp_path) == REAL
+    changed.write_bytes(content[:-2] + b"9\n")
+    assert data_origin(tmp_path) == OTHER
 
 
 # The network and the default run
@@ -508,7 +534,7 @@ def test_the_default_run_needs_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, out, err = run("submission")
     assert status == 0
-    assert "data:    simulated (submission/simulated, 15 sets)" in err
+    assert "data:    simulated, made for this run (submission/simulated, 15 sets)" in err
     assert "weights: described" in err
     assert {path.name for path in Path("submission").glob("*.csv")} == set(NAMES)
     train, test = (float(line.split()[3]) for line in out.splitlines()[16:18])

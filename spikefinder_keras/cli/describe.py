@@ -21,7 +21,7 @@ def run(arguments):
     from ..network.architecture import build_network, layer_table
 
     if arguments.weights:
-        from ..network.weights import load_network
+        from ..network.loading import load_network
 
         network = load_network(arguments.weights)
     else:

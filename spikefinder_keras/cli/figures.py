@@ -35,11 +35,11 @@ def add(commands):
     )
     command.add_argument(
         "--window",
-        type=int,
+        type=float,
         nargs=2,
-        default=(100, 5000),
-        metavar=("START", "STOP"),
-        help="samples to show (default: 100 5000)",
+        default=(1.0, 50.0),
+        metavar=("START", "END"),
+        help="seconds to show (default: 1 50)",
     )
     command.add_argument(
         "--run", metavar="RUN", dest="training_run", help="draw a training run's curves too"

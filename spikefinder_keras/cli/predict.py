@@ -71,13 +71,13 @@ def add(commands):
 
 def run(arguments):
     from ..files.whole_files import check_output
+    from ..recordings.convi6 import choose_datasets
     from ..recordings.formats import check_prediction_path, read_recording, write_prediction
-    from ..recordings.pipeline import choose_datasets
 
     source, say = Path(arguments.recording), say_to(arguments)
     choose_datasets(arguments.dataset, arguments.indicator, arguments.area)
     if arguments.frame_rate is not None:  # before a large file is read
-        from ..competition.preprocess import check_rate
+        from ..competition.checks import check_rate
 
         check_rate(arguments.frame_rate)
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)

@@ -6,12 +6,12 @@ z-score.
 """
 
 import math
-import operator
 
 import numpy as np
 
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
+from .checks import LARGEST_OUTPUT, check_count, check_numbers, check_rate, check_trace
 
 BASELINE, TOP = 5, 80
 """Percentiles of the detrended trace that become 0 and 1."""
@@ -29,7 +29,6 @@ STEP_FACTOR = 4.0  # By which the longest step, in ordinary ones, grows and shri
 LEAST_SHARE = -60.0  # Logarithm of a Gaussian's least share
 NARROWEST = 1e-12  # Least variance of a Gaussian, as a share of the residual's
 LARGEST_VALUE = 1e300  # Twice as much still is a number
-LARGEST_OUTPUT = 100_000_000  # Samples; eleven days at 100 Hz
 
 
 def preprocess(trace, frame_rate, rate=SAMPLE_RATE):
@@ -62,7 +61,7 @@ def preprocess(trace, frame_rate, rate=SAMPLE_RATE):
     >>> preprocess([5.0, 6.0, 9.0, 5.0, 6.0], frame_rate=50).shape
     (10,)
     """
-    trace = _checked_trace(trace)
+    trace = check_trace(trace)
     _resampled_length(trace.size, frame_rate, rate)  # Fails before the work, not after it
     return resample(scale(detrend(trace)), frame_rate, rate)
 
@@ -84,7 +83,7 @@ def detrend(trace):
     DataError
         As `preprocess`.
     """
-    trace = _checked_trace(trace)
+    trace = check_trace(trace)
     return trace - robust_line(trace)
 
 
@@ -109,7 +108,7 @@ def robust_line(trace):
     DataError
         As `preprocess`.
     """
-    trace = _checked_trace(trace)
+    trace = check_trace(trace)
     largest = np.abs(trace).max()
     if largest > LARGEST_VALUE:
         raise DataError(f"the trace has values beyond {LARGEST_VALUE:g}; give it in another unit")
@@ -217,7 +216,7 @@ def scale(trace):
     DataError
         As `preprocess`.
     """
-    trace = _checked_trace(trace)
+    trace = check_trace(trace)
     low, high = np.percentile(trace, [BASELINE, TOP])
     if high - low <= ROUNDING * np.abs(trace).max():
         return trace.copy()
@@ -246,7 +245,7 @@ def resample(trace, frame_rate, rate=SAMPLE_RATE):
     DataError, UsageError
         As `preprocess`.
     """
-    trace = _checked_trace(trace)
+    trace = check_trace(trace)
     samples = _resampled_length(trace.size, frame_rate, rate)
     if abs(float(frame_rate) - float(rate)) <= RATE_TOLERANCE:
         return trace.copy()
@@ -284,24 +283,13 @@ def bin_spikes(times, samples, rate=SAMPLE_RATE):
     >>> bin_spikes([0.004, 0.01, 0.011, 0.5], samples=3)
     array([1., 2., 0.])
     """
-    times = _checked_numbers(times, "spike times")
+    times = check_numbers(times, "spike times")
     rate = check_rate(rate)
-    samples = _checked_count(samples)
+    samples = check_count(samples)
     edges = np.arange(samples + 1) / rate
     bins = np.searchsorted(edges, times, side="right") - 1
     inside = (bins >= 0) & (bins < samples)
     return np.bincount(bins[inside], minlength=samples).astype(np.float64)
-
-
-def check_rate(rate):
-    """Return `rate` in Hz as a float if it is a positive finite number, else `UsageError`."""
-    try:
-        value = float(rate)
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise UsageError(f"a rate of {rate} Hz is impossible; give a positive number of Hz")
-    return value
 
 
 def _resampled_length(frames, frame_rate, rate):
@@ -315,41 +303,3 @@ def _resampled_length(frames, frame_rate, rate):
             "check the frame rate"
         )
     return int(samples)
-
-
-def _checked_count(samples):
-    try:
-        value = operator.index(samples)
-    except TypeError:
-        value = -1
-    if not 0 <= value <= LARGEST_OUTPUT:
-        raise UsageError(f"{samples} bins are impossible; give a whole number from 0 on")
-    return value
-
-
-def _checked_trace(trace):
-    trace = _checked_numbers(trace, "trace")
-    if trace.size == 0:
-        raise DataError("the trace is empty; give at least one sample")
-    return trace
-
-
-def _checked_numbers(values, name):
-    try:
-        values = np.asarray(values)
-        if np.iscomplexobj(values):
-            raise TypeError
-        values = values.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the {name} must be an array of real numbers") from error
-    if values.ndim != 1:
-        raise DataError(
-            f"the {name} must have one dimension, not shape {values.shape}; give one neuron's"
-        )
-    bad = np.flatnonzero(~np.isfinite(values))
-    if bad.size:
-        raise DataError(
-            f"the {name} must be finite, but value {bad[0]} (counted from 0) is {values[bad[0]]}; "
-            "cut it off or interpolate it"
-        )
-    return values

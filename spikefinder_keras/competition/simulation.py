@@ -22,6 +22,7 @@ the spread of neurons and spikes are no measurements: they were chosen so that t
 tell the spikes, about as recordings with the same indicators do.
 """
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +30,10 @@ import numpy as np
 from ..constants import SAMPLE_RATE, SPLITS, TEST_DATASETS
 from ..datasets import DATASETS, check_dataset
 from ..errors import UsageError
-from ..files.whole_files import check_output_folder
+from ..files.whole_files import check_output_folder, whole_file
+from ..terminal import bar
 from .preprocess import bin_spikes, preprocess
-from .tables import file_name, write_csv
+from .tables import SIMULATED_MARK, file_name, write_csv
 
 SIZES = ("small", "full")
 
@@ -160,12 +162,15 @@ def simulate(folder, size="small", seed=0, progress=False):
     folder = check_output_folder(folder)
     shapes = {"train": DATASETS, "test": DATASETS[:TEST_DATASETS]}
     sets = [(split, dataset.number) for split in SPLITS for dataset in shapes[split]]
-    for split, number in _with_progress(sets, progress):
+    for split, number in bar(sets, "simulating", "set", progress):
         shape = FULL_SHAPES[split][number - 1] if size == "full" else SMALL_SHAPE
         calcium, spikes = simulate_set(number, *shape, seed=seed, split=split)
         split_folder = check_output_folder(folder / f"spikefinder.{split}")
         write_csv(split_folder / file_name(split, number, "calcium"), calcium)
         write_csv(split_folder / file_name(split, number, "spikes"), spikes)
+    with whole_file(folder / SIMULATED_MARK) as temporary:
+        made = {"made by": "spikefinder-keras simulate", "size": size, "seed": int(seed)}
+        temporary.write_text(json.dumps(made) + "\n")
     return folder
 
 
@@ -337,11 +342,3 @@ def _fluctuation(samples, time_constant, rng):
 def _generator(seed, *key):
     """Random numbers that depend on seed and key alone, not on what was drawn before."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-
-def _with_progress(items, progress):
-    if not progress:
-        return items
-    from tqdm import tqdm
-
-    return tqdm(items, desc="simulate", unit="set")

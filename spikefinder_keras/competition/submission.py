@@ -11,15 +11,20 @@ from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.download import cached_weights, data_cache
 from ..files.whole_files import check_output_folder
+from ..network.loading import load_network
 from ..network.prediction import Table, predict_tables
-from ..network.weights import PUBLISHED, load_network
+from ..network.weights import PUBLISHED
 from ..terminal import bar, sample_bar, text_table
 from .published import best_published, published_score
 from .scoring import Scores, score
 from .simulation import simulate
-from .tables import file_name, find_file, find_sets, read_set, write_csv
+from .tables import REAL, data_origin, file_name, find_file, find_sets, read_set, write_csv
 
-SIMULATED = "simulated"
+COLUMNS = (
+    "mean correlation with the true spikes at 25 Hz: plain, rescaled as published, and the "
+    "published means of 2017"
+)
+"""Explains `score_table`."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,10 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
     weights = weights or default_weights()
     sets = find_sets(data)
     _check_apart(out, data)
-    say(f"data:    {kind} ({data}, {len(sets)} sets)")
+    origin = data_origin(data)
+    say(f"data:    {origin}, {kind} ({data}, {len(sets)} sets)")
     say(f"weights: {weights}")
-    if kind == SIMULATED:
+    if origin != REAL:
         say(
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
@@ -162,7 +168,7 @@ def find_data(data=None, out="submission", progress=False):
     folder = data_cache()
     if any(find_file(folder, "train", dataset.number, "calcium") for dataset in DATASETS):
         return folder, "downloaded"
-    return simulate(Path(out) / "simulated", progress=progress), SIMULATED
+    return simulate(Path(out) / "simulated", progress=progress), "made for this run"
 
 
 def _check_apart(out, data):
@@ -219,7 +225,7 @@ def score_table(results):
             ]
             count = sum(len(r.plain.values) - r.plain.left_out for r in scored)
             rows.append((f"{split}, all", "", str(count), *map(_number, means), "", ""))
-    text = text_table(rows, right=(2, 3, 4, 5))
+    text = text_table(rows, right=(2, 3, 4, 5)) + "\n" + COLUMNS
     left_out = sum(result.plain.left_out for result in results if result.plain is not None)
     if left_out:
         text += f"\n{left_out} neurons have no score (no spikes, or no calcium) and are left out"

@@ -12,8 +12,15 @@ import numpy as np
 from ..constants import SPLITS
 from ..datasets import DATASETS
 from ..errors import DataError
+from ..files.sources import is_original
 from ..files.whole_files import whole_file
 from .csv_reader import read_table
+
+SIMULATED_MARK = "simulated.json"
+"""A file in the folder of simulated data, which says how they were made."""
+
+REAL, SIMULATED, OTHER = "the competition's own", "simulated", "of another origin"
+"""What `data_origin` tells apart."""
 
 
 def file_name(split, number, kind):
@@ -52,6 +59,22 @@ def find_sets(folder):
             "`spikefinder-keras download data`"
         )
     return sets
+
+
+def data_origin(folder):
+    """Where the data of a folder are from: `REAL`, `SIMULATED` or `OTHER`.
+
+    Real is what has the competition's content, byte for byte, in every file that would be read.
+    """
+    if (Path(folder) / SIMULATED_MARK).is_file():
+        return SIMULATED
+    files = [
+        find_file(folder, split, number, kind)
+        for split, number in find_sets(folder)
+        for kind in ("calcium", "spikes")
+    ]
+    own = all(is_original(path) for path in files if path is not None)
+    return REAL if own else OTHER
 
 
 def read_set(folder, split, number):

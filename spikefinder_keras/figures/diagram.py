@@ -5,7 +5,7 @@ The convolutions stand in one column, the trunk; the dataset ID and the recurren
 
 from dataclasses import dataclass, field
 
-from .plots import COLOURS, GREY, house_style, new_axes
+from .style import GREY, house_style, new_axes
 
 INSIDE = ("Dropout", "BatchNormalization", "Activation")
 """Layers that share the box of the convolution before them."""
@@ -46,7 +46,7 @@ def network_diagram(network, title=None, ax=None):
     Parameters
     ----------
     network : keras.Model
-        From `network.build_network` or `weights.load_network`.
+        From `architecture.build_network` or `loading.load_network`.
     title : str, optional
         By default the network's name and its number of parameters.
     ax : matplotlib Axes, optional
@@ -187,7 +187,7 @@ def _draw_arrow(ax, source, target, centre, width):
     ax.annotate(
         "", end, start,
         arrowprops={
-            "arrowstyle": "-|>", "connectionstyle": style, "color": COLOURS[0], "linewidth": 0.8,
+            "arrowstyle": "-|>", "connectionstyle": style, "color": "black", "linewidth": 0.8,
             "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7,
         },
     )  # fmt: skip

@@ -12,14 +12,14 @@ import numpy as np
 
 from ..competition.published import SUBMISSION, TEST, published_score
 from ..competition.scoring import score
-from ..competition.submission import SIMULATED, default_weights, find_data, predict_sets
-from ..competition.tables import find_sets
+from ..competition.submission import default_weights, find_data, predict_sets
+from ..competition.tables import REAL, data_origin, find_sets
 from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, check_dataset
 from ..errors import TrainingError, UsageError
 from ..files.whole_files import check_output_folder
-from ..network.weights import load_network
-from ..recordings.pipeline import ALL_DATASETS, rates_by_dataset
+from ..network.loading import load_network
+from ..recordings.convi6 import ALL_DATASETS, rates_by_dataset
 from ..terminal import bar
 from .diagram import network_diagram
 from .plots import (
@@ -31,10 +31,10 @@ from .plots import (
     kernels,
     learning_curves,
     predictions,
-    save,
     scores,
     scores_by_rate,
 )
+from .style import save, sign
 
 FORMATS = ("png", "pdf")
 
@@ -68,8 +68,8 @@ def make_figures(
     neurons : sequence of int, optional
         Of that set; by default those of 0, 2 and 4 that it has. The first is the one predicted
         under all dataset IDs.
-    window : pair of int
-        First sample of those figures, and the one behind the last.
+    window : pair of float
+        Start and end of those figures, in s.
     run : str or Path, optional
         Folder of a training run, whose learning curves are drawn too.
     formats : sequence of str
@@ -100,7 +100,8 @@ def make_figures(
     folder, kind = find_data(data, out, progress)
     split, number = _choose(find_sets(folder), split, number, folder)
     weights = weights or default_weights()
-    say(f"data:    {kind} ({folder})")
+    origin = data_origin(folder)
+    say(f"data:    {origin}, {kind} ({folder})")
     say(f"weights: {weights}")
     network = load_network(weights)
     sets = predict_sets(network, folder, progress)
@@ -113,7 +114,7 @@ def make_figures(
     draw["kernels"] = lambda: kernels(network.get_layer("convolution_1").kernel)
     draw["predictions"] = lambda: draw_predictions(chosen, neurons, window)
     if any(each.spikes is not None for each in sets):
-        draw["scores"] = lambda: draw_scores(sets, kind == SIMULATED)
+        draw["scores"] = lambda: draw_scores(sets, origin == REAL)
         draw["scores-by-rate"] = lambda: draw_scores_by_rate(sets)
     else:
         say(f"no true spikes in {folder}, so no figures of scores")
@@ -123,9 +124,12 @@ def make_figures(
         say("this network has no dataset ID, so no figure of it")
     if run is not None:
         draw["learning-curves"] = lambda: draw_learning_curves(run)
+    signatures = {"architecture": "", "learning": "", "kernels": f"weights: {weights}"}
     files = []
     for name, function in bar(list(draw.items()), "drawing", "figure", progress):
         ax = function()
+        kind = name.partition("-")[0]
+        sign(ax, signatures.get(kind, f"weights: {weights}; data: {origin}"))
         for suffix in formats:
             files.append(out / f"{name}.{suffix}")
             save(ax, files[-1])
@@ -139,11 +143,11 @@ def draw_predictions(predicted, neurons=None, window=WINDOW, ax=None):
     return predictions(*tables, neurons, window, predicted.title, ax)
 
 
-def draw_scores(sets, simulated=False, ax=None):
+def draw_scores(sets, real=False, ax=None):
     """`figures.scores` of those of the `PredictedSet`s whose truth is known.
 
     By the published protocol, `scoring.published_transform`, as the published means beside them.
-    `simulated` says so in the title: the published scores are those of the real recordings.
+    Only if the data are `real`, the competition's own, are these the scores of 2017.
     """
     known = [each for each in sets if each.spikes is not None]
     values = [score(each.spikes, each.rates, protocol="published").values for each in known]
@@ -152,8 +156,8 @@ def draw_scores(sets, simulated=False, ax=None):
         for name in TEST
     }
     title = "Correlation of each neuron, scored as in 2017"
-    if simulated:
-        title = "Correlation on simulated data; 2017: the real recordings"
+    if not real:
+        title = "Correlation on other data than the competition's; 2017: the real recordings"
     labels = [f"{each.split}\n{each.number}" for each in known]
     return scores(labels, values, published, SUBMISSION, title, ax)
 
@@ -193,7 +197,8 @@ def draw_dataset_ids(network, predicted, neuron=0, window=WINDOW, ax=None):
 def draw_learning_curves(run, ax=None):
     """`figures.learning_curves` of the training run in a folder; see `read_log`."""
     log = read_log(run)
-    return learning_curves(log["epoch"].astype(int), log["loss"], log["validation"], ax)
+    title = f"Training run {Path(run).name}"
+    return learning_curves(log["epoch"].astype(int), log["loss"], log["validation"], title, ax)
 
 
 def read_log(run):

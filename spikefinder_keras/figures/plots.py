@@ -1,58 +1,23 @@
-"""Figures: arrays in, axes out. No window opens and no global style changes.
+"""Figures: arrays in, axes out.
 
-Every function takes an optional `ax`, by default that of a new figure, and returns it; `save`
-writes its figure, and in a notebook `ax.figure` shows it. Colours are Okabe and Ito's, which every
-eye tells apart; what must be told apart in grey print too also differs in line, marker or label.
+Every function takes an optional `ax`, by default that of a new figure, and returns it;
+`style.save` writes its figure, and in a notebook `ax.figure` shows it.
 """
-
-from functools import wraps
 
 import numpy as np
 
 from ..constants import SAMPLE_RATE
 from ..datasets import trace_lengths
 from ..errors import UsageError
-
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#707070"
-"""Okabe and Ito's blue and vermilion, told apart by every eye and in grey print."""
-
-COLOURS = ("#000000", BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-"""Okabe and Ito's palette without its yellow, which is too pale for a line on white."""
-
-STYLE = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.0,
-    "lines.markersize": 4.5,
-    "legend.frameon": False,
-}
+from .lanes import draw_lanes, draw_scale_bar, present
+from .style import BLUE, GREY, ORANGE, TEN, house_style, new_axes
 
 NEURONS = (0, 2, 4)
-WINDOW = (100, 5000)
-"""Neurons and samples of the 2017 description's figure of predictions."""
+WINDOW = (1.0, 50.0)
+"""Neurons, and seconds, of the 2017 description's figure of predictions."""
 
 SMOOTHING = 10
 """Samples; the window over which that figure averages the true spikes."""
-
-
-def house_style(draw):
-    """Decorate a figure function: it draws in our style, whatever the user's is, and leaves that
-    as it was."""
-
-    @wraps(draw)
-    def styled(*args, **kwargs):
-        import matplotlib.style
-
-        with matplotlib.style.context(["default", STYLE]):
-            return draw(*args, **kwargs)
-
-    return styled
 
 
 @house_style
@@ -86,15 +51,15 @@ def kernels(kernel, title="Convolution kernels of the first layer", ax=None):
     offsets = -np.cumsum([0.0, *np.maximum(gaps, np.median(gaps))]) if count > 1 else np.zeros(1)
     ax.axvline(0, color=GREY, linewidth=0.6, linestyle=":")
     for number, (values, offset) in enumerate(zip(kernel.T, offsets, strict=True)):
-        colour = COLOURS[number % len(COLOURS)]
+        colour = TEN[number % len(TEN)]
         ax.plot(time, values + offset, color=colour, linewidth=0.9, label=f"kernel {number + 1}")
     ax.set_yticks(offsets, range(1, count + 1))
     for number, label in enumerate(ax.get_yticklabels()):
-        label.set_color(COLOURS[number % len(COLOURS)])
+        label.set_color(TEN[number % len(TEN)])
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.margins(x=0.01, y=0.02)
-    _scale_bar(ax, np.ptp(kernel) / 3)
+    draw_scale_bar(ax, np.ptp(kernel) / 3)
     ax.set_xlabel("time relative to the predicted sample (s)")
     ax.set_ylabel("kernel (amplitudes offset; scale bar without unit)")
     ax.set_title(title)
@@ -114,8 +79,8 @@ def predictions(calcium, spikes, rates, neurons=NEURONS, window=WINDOW, title=""
         spikes/s. None where the truth is not known.
     neurons : sequence of int
         Columns to draw, from 0.
-    window : pair of int
-        First sample, and the one behind the last.
+    window : pair of float
+        Its start and its end, in s.
     title : str
     ax : matplotlib Axes, optional
         By default a new figure's.
@@ -144,7 +109,7 @@ def predictions(calcium, spikes, rates, neurons=NEURONS, window=WINDOW, title=""
         lanes.append(("predicted rate (a.u.)", rates[start:stop, neuron], ORANGE))
         groups.append(lanes)
     ax = ax or new_axes(7.0, 0.9 + 0.42 * sum(map(len, groups)))
-    _draw_lanes(ax, start, groups)
+    draw_lanes(ax, start, groups)
     ax.set_title(title)
     return ax
 
@@ -163,8 +128,8 @@ def dataset_ids(calcium, rates, labels, own=None, window=WINDOW, title="", ax=No
         Of the IDs.
     own : int, optional
         Column of the ID that is the trace's own, drawn in another colour and so called.
-    window : pair of int
-        First sample, and the one behind the last.
+    window : pair of float
+        Its start and its end, in s.
     title : str
     ax : matplotlib Axes, optional
         By default a new figure's.
@@ -186,7 +151,7 @@ def dataset_ids(calcium, rates, labels, own=None, window=WINDOW, title="", ax=No
         name, colour = (f"{label} (its own)", ORANGE) if column == own else (label, BLUE)
         lanes.append((name, rates[start:stop, column], colour))
     ax = ax or new_axes(7.0, 0.9 + 0.42 * (len(lanes) + 1))
-    _draw_lanes(ax, start, [[("calcium (a.u.)", calcium[start:stop], GREY)], lanes])
+    draw_lanes(ax, start, [[("calcium (a.u.)", calcium[start:stop], GREY)], lanes])
     ax.set_ylabel("predicted rate (a.u.) under each dataset ID")
     ax.set_title(title)
     return ax
@@ -223,7 +188,7 @@ def scores(labels, values, published=None, highlight=None, title="", ax=None):
             position + np.asarray(spread), of_set, "o", color=BLUE, markersize=2.5, alpha=0.6,
             markeredgewidth=0, label="_" if position else "a neuron",
         )  # fmt: skip
-    means = [np.mean(_present(of_set)) if _present(of_set).size else np.nan for of_set in values]
+    means = [np.mean(present(of_set)) if present(of_set).size else np.nan for of_set in values]
     ax.hlines(means, centres - 0.36, centres + 0.14, color="black", linewidth=1.6, label="mean")
     others = [np.asarray(m, float) for name, m in (published or {}).items() if name != highlight]
     for number, mean in enumerate(others):
@@ -282,50 +247,45 @@ def scores_by_rate(sampling_rates, values, title="", ax=None):
 
 
 @house_style
-def learning_curves(epochs, loss, validation=None, ax=None):
+def learning_curves(epochs, loss, validation=None, title="", ax=None):
     """Training loss and validation correlation over epochs.
 
     Parameters
     ----------
     epochs, loss : arrays `(epoch,)`
-        Epoch numbers from 1, and the mean loss 1 - r of each.
+        Epoch numbers from 1, and the mean loss of each: 1 - correlation, weighted.
     validation : array `(epoch,)`, optional
         Mean correlation over the validation traces at 25 Hz; its best epoch is marked.
+    title : str
     ax : matplotlib Axes, optional
         By default a new figure's.
 
     Returns
     -------
     matplotlib Axes
+        Of the loss; the validation has its own scale on the right.
     """
     ax = ax or new_axes(5.5, 3.2)
     epochs = np.asarray(epochs)
     # With few epochs a line alone hardly shows.
     marker = "." if len(epochs) < 15 else None
-    ax.plot(epochs, 1 - np.asarray(loss), color=BLUE, marker=marker, label="training, 1 - loss")
+    lines = ax.plot(epochs, loss, color=BLUE, marker=marker, label="training loss")
     if validation is not None and np.isfinite(validation).any():
-        ax.plot(epochs, validation, color=ORANGE, linestyle="--", marker=marker, label="validation")
-        best = int(np.nanargmax(validation))
-        ax.plot(
-            epochs[best], validation[best], "o", color=ORANGE, label=f"best, epoch {epochs[best]}"
+        right = ax.twinx()
+        right.spines["right"].set_visible(True)
+        right.set_ylabel("validation: mean correlation at 25 Hz", color=ORANGE)
+        lines += right.plot(
+            epochs, validation, color=ORANGE, linestyle="--", marker=marker, label="validation"
         )
+        best = int(np.nanargmax(validation))
+        label = f"best, epoch {epochs[best]}"
+        lines += right.plot(epochs[best], validation[best], "o", color=ORANGE, label=label)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("epoch")
-    ax.set_ylabel("mean correlation at 25 Hz (no unit)")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.set_ylabel("training: weighted mean of 1 - correlation", color=BLUE)
+    ax.set_title(title)
+    ax.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=3)
     return ax
-
-
-def save(ax, path):
-    """Write the figure of `ax` to `path`, whole or not at all, in the format its name ends in."""
-    import matplotlib
-
-    from ..files.whole_files import whole_file
-
-    # TrueType fonts can be edited in a PDF; without its date the same figure is the same file.
-    metadata = {"CreationDate": None} if str(path).endswith(".pdf") else None
-    with whole_file(path) as temporary, matplotlib.rc_context({"pdf.fonttype": 42}):
-        ax.figure.savefig(temporary, dpi=200, bbox_inches="tight", metadata=metadata)
 
 
 def smooth(spikes):
@@ -345,82 +305,17 @@ def check_neurons(neurons, count):
 
 
 def check_window(window, samples=None):
-    """The window `(start, stop)`, cut to `samples`; `UsageError` if it is empty."""
-    start, stop = window
-    if not 0 <= start < stop:
-        raise UsageError(f"the window {start} to {stop} is empty; give two rising numbers")
-    if samples is None:
-        return start, stop
-    if start >= samples:
-        raise UsageError(
-            f"the window {start} to {stop} holds none of the {samples} samples; choose another"
-        )
-    return start, min(stop, samples)
+    """First sample, and the one behind the last, of a window `(start, end)` in s.
 
-
-def new_axes(width, height):
-    """Axes of a figure that belongs to no window; sizes in inches."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure.add_subplot()
-
-
-def _present(values):
-    values = np.asarray(values, float)
-    return values[~np.isnan(values)]
-
-
-def _range(values):
-    """Least and largest value, both NaN if there is none."""
-    there = _present(values)
-    return (float(there.min()), float(there.max())) if there.size else (np.nan, np.nan)
-
-
-def _draw_lanes(ax, start, groups):
-    """Traces one above the other over time, each scaled to its own range, which stands beside it.
-
-    `groups` is a list of lists of `(label, trace, colour)`, drawn from the top with a little more
-    room between two groups; all traces have one length and begin at sample `start`.
+    The end is cut to `samples`, if given. Raises `UsageError` if no sample is left.
     """
-    bottom, ticks, names = 0.0, [], []
-    for lanes in groups:
-        for name, trace, colour in lanes:
-            low, high = _range(trace)
-            time = (start + np.arange(len(trace))) / SAMPLE_RATE
-            heights = 0.8 * (trace - low) / (high - low or 1)
-            ax.plot(time, bottom + heights, color=colour, linewidth=0.8, label=name)
-            ticks.append(bottom + 0.3)
-            names.append(name)
-            ax.text(
-                1.01, ticks[-1], _range_text(low, high), color=colour, va="center",
-                transform=ax.get_yaxis_transform(),
-            )  # fmt: skip
-            bottom -= 1
-        bottom -= 0.5
-    ax.set_yticks(ticks, names)
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.set_xlim(start / SAMPLE_RATE, (start + len(trace)) / SAMPLE_RATE)
-    ax.set_ylim(bottom + 1.3, 0.9)
-    ax.set_xlabel("time (s)")
-
-
-def _range_text(low, high):
-    """A range with as many decimals as tell its ends apart, and one more."""
-    if np.isnan(low):
-        return "no samples"
-    decimals = max(0, 1 - int(np.floor(np.log10(high - low)))) if high > low else 2
-    return f"{low:.{decimals}f} to {high:.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _scale_bar(ax, height):
-    """A vertical bar to the right of the axes, about `height` in data units, with its length."""
-    height = float(f"{height:.0e}")
-    bottom = ax.get_ylim()[0]
-    where = {"transform": ax.get_yaxis_transform(), "clip_on": False}
-    ends = [bottom, bottom + height]
-    ax.plot([1.02, 1.02], ends, color="black", linewidth=1.5, label="_scale", **where)
-    ax.text(1.03, np.mean(ends), f"{height:g}", va="center", **where)
+    start, end = window
+    if not 0 <= start < end < float("inf"):
+        raise UsageError(f"--window {start:g} {end:g} is empty; give two rising times in s")
+    first, stop = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
+    if samples is not None:
+        stop = min(stop, samples)
+    if first >= stop:
+        there = "" if samples is None else f" of the {samples / SAMPLE_RATE:g} s that there are"
+        raise UsageError(f"--window {start:g} {end:g} holds no sample{there}; choose another")
+    return first, stop

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..files.whole_files import whole_file
 from ..recordings.trust import FAR, NOISY, UNSURE, verdict
-from .plots import BLUE, GREY, ORANGE, house_style, new_axes
+from .style import BLUE, GREY, ORANGE, house_style, new_axes
 
 EXAMPLES = 3
 """Neurons whose traces are shown: the clearest, a middling and the noisiest one."""

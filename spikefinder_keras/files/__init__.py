@@ -3,3 +3,13 @@ has no powers, HDF5 arrays, downloads.
 
 Not here: what a file means; that is known to who reads it.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "download": ["fetch_data", "fetch_weights"],
+        "whole_files": ["whole_file"],
+    },
+)

@@ -1,5 +1,13 @@
 """Where the competition's files and the published weights are, and the hashes they are known by."""
 
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..constants import DATASET_COUNT, SPLITS
+from ..errors import DownloadError, UsageError
+
 # Git blob ids: the same blobs stand in both repositories below.
 COMPETITION_FILES = {
     "1.train.calcium.csv": "f382c7e786fe7131dd3cff801f4a8e803ca7ad00",
@@ -48,3 +56,114 @@ WEIGHTS = {
         "model_convnet_6",
     ),
 }
+
+WEB = ("http://", "https://")
+
+
+DATA_LIMIT, WEIGHTS_LIMIT = 64 << 20, 1 << 20
+"""Bytes; no competition file is as large, and the weights have 83,592."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to be fetched from the first of `sources` (addresses or local files) that has it."""
+
+    target: Path
+    method: str
+    expected: str
+    limit: int
+    sources: tuple
+
+    def is_there(self, path=None):
+        """Whether the right content stands at `path`, by default the target."""
+        return self.identity(path or self.target) == self.expected
+
+    def identity(self, path):
+        """Git blob id or sha256 of a file; None if it cannot be read."""
+        try:
+            with Path(path).open("rb") as file:
+                digest = hashlib.sha256()
+                if self.method == "git blob id":
+                    size = os.fstat(file.fileno()).st_size
+                    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+                return hashlib.file_digest(file, lambda: digest).hexdigest()
+        except OSError:
+            return None
+
+
+def competition_files(folder, datasets=None, splits=SPLITS, mirror=None):
+    """The chosen files of the competition, in its layout below `folder`: a list of `File`.
+
+    Raises
+    ------
+    UsageError
+        If a dataset or split does not exist, or none is chosen.
+    DownloadError
+        If the mirror is neither an address nor a folder.
+    """
+    return [
+        File(
+            Path(folder) / f"spikefinder.{split}" / name,
+            "git blob id",
+            COMPETITION_FILES[name],
+            DATA_LIMIT,
+            _sources(mirror, COMPETITION_ADDRESSES, name, split),
+        )
+        for name, split in _choose(datasets, splits)
+    ]
+
+
+def is_original(path):
+    """Whether a file is one of the competition's, by its name and its content."""
+    name = Path(path).name
+    if name not in COMPETITION_FILES:
+        return False
+    return File(Path(path), "git blob id", COMPETITION_FILES[name], DATA_LIMIT, ()).is_there()
+
+
+def weights_file(folder, name, mirror=None):
+    """The `File` of weights, below `folder`; `UsageError` if there are none of that name."""
+    if name not in WEIGHTS:
+        raise UsageError(f"there are no weights {name!r}; choose from {', '.join(WEIGHTS)}")
+    file_name, expected, address = WEIGHTS[name]
+    sources = _sources(mirror, (address,), file_name)
+    return File(Path(folder) / file_name, "sha256", expected, WEIGHTS_LIMIT, sources)
+
+
+def _choose(datasets, splits):
+    """`(file name, split)` of the chosen competition files."""
+    numbers = range(1, DATASET_COUNT + 1) if datasets is None else datasets
+    numbers = [numbers] if isinstance(numbers, int) else list(numbers)
+    splits = [splits] if isinstance(splits, str) else list(splits)
+    for number in numbers:
+        if number not in range(1, DATASET_COUNT + 1):
+            raise UsageError(f"dataset {number} does not exist; choose from 1 to {DATASET_COUNT}")
+    for split in splits:
+        if split not in SPLITS:
+            raise UsageError(f"split {split} does not exist; choose from {', '.join(SPLITS)}")
+    parts = ((name, *name.split(".")[:2]) for name in COMPETITION_FILES)
+    chosen = [(name, split) for name, n, split in parts if int(n) in numbers and split in splits]
+    if not chosen:
+        raise UsageError(
+            "no competition file is chosen; name at least one dataset and split (sets 6 to 10 have "
+            "no test split)"
+        )
+    return chosen
+
+
+def _sources(mirror, addresses, name, split=None):
+    """The addresses (str) or local files (Path) at which to look for a file, in order."""
+    if mirror is None:
+        return tuple(address.format(name=name, split=split) for address in addresses)
+    places = [name] if split is None else [name, f"spikefinder.{split}/{name}"]
+    if str(mirror).lower().startswith(WEB):
+        return tuple(f"{str(mirror).rstrip('/')}/{place}" for place in places)
+    try:
+        found = Path(mirror).is_dir()
+    except OSError:
+        found = False
+    if not found:
+        raise DownloadError(
+            f"the mirror {mirror} is neither an http(s) address nor a folder; name one of the two"
+        )
+    return tuple(Path(mirror) / place for place in places)

@@ -2,3 +2,14 @@
 
 Not here: how it is trained (`training`), and where its input comes from.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "architecture": ["build_network", "layer_table"],
+        "loading": ["load_network", "load_weights", "save_weights"],
+        "prediction": ["predict_calcium"],
+    },
+)

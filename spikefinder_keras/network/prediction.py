@@ -58,7 +58,7 @@ def predict_calcium(calcium, dataset, weights="described"):
     DataError
         If `calcium` has another number of dimensions, is empty or has infinite or absurd values.
     UsageError, WeightsError, DownloadError
-        See `weights.load_network`, `datasets.check_dataset`.
+        See `loading.load_network`, `datasets.check_dataset`.
     """
     calcium = np.asarray(calcium, float)
     table = calcium[:, None] if calcium.ndim == 1 else calcium
@@ -67,7 +67,7 @@ def predict_calcium(calcium, dataset, weights="described"):
     _check_values(table)
     check_dataset(dataset)
     if not hasattr(weights, "predict_on_batch"):
-        from .weights import load_network
+        from .loading import load_network
 
         weights = load_network(weights)
     (rates,) = predict_tables(weights, [Table(table, dataset)])
@@ -83,7 +83,7 @@ def predict_tables(network, tables, progress=None):
     Parameters
     ----------
     network : keras.Model
-        From `network.build_network` or `weights.load_network`.
+        From `architecture.build_network` or `loading.load_network`.
     tables : sequence of Table
     progress : callable, optional
         Called after each batch with the number of samples done, then `total` samples.

@@ -5,12 +5,10 @@ Read are the 2017 submission's own file and others that Keras 2 wrote of this ne
 `forward_lstm/recurrent_kernel`, and checked before any of them reaches a network.
 """
 
-import math
 import os
 import re
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from ..constants import DATASET_COUNT
@@ -18,8 +16,7 @@ from ..errors import UsageError, WeightsError
 from ..files.child import Unreadable
 from ..files.download import cached_weights, fetch_weights
 from ..files.hdf5_arrays import read_arrays
-from ..files.whole_files import check_output, whole_file
-from .architecture import FILTERS, LSTM_UNITS, TAPS, VARIANTS, build_network
+from .layers import VARIANTS, convi6_layers, shapes_of
 
 EMBEDDED = {
     "described": "convi6-described.weights.h5",
@@ -99,67 +96,6 @@ def embedded_folder():
     return installed if installed.is_dir() else package.parent / "weights"
 
 
-def load_network(name_or_path="described", mirror=None):
-    """Build the network that fits a weights file, and load it.
-
-    Parameters
-    ----------
-    name_or_path, mirror
-        See `find_weights`. The variant and every size are read from the file.
-
-    Returns
-    -------
-    keras.Model
-        As from `build_network`.
-
-    Raises
-    ------
-    WeightsError
-        If the file is unreadable or fits no network of this kind.
-    UsageError, DownloadError
-        See `find_weights`.
-    """
-    path = find_weights(name_or_path, mirror)
-    arrays = read_weights(path)
-    network = build_network(**architecture(arrays, path))
-    set_weights(network, arrays, path)
-    return network
-
-
-def load_weights(network, path):
-    """Load a file into an existing network: all arrays, or none if one does not fit.
-
-    Raises
-    ------
-    WeightsError
-        As `load_network`, and if the file fits another network. `network` is then unchanged.
-    """
-    set_weights(network, read_weights(path), path)
-
-
-def save_weights(network, path):
-    """Save a network's weights as Keras 3's `.weights.h5`, whole or not at all.
-
-    Raises
-    ------
-    UsageError
-        If `path` does not end in `.weights.h5`.
-    OutputError
-        If it cannot be written.
-    """
-    path = check_output(path)
-    if not path.name.endswith(".weights.h5"):
-        raise UsageError(f"{path} must end in .weights.h5, the name Keras knows the format by")
-    # The same layers in a model of their own, without an optimiser whose state would be saved too.
-    bare = keras.Model(network.inputs, network.outputs, name=network.name)
-    # On a full disk the HDF5 library crashes the process, so claim the space with an ordinary file.
-    # Each variable takes at most 8 bytes per number, and its headers less than 4 kB.
-    space = sum(8 * math.prod(variable.shape) + 4096 for variable in bare.variables)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(bytes(space))
-        bare.save_weights(temporary, overwrite=True)
-
-
 def read_weights(path):
     """The arrays of a weights file by our names, checked one by one but not yet for their shapes.
 
@@ -219,35 +155,9 @@ def _name_map(stored, path):
     return names
 
 
-def weight_shapes(
-    variant="described",
-    filters=FILTERS,
-    taps=TAPS,
-    lstm_units=LSTM_UNITS,
-    datasets=DATASET_COUNT,
-    id_joins="before",
-    batch_normalization=False,
-):
+def weight_shapes(variant="described", **arguments):
     """Names and shapes of the weights of `build_network` with the same arguments; a dict."""
-    joined = lstm_units * 2 if VARIANTS[variant].merge_mode == "concat" else 0
-    shapes = {}
-    channels = 1
-    for n, (width, length) in enumerate(zip(filters, taps, strict=True), 1):
-        channels += datasets if n == {"before": 3, "after": 4}.get(id_joins) else 0
-        channels += joined if n == 4 else 0
-        shapes[f"convolution_{n}/kernel"] = (length, channels, width)
-        shapes[f"convolution_{n}/bias"] = (width,)
-        if batch_normalization and n < len(filters):
-            shapes |= {f"normalization_{n}/{weight}": (width,) for weight in _NORMALIZATION}
-        channels = width
-    for direction in ("forward", "backward"):
-        for weight, shape in zip(
-            _LSTM,
-            ((filters[2], 4 * lstm_units), (lstm_units, 4 * lstm_units), (4 * lstm_units,)),
-            strict=True,
-        ):
-            shapes[f"{direction}_lstm/{weight}"] = shape
-    return shapes
+    return shapes_of(convi6_layers(variant, **arguments))
 
 
 def architecture(arrays, path="these weights"):
@@ -273,7 +183,7 @@ def architecture(arrays, path="these weights"):
     fits = [candidate for candidate in _candidates(found) if weight_shapes(**candidate) == found]
     if fits:
         return min(fits, key=lambda fit: fit["datasets"] * (fit["id_joins"] != "nowhere"))
-    raise _misfit(found, path, *(weight_shapes(variant) for variant in VARIANTS))
+    raise misfit(found, path, *(weight_shapes(variant) for variant in VARIANTS))
 
 
 def _candidates(found):
@@ -296,32 +206,15 @@ def _candidates(found):
         for variant in VARIANTS:
             if VARIANTS[variant].merge_mode == "sum" and kernels[2][2] != recurrent[0]:
                 continue
-            bare = weight_shapes(variant, **sizes, datasets=0, id_joins=id_joins)
+            one = weight_shapes(variant, **sizes, datasets=1, id_joins=id_joins)
             layer = {"before": 3, "after": 4}.get(id_joins)
-            extra = kernels[layer - 1][1] - bare[f"convolution_{layer}/kernel"][1] if layer else 1
-            if extra > 0:
-                count = extra if layer else DATASET_COUNT
+            more = kernels[layer - 1][1] - one[f"convolution_{layer}/kernel"][1] if layer else 0
+            if more >= 0:
+                count = 1 + more if layer else DATASET_COUNT
                 yield {"variant": variant, **sizes, "datasets": count, "id_joins": id_joins}
 
 
-def set_weights(network, arrays, path="these weights"):
-    """Give a network of `build_network` all of `arrays`, or raise `WeightsError` and none."""
-    variables = {_our_name(variable): variable for variable in network.weights}
-    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
-    found = {name: array.shape for name, array in arrays.items()}
-    if expected != found:
-        raise _misfit(found, path, expected)
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
-
-
-def _our_name(variable):
-    """`bidirectional/forward_lstm/lstm_cell/kernel` is `forward_lstm/kernel`."""
-    layer, *_, weight = variable.path.removeprefix("bidirectional/").split("/")
-    return f"{layer}/{weight}"
-
-
-def _misfit(found, path, *expectations):
+def misfit(found, path, *expectations):
     """The `WeightsError` that lists how `found` differs from the nearest of the expectations."""
 
     def differences(expected):

@@ -3,3 +3,17 @@
 
 Not here: the competition's own tables and treatment (`competition`).
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "pipeline": ["predict"],
+        "recording": ["Prediction", "Recording", "as_recording"],
+        "formats": ["read_recording", "to_pynapple", "write_prediction"],
+        "fit_calibration": ["calibrate"],
+        "convi6": ["choose_datasets"],
+        "trust": ["trust_table"],
+    },
+)

@@ -161,28 +161,3 @@ def save_calibration(calibration, weights_path):
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(stored, indent=1) + "\n")
     return path
-
-
-def spike_times(rates, start, rate):
-    """Discrete spikes whose number is that to be expected.
-
-    A spike is put wherever the running integral of the rate passes 0.5, 1.5, 2.5, ...; so none is
-    made twice, and a burst of n expected spikes gives n.
-
-    Parameters
-    ----------
-    rates : array `(sample,)`
-        Expected spikes per second, not negative; calibrated, or the number means nothing.
-    start : float
-        Time of the first sample in s.
-    rate : float
-        Samples per second, in Hz.
-
-    Returns
-    -------
-    float64 array `(spike,)`
-        In s, increasing.
-    """
-    count = np.concatenate([[0.0], np.cumsum(np.asarray(rates, np.float64) / rate)])
-    wanted = np.arange(0.5, count[-1], 1.0)
-    return start + np.interp(wanted, count, np.arange(count.size)) / rate

@@ -8,11 +8,12 @@ from ..competition.scoring import sum_windows
 from ..constants import POOL, SAMPLE_RATE
 from ..errors import DataError
 from ..files.whole_files import check_output
-from ..network.weights import find_weights, load_network
+from ..network.loading import load_network
+from ..network.weights import find_weights
 from ..terminal import bar
 from .calibration import Calibration, calibration_path, fit_map, save_calibration
+from .convi6 import ALL_DATASETS, rates_by_dataset
 from .ground_truth import find_ground_truth, read_ground_truth
-from .pipeline import ALL_DATASETS, rates_by_dataset
 from .preparation import find_blocks, prepare
 
 AT_A_TIME = 20

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..competition.preprocess import detrend, resample, scale
-from ..errors import DataError
+from ..competition.preprocess import RATE_TOLERANCE, detrend, resample, scale
+from ..constants import SAMPLE_RATE
+from ..errors import DataError, UsageError
 
 LONGEST_BRIDGED = 0.5
 """s; gaps up to it are interpolated, within longer ones the rates are left empty."""
@@ -52,6 +53,8 @@ class Block:
 def find_blocks(recording):
     """The blocks of a recording: those it names, cut where time stamps pause for long.
 
+    A recording in the competition's form is one block, as in 2017.
+
     Returns
     -------
     tuple of Block
@@ -60,11 +63,25 @@ def find_blocks(recording):
     ------
     DataError
         If the time stamps of a block are so uneven that no regular grid holds them.
+    UsageError
+        If a recording in the competition's form is not at 100 Hz.
     """
+    if recording.unit == "competition":
+        return (_only_block(recording),)
     pauses = np.diff(recording.times) > max(LONGEST_PAUSE, 3 / recording.frame_rate)
     starts = sorted({*recording.block_starts, *(int(k) + 1 for k in np.flatnonzero(pauses))})
     ends = [*starts[1:], len(recording.times)]
     return tuple(_block(recording, *ends_of) for ends_of in zip(starts, ends, strict=True))
+
+
+def _only_block(recording):
+    if abs(recording.frame_rate - SAMPLE_RATE) > RATE_TOLERANCE:
+        raise UsageError(
+            f"{recording.source} is said to be in the competition's form, which is at "
+            f"{SAMPLE_RATE:g} Hz, not {recording.frame_rate:g}; name the --unit of the raw traces"
+        )
+    count = len(recording.times)
+    return Block(slice(0, count), np.arange(count, dtype=float), count, SAMPLE_RATE, count)
 
 
 def _block(recording, start, end):
@@ -138,6 +155,8 @@ def to_frames(rates, recording, blocks, neurons):
     -------
     float32 array `(frame, neuron)`
     """
+    if recording.unit == "competition":  # where samples are frames, and missing ones 0
+        return np.asarray(rates[0], np.float32)
     result = np.full((len(recording.times), len(neurons)), np.nan, np.float32)
     for table, block in zip(rates, blocks, strict=True):
         # In samples; half a sample is added because sample k ends at k + 1 in the running integral,

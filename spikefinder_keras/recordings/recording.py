@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..competition.preprocess import check_rate
+from ..competition.checks import check_rate
 from ..errors import DataError, UsageError
 from .missing import mark_missing
 from .python_types import as_names, as_table, as_times, seconds

@@ -3,3 +3,14 @@
 Here: whatever changes weights. Not here: the network itself (`network`), or how its rates are
 scored (`competition.scoring`).
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "run": ["Run", "resume", "train"],
+        "settings": ["Settings"],
+        "losses": ["pearson_loss", "pearson_loss_per_trace"],
+    },
+)

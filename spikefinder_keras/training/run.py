@@ -16,62 +16,17 @@ import keras
 import numpy as np
 
 from ..competition.scoring import score
-from ..constants import FEW_DATA_WEIGHT
-from ..errors import TrainingError, UsageError
+from ..errors import TrainingError
 from ..files.whole_files import check_output_folder, whole_file
 from ..network.architecture import build_network
+from ..network.loading import save_weights
 from ..network.prediction import Table, predict_tables
-from ..network.weights import save_weights
 from .losses import pearson_loss, pearson_loss_per_trace
+from .settings import Settings
 from .traces import Traces, read_traces
 
 LOSSES = {"batch": pearson_loss, "trace": pearson_loss_per_trace}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run is made of; the defaults are the released run's.
-
-    `weighting` is "batch" for the released loss, which weighs a whole batch by the mean weight of
-    its traces, or "trace" to weigh each trace by its own. `few_data_weight` is the weight of sets 1
-    to 5 relative to the others. `validation` is the share of the traces kept for validation, the
-    last in stacking order. `dropout` None means the variant's rates.
-    """
-
-    variant: str = "described"
-    epochs: int = 50
-    batch: int = 5
-    learning_rate: float = 1e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    validation: float = 0.2
-    weighting: str = "batch"
-    few_data_weight: float = FEW_DATA_WEIGHT
-    dropout: tuple | None = None
-    id_joins: str = "before"
-    batch_normalization: bool = False
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.dropout is not None:
-            object.__setattr__(self, "dropout", tuple(self.dropout))
-        limits = {
-            "epochs": self.epochs >= 1,
-            "batch": self.batch >= 1,
-            "learning_rate": 0 < self.learning_rate < np.inf,
-            "beta_1": 0 <= self.beta_1 < 1,
-            "beta_2": 0 <= self.beta_2 < 1,
-            "epsilon": 0 < self.epsilon < np.inf,
-            "validation": 0 <= self.validation < 1,
-            "weighting": self.weighting in LOSSES,
-            "few_data_weight": 0 < self.few_data_weight < np.inf,
-            "dropout": all(0 <= rate < 1 for rate in self.dropout or ()),
-            "seed": 0 <= self.seed < 2**32,
-        }
-        for name, fine in limits.items():
-            if not fine:
-                raise UsageError(f"{name} cannot be {getattr(self, name)}; see `train --help`")
+"""By `Settings.weighting`."""
 
 
 @dataclass
@@ -341,10 +296,11 @@ def _log_for_tensorboard(run):
 
 
 def _draw(run):
-    from ..figures.plots import learning_curves, save
+    from ..figures import learning_curves, save
 
-    columns = {key: [row[key] for row in run.history] for key in ("epoch", "loss", "validation")}
-    ax = learning_curves(columns["epoch"], columns["loss"], columns["validation"])
+    columns = [[row[key] for row in run.history] for key in ("epoch", "loss", "validation")]
+    title = f"{run.settings.variant}, seed {run.settings.seed}, {run.training} traces"
+    ax = learning_curves(*columns, title)
     save(ax, run.folder / "curves.png")
 
 

@@ -167,7 +167,7 @@ def test_a_message_of_several_lines_becomes_one(monkeypatch, capsys):
     def fail(arguments):
         raise SpikefinderError("first\n  second")
 
-    monkeypatch.setattr(cli, "_run_score", fail)
+    monkeypatch.setattr("spikefinder_keras.cli.score.run", fail)
     assert main(["score", "truth.csv", "prediction.csv"]) == 2
     assert capsys.readouterr().err == "spikefinder-keras: first second\n"
 
@@ -176,7 +176,7 @@ def test_what_the_system_refuses_unforeseen(monkeypatch, capsys):
     def fail(arguments):
         raise OSError(errno.EIO, os.strerror(errno.EIO), "somewhere")
 
-    monkeypatch.setattr(cli, "_run_score", fail)
+    monkeypatch.setattr("spikefinder_keras.cli.score.run", fail)
     assert main(["score", "truth.csv", "prediction.csv"]) == 2
     error = capsys.readouterr().err
     assert error == "spikefinder-keras: Input/output error: somewhere; choose another place\n"
@@ -186,7 +186,7 @@ def test_ctrl_c(monkeypatch, capsys):
     def interrupt(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_run_score", interrupt)
+    monkeypatch.setattr("spikefinder_keras.cli.score.run", interrupt)
     assert main(["score", "truth.csv", "prediction.csv"]) == 130
     assert capsys.readouterr().err == "spikefinder-keras: interrupted\n"
 
@@ -195,7 +195,7 @@ def test_our_own_mistakes_are_not_hidden(monkeypatch):
     def fail(arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "_run_score", fail)
+    monkeypatch.setattr("spikefinder_keras.cli.score.run", fail)
     with pytest.raises(ZeroDivisionError):
         main(["score", "truth.csv", "prediction.csv"])
 

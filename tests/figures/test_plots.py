@@ -14,6 +14,7 @@ from spikefinder_keras.competition import simulation
 from spikefinder_keras.competition.tables import file_name, write_csv
 from spikefinder_keras.errors import UsageError
 from spikefinder_keras.figures import plots as figures
+from spikefinder_keras.figures.style import save
 
 PACKAGE = Path(figures.__file__).parent
 
@@ -128,7 +129,7 @@ def test_smooth():
 
 def test_predictions(tables):
     calcium, spikes, rates = tables
-    ax = figures.predictions(calcium, spikes, rates, (0, 2), (100, 1_100), "some set")
+    ax = figures.predictions(calcium, spikes, rates, (0, 2), (1, 11), "some set")
     assert ax.get_title(loc="left") == "some set"
     assert ax.get_xlabel() == "time (s)"
     names = ["calcium (a.u.)", "true rate (spikes/s)", "predicted rate (a.u.)"]
@@ -168,9 +169,10 @@ def test_predictions_without_truth_or_samples(tables):
     [
         ({"neurons": (0, 3)}, "no neuron 3; choose from 0 to 2"),
         ({"neurons": (-1,)}, "no neuron -1"),
-        ({"window": (500, 500)}, "the window 500 to 500 is empty"),
-        ({"window": (-5, 500)}, "the window -5 to 500 is empty"),
-        ({"window": (1_200, 1_300)}, "holds none of the 1200 samples"),
+        ({"window": (5, 5)}, "--window 5 5 is empty"),
+        ({"window": (-0.5, 5)}, r"--window -0\.5 5 is empty"),
+        ({"window": (12, 13)}, "--window 12 13 holds no sample of the 12 s"),
+        ({"window": (1, 1.001)}, "holds no sample"),
     ],
 )
 def test_neurons_and_windows_that_are_not_there(tables, options, message):
@@ -181,7 +183,7 @@ def test_neurons_and_windows_that_are_not_there(tables, options, message):
 def test_dataset_ids(tables):
     calcium, _, rates = tables
     names = ["one", "two", "three"]
-    ax = figures.dataset_ids(calcium[:900, 0], rates[:900], names, own=1, window=(0, 900))
+    ax = figures.dataset_ids(calcium[:900, 0], rates[:900], names, own=1, window=(0, 9))
     assert labels(ax.get_yticklabels()) == ["calcium (a.u.)", "one", "two (its own)", "three"]
     assert ax.get_xlabel() == "time (s)"
     assert "(a.u.)" in ax.get_ylabel()
@@ -232,13 +234,21 @@ def test_scores_by_rate():
 
 
 def test_learning_curves():
-    ax = figures.learning_curves([1, 2, 3], [0.9, 0.8, 0.7], [0.1, 0.4, np.nan])
-    training, validation, best = ax.lines
-    assert values(training) == pytest.approx([0.1, 0.2, 0.3])
+    ax = figures.learning_curves([1, 2, 3], [0.9, 0.8, 0.7], [0.1, 0.4, np.nan], "a run")
+    (training,) = ax.lines
+    _, right = ax.figure.axes
+    validation, best = right.lines
+    assert ax.get_title(loc="left") == "a run"
+    # Each axis says what is drawn on it: the weighted loss is no correlation.
+    assert (ax.get_ylabel(), right.get_ylabel()) == (
+        "training: weighted mean of 1 - correlation",
+        "validation: mean correlation at 25 Hz",
+    )
+    assert values(training) == pytest.approx([0.9, 0.8, 0.7])
     np.testing.assert_array_equal(values(validation), [0.1, 0.4, np.nan])
     assert (best.get_xdata(), best.get_ydata()) == ([2], [0.4])
     assert labels(ax.get_legend().get_texts())[-1] == "best, epoch 2"
-    assert len(figures.learning_curves([1], [0.9], [np.nan]).lines) == 1
+    assert len(figures.learning_curves([1], [0.9], [np.nan]).figure.axes) == 1
 
 
 # The architecture
@@ -362,7 +372,7 @@ def test_no_window_and_no_network_library():
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_save(suffix, start, tmp_path):
     for name in ("first", "second"):
-        figures.save(figures.kernels(np.eye(4)), tmp_path / f"{name}.{suffix}")
+        save(figures.kernels(np.eye(4)), tmp_path / f"{name}.{suffix}")
     first, second = ((tmp_path / f"{n}.{suffix}").read_bytes() for n in ("first", "second"))
     assert first.startswith(start)
     assert first == second
@@ -411,7 +421,7 @@ def test_the_command_makes_them_all(competition, tmp_path, capsys):
 
 def test_the_command_takes_other_networks_sets_and_windows(competition, tmp_path, capsys):
     from spikefinder_keras.network.architecture import build_network
-    from spikefinder_keras.network.weights import save_weights
+    from spikefinder_keras.network.loading import save_weights
 
     sizes = {"filters": (3, 4, 5, 6, 1), "taps": (40, 7, 5, 3, 3)}
     weights = tmp_path / "other.weights.h5"
@@ -422,7 +432,7 @@ def test_the_command_takes_other_networks_sets_and_windows(competition, tmp_path
     out = tmp_path / "figures"
     command = ["figures", "--data", str(tmp_path / "data"), "--out", str(out), "--weights"]
     command += [str(weights), "--set", "4", "--split", "test", "--neurons", "1"]
-    assert main([*command, "--window", "0", "99", "--format", "png"]) == 0
+    assert main([*command, "--window", "0", "0.99", "--format", "png"]) == 0
     printed = capsys.readouterr()
     names = (*NAMES[:2], "architecture-of-weights", *NAMES[2:4])
     assert printed.out.splitlines() == [str(out / f"{name}.png") for name in names]
@@ -439,8 +449,8 @@ def test_the_command_takes_other_networks_sets_and_windows(competition, tmp_path
         (("--split", "both"), "choose from .*train.*test"),
         (("--neurons", "0", "3"), "there is no neuron 3; choose from 0 to 2"),
         (("--neurons", "-1"), "there is no neuron -1"),
-        (("--window", "500", "100"), "the window 500 to 100 is empty; give two rising numbers"),
-        (("--window", "5000", "9000"), "holds none of the 1500 samples; choose another"),
+        (("--window", "500", "100"), "--window 500 100 is empty; give two rising times in s"),
+        (("--window", "50", "90"), "holds no sample of the 15 s that there are; choose another"),
         (("--window", "5"), "expected 2 arguments"),
         (("--run", "nowhere"), "nowhere/log.csv does not exist; name the folder of a training run"),
         (("--run", "damaged"), "damaged/log.csv is damaged; name the folder of another run"),
@@ -481,7 +491,7 @@ def test_the_commands_defaults_are_the_functions():
 
 def test_scores_of_the_published_weights_meet_the_published(data):
     from spikefinder_keras.figures.gallery import draw_scores, predict_sets
-    from spikefinder_keras.network.weights import load_network
+    from spikefinder_keras.network.loading import load_network
 
     network = load_network(data / "published" / "model_convnet_6")
     sets = predict_sets(network, data / "spikefinder.test")

@@ -172,7 +172,7 @@ def test_the_bytes_are_on_the_disk_before_the_name(target, monkeypatch):
 def test_a_full_disk_leaves_the_previous_file(target):
     code = (
         "import resource, signal, sys\n"
-        "from spikefinder_keras.datasets import write_csv\n"
+        "from spikefinder_keras.competition.tables import write_csv\n"
         "from spikefinder_keras.errors import OutputError\n"
         "import numpy, pandas\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

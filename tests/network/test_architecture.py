@@ -6,8 +6,9 @@ import pytest
 
 from spikefinder_keras.errors import UsageError
 from spikefinder_keras.network.architecture import build_network, layer_table
+from spikefinder_keras.network.loading import set_weights
 from spikefinder_keras.network.recurrent import Bidirectional, hard_sigmoid
-from spikefinder_keras.network.weights import set_weights, weight_shapes
+from spikefinder_keras.network.weights import weight_shapes
 
 
 @pytest.fixture(scope="module", params=["described", "released"])

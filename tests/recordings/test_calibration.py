@@ -16,11 +16,11 @@ from spikefinder_keras.recordings.calibration import (
     fit_map,
     load_calibration,
     save_calibration,
-    spike_times,
 )
 from spikefinder_keras.recordings.fit_calibration import calibrate, calibration_table
 from spikefinder_keras.recordings.ground_truth import find_ground_truth, read_ground_truth
 from spikefinder_keras.recordings.preparation import find_blocks
+from spikefinder_keras.recordings.spikes import spike_times
 
 IDS = range(1, DATASET_COUNT + 1)
 

@@ -18,13 +18,13 @@ from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError, UsageError, WeightsError
 from spikefinder_keras.network.prediction import predict_calcium
 from spikefinder_keras.recordings.calibration import Calibration, save_calibration
-from spikefinder_keras.recordings.ground_truth import read_ground_truth
-from spikefinder_keras.recordings.pipeline import (
+from spikefinder_keras.recordings.convi6 import (
     ALL_DATASETS,
     ONSET,
     choose_datasets,
     rates_by_dataset,
 )
+from spikefinder_keras.recordings.ground_truth import read_ground_truth
 from spikefinder_keras.recordings.pipeline import predict as predict_any
 from spikefinder_keras.recordings.preparation import find_blocks, prepare, to_frames
 from spikefinder_keras.recordings.recording import Recording
@@ -49,7 +49,7 @@ RATE = 30.0
 
 @pytest.fixture(scope="module")
 def network():
-    from spikefinder_keras.network.weights import load_network
+    from spikefinder_keras.network.loading import load_network
 
     return load_network("described")
 
@@ -58,7 +58,7 @@ def network():
 def published():
     import os
 
-    from spikefinder_keras.network.weights import load_network
+    from spikefinder_keras.network.loading import load_network
 
     if not os.environ.get("SPIKEFINDER_DATA"):
         pytest.skip("SPIKEFINDER_DATA names no folder of real data")

@@ -17,7 +17,8 @@ from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import DataError, OutputError, TrainingError, UsageError
 from spikefinder_keras.network import architecture as network_module
 from spikefinder_keras.network.architecture import build_network
-from spikefinder_keras.network.weights import load_network, read_weights
+from spikefinder_keras.network.loading import load_network
+from spikefinder_keras.network.weights import read_weights
 from spikefinder_keras.training import run as training
 from spikefinder_keras.training.losses import pearson_loss
 from spikefinder_keras.training.run import Settings, compile_network, resume, train

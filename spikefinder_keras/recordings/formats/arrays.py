@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...competition.preprocess import check_rate
+from ...competition.checks import check_rate
 from ...errors import DataError, UsageError
 from ..python_types import as_names
 from ..recording import RATE_MISMATCH, as_recording, orientation_by, rate_of

@@ -1,0 +1,62 @@
+"""Arguments of the preprocessing, checked: what cannot be is an error that says what to give."""
+
+import math
+import operator
+
+import numpy as np
+
+from ..errors import DataError, UsageError
+
+LARGEST_OUTPUT = 100_000_000  # Samples; eleven days at 100 Hz
+
+
+def check_rate(rate):
+    """Return `rate` in Hz as a float if it is a positive finite number, else `UsageError`."""
+    try:
+        value = float(rate)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"a rate of {rate} Hz is impossible; give a positive number of Hz")
+    return value
+
+
+def check_count(samples):
+    """Return a number of samples as an int if it is possible, else `UsageError`."""
+    try:
+        value = operator.index(samples)
+    except TypeError:
+        value = -1
+    if not 0 <= value <= LARGEST_OUTPUT:
+        raise UsageError(f"{samples} bins are impossible; give a whole number from 0 on")
+    return value
+
+
+def check_trace(trace):
+    """Return a trace `(frame,)` as float64 if it is one of finite numbers, else `DataError`."""
+    trace = check_numbers(trace, "trace")
+    if trace.size == 0:
+        raise DataError("the trace is empty; give at least one sample")
+    return trace
+
+
+def check_numbers(values, name):
+    """As `check_trace`, of any length; `name` says in errors what they are."""
+    try:
+        values = np.asarray(values)
+        if np.iscomplexobj(values):
+            raise TypeError
+        values = values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the {name} must be an array of real numbers") from error
+    if values.ndim != 1:
+        raise DataError(
+            f"the {name} must have one dimension, not shape {values.shape}; give one neuron's"
+        )
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(
+            f"the {name} must be finite, but value {bad[0]} (counted from 0) is {values[bad[0]]}; "
+            "cut it off or interpolate it"
+        )
+    return values

@@ -1,0 +1,72 @@
+"""How every figure looks, is made, signed and written. No window opens, no global style changes.
+
+Colours are Okabe and Ito's, which every eye tells apart; what must be told apart in grey print too
+also differs in line, marker or label.
+"""
+
+from functools import wraps
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#707070"
+"""Okabe and Ito's blue and vermilion, told apart by every eye and in grey print."""
+
+TEN = (
+    *("#000000", "#cc6677", "#332288", "#117733", "#88ccee"),
+    *("#882255", "#44aa99", "#999933", "#aa4499", "#e69f00"),
+)
+"""Ten lines that can be told apart: black, Paul Tol's "muted", and Okabe and Ito's orange instead
+of its sand, which is too pale on white."""
+
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+}
+
+
+def house_style(draw):
+    """Decorate a figure function: it draws in our style, whatever the user's is, and leaves that
+    as it was."""
+
+    @wraps(draw)
+    def styled(*args, **kwargs):
+        import matplotlib.style
+
+        with matplotlib.style.context(["default", STYLE]):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def new_axes(width, height):
+    """Axes of a figure that belongs to no window; sizes in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.add_subplot()
+
+
+def sign(ax, text):
+    """Write below a figure, small and grey, what drew it: its weights and its data."""
+    ax.figure.supxlabel(text, x=0.01, ha="left", fontsize=6, color=GREY)
+
+
+def save(ax, path):
+    """Write the figure of `ax` to `path`, whole or not at all, in the format its name ends in."""
+    import matplotlib
+
+    from ..files.whole_files import whole_file
+
+    # TrueType fonts can be edited in a PDF; without its date the same figure is the same file.
+    metadata = {"CreationDate": None} if str(path).endswith(".pdf") else None
+    with whole_file(path) as temporary, matplotlib.rc_context({"pdf.fonttype": 42}):
+        ax.figure.savefig(temporary, dpi=200, bbox_inches="tight", metadata=metadata)

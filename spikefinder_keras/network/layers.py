@@ -1,0 +1,179 @@
+"""The network, layer by layer: the one place that says what the architecture is.
+
+    calcium ─ conv 1 ─ conv 2 ─┬─ conv 3 ─┬──────────────────┬─ conv 4 ─ ... ─ conv 8 ─ rate
+                    dataset ID ┘          └─ bidirectional ──┘
+                                               LSTM
+
+From it `architecture` builds the Keras network, `onnx_graph` the one that predicts, and `weights`
+knows every shape. The 2017 description and the released program disagree on how the LSTM's output
+joins the trunk: the text says added, the released weights were trained concatenated. Hence two
+variants.
+"""
+
+from dataclasses import dataclass, field
+
+from ..constants import DATASET_COUNT
+from ..errors import UsageError
+
+FILTERS = (10, 10, 10, 8, 4, 2, 2, 1)
+TAPS = (300, 10, 5, 5, 5, 5, 5, 5)
+LSTM_UNITS = 10
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How the LSTM joins the trunk, and the dropout rates after the first convolutions."""
+
+    merge_mode: str
+    dropout: tuple
+
+
+VARIANTS = {
+    "described": Variant("sum", (0.3, 0.2, 0.1, 0.1, 0.1)),
+    "released": Variant("concat", (0.3, 0.2, 0.1, 0.1)),
+}
+"""`described`: forward and backward states are summed and added to the output of the third
+convolution; dropout after the first five. `released`: they are concatenated to it; dropout after
+the first four. The rates are the released program's; the description names none."""
+
+ID_JOINS = ("before", "after", "nowhere")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer, what feeds it, and its options.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        "input" (channels), "convolution" (filters, taps, activation; 'same' padding), "lstm"
+        (units, merge_mode; bidirectional, tanh and hard sigmoid), "normalization" (of batches),
+        "activation" (activation), "dropout" (rate), "concatenate" or "add".
+    sources : tuple of str
+        Names of earlier layers.
+    options : dict
+    """
+
+    name: str
+    kind: str
+    sources: tuple = ()
+    options: dict = field(default_factory=dict)
+
+
+def convi6_layers(
+    variant="described",
+    filters=FILTERS,
+    taps=TAPS,
+    lstm_units=LSTM_UNITS,
+    dropout=None,
+    datasets=DATASET_COUNT,
+    id_joins="before",
+    batch_normalization=False,
+):
+    """The layers of convi6, from its inputs to the spike rate.
+
+    Parameters
+    ----------
+    variant, filters, taps, lstm_units, dropout, datasets, id_joins, batch_normalization
+        See `architecture.build_network`.
+
+    Returns
+    -------
+    list of Layer
+
+    Raises
+    ------
+    UsageError
+        If an argument is impossible.
+    """
+    filters, taps = tuple(filters), tuple(taps)
+    _check(variant, filters, taps, lstm_units, datasets, id_joins)
+    dropout = tuple(VARIANTS[variant].dropout if dropout is None else dropout)
+    activations = ("tanh", *["relu"] * (len(filters) - 2), "sigmoid")
+
+    layers = [Layer("calcium", "input", (), {"channels": 1})]
+    if id_joins != "nowhere":
+        layers.append(Layer("dataset", "input", (), {"channels": datasets}))
+    last = "calcium"
+
+    def add(name, kind, *beside, **options):
+        nonlocal last
+        layers.append(Layer(name, kind, (last, *beside), options))
+        last = name
+
+    for n, size in enumerate(zip(filters, taps, activations, strict=True), 1):
+        channels, length, activation = size
+        if n == {"before": 3, "after": 4}.get(id_joins):
+            add("join_dataset", "concatenate", "dataset")
+        normalize = batch_normalization and n < len(filters)
+        own = None if normalize else activation
+        add(f"convolution_{n}", "convolution", filters=channels, taps=length, activation=own)
+        if normalize:
+            add(f"normalization_{n}", "normalization")
+            add(f"activation_{n}", "activation", activation=activation)
+        if n <= len(dropout) and dropout[n - 1]:
+            add(f"dropout_{n}", "dropout", rate=dropout[n - 1])
+        if n == 3:
+            trunk, merge_mode = last, VARIANTS[variant].merge_mode
+            add("bidirectional", "lstm", units=lstm_units, merge_mode=merge_mode)
+            states, last = last, trunk
+            add("join_lstm", "add" if merge_mode == "sum" else "concatenate", states)
+    return layers
+
+
+def _check(variant, filters, taps, lstm_units, datasets, id_joins):
+    if variant not in VARIANTS:
+        raise UsageError(f"there is no variant {variant!r}; choose from {', '.join(VARIANTS)}")
+    if id_joins not in ID_JOINS:
+        raise UsageError(f"the dataset ID cannot join {id_joins!r}; choose {', '.join(ID_JOINS)}")
+    if len(filters) != len(taps) or len(filters) < 4 or filters[-1] != 1:
+        raise UsageError(
+            f"filters {filters} and taps {taps} must be of one length, at least 4, and the last "
+            "convolution must have one channel"
+        )
+    if min(*filters, *taps, lstm_units) < 1 or (id_joins != "nowhere" and datasets < 1):
+        raise UsageError("filters, taps, lstm_units and datasets must be at least 1")
+    if VARIANTS[variant].merge_mode == "sum" and filters[2] != lstm_units:
+        raise UsageError(
+            f"the LSTM's {lstm_units} channels cannot be added to the {filters[2]} of the third "
+            "convolution; make them equal, or use the variant 'released'"
+        )
+
+
+def channels(layers):
+    """Output channels of each layer, a dict by name."""
+    found = {}
+    for layer in layers:
+        sources = [found[name] for name in layer.sources]
+        options = layer.options
+        if layer.kind == "lstm":
+            found[layer.name] = options["units"] * (2 if options["merge_mode"] == "concat" else 1)
+        elif layer.kind == "concatenate":
+            found[layer.name] = sum(sources)
+        else:
+            own = options.get("channels", options.get("filters"))
+            found[layer.name] = sources[0] if own is None else own
+    return found
+
+
+def shapes_of(layers):
+    """Names and shapes of the weights of layers, a dict: `convolution_1/kernel` and so on."""
+    width, shapes = channels(layers), {}
+    for layer in layers:
+        name, options = layer.name, layer.options
+        if layer.kind == "convolution":
+            shapes[f"{name}/kernel"] = (
+                *(options["taps"], width[layer.sources[0]], options["filters"]),
+            )
+            shapes[f"{name}/bias"] = (options["filters"],)
+        elif layer.kind == "normalization":
+            for weight in ("gamma", "beta", "moving_mean", "moving_variance"):
+                shapes[f"{name}/{weight}"] = (width[name],)
+        elif layer.kind == "lstm":
+            units = options["units"]
+            for direction in ("forward", "backward"):
+                shapes[f"{direction}_lstm/kernel"] = (width[layer.sources[0]], 4 * units)
+                shapes[f"{direction}_lstm/recurrent_kernel"] = (units, 4 * units)
+                shapes[f"{direction}_lstm/bias"] = (4 * units,)
+    return shapes

@@ -1,0 +1,235 @@
+"""The network of 2017 on somebody's recording: what is chosen before, and its steps on the way.
+
+A recording in the competition's form is predicted as in 2017: no preparation, missing samples are
+0, and the network's first samples stay as they are.
+"""
+
+import numpy as np
+
+from .. import __version__
+from ..datasets import DATASETS, check_dataset
+from ..errors import UsageError
+from ..network.prediction import Table, predict_tables
+from ..terminal import import_keras
+from .calibration import load_calibration
+from .preparation import LONGEST_BRIDGED, gaps, prepare
+from .trust import NeuronTrust, agreement, as_dff, distance, noise_level
+
+ALL_DATASETS = tuple(dataset.number for dataset in DATASETS)
+
+ONSET = 20
+"""Samples (200 ms) at the start of a trace that tell of the network's padding alone: on the ground
+truth, where recordings are short, holding 20 scores better than 10 and as well as 50."""
+
+EXCERPT = 12_000
+"""Samples (two minutes) of each neuron on which all dataset IDs are compared."""
+
+
+class Convi6:
+    """A network of 2017, the dataset IDs to run it under, and its calibration.
+
+    Parameters
+    ----------
+    weights : str, Path or keras.Model
+        A name (`described`, `released`, `published`), a file, or a loaded network.
+    numbers : tuple of int
+        Dataset IDs; their rates are averaged.
+    calibrate : bool
+        Whether to give spikes per second.
+    progress : bool
+        Say on the terminal that the network library is loading.
+
+    Raises
+    ------
+    UsageError, WeightsError, DownloadError
+        If the weights cannot be used, or have no calibration.
+    """
+
+    def __init__(self, weights, numbers=ALL_DATASETS, calibrate=False, progress=False):
+        import_keras(progress)
+        from ..network.loading import load_network
+        from ..network.weights import find_weights
+
+        self.calibration = None
+        if hasattr(weights, "predict_on_batch"):
+            if calibrate:
+                raise UsageError(
+                    "name the weights or their file; a bare network has no calibration"
+                )
+            self.network, self.name = weights, weights.name
+        else:
+            path = find_weights(weights)
+            self.calibration = load_calibration(path) if calibrate else None
+            self.network, self.name = load_network(path), str(weights)
+        self.knows_datasets = len(self.network.inputs) > 1
+        self.numbers = numbers if self.knows_datasets else numbers[:1]
+
+    def prepare(self, recording, blocks, neurons):
+        """The input: for each block a float32 array `(sample, neuron)` at 100 Hz."""
+        if recording.unit == "competition":
+            return [recording.fluorescence[:, neurons.start : neurons.stop]]
+        return prepare(recording, blocks, neurons)
+
+    def run(self, recording, calcium):
+        """The output under each dataset ID, see `rates_by_dataset`."""
+        faithful = recording.unit == "competition"
+        return rates_by_dataset(self.network, calcium, self.numbers, faithful)
+
+    def rates(self, outputs):
+        """Mean over the IDs, in spikes per second if calibrated: for each block an array
+        `(sample, neuron)`."""
+        total = None
+        for number, tables in outputs.items():
+            if self.calibration:
+                tables = [self.calibration.spikes_per_second(table, number) for table in tables]
+            total = tables if total is None else [a + b for a, b in zip(total, tables, strict=True)]
+        return [table / len(outputs) for table in total]
+
+    def judge(self, recording, blocks, neurons, calcium, outputs):
+        """A `NeuronTrust` for each neuron; all dataset IDs are compared on an excerpt."""
+        by_dataset = self._compare(blocks, calcium, outputs)
+        found = []
+        for column, neuron in enumerate(neurons):
+            dff = as_dff(recording.fluorescence[:, neuron], recording.unit)
+            level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
+            trace = np.concatenate([table[:, column] for table in calcium])
+            far, feature = distance(trace[np.isfinite(trace)])
+            same = agreement([rates[:, column] for rates in by_dataset])
+            missing = gaps(recording, blocks, neuron)
+            name = recording.names[neuron]
+            found.append(NeuronTrust(name, level, far, feature, same, *missing))
+        return found
+
+    def _compare(self, blocks, calcium, outputs):
+        """Rates `(sample, neuron)` under every ID, of the beginning of the longest block."""
+        longest = int(np.argmax([block.samples for block in blocks]))
+        rest = [number for number in ALL_DATASETS if number not in outputs]
+        others = rates_by_dataset(
+            self.network, [calcium[longest][:EXCERPT]], rest if self.knows_datasets else []
+        )
+        own = [tables[longest][:EXCERPT] for tables in outputs.values()]
+        return own + [tables[0] for tables in others.values()]
+
+    def describe(self, recording):
+        """What the rates are, as every written file says it: a dict of text and numbers."""
+        if len(self.numbers) > 1:
+            datasets = f"mean over the dataset IDs {', '.join(map(str, self.numbers))}"
+        else:
+            (number,) = self.numbers
+            chosen = DATASETS[number - 1]
+            datasets = f"dataset ID {number} ({chosen.indicator}, {chosen.area}, {chosen.source})"
+        if recording.unit == "competition":
+            preparation = (
+                "none: the traces were taken to be in the competition's form, at 100 Hz; missing "
+                "samples counted as 0, as in 2017"
+            )
+        else:
+            preparation = (
+                "robust line subtracted, 5th percentile to 0 and 80th to 1, Fourier resampling to "
+                f"100 Hz; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer ones left empty"
+            )
+        unit = "spikes per second (expected)" if self.calibration else "arbitrary, between 0 and 1"
+        software = f"spikefinder-keras {__version__}, the network convi6 of Chenkov and McColgan"
+        return {
+            "unit": unit,
+            "time": "mean over each frame's interval, centred on its time stamp in s",
+            "frame_rate": recording.frame_rate,
+            "source": recording.source,
+            "notes": "; ".join(recording.notes),
+            "weights": self.name,
+            "dataset": datasets,
+            "preprocessing": preparation,
+            "calibration": self._describe_calibration(),
+            "software": software,
+        }
+
+    def _describe_calibration(self):
+        if self.calibration is None:
+            return "not applied"
+        indicators = {DATASETS[number - 1].indicator for number in self.numbers}
+        errors = [
+            f"{indicator} {100 * found['mean_rate_error']:.0f}%"
+            for indicator, found in self.calibration.held_out.items()
+            if indicator in indicators or len(self.numbers) == len(DATASETS)
+        ]
+        text = f"applied; {self.calibration.about}"
+        if errors:
+            text += "; median error of a neuron's mean rate on datasets not fitted: "
+            text += ", ".join(errors)
+        return text
+
+
+def choose_datasets(dataset=None, indicator=None, area=None):
+    """The dataset IDs under which to predict a recording; their rates are averaged.
+
+    Parameters
+    ----------
+    dataset : int, optional
+        One of the ten.
+    indicator, area : str, optional
+        As in `datasets.DATASETS`, capitals and hyphens aside: "GCaMP6f", "V1". All datasets that
+        have them.
+
+    Returns
+    -------
+    tuple of int
+        All ten if nothing is given.
+
+    Raises
+    ------
+    UsageError
+        If there is no such dataset, or if a number and an indicator are given.
+    """
+    if dataset is not None:
+        if indicator or area:
+            raise UsageError("give a dataset number, or an indicator and an area, not both")
+        return (check_dataset(dataset),)
+    chosen = tuple(
+        each.number
+        for each in DATASETS
+        if (not indicator or _plain(indicator) == _plain(each.indicator))
+        and (not area or _plain(area) == _plain(each.area))
+    )
+    if not chosen:
+        known = sorted({f"{each.indicator} in {each.area}" for each in DATASETS})
+        wanted = " in ".join(filter(None, (indicator, area)))
+        raise UsageError(
+            f"no dataset has {wanted}; there are {', '.join(known)}; leave the choice out for the "
+            "mean over all ten"
+        )
+    return chosen
+
+
+def _plain(name):
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def rates_by_dataset(network, calcium, numbers, faithful=False):
+    """The network's output under several dataset IDs.
+
+    The network sees zeros before a trace, without a dataset ID, to which its first samples owe more
+    than to the trace: they can exceed everything behind them. The published scores, too, left the
+    first ten out (`scoring.published_transform`); here the first `ONSET` get the value of the next.
+
+    Parameters
+    ----------
+    network : keras.Model
+    calcium : sequence of arrays `(sample, neuron)`
+        One for each block, at 100 Hz, as from `prepare`.
+    numbers : sequence of int
+        Dataset IDs.
+    faithful : bool
+        Leave the first samples as they are.
+
+    Returns
+    -------
+    dict of int to list of float32 arrays `(sample, neuron)`
+        For each ID one array for each block.
+    """
+    tables = [Table(table, number) for number in numbers for table in calcium]
+    rates = predict_tables(network, tables)
+    if not faithful:
+        for table in rates:
+            table[:ONSET] = table[min(ONSET, len(table) - 1)]
+    rates = iter(rates)
+    return {number: [next(rates) for _ in calcium] for number in numbers}

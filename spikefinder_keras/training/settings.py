@@ -1,0 +1,56 @@
+"""What a training run is made of, apart from its data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..constants import FEW_DATA_WEIGHT
+from ..errors import UsageError
+
+WEIGHTINGS = ("batch", "trace")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of; the defaults are the released run's.
+
+    `weighting` is "batch" for the released loss, which weighs a whole batch by the mean weight of
+    its traces, or "trace" to weigh each trace by its own. `few_data_weight` is the weight of sets 1
+    to 5 relative to the others. `validation` is the share of the traces kept for validation, the
+    last in stacking order. `dropout` None means the variant's rates.
+    """
+
+    variant: str = "described"
+    epochs: int = 50
+    batch: int = 5
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    validation: float = 0.2
+    weighting: str = "batch"
+    few_data_weight: float = FEW_DATA_WEIGHT
+    dropout: tuple | None = None
+    id_joins: str = "before"
+    batch_normalization: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.dropout is not None:
+            object.__setattr__(self, "dropout", tuple(self.dropout))
+        limits = {
+            "epochs": self.epochs >= 1,
+            "batch": self.batch >= 1,
+            "learning_rate": 0 < self.learning_rate < np.inf,
+            "beta_1": 0 <= self.beta_1 < 1,
+            "beta_2": 0 <= self.beta_2 < 1,
+            "epsilon": 0 < self.epsilon < np.inf,
+            "validation": 0 <= self.validation < 1,
+            "weighting": self.weighting in WEIGHTINGS,
+            "few_data_weight": 0 < self.few_data_weight < np.inf,
+            "dropout": all(0 <= rate < 1 for rate in self.dropout or ()),
+            "seed": 0 <= self.seed < 2**32,
+        }
+        for name, fine in limits.items():
+            if not fine:
+                raise UsageError(f"{name} cannot be {getattr(self, name)}; see `train --help`")
