@@ -22,6 +22,7 @@ def read(path, options):
     table = read_table(path, strict=False, all_cells=options.all_rois)
     names, unit, file_rate = table.names, options.unit, None
     turned = options.orientation == "neuron-time"
+    one_row = len(table.values) == 1  # which contradicts no orientation
     if unit == "competition" or (
         unit is None and table.competition and options.frame_rate is None and not turned
     ):
@@ -35,6 +36,7 @@ def read(path, options):
         times=None if unit == "competition" else table.times,
         file_rate=file_rate,
         usual_orientation="time-neuron",
+        orientation="time-neuron" if one_row and unit == "competition" else None,
         names=names,
         unit=unit,
         notes=table.notes,

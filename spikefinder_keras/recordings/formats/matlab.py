@@ -13,8 +13,9 @@ from ...errors import DataError, OutputError
 from ...files.child import check_size
 from ...files.whole_files import whole_file
 from . import hdf5
+from .array_names import UNITS, plain
 from .arrays import from_named
-from .choosing import UNITS, Found, of_pieces, parse_chosen, plain
+from .choosing import Found, of_pieces, parse_chosen
 from .description import described
 
 VERSION_7_3 = b"MATLAB 7.3 MAT-file"

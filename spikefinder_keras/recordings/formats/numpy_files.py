@@ -9,8 +9,9 @@ from ...errors import DataError
 from ...files.child import Unreadable, check_size, parse
 from ...files.whole_files import whole_file
 from . import pickled, suite2p
+from .array_names import UNITS, plain
 from .arrays import from_named, make_recording, only_one_array
-from .choosing import UNITS, Found, parse_chosen, plain, refuse_processed
+from .choosing import Found, parse_chosen, refuse_processed
 from .description import described, sidecar, text_of
 
 NPY = b"\x93NUMPY"

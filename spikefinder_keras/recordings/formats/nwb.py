@@ -12,8 +12,8 @@ import numpy as np
 
 from ...errors import DataError, UsageError
 from ...files.child import Unreadable
+from .array_names import RELATIVE, plain
 from .arrays import make_recording, only_orientation
-from .choosing import RELATIVE, plain
 from .hdf5 import check_own, checked, resolve
 from .rois import accepted, checked_cells, corrected
 

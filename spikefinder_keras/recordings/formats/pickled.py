@@ -16,7 +16,8 @@ import numpy as np
 
 from ...errors import DataError
 from ...files.child import Unreadable
-from .choosing import UNITS, Found, listed, parse_chosen, plain
+from .array_names import UNITS, plain
+from .choosing import Found, listed, parse_chosen
 
 LARGEST_FILE = 1 << 30
 """Bytes; `ops.npy` holds a few images."""

@@ -11,8 +11,9 @@ import numpy as np
 from ...errors import DataError, OutputError
 from ...files.child import Unreadable, check_size, parse, require
 from ...files.whole_files import check_output_folder
+from .array_names import FRAME_RATES, plain
 from .arrays import from_named
-from .choosing import FRAME_RATES, Found, parse_chosen, plain
+from .choosing import Found, parse_chosen
 from .description import described, text_of
 from .hdf5 import LEVELS
 
