@@ -120,7 +120,7 @@ def run(arguments):
 
         write_report(report, prediction)
     if not arguments.quiet:
-        from ..recordings.trust import trust_table
+        from ..recordings.trust_words import trust_table
 
         print(trust_table(prediction.trust))
         print(f"weights {prediction.description['weights']}; {prediction.description['dataset']}")

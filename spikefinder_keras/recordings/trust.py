@@ -9,7 +9,7 @@ import numpy as np
 
 from ..competition.preprocess import BASELINE, TOP
 from ..constants import POOL, SAMPLE_RATE
-from ..terminal import text_table
+from .together import common_jumps, median_correlation
 
 SHORTEST = 30.0
 """s; percentiles of less than this say little about a neuron's baseline."""
@@ -35,9 +35,6 @@ SMOOTH_SLOW = 0.7
 TOGETHER = 0.5
 """Median correlation between neurons above which neuropil or motion is suspected."""
 
-JUMP = 5.0
-"""Robust standard deviations that the median neuron is off in a frame of a flash, or a dark one."""
-
 MOST_PAIRS_OF = 200
 """Neurons that are compared with each other, evenly chosen."""
 
@@ -60,9 +57,6 @@ FEATURES = {
 """Least, median and largest of each of `features` over 119 training traces:
 competition sets 4 to 6, and as sets 7 to 10 those of the ground truth of Rupprecht et al. 2021
 (`benchmarks/ground_truth_sets.py` puts them together)."""
-
-SHOWN = 20
-"""Neurons in the table on the terminal."""
 
 
 @dataclass(frozen=True)
@@ -287,7 +281,7 @@ def recording_warnings(recording, blocks, neurons):
             f"in {int(jumps.sum())} frames nearly all neurons jump at once, as by flashes of light "
             "or dark frames: mark these frames as missing (NaN)"
         )
-    together = _median_correlation(recording.fluorescence[~jumps][:, some])
+    together = median_correlation(recording.fluorescence[~jumps][:, some])
     if together > TOGETHER:
         lines.append(
             f"the neurons move together (median correlation {together:.2f}): has neuropil been "
@@ -322,87 +316,3 @@ def _range(traces):
         warnings.simplefilter("ignore")  # neurons without any value
         middle, top = np.nanpercentile(traces, [50, 99], axis=0)
         return np.nan_to_num(np.nanmedian(top - middle))
-
-
-def common_jumps(traces):
-    """Frames in which nearly all neurons are far off at once, as a mask `(frame,)`.
-
-    Parameters
-    ----------
-    traces : array `(frame, neuron)`
-        NaN where missing. Fewer than three neurons tell nothing.
-    """
-    none = np.zeros(len(traces), bool)
-    if traces.shape[1] < 3:
-        return none
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # frames or neurons without any value
-        off = np.asarray(traces, np.float64) - np.nanmedian(traces, axis=0)
-        # The steps tell the noise, whatever the signal does; 0.95 of them is a deviation of it.
-        noise = np.nanmedian(np.abs(np.diff(traces, axis=0)), axis=0) / 0.95
-        spread = np.maximum(1.48 * np.nanmedian(np.abs(off), axis=0), noise)
-        off = off / np.where(spread > 0, spread, np.nan)
-        up, down = np.nanpercentile(off, [20, 80], axis=1)
-        return np.nan_to_num((up > JUMP) | (down < -JUMP)).astype(bool)
-
-
-def _median_correlation(traces):
-    """Median correlation between the neurons of `(frame, neuron)`; NaN for fewer than three."""
-    traces = np.asarray(traces, np.float64)
-    traces = traces[:, np.isfinite(traces).mean(axis=0) > 0.9]
-    traces = traces[np.isfinite(traces).all(axis=1)]
-    if len(traces):
-        traces = traces[:, np.ptp(traces, axis=0) > 0]
-    if min(traces.shape) < 3:
-        return float("nan")
-    correlations = np.corrcoef(traces.T)
-    return float(np.median(correlations[np.triu_indices(len(correlations), 1)]))
-
-
-def verdict(neuron):
-    """What a neuron's numbers mean, as a few words; empty where nothing stands out."""
-    if np.isnan(neuron.distance):
-        return "no signal"
-    words = []
-    if neuron.noise_level > NOISY:
-        words.append("noisy")
-    if neuron.distance > FAR:
-        words.append(f"unlike training ({neuron.feature})")
-    if neuron.agreement < UNSURE:
-        words.append("depends on the dataset ID")
-    return ", ".join(words)
-
-
-def doubt(neuron):
-    """How little a neuron's rates are to be trusted, to put the worst first: 0 is the limit."""
-    if np.isnan(neuron.distance):
-        return np.inf
-    doubts = (neuron.noise_level / NOISY, neuron.distance / FAR, 2 - neuron.agreement / UNSURE)
-    return float(np.nanmax([0.0, *doubts])) - 1
-
-
-def trust_table(trust):
-    """The neurons of a `Trust` as text, the `SHOWN` worst of them, and what the columns mean."""
-    rows = [("neuron", "noise level", "distance", "agreement", "missing", "")]
-    worst = sorted(trust.neurons, key=doubt, reverse=True)[:SHOWN]
-    shown = trust.neurons if len(trust.neurons) <= SHOWN else worst
-    for neuron in shown:
-        numbers = (neuron.noise_level, neuron.distance, neuron.agreement)
-        rows.append(
-            (
-                neuron.name,
-                *("-" if np.isnan(number) else f"{number:.2f}" for number in numbers),
-                str(neuron.bridged + neuron.lost),
-                verdict(neuron),
-            )
-        )
-    text = text_table(rows, right=(1, 2, 3, 4))
-    if len(trust.neurons) > SHOWN:
-        rest = len(trust.neurons) - SHOWN
-        text += f"\nthe worst {SHOWN} of {len(trust.neurons)}; {rest} more are better"
-        text += ", and --report shows them all"
-    words = (
-        f"noise level in % dF/F per sqrt(Hz), above {NOISY:g} poor; distance from training, above "
-        f"{FAR:g} unlike it; agreement of the dataset IDs, below {UNSURE:g} unsure; missing frames"
-    )
-    return f"{text}\n{words}"

@@ -5,7 +5,8 @@ import numpy as np
 from ...errors import DataError
 from ...files.child import Unreadable
 from .arrays import from_named, only_orientation
-from .choosing import Found, parse_chosen
+from .choosing import Found
+from .chosen import parse_chosen
 from .hdf5 import checked
 
 ABSENT = b"NoneType"

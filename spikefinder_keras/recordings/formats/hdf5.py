@@ -11,7 +11,8 @@ import numpy as np
 from ...files.child import Unreadable, check_size
 from .array_names import FRAME_RATES, plain
 from .arrays import from_named
-from .choosing import Found, of_pieces, parse_chosen
+from .choosing import Found
+from .chosen import of_pieces, parse_chosen
 
 MOST_OBJECTS = 100_000
 DEEPEST = 50

@@ -15,7 +15,8 @@ from ...files.whole_files import whole_file
 from . import hdf5
 from .array_names import UNITS, plain
 from .arrays import from_named
-from .choosing import Found, of_pieces, parse_chosen
+from .choosing import Found
+from .chosen import of_pieces, parse_chosen
 from .description import described
 
 VERSION_7_3 = b"MATLAB 7.3 MAT-file"

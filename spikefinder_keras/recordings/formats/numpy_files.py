@@ -11,7 +11,8 @@ from ...files.whole_files import whole_file
 from . import pickled, suite2p
 from .array_names import UNITS, plain
 from .arrays import from_named, make_recording, only_one_array
-from .choosing import Found, parse_chosen, refuse_processed
+from .choosing import Found, refuse_processed
+from .chosen import parse_chosen
 from .description import described, sidecar, text_of
 
 NPY = b"\x93NUMPY"

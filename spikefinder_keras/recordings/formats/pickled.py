@@ -17,7 +17,8 @@ import numpy as np
 from ...errors import DataError
 from ...files.child import Unreadable
 from .array_names import UNITS, plain
-from .choosing import Found, listed, parse_chosen
+from .choosing import Found, listed
+from .chosen import parse_chosen
 
 LARGEST_FILE = 1 << 30
 """Bytes; `ops.npy` holds a few images."""

@@ -13,7 +13,8 @@ from ...files.child import Unreadable, check_size, parse, require
 from ...files.whole_files import check_output_folder
 from .array_names import FRAME_RATES, plain
 from .arrays import from_named
-from .choosing import Found, parse_chosen
+from .choosing import Found
+from .chosen import parse_chosen
 from .description import described, text_of
 from .hdf5 import LEVELS
 
