@@ -55,6 +55,7 @@ class Arranged:
     times: np.ndarray | None = None
     notes: list = field(default_factory=list)
     competition: bool = False
+    turned: bool = False
 
 
 def plain(name):
@@ -68,6 +69,22 @@ def time_scale(name):
     if not match:
         return None
     return SECONDS.get((match[1] or match[2] or "s").lower(), 1.0)
+
+
+def names_rows(name, column):
+    """Whether a first column names the neurons in rows, each with a name of its own."""
+    return (
+        isinstance(column, list)
+        and len(column) > 1
+        and (not name or plain(name) in (*UNITS, "name", "names", "rois", "cells", "neurons"))
+        and all(isinstance(text, str) and re.match(r"[^\W\d]", text.strip()) for text in column)
+        and len(set(column)) == len(column)
+    )
+
+
+def _has_unit(name):
+    match = _TIME.fullmatch(name.strip().lstrip("# "))
+    return bool(match and (match[1] or match[2]))
 
 
 def arrange(path, head, columns, all_cells=False):
@@ -88,6 +105,15 @@ def arrange(path, head, columns, all_cells=False):
     Arranged
     """
     names = head.names
+    if names_rows(names[0], columns[0]):
+        values = np.stack(columns[1:])  # a column of the file is a frame
+        label = f"the column {names[0]!r}" if names[0] else "the first column"
+        return Arranged(
+            [text.strip() for text in columns[0]],
+            values,
+            notes=[f"neurons are rows, named by {label}"],
+            turned=True,
+        )
     counted = [str(number) for number in range(len(names))]
     kept, times, notes = [], None, []
     leading = True
@@ -131,6 +157,8 @@ def _kind(path, head, number, column, leading, want_time, competition):
     """`(what, time stamps)` of a column; `(None, None)` for a neuron."""
     name = head.names[number]
     scale = time_scale(name)
+    if name.startswith("Unnamed:") and not isinstance(column, list) and np.isnan(column).all():
+        return "is empty", None
     if isinstance(column, list):
         if plain(name) in _LABELS:
             return "holds labels", None
@@ -144,6 +172,8 @@ def _kind(path, head, number, column, leading, want_time, competition):
     increasing = column.size > 1 and bool((steps > 0).all())
     counts = increasing and bool((steps == 1).all())
     enough = column.size >= FEWEST_ROWS
+    if counts and enough and column[0] in (0, 1) and scale is not None and not _has_unit(name):
+        return "counts the rows", None
     if scale is not None and want_time and (leading or (increasing and enough)):
         missing = np.flatnonzero(np.isnan(column))
         if missing.size and missing.size == column.size:

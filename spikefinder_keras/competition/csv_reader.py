@@ -13,19 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from .csv_cells import MISSING, NUMBER, bad_cells, column_of
 from .csv_columns import arrange, cell_error
 
-MISSING = ("", "nan", "NaN", "NAN", "NA")
-"""Texts of a cell without a sample; the competition's own files leave it empty."""
-
-SPREADSHEET = (
-    *("#DIV/0!", "#N/A", "#NV", "#VALUE!", "#WERT!", "#NUM!", "#ZAHL!", "#REF!", "#BEZUG!"),
-    *("#NAME?", "#NULL!", "n/a", "N/A", "n.a.", "null", "NULL", "None", "none", "<NA>", "-nan"),
-    *("-NaN", "NaT", "-", "--", "missing", "1.#QNAN", "-1.#IND", "1.#INF", "-1.#INF"),
-)
-"""What spreadsheets and programs write where there is no number; missing in own recordings."""
-
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 _COMMENT = (b"#", b"%", b"//")
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 _BLANK_ENDS = re.compile(rb",+(?=\n)")
@@ -46,6 +36,8 @@ class CsvTable:
         What was left out or understood, for the user.
     competition : bool
         The header is that of the competition, 0 to n - 1, and no column was anything but a neuron.
+    turned : bool
+        The file has a row for each neuron, named by its first column.
     """
 
     names: list
@@ -53,6 +45,7 @@ class CsvTable:
     times: np.ndarray | None = None
     notes: list = field(default_factory=list)
     competition: bool = False
+    turned: bool = False
 
 
 def read_table(path, strict=True, all_cells=False):
@@ -90,8 +83,8 @@ def read_table(path, strict=True, all_cells=False):
     table = arrange(path, head, columns, all_cells)
     if strict:
         _check_finite(path, columns, head)
-    return CsvTable(table.names, table.values, table.times, [*notes, *more, *table.notes],
-                    table.competition)  # fmt: skip
+    notes = [*notes, *more, *table.notes]
+    return CsvTable(table.names, table.values, table.times, notes, table.competition, table.turned)
 
 
 def _read_text(path):
@@ -135,6 +128,9 @@ class _Head:
     def __init__(self, path, text, notes):
         self.path, self.status = path, None
         comments, separator = [], None
+        blank = len(text) - len(text.lstrip(b"\n"))
+        if blank and re.search(rb"[,;\t]", text[blank:].partition(b"\n")[0]):
+            comments, text = [b""] * blank, text[blank:]
         while True:
             line, _, rest = text.partition(b"\n")
             stated = re.fullmatch(rb"\s*sep=(.)\s*", line, re.IGNORECASE)
@@ -145,7 +141,7 @@ class _Head:
             text = rest
         self.first_row = len(comments) + 2
         header, _, self.body = text.partition(b"\n")
-        if comments and self._is_data(header, separator) and self._same_cells(comments[-1], header):
+        if comments and self._is_data(header) and self._same_cells(comments[-1], header):
             header, self.body = comments.pop().lstrip(b"#%/ "), text  # as numpy.savetxt writes it
             self.first_row -= 1
         if header.startswith((b"# ", b"#")) and not comments:
@@ -156,9 +152,9 @@ class _Head:
         self._second_header()
         self._decimal_sign(notes)
 
-    def _is_data(self, line, separator):
+    def _is_data(self, line):
         cells = re.split(rb"[,;\t]", line)
-        return all(_NUMBER.fullmatch(c.decode("latin1").replace(",", ".")) or not c for c in cells)
+        return all(NUMBER.fullmatch(c.decode("latin1").replace(",", ".")) or not c for c in cells)
 
     def _same_cells(self, comment, line):
         count = [max(each.count(sep) for sep in (b",", b";", b"\t")) for each in (comment, line)]
@@ -294,52 +290,13 @@ def _parse(path, body, head, strict):
     columns, notes, odd = [], [], []
     for number in range(len(head.names)):
         texts = cells[number].tolist()
-        columns.append(_column(texts, strict, odd))
-    for row, column in _bad_cells(columns):
+        columns.append(column_of(texts, strict, odd))
+    for row, column in bad_cells(columns, head.names):
         text = columns[column][row]
         raise cell_error(path, row, column, head, f"is not a number: {text[:20]!r}")
     if odd:
         notes.append(f"{len(odd)} cells such as {odd[0]} taken as missing")
     return columns, notes
-
-
-def _column(texts, strict, odd):
-    """Floats of a column of text, or the texts if they are no numbers."""
-    values = np.full(len(texts), np.nan)
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            continue
-        if _NUMBER.fullmatch(text) or text.strip().lower() in _INFINITE:
-            values[row] = float(text)
-        elif not strict and text.strip() in SPREADSHEET:
-            odd.append(text.strip())
-        else:
-            return texts
-    return values
-
-
-_INFINITE = ("inf", "+inf", "-inf", "infinity", "-infinity", "+infinity")
-
-
-def _bad_cells(columns):
-    """First cell of each column of text that is neither dates nor labels throughout."""
-    bad = []
-    for column, values in enumerate(columns):
-        if isinstance(values, list):
-            rows = [
-                row
-                for row, text in enumerate(values)
-                if isinstance(text, str) and not _NUMBER.fullmatch(text)
-            ]
-            dates = sum(bool(_DATE.search(values[row])) for row in rows)
-            if dates < len(values) and not _LABEL.fullmatch(str(values[rows[0]])):
-                bad.append((rows[0], column))
-    return sorted(bad)
-
-
-_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(:\d{2})?|\d+ days?")
-_LABEL = re.compile(r"[^<>]*\.(tiff?|avi|nd2|czi|lif|png)\b.*", re.IGNORECASE)
-"""ImageJ's labels begin with the name of the movie."""
 
 
 def _check_finite(path, columns, head):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from spikefinder_keras.competition.csv_reader import MISSING
+from spikefinder_keras.competition.csv_cells import MISSING
 from spikefinder_keras.competition.tables import (
     file_name,
     find_file,

@@ -55,4 +55,4 @@ def plain(name):
 def time_unit(name, unit=None):
     """The unit of time stamps by their name, `ms` of `time_ms`, else `unit`; None for no times."""
     match = _TIME.fullmatch(plain(name))
-    return match and (match[1] or unit or "s")
+    return match and (match[1] or ("s" if unit is None else unit))

@@ -122,6 +122,7 @@ def from_named(path, values, options):
     name, unit, rate = roles["traces"], choice["unit"], values.get("rate")
     rate = None if rate is None else one_number(path, roles["rate"], rate)
     traces, times = _two_axes(values["traces"]), values.get("times")
+    counter = [f"{values['counter']} counts the frames: not used"] if "counter" in values else []
     refuse_counter(path, name, traces, unit)
     orientation = options.orientation or choice["orientation"]
     if orientation is None and times is not None:
@@ -140,7 +141,7 @@ def from_named(path, values, options):
             unit=unit,
             orientation=orientation,
             names=names,
-            notes=[what] if name != "array" else (),
+            notes=[*([what] if name != "array" else ()), *counter],
         )
     tables = [traces, *(_two_axes(values.get(role)) for role in ("residuals", "neuropil"))]
     if traces.ndim != 2 or not traces.size:
@@ -170,7 +171,7 @@ def from_named(path, values, options):
         unit=unit,
         orientation=orientation or ("neuron-time" if "cells" in values else None),
         names=[str(number) for number in kept],
-        notes=[first + _also(choice["others"]), *notes, *more],
+        notes=[first + _also(choice["others"]), *counter, *notes, *more],
     )
 
 

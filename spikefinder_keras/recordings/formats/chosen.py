@@ -30,9 +30,18 @@ def parse_chosen(path, arrays, variable, read):
             if role == "traces":
                 yield "block_starts", [sum(lengths[:k]) for k in range(len(lengths))]
             array = np.concatenate(array, axis)
+        if role == "times" and _only_counts(np.ravel(array[()]), name, arrays[name].unit):
+            yield "counter", name
+            continue
         if role == "times":
             array = times_in(np.asarray(array[()]), time_unit(name, arrays[name].unit))
         yield role, array
+
+
+def _only_counts(values, name, unit):
+    """Whether time stamps without a unit count the frames, from 0 or 1."""
+    counted = values.size > 2 and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+    return counted and unit is None and time_unit(name, "") == ""
 
 
 def of_pieces(shapes):

@@ -1,5 +1,7 @@
 """CSV tables: one column per neuron, with or without columns of time stamps and counters."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...competition.csv_reader import read_table
@@ -21,6 +23,8 @@ def read(path, options):
     only_one_array(path, options.variable)
     table = read_table(path, strict=False, all_cells=options.all_rois)
     names, unit, file_rate = table.names, options.unit, None
+    if table.turned and options.orientation == "neuron-time":
+        options = replace(options, orientation=None)  # it has been turned already
     turned = options.orientation == "neuron-time"
     one_row = len(table.values) == 1  # which contradicts no orientation
     if unit == "competition" or (
@@ -36,7 +40,7 @@ def read(path, options):
         times=None if unit == "competition" else table.times,
         file_rate=file_rate,
         usual_orientation="time-neuron",
-        orientation="time-neuron" if one_row and unit == "competition" else None,
+        orientation="time-neuron" if table.turned or (one_row and unit == "competition") else None,
         names=names,
         unit=unit,
         notes=table.notes,

@@ -631,6 +631,30 @@ def test_a_long_table(tmp_path, index):
     assert "a long table: 6 neurons by unit_id" in recording.notes[-1]
 
 
+@pytest.mark.parametrize("label", ["", "roi", "Cell"])
+def test_neurons_in_rows_with_their_names(tmp_path, label):
+    names = [f"soma {k}" for k in range(NEURONS)]
+    pd.DataFrame(DFF, index=names).to_csv(tmp_path / "a.csv", index_label=label)
+    for stated in ({}, {"orientation": "neuron-time"}):
+        recording = read_recording(tmp_path / "a.csv", frame_rate=RATE, **stated)
+        same(recording, DFF, 1e-12)
+        assert recording.names == tuple(names)
+    np.testing.assert_allclose(read_csv(tmp_path / "a.csv"), DFF.T)
+
+
+def test_a_counter_is_no_time(tmp_path):
+    """Frames of 1 Hz are very rare, and a column of frame numbers called time is not."""
+    path = csv(tmp_path / "a.csv", table(times=np.arange(FRAMES)))
+    refused(path, "does not tell its frame rate", UsageError)
+    assert read_recording(path, frame_rate=RATE).frame_rate == RATE
+    np.savez(tmp_path / "a.npz", dff=DFF, t=np.arange(1, FRAMES + 1))
+    refused(tmp_path / "a.npz", "does not tell its frame rate", UsageError)
+    recording = read_recording(tmp_path / "a.npz", frame_rate=RATE)
+    assert recording.notes[1] == "t counts the frames: not used"
+    path = csv(tmp_path / "a.csv", table("time (s),a,b,c,d,e,f", np.arange(FRAMES)))
+    assert read_recording(path).frame_rate == 1
+
+
 def test_workbooks_are_named_for_what_they_are(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as file:
         file.writestr("[Content_Types].xml", "<Types/>")
