@@ -57,7 +57,7 @@ def import_keras(progress=True):
     If that fails because one is missing, `UsageError` says so; if otherwise, what they printed is
     shown.
     """
-    if "keras" in sys.modules:
+    if sys.modules.get("keras"):
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if progress and sys.stderr.isatty():
@@ -74,8 +74,9 @@ def import_keras(progress=True):
                 tf.config.list_physical_devices()  # complains at length where there is no GPU
         except (ImportError, ValueError) as error:  # ValueError: an unknown KERAS_BACKEND
             raise UsageError(
-                f"Keras or its backend does not load ({error}); `pip install keras tensorflow`, or "
-                "set KERAS_BACKEND to the name of an installed one"
+                f"Keras or its backend does not load ({error}); "
+                '`pip install "spikefinder-keras[tensorflow]"`, or set KERAS_BACKEND to the name '
+                "of an installed one"
             ) from error
         except BaseException:
             log.seek(0)

@@ -16,7 +16,7 @@ PACKAGE = Path(spikefinder_keras.__file__).parent
 
 # Each room may import from those behind it in this list; the ground is everybody's.
 ROOMS = ["__main__", "cli", "training", "figures", "recordings", "competition", "network", "files"]
-GROUND = ["terminal", "datasets", "errors", "constants"]
+GROUND = ["backend", "terminal", "datasets", "errors", "constants"]
 PUBLIC = "__init__"
 """The package itself, which looks up its public names when they are used."""
 
@@ -68,6 +68,33 @@ def test_no_two_modules_import_each_other():
 def test_no_module_is_long():
     lines = {m: len(path.read_text().splitlines()) for m, path in MODULES.items()}
     assert {module: count for module, count in lines.items() if count > 350} == {}
+
+
+def test_keras_is_loaded_in_one_place():
+    for module, path in MODULES.items():
+        names = [
+            alias.name if isinstance(node, ast.Import) else node.module
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0)
+            for alias in node.names
+        ]
+        loads = "keras" in {name.partition(".")[0] for name in names}
+        assert not loads or module in ("backend", "terminal"), module
+
+
+def test_keras_says_nothing_and_is_asked_for_in_one_line():
+    code = "from spikefinder_keras import build_network; build_network()"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    code = (
+        "import sys; sys.modules['keras'] = None\n"
+        "from spikefinder_keras import errors\n"
+        "try:\n    from spikefinder_keras import load_network\n"
+        "except errors.UsageError as error:\n    print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert 'pip install "spikefinder-keras[tensorflow]"' in run.stdout, run.stderr
+    assert run.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_environment_yml_repeats_setup_cfg(requirements, python):
 
     dependencies = yaml.safe_load((TREE / "environment.yml").read_text())["dependencies"]
     (from_pip,) = (each["pip"] for each in dependencies if isinstance(each, dict))
-    assert from_pip == [*requirements, "--editable ."]
+    assert from_pip == [*requirements, '--editable ".[tensorflow]"']
     assert "python>=" + ".".join(map(str, python)) in dependencies
     assert {"pip", "make"} <= {each for each in dependencies if isinstance(each, str)}
 
@@ -110,8 +110,10 @@ def test_every_requirement_has_a_least_version(requirements):
         assert re.fullmatch(least, requirement), requirement
 
 
-def test_keras_is_one_that_refuses_crafted_files(requirements):
-    (keras,) = (r.removeprefix("keras>=") for r in requirements if r.startswith("keras>="))
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_keras_is_one_that_refuses_crafted_files(setup, backend):
+    lines = setup["options.extras_require"][backend].split()
+    (keras,) = (line.removeprefix("keras>=") for line in lines if line.startswith("keras>="))
     assert tuple(map(int, keras.split("."))) >= (3, 15, 1)
 
 
@@ -126,7 +128,7 @@ def test_every_imported_library_is_required(requirements, setup):
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(node.module.split(".")[0])
     extras = setup["options.extras_require"]
-    optional = {re.split("[>=]", line)[0] for key in extras for line in extras[key].split()}
+    optional = {re.split(r"[>=\[]", line)[0] for key in extras for line in extras[key].split()}
     known = {requirement.split(">=")[0] for requirement in requirements} | optional
     assert imported - set(sys.stdlib_module_names) <= known | {"spikefinder_keras"}
 

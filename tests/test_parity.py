@@ -11,19 +11,22 @@ import pytest
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.competition.tables import read_csv, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
+from spikefinder_keras.network.engine import load_engine
 from spikefinder_keras.network.loading import load_network
-from spikefinder_keras.network.prediction import Table, predict_tables
+from spikefinder_keras.network.prediction import Table, as_engine, predict_tables
 
 TOLERANCE = 1e-7
 
 
-@pytest.fixture(scope="module")
-def published():
+@pytest.fixture(scope="module", params=["onnx", "keras"])
+def published(request):
+    """The published weights in the engine that predicts, and in Keras."""
     import os
 
     if not os.environ.get("SPIKEFINDER_DATA"):
         pytest.skip("SPIKEFINDER_DATA names no folder of real data")
-    return load_network(f"{os.environ['SPIKEFINDER_DATA']}/published/model_convnet_6")
+    load = {"onnx": load_engine, "keras": load_network}[request.param]
+    return as_engine(load(f"{os.environ['SPIKEFINDER_DATA']}/published/model_convnet_6"))
 
 
 def recording(data, split, number):
@@ -62,9 +65,9 @@ def test_padding_of_the_released_run_is_kept(published, data):
 
 
 def network_output(network, trace, padding):
-    calcium = np.pad(trace.T[..., None], [(0, 0), (0, padding), (0, 0)]).astype(np.float32)
-    dataset = np.repeat(np.eye(10, dtype=np.float32)[None, [3]], calcium.shape[1], axis=1)
-    return np.asarray(network.predict_on_batch([calcium, dataset]))[0, : len(trace), 0]
+    calcium = np.pad(trace.T, [(0, 0), (0, padding)]).astype(np.float32)
+    dataset = np.eye(10, dtype=np.float32)[None, [3]]
+    return network.run(calcium, dataset)[0, 0, : len(trace)]
 
 
 def test_predictions_do_not_depend_on_company(published, data):

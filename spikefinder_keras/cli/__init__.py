@@ -6,17 +6,29 @@ Whatever is decided or computed lives in the other rooms.
 import argparse
 import os
 import sys
+import warnings
 
 from .. import __version__
 from ..errors import SpikefinderError, UsageError
-from . import calibrate, describe, download, figures, predict, score, simulate, submission, train
+from . import (
+    calibrate,
+    describe,
+    download,
+    export,
+    figures,
+    predict,
+    score,
+    simulate,
+    submission,
+    train,
+)
 from .options import PROGRAM
 
 __all__ = ["main"]
 
 _COMMANDS = (
     *(submission, predict, score, train, calibrate),
-    *(describe, figures, simulate, download),
+    *(describe, export, figures, simulate, download),
 )
 
 
@@ -25,26 +37,54 @@ def main(argv=None):
 
     0 after success, 2 after a mistake, which is one line on the standard error, 130 after Ctrl-C.
     """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    _open_closed_streams()
+    # Nothing of ours opens a window, and a name that matplotlib does not know would stop it.
+    os.environ.pop("MPLBACKEND", None)
     try:
-        arguments = _parser().parse_args(argv)
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            arguments = _parser().parse_args(argv)
+            arguments.run(arguments)
         sys.stdout.flush()
     except SpikefinderError as error:
-        print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _complain(error)
     except BrokenPipeError:  # the reader of our output, such as `head`, has closed it
         # What is left of it goes nowhere, or Python would complain when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # what no module foresaw, such as a name of 300 letters
         place = f": {error.filename}" if error.filename else ""
-        text = f"{error.strerror or error}{place}; choose another place"
-        print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)
-        return 2
+        return _complain(f"{error.strerror or error}{place}; choose another place")
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
+    except MemoryError:
+        return _complain("not enough memory; give fewer neurons at a time")
+    except Exception as error:
+        if "--debug" in argv:
+            raise
+        return _complain(
+            f"{type(error).__name__}: {error}; this is a fault of the program: run it again with "
+            "--debug, and report what it prints"
+        )
     return 0
+
+
+def _complain(text):
+    print(f"{PROGRAM}: {' '.join(str(text).split())}", file=sys.stderr)
+    return 2
+
+
+def _open_closed_streams():
+    """Open what the caller has closed, or the next files opened would stand in their places."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))  # noqa: SIM115, PTH123
 
 
 class _Parser(argparse.ArgumentParser):

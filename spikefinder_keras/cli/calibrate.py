@@ -1,6 +1,6 @@
 """`calibrate`: fit the map to spikes per second."""
 
-from .options import add_command, add_weights, load_keras
+from .options import add_command, add_weights
 
 
 def add(commands):
@@ -23,7 +23,6 @@ def run(arguments):
     from ..recordings.ground_truth import find_ground_truth
 
     find_ground_truth(arguments.ground_truth)
-    load_keras(arguments)
     from ..recordings.fit_calibration import calibrate, calibration_table
 
     calibration, path = calibrate(

@@ -1,6 +1,6 @@
 """`describe`: the network's layers."""
 
-from .options import add_command, load_keras
+from .options import add_command
 
 
 def add(commands):
@@ -17,13 +17,13 @@ def add(commands):
 
 
 def run(arguments):
-    load_keras(arguments)
-    from ..network.architecture import build_network, layer_table
+    from ..network.layers import convi6_layers, layer_table
 
     if arguments.weights:
-        from ..network.loading import load_network
+        from ..network.weights import architecture, find_weights, read_weights
 
-        network = load_network(arguments.weights)
+        path = find_weights(arguments.weights)
+        options = architecture(read_weights(path), path)
     else:
-        network = build_network(arguments.variant)
-    print(layer_table(network))
+        options = {"variant": arguments.variant}
+    print(layer_table(convi6_layers(**options), f"convi6_{options['variant']}"))

@@ -1,7 +1,7 @@
 """`figures`: every figure."""
 
 from ..constants import SPLITS
-from .options import add_command, add_weights, load_keras, say_to
+from .options import add_command, add_weights, say_to
 
 
 def add(commands):
@@ -63,7 +63,6 @@ def run(arguments):
         check_dataset(arguments.number)
     check_window(arguments.window)
     check_output_folder(arguments.out)
-    load_keras(arguments)
     from ..figures.gallery import make_figures
 
     files = make_figures(

@@ -9,6 +9,9 @@ def add_command(commands, name, run, text):
     command = commands.add_parser(name, help=text, description=text)
     command.set_defaults(run=run)
     command.add_argument("--quiet", action="store_true", help="show no progress and no notices")
+    command.add_argument(
+        "--debug", action="store_true", help="show where a fault of the program is"
+    )
     return command
 
 

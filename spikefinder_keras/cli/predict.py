@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import OutputError
-from .options import add_command, add_weights, load_keras, say_to
+from .options import add_command, add_weights, say_to
 
 
 def add(commands):
@@ -42,6 +42,12 @@ def add(commands):
     command.add_argument("--indicator", metavar="NAME", help="or all datasets with it: GCaMP6f")
     command.add_argument("--area", metavar="NAME", help="or all datasets from it: V1, retina")
     add_weights(command, "default: described")
+    command.add_argument(
+        "--engine",
+        default="onnx",
+        choices=("onnx", "keras"),
+        help="what computes: ONNX Runtime, which starts at once, or Keras (%(default)s)",
+    )
     command.add_argument(
         "--calibrate", action="store_true", help="give spikes per second instead of unitless rates"
     )
@@ -94,7 +100,6 @@ def run(arguments):
     )
     for line in recording.notes:
         say(f"{source.name}: {line}")
-    load_keras(arguments)
     from ..recordings.pipeline import predict
 
     prediction = predict(
@@ -105,6 +110,7 @@ def run(arguments):
         weights=arguments.weights or "described",
         calibrate=arguments.calibrate or arguments.spikes,
         spikes=arguments.spikes,
+        engine=arguments.engine,
         progress=not arguments.quiet,
     )
     write_prediction(out, prediction, source, arguments.series, arguments.overwrite)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .options import add_command, add_weights, load_keras, say_to
+from .options import add_command, add_weights, say_to
 
 
 def add(commands):
@@ -28,7 +28,6 @@ def run(arguments):
     from ..files.whole_files import check_output_folder
 
     check_output_folder(arguments.out)
-    load_keras(arguments)
     from ..competition.submission import score_table, submission
 
     results = submission(

@@ -40,6 +40,7 @@ class Scores:
         return int(np.isnan(self.values).sum())
 
 
+@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
 def score(truth, prediction, measure="corr", downsample=POOL, protocol="plain"):
     """Score predicted rates against true spikes, neuron by neuron.
 

@@ -11,7 +11,7 @@ from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.download import cached_weights, data_cache
 from ..files.whole_files import check_output_folder
-from ..network.loading import load_network
+from ..network.engine import load_engine
 from ..network.prediction import Table, predict_tables
 from ..network.weights import PUBLISHED
 from ..terminal import bar, sample_bar, text_table
@@ -61,6 +61,7 @@ class SetResult:
     missing: int
 
 
+@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
 def submission(data=None, weights=None, out="submission", progress=False, say=lambda line: None):
     """Predict every set of a competition folder and write the files that were submitted.
 
@@ -99,7 +100,7 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
         say(
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
-    network = load_network(weights)
+    network = load_engine(weights)
     results = []
     for each in bar(predict_sets(network, data, progress), "writing", "set", progress):
         split, number = each.split, each.number

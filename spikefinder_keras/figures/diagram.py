@@ -1,14 +1,12 @@
-"""Figure 1: the architecture, drawn from the layers of a built network and what connects them.
+"""Figure 1: the architecture, drawn from the layers of a network and what connects them.
 
 The convolutions stand in one column, the trunk; the dataset ID and the recurrent layer beside it.
 """
 
 from dataclasses import dataclass, field
 
+from ..network.layers import channels, parameter_count
 from .style import GREY, house_style, new_axes
-
-INSIDE = ("Dropout", "BatchNormalization", "Activation")
-"""Layers that share the box of the convolution before them."""
 
 ROW, BOX_HEIGHT, GAP = 0.44, 0.28, 0.55
 """Inches: from row to row, height of a box, and from the trunk to what stands beside it."""
@@ -40,15 +38,14 @@ class Box:
 
 
 @house_style
-def network_diagram(network, title=None, ax=None):
-    """Figure 1 of the description: the network's layers as boxes, read from the network.
+def network_diagram(layers, title, ax=None):
+    """Figure 1 of the description: the network's layers as boxes.
 
     Parameters
     ----------
-    network : keras.Model
-        From `architecture.build_network` or `loading.load_network`.
-    title : str, optional
-        By default the network's name and its number of parameters.
+    layers : list of network.layers.Layer
+    title : str
+        The number of parameters is added to it.
     ax : matplotlib Axes, optional
         By default a new figure's, of the size that fits. Texts keep their size in points, so
         smaller axes than that are too small.
@@ -58,7 +55,7 @@ def network_diagram(network, title=None, ax=None):
     matplotlib Axes
         Every box is a patch and a text whose `gid` is the name of its first layer, or `output`.
     """
-    drawn = boxes(network)
+    drawn = boxes(layers)
     width = {
         side: LETTER * max((len(b.text) for b in drawn if b.beside == side), default=0) + 0.15
         for side in (False, True)
@@ -80,22 +77,18 @@ def network_diagram(network, title=None, ax=None):
     ax.set_xlim(0, total + 0.02)
     ax.set_ylim(-(rows - 1) * ROW - BOX_HEIGHT / 2 - 0.04, BOX_HEIGHT / 2 + 0.04)
     ax.set_axis_off()
-    parameters = f"{network.count_params():,} parameters; convolutions: taps x filters"
-    ax.set_title(title or f"{network.name}: {parameters}")
+    parameters = f"{parameter_count(layers):,} parameters; convolutions: filters x taps"
+    ax.set_title(f"{title}: {parameters}")
     return ax
 
 
-def boxes(network):
+def boxes(layers):
     """The boxes of a network's figure, from its inputs to its output; a list of `Box`."""
-    drawn, box_of = [], {}
-    for layer in network.layers:
-        sources = [
-            box_of[tensor._keras_history.operation.name]
-            for node in layer._inbound_nodes
-            for tensor in node.input_tensors
-        ]
-        kind, text = _read(layer)
-        if kind == "inside":
+    drawn, box_of, width = [], {}, channels(layers)
+    for layer in layers:
+        sources = [box_of[name] for name in layer.sources]
+        kind, text = _read(layer, [width[name] for name in layer.sources])
+        if kind == "inside":  # it shares the box of the convolution before it
             (box,) = (box for box in drawn if box.name == sources[0])
             box.text += f", {text}"
             box.layers.append(layer.name)
@@ -103,37 +96,33 @@ def boxes(network):
             box = Box(layer.name, text, kind, sources, [layer.name])
             drawn.append(box)
         box_of[layer.name] = box.name
-    last = box_of[network.outputs[0]._keras_history.operation.name]
-    drawn.append(Box("output", "output: spike rate", "output", [last]))
+    drawn.append(Box("output", "output: spike rate", "output", [box_of[layers[-1].name]]))
     _place(drawn)
     return drawn
 
 
-def _read(layer):
-    """A layer's kind and its text in the figure."""
-    kind = type(layer).__name__
-    if kind == "InputLayer":
-        channels = layer.output.shape[-1]
-        names = {"calcium": "calcium", "dataset": f"dataset ID, one-hot, {channels} channels"}
-        return "input", f"input: {names[layer.name]}"
-    if kind == "Conv1D":
-        text = f"Convolution {layer.kernel_size[0]}x{layer.filters}"
-        activation = layer.activation.__name__
-        return "convolution", text if activation == "linear" else f"{text}, {activation}"
-    if kind == "Bidirectional":
+def _read(layer, given):
+    """A layer's kind and its text in the figure; `given` are the channels of what feeds it."""
+    options = layer.options
+    if layer.kind == "input":
+        names = {"calcium": "calcium", "dataset": "dataset ID, one-hot, {channels} channels"}
+        return "input", f"input: {names[layer.name].format(**options)}"
+    if layer.kind == "convolution":
+        text = "Convolution {filters} x {taps}".format(**options)
+        return "convolution", f"{text}, {options['activation']}" if options["activation"] else text
+    if layer.kind == "lstm":
         merged = {"sum": "directions summed", "concat": "directions concatenated"}
         return "recurrent", (
-            f"Bidirectional LSTM x{layer.forward_layer.units}, {merged[layer.merge_mode]}"
+            f"Bidirectional LSTM x {options['units']}, {merged[options['merge_mode']]}"
         )
-    if kind in ("Add", "Concatenate"):
-        channels = [tensor.shape[-1] for tensor in layer._inbound_nodes[0].input_tensors]
-        return "join", f"{kind.lower()}: {' + '.join(map(str, channels))} channels"
+    if layer.kind in ("add", "concatenate"):
+        return "join", f"{layer.kind}: {' + '.join(map(str, given))} channels"
     texts = {
-        "Dropout": lambda: f"dropout {layer.rate:g}",
-        "BatchNormalization": lambda: "batch normalization",
-        "Activation": lambda: layer.activation.__name__,
+        "dropout": "dropout {rate:g}",
+        "normalization": "batch normalization",
+        "activation": "{activation}",
     }
-    return "inside", texts[kind]()
+    return "inside", texts[layer.kind].format(**options)
 
 
 def _place(drawn):

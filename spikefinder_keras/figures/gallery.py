@@ -18,7 +18,8 @@ from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, check_dataset
 from ..errors import TrainingError, UsageError
 from ..files.whole_files import check_output_folder
-from ..network.loading import load_network
+from ..network.engine import load_engine
+from ..network.layers import VARIANTS, convi6_layers
 from ..recordings.convi6 import ALL_DATASETS, rates_by_dataset
 from ..terminal import bar
 from .diagram import network_diagram
@@ -103,7 +104,7 @@ def make_figures(
     origin = data_origin(folder)
     say(f"data:    {origin}, {kind} ({folder})")
     say(f"weights: {weights}")
-    network = load_network(weights)
+    network = load_engine(weights)
     sets = predict_sets(network, folder, progress)
     chosen = next(each for each in sets if (each.split, each.number) == (split, number))
     neurons = neurons or _default_neurons(chosen)
@@ -111,14 +112,14 @@ def make_figures(
     check_window(window, len(chosen.calcium))
 
     draw = dict(_diagrams(network))
-    draw["kernels"] = lambda: kernels(network.get_layer("convolution_1").kernel)
+    draw["kernels"] = lambda: kernels(network.arrays["convolution_1/kernel"])
     draw["predictions"] = lambda: draw_predictions(chosen, neurons, window)
     if any(each.spikes is not None for each in sets):
         draw["scores"] = lambda: draw_scores(sets, origin == REAL)
         draw["scores-by-rate"] = lambda: draw_scores_by_rate(sets)
     else:
         say(f"no true spikes in {folder}, so no figures of scores")
-    if len(network.inputs) > 1:
+    if network.datasets:
         draw["dataset-ids"] = lambda: draw_dataset_ids(network, chosen, neurons[0], window)
     else:
         say("this network has no dataset ID, so no figure of it")
@@ -243,19 +244,13 @@ def _default_neurons(predicted):
 
 
 def _diagrams(network):
-    """Names of figures, and what draws them: both variants, and the given network if it is neither.
-
-    Read from built networks; their random weights do not show.
-    """
-    from ..network.architecture import VARIANTS, build_network, layer_table
-
-    tables = []
-    for variant in VARIANTS:
-        built = build_network(variant)
-        tables.append(layer_table(built))
-        yield f"architecture-{variant}", partial(network_diagram, built)
-    if layer_table(network) not in tables:
-        yield "architecture-of-weights", partial(network_diagram, network)
+    """Names of figures, and what draws them: both variants; the network if it is neither."""
+    variants = {variant: convi6_layers(variant) for variant in VARIANTS}
+    for variant, layers in variants.items():
+        yield f"architecture-{variant}", partial(network_diagram, layers, f"convi6_{variant}")
+    own = [layer for layer in network.layers if layer.kind != "dropout"]
+    if own not in [[each for each in ls if each.kind != "dropout"] for ls in variants.values()]:
+        yield "architecture-of-weights", partial(network_diagram, network.layers, "these weights")
 
 
 def _or_nan(value):

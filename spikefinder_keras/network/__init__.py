@@ -1,4 +1,5 @@
-"""The network: its architecture, its recurrent layer, its weights, and calcium in, rates out.
+"""The network: its layers, built in Keras and as the ONNX graph that predicts; its recurrent layer,
+its weights, and calcium in, rates out.
 
 Not here: how it is trained (`training`), and where its input comes from.
 """
@@ -8,7 +9,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "architecture": ["build_network", "layer_table"],
+        "architecture": ["build_network"],
+        "layers": ["convi6_layers", "layer_table"],
+        "engine": ["load_engine"],
         "loading": ["load_network", "load_weights", "save_weights"],
         "prediction": ["predict_calcium"],
     },

@@ -1,10 +1,7 @@
 """The Keras network, built from its layers (`layers`)."""
 
-import keras
-from keras import layers as keras_layers
-
+from ..backend import keras
 from ..constants import DATASET_COUNT
-from ..terminal import text_table
 from .layers import FILTERS, LSTM_UNITS, TAPS, convi6_layers
 from .recurrent import Bidirectional, hard_sigmoid
 
@@ -84,11 +81,11 @@ def build(layers, name):
 
 
 def _convolution(filters, taps, activation, name):
-    return keras_layers.Conv1D(filters, taps, padding="same", activation=activation, name=name)
+    return keras.layers.Conv1D(filters, taps, padding="same", activation=activation, name=name)
 
 
 def _lstm(units, merge_mode, name):
-    lstm = keras_layers.LSTM(
+    lstm = keras.layers.LSTM(
         units, return_sequences=True, recurrent_activation=hard_sigmoid, name="lstm"
     )
     return Bidirectional(lstm, merge_mode=merge_mode, name=name)
@@ -97,34 +94,9 @@ def _lstm(units, merge_mode, name):
 _MAKERS = {
     "convolution": _convolution,
     "lstm": _lstm,
-    "normalization": keras_layers.BatchNormalization,
-    "activation": keras_layers.Activation,
-    "dropout": keras_layers.Dropout,
-    "concatenate": keras_layers.Concatenate,
-    "add": keras_layers.Add,
+    "normalization": keras.layers.BatchNormalization,
+    "activation": keras.layers.Activation,
+    "dropout": keras.layers.Dropout,
+    "concatenate": keras.layers.Concatenate,
+    "add": keras.layers.Add,
 }
-
-
-def layer_table(network):
-    """The network's layers as text: name, kind, output channels, weights, what feeds it."""
-    rows = [("layer", "kind", "output", "weights", "from")]
-    for layer in network.layers:
-        sources = ", ".join(
-            tensor._keras_history.operation.name
-            for node in layer._inbound_nodes
-            for tensor in node.input_tensors
-        )
-        shape = "(" + ", ".join(["batch", "time", *map(str, layer.output.shape[2:])]) + ")"
-        rows.append((layer.name, _kind(layer), shape, f"{layer.count_params():,}", sources))
-    return f"{text_table(rows, right=(3,))}\n{network.name}: {network.count_params():,} parameters"
-
-
-def _kind(layer):
-    kind = type(layer).__name__
-    if isinstance(layer, keras_layers.Conv1D):
-        return f"{kind} {layer.filters} x {layer.kernel_size[0]}, {layer.activation.__name__}"
-    if isinstance(layer, Bidirectional):
-        return f"LSTM x {layer.forward_layer.units} both ways, {layer.merge_mode}"
-    if isinstance(layer, keras_layers.Dropout):
-        return f"{kind} {layer.rate}"
-    return kind

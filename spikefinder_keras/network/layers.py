@@ -10,10 +10,12 @@ joins the trunk: the text says added, the released weights were trained concaten
 variants.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from ..constants import DATASET_COUNT
 from ..errors import UsageError
+from ..terminal import text_table
 
 FILTERS = (10, 10, 10, 8, 4, 2, 2, 1)
 TAPS = (300, 10, 5, 5, 5, 5, 5, 5)
@@ -177,3 +179,38 @@ def shapes_of(layers):
                 shapes[f"{direction}_lstm/recurrent_kernel"] = (units, 4 * units)
                 shapes[f"{direction}_lstm/bias"] = (4 * units,)
     return shapes
+
+
+def parameter_count(layers):
+    """Number of weights, those included that batch normalisation only measures."""
+    return sum(math.prod(shape) for shape in shapes_of(layers).values())
+
+
+def layer_table(layers, name):
+    """Layers as text: name, kind, output channels, weights, what feeds them."""
+    rows, width, done = [("layer", "kind", "output", "weights", "from")], channels(layers), 0
+    for number, layer in enumerate(layers, 1):
+        output = f"(batch, time, {width[layer.name]})"
+        count = parameter_count(layers[:number])
+        sources = ", ".join(layer.sources)
+        rows.append((layer.name, _kind(layer), output, f"{count - done:,}", sources))
+        done = count
+    return f"{text_table(rows, right=(3,))}\n{name}: {done:,} parameters"
+
+
+def _kind(layer):
+    options = layer.options
+    texts = {
+        "input": "input",
+        "convolution": "Conv1D {filters} x {taps}",
+        "lstm": "LSTM x {units} both ways, {merge_mode}",
+        "normalization": "BatchNormalization",
+        "activation": "Activation {activation}",
+        "dropout": "Dropout {rate}",
+        "concatenate": "Concatenate",
+        "add": "Add",
+    }
+    text = texts[layer.kind].format(**options)
+    if layer.kind == "convolution" and options["activation"]:
+        text += f", {options['activation']}"
+    return text

@@ -2,8 +2,7 @@
 
 import math
 
-import keras
-
+from ..backend import keras
 from ..errors import UsageError
 from ..files.whole_files import check_output, whole_file
 from .architecture import build_network

@@ -7,7 +7,7 @@ import numpy as np
 from ..constants import DATASET_COUNT
 from ..datasets import check_dataset, trace_lengths
 from ..errors import DataError, UsageError
-from .batches import fill_missing, group_by_length, one_hot, padded_length
+from .batches import fill_missing, group_by_length, padded_length
 
 BATCH = 16
 """Traces at a time. More of them at once gain no speed on two cores and cost memory."""
@@ -35,6 +35,7 @@ class Table:
     longest: int | None = None
 
 
+@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
 def predict_calcium(calcium, dataset, weights="described"):
     """Predict spike rates from calcium traces in the competition's form.
 
@@ -45,7 +46,7 @@ def predict_calcium(calcium, dataset, weights="described"):
         the released run.
     dataset : int
         1 to 10; see `datasets.DATASETS` for the indicator and area behind each.
-    weights : str, Path or keras.Model
+    weights : str, Path, engine.Engine or keras.Model
         A name (`described`, `released`, `published`), a file, or a loaded network.
 
     Returns
@@ -58,7 +59,7 @@ def predict_calcium(calcium, dataset, weights="described"):
     DataError
         If `calcium` has another number of dimensions, is empty or has infinite or absurd values.
     UsageError, WeightsError, DownloadError
-        See `loading.load_network`, `datasets.check_dataset`.
+        See `engine.load_engine`, `datasets.check_dataset`.
     """
     calcium = np.asarray(calcium, float)
     table = calcium[:, None] if calcium.ndim == 1 else calcium
@@ -66,11 +67,7 @@ def predict_calcium(calcium, dataset, weights="described"):
         raise DataError(f"calcium has shape {calcium.shape}; give an array (time, neuron)")
     _check_values(table)
     check_dataset(dataset)
-    if not hasattr(weights, "predict_on_batch"):
-        from .loading import load_network
-
-        weights = load_network(weights)
-    (rates,) = predict_tables(weights, [Table(table, dataset)])
+    (rates,) = predict_tables(as_engine(weights), [Table(table, dataset)])
     return rates.reshape(calcium.shape)
 
 
@@ -82,8 +79,7 @@ def predict_tables(network, tables, progress=None):
 
     Parameters
     ----------
-    network : keras.Model
-        From `architecture.build_network` or `loading.load_network`.
+    network : engine.Engine or keras.Model
     tables : sequence of Table
     progress : callable, optional
         Called after each batch with the number of samples done, then `total` samples.
@@ -98,27 +94,83 @@ def predict_tables(network, tables, progress=None):
     DataError
         If a table has infinite or absurd values.
     """
+    rates = _predict(network, tables, [[table.dataset] for table in tables], progress)
+    return [table[0] for table in rates]
+
+
+def predict_under(network, tables, numbers):
+    """As `predict_tables`, but each table under several dataset IDs, `numbers`.
+
+    What comes before the dataset ID in the network is computed once for all of them.
+
+    Returns
+    -------
+    list of float32 arrays `(id, time, neuron)`
+    """
+    return _predict(network, tables, [numbers] * len(tables))
+
+
+def _predict(network, tables, numbers, progress=None):
     for table in tables:
         _check_values(table.calcium)
-    datasets = _dataset_channels(network)
+    network = as_engine(network)
+    if 0 < network.datasets < DATASET_COUNT:
+        raise UsageError(
+            f"this network knows {network.datasets} datasets, not the competition's {DATASET_COUNT}"
+        )
     filled = [fill_missing(r.calcium, r.spikes)[0] for r in tables]
-    rates = [np.full(values.shape, np.nan, np.float32) for values in filled]
+    rates = [
+        np.full((len(ids), *values.shape), np.nan, np.float32)
+        for ids, values in zip(numbers, filled, strict=True)
+    ]
     batches = _batches(tables)
     total, done = sum(padded * len(traces) for padded, traces in batches), 0
     for padded, traces in batches:
-        calcium = np.zeros((len(traces), padded, 1), np.float32)
+        calcium = np.zeros((len(traces), padded), np.float32)
         for row, (k, neuron) in enumerate(traces):
-            calcium[row, : len(filled[k]), 0] = filled[k][:, neuron]
-        inputs = [calcium]
-        if datasets:
-            inputs.append(one_hot([tables[k].dataset for k, _ in traces], padded, datasets))
-        predicted = np.asarray(network.predict_on_batch(inputs))
+            calcium[row, : len(filled[k])] = filled[k][:, neuron]
+        ids = None
+        if network.datasets:
+            ids = np.array([numbers[k] for k, _ in traces]) - 1
+            ids = np.eye(network.datasets, dtype=np.float32)[ids]
+        predicted = network.run(calcium, ids)
         for row, (k, neuron) in enumerate(traces):
-            rates[k][:, neuron] = predicted[row, : len(filled[k]), 0]
+            rates[k][:, :, neuron] = predicted[row, :, : len(filled[k])]
         done += padded * len(traces)
         if progress:
             progress(done, total)
     return rates
+
+
+def as_engine(network):
+    """The engine for a name or file of weights or a `keras.Model`; an engine stays itself."""
+    if hasattr(network, "run"):
+        return network
+    if hasattr(network, "predict_on_batch"):
+        return KerasEngine(network)
+    from .engine import load_engine
+
+    return load_engine(network)
+
+
+class KerasEngine:
+    """A Keras network with the interface of `engine.Engine`, to compare with it."""
+
+    def __init__(self, network):
+        self.network, self.arrays = network, None
+        self.datasets = network.inputs[1].shape[-1] if len(network.inputs) > 1 else 0
+        self.name = "Keras"
+
+    def run(self, calcium, ids=None):
+        """See `engine.Engine.run`."""
+        calcium = calcium[..., None]
+        if ids is None:
+            return np.asarray(self.network.predict_on_batch([calcium]))[:, None, :, 0]
+        rates = []
+        for k in range(ids.shape[1]):
+            constant = np.repeat(ids[:, k, None], calcium.shape[1], axis=1)
+            rates.append(np.asarray(self.network.predict_on_batch([calcium, constant]))[..., 0])
+        return np.stack(rates, axis=1)
 
 
 def _check_values(calcium):
@@ -127,16 +179,6 @@ def _check_values(calcium):
             f"calcium has infinite values, or some beyond {LARGEST:g}; preprocess it as the "
             "competition's, and mark missing samples by NaN"
         )
-
-
-def _dataset_channels(network):
-    """Channels of the network's dataset input; 0 if it has none."""
-    channels = network.inputs[1].shape[-1] if len(network.inputs) > 1 else 0
-    if channels and channels < DATASET_COUNT:
-        raise UsageError(
-            f"this network knows {channels} datasets, not the competition's {DATASET_COUNT}"
-        )
-    return channels
 
 
 def _batches(tables):

@@ -13,8 +13,10 @@ a loop; everything else is computed for many steps at once.
 
 import functools
 
-import keras
-from keras import ops
+from ..backend import keras
+
+ops = keras.ops
+
 
 BLOCK = 1024
 """Steps that TensorFlow compiles as one loop; longer sequences run block by block, so that one

@@ -9,7 +9,9 @@ import numpy as np
 from .. import __version__
 from ..datasets import DATASETS, check_dataset
 from ..errors import UsageError
-from ..network.prediction import Table, predict_tables
+from ..network.engine import load_engine
+from ..network.prediction import Table, as_engine, predict_under
+from ..network.weights import find_weights
 from ..terminal import import_keras
 from .calibration import load_calibration
 from .preparation import LONGEST_BRIDGED, gaps, prepare
@@ -30,14 +32,16 @@ class Convi6:
 
     Parameters
     ----------
-    weights : str, Path or keras.Model
+    weights : str, Path, engine.Engine or keras.Model
         A name (`described`, `released`, `published`), a file, or a loaded network.
     numbers : tuple of int
         Dataset IDs; their rates are averaged.
     calibrate : bool
         Whether to give spikes per second.
+    engine : "onnx" or "keras"
+        What computes: ONNX Runtime, which starts at once, or Keras.
     progress : bool
-        Say on the terminal that the network library is loading.
+        Say on the terminal that Keras is loading.
 
     Raises
     ------
@@ -45,23 +49,21 @@ class Convi6:
         If the weights cannot be used, or have no calibration.
     """
 
-    def __init__(self, weights, numbers=ALL_DATASETS, calibrate=False, progress=False):
-        import_keras(progress)
-        from ..network.loading import load_network
-        from ..network.weights import find_weights
-
+    def __init__(
+        self, weights, numbers=ALL_DATASETS, calibrate=False, engine="onnx", progress=False
+    ):
         self.calibration = None
-        if hasattr(weights, "predict_on_batch"):
+        if hasattr(weights, "run") or hasattr(weights, "predict_on_batch"):
             if calibrate:
                 raise UsageError(
                     "name the weights or their file; a bare network has no calibration"
                 )
-            self.network, self.name = weights, weights.name
+            self.network, self.name = as_engine(weights), getattr(weights, "name", "given")
         else:
             path = find_weights(weights)
             self.calibration = load_calibration(path) if calibrate else None
-            self.network, self.name = load_network(path), str(weights)
-        self.knows_datasets = len(self.network.inputs) > 1
+            self.network, self.name = _load(path, engine, progress), str(weights)
+        self.knows_datasets = self.network.datasets > 0
         self.numbers = numbers if self.knows_datasets else numbers[:1]
 
     def prepare(self, recording, blocks, neurons):
@@ -103,12 +105,12 @@ class Convi6:
     def _compare(self, blocks, calcium, outputs):
         """Rates `(sample, neuron)` under every ID, of the beginning of the longest block."""
         longest = int(np.argmax([block.samples for block in blocks]))
+        rates = [tables[longest][:EXCERPT] for tables in outputs.values()]
         rest = [number for number in ALL_DATASETS if number not in outputs]
-        others = rates_by_dataset(
-            self.network, [calcium[longest][:EXCERPT]], rest if self.knows_datasets else []
-        )
-        own = [tables[longest][:EXCERPT] for tables in outputs.values()]
-        return own + [tables[0] for tables in others.values()]
+        if self.knows_datasets and rest:
+            others = rates_by_dataset(self.network, [calcium[longest][:EXCERPT]], rest)
+            rates += [tables[0] for tables in others.values()]
+        return rates
 
     def describe(self, recording):
         """What the rates are, as every written file says it: a dict of text and numbers."""
@@ -140,6 +142,7 @@ class Convi6:
             "dataset": datasets,
             "preprocessing": preparation,
             "calibration": self._describe_calibration(),
+            "engine": self.network.name,
             "software": software,
         }
 
@@ -213,7 +216,7 @@ def rates_by_dataset(network, calcium, numbers, faithful=False):
 
     Parameters
     ----------
-    network : keras.Model
+    network : engine.Engine or keras.Model
     calcium : sequence of arrays `(sample, neuron)`
         One for each block, at 100 Hz, as from `prepare`.
     numbers : sequence of int
@@ -226,10 +229,22 @@ def rates_by_dataset(network, calcium, numbers, faithful=False):
     dict of int to list of float32 arrays `(sample, neuron)`
         For each ID one array for each block.
     """
-    tables = [Table(table, number) for number in numbers for table in calcium]
-    rates = predict_tables(network, tables)
+    rates = predict_under(network, [Table(table, 1) for table in calcium], numbers)
     if not faithful:
         for table in rates:
-            table[:ONSET] = table[min(ONSET, len(table) - 1)]
-    rates = iter(rates)
-    return {number: [next(rates) for _ in calcium] for number in numbers}
+            table[:, :ONSET] = table[:, [min(ONSET, table.shape[1] - 1)]]
+    return {number: [table[k] for table in rates] for k, number in enumerate(numbers)}
+
+
+ENGINES = ("onnx", "keras")
+
+
+def _load(path, engine, progress):
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine}? choose from {', '.join(ENGINES)}")
+    if engine == "onnx":
+        return load_engine(path)
+    import_keras(progress)
+    from ..network.loading import load_network
+
+    return as_engine(load_network(path))

@@ -8,7 +8,7 @@ from ..competition.scoring import sum_windows
 from ..constants import POOL, SAMPLE_RATE
 from ..errors import DataError
 from ..files.whole_files import check_output
-from ..network.loading import load_network
+from ..network.engine import load_engine
 from ..network.weights import find_weights
 from ..terminal import bar
 from .calibration import Calibration, calibration_path, fit_map, save_calibration
@@ -60,7 +60,7 @@ def calibrate(weights, ground_truth, progress=False):
     path = find_weights(weights)
     paths = find_ground_truth(ground_truth)
     check_output(calibration_path(path))
-    network = load_network(path)
+    network = load_engine(path)
     samples = []
     for file in bar(paths, "predicting", "dataset", progress):
         samples += _samples(network, read_ground_truth(file))

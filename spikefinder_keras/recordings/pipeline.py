@@ -22,6 +22,7 @@ GROUP_SAMPLES = 4_000_000
 """Samples at 100 Hz that are prepared and predicted at a time, to bound the memory."""
 
 
+@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
 def predict(
     source,
     frame_rate=None,
@@ -35,6 +36,7 @@ def predict(
     spikes=False,
     orientation=None,
     unit=None,
+    engine="onnx",
     progress=False,
     **reading,
 ):
@@ -51,7 +53,7 @@ def predict(
         Time stamps of an array in s, instead of `frame_rate`.
     dataset, indicator, area : optional
         Which of the ten datasets the recording resembles, see `convi6.choose_datasets`.
-    weights : str, Path or keras.Model
+    weights : str, Path, engine.Engine or keras.Model
         A name (`described`, `released`, `published`), a file, or a loaded network.
     calibrate : bool
         Give spikes per second, by the map stored beside the weights, instead of the network's own
@@ -60,6 +62,8 @@ def predict(
         Also give discrete spike times; needs `calibrate`.
     orientation, unit
         Of an array, see `recording.as_recording`.
+    engine : "onnx" or "keras"
+        What computes, see `convi6.Convi6`.
     progress : bool
         Show a bar on the standard error.
     **reading
@@ -82,7 +86,7 @@ def predict(
         raise UsageError("spike times need calibrated rates; ask for the calibration too")
     recording = _read(source, frame_rate, times, orientation, unit, reading)
     blocks = find_blocks(recording)
-    network = Convi6(weights, numbers, calibrate, progress)
+    network = Convi6(weights, numbers, calibrate, engine, progress)
     parts = [
         _predict_group(network, recording, blocks, neurons, spikes)
         for neurons in _groups(recording, blocks, progress)

@@ -7,10 +7,10 @@ masked samples. Where either has no variance, 2017's loss had no gradient (NaN);
 has r = 0 and takes no part in the gradient.
 """
 
-import keras
-from keras import ops
-
+from ..backend import keras
 from ..constants import POOL
+
+ops = keras.ops
 
 
 @keras.saving.register_keras_serializable("spikefinder_keras")

@@ -12,9 +12,9 @@ import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-import keras
 import numpy as np
 
+from ..backend import keras
 from ..competition.scoring import score
 from ..errors import TrainingError
 from ..files.whole_files import check_output_folder, whole_file

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import spikefinder_keras
@@ -191,22 +192,66 @@ def test_ctrl_c(monkeypatch, capsys):
     assert capsys.readouterr().err == "spikefinder-keras: interrupted\n"
 
 
-def test_our_own_mistakes_are_not_hidden(monkeypatch):
+def test_our_own_mistakes_are_one_line_unless_asked_for(monkeypatch, capsys):
     def fail(arguments):
-        raise ZeroDivisionError
+        raise ZeroDivisionError("by\nzero")
 
     monkeypatch.setattr("spikefinder_keras.cli.score.run", fail)
+    assert main(["score", "truth.csv", "prediction.csv"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("spikefinder-keras: ZeroDivisionError: by zero; this is a fault")
+    assert error.count("\n") == 1
+    assert "--debug" in error
     with pytest.raises(ZeroDivisionError):
-        main(["score", "truth.csv", "prediction.csv"])
+        main(["score", "truth.csv", "prediction.csv", "--debug"])
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """A folder with truth and prediction."""
+    folder = tmp_path / "scored"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("truth", "rates"):
+        table = rng.poisson(0.5, (400, 2))
+        np.savetxt(folder / f"{name}.csv", table, "%d", ",", header="0,1", comments="")
+    return folder
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(scored, closed):
+    command = f"'{sys.executable}' -m spikefinder_keras score truth.csv rates.csv --csv s.csv"
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    done = subprocess.run(
+        ["bash", "-c", f"{command} {closed}"], cwd=scored, env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (scored / "s.csv").read_text().count("\n") == 3
+    assert sorted(path.name for path in scored.iterdir()) == ["rates.csv", "s.csv", "truth.csv"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONWARNINGS": "error"}, {"MPLBACKEND": "abacus"}, {"KERAS_BACKEND": "abacus"}],
+    ids=str,
+)
+def test_odd_environments_do_not_matter(tmp_path, environment):
+    np.save(tmp_path / "dff.npy", np.random.default_rng(0).normal(size=(3, 900)))
+    out = ["--out", tmp_path / "rates.csv", "--report", tmp_path / "report.html"]
+    done = run_package(
+        "predict", str(tmp_path / "dff.npy"), "--frame-rate", "30", *map(str, out), env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").exists()
 
 
 def test_a_missing_network_library():
-    done = run_package("describe", env={"KERAS_BACKEND": "abacus"})
+    done = run_package("train", env={"KERAS_BACKEND": "abacus"})
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "abacus" in done.stderr
-    assert "pip install keras tensorflow" in done.stderr
+    assert 'pip install "spikefinder-keras[tensorflow]"' in done.stderr
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # the first write fails at the end, or at once

@@ -222,3 +222,17 @@ def test_raw_recordings_become_the_competitions_set_5():
             assert result.shape == expected.shape
             assert np.corrcoef(result, expected)[0, 1] >= 0.999999
             assert np.abs(result - expected).max() <= 2e-3
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 10, 11, 100, 101, 1_000])
+@pytest.mark.parametrize("frame_rate", [7.8, 25.0, 50.0, 59.1, 100.2, 200.0, 330.0])
+def test_resample_is_scipys(frames, frame_rate):
+    from scipy import signal
+
+    trace = np.random.default_rng(frames).normal(size=frames)
+    samples = int(frames * 100 / frame_rate + 0.5)
+    if not samples:
+        pytest.skip("no sample is left")
+    # The same transforms in the same order, so but for the last bits the same numbers.
+    expected = signal.resample(trace, samples)
+    np.testing.assert_allclose(resample(trace, frame_rate), expected, rtol=0, atol=1e-14)

@@ -14,7 +14,9 @@ from spikefinder_keras.competition import simulation
 from spikefinder_keras.competition.tables import file_name, write_csv
 from spikefinder_keras.errors import UsageError
 from spikefinder_keras.figures import plots as figures
+from spikefinder_keras.figures.diagram import boxes, network_diagram
 from spikefinder_keras.figures.style import save
+from spikefinder_keras.network.layers import convi6_layers
 
 PACKAGE = Path(figures.__file__).parent
 
@@ -254,11 +256,9 @@ def test_learning_curves():
 # The architecture
 
 
-def diagram_of(network):
+def diagram_of(layers):
     """The network's figure: its patches and texts by their layers."""
-    from spikefinder_keras.figures.diagram import network_diagram
-
-    ax = network_diagram(network)
+    ax = network_diagram(layers, "a network")
     patches = {patch.get_gid(): patch for patch in ax.patches if patch.get_gid()}
     texts = {text.get_gid(): text for text in ax.texts if text.get_gid()}
     return ax, patches, texts
@@ -276,21 +276,21 @@ NETWORKS = {
 
 @pytest.mark.parametrize("options", NETWORKS.values(), ids=NETWORKS)
 def test_every_layer_is_in_one_box(options):
-    from spikefinder_keras.figures.diagram import boxes
     from spikefinder_keras.network.architecture import build_network
 
+    layers = convi6_layers(**options)
     network = build_network(**options)
-    drawn = boxes(network)
+    drawn = boxes(layers)
     in_boxes = [name for box in drawn for name in box.layers]
     assert sorted(in_boxes) == sorted(layer.name for layer in network.layers)
-    ax, patches, texts = diagram_of(network)
+    ax, patches, texts = diagram_of(layers)
     assert set(patches) == set(texts) == {box.name for box in drawn}
     for layer in network.layers:
         kind = type(layer).__name__
         (box,) = (box for box in drawn if layer.name in box.layers)
         text = texts[box.name].get_text()
         if kind == "Conv1D":
-            assert text.startswith(f"Convolution {layer.kernel_size[0]}x{layer.filters}, ")
+            assert text.startswith(f"Convolution {layer.filters} x {layer.kernel_size[0]}, ")
             assert ("dropout" in text) == (layer.name.replace("convolution", "dropout") in in_boxes)
         if kind == "Dropout":
             assert f"dropout {layer.rate}" in text
@@ -309,16 +309,14 @@ def test_every_layer_is_in_one_box(options):
 
 
 def test_the_architecture_of_the_description():
-    from spikefinder_keras.network.architecture import build_network
-
-    ax, patches, texts = diagram_of(build_network("described"))
+    ax, patches, texts = diagram_of(convi6_layers("described"))
     text = {name: each.get_text() for name, each in texts.items()}
-    assert text["convolution_1"] == "Convolution 300x10, tanh, dropout 0.3"
-    assert text["convolution_8"] == "Convolution 5x1, sigmoid"
+    assert text["convolution_1"] == "Convolution 10 x 300, tanh, dropout 0.3"
+    assert text["convolution_8"] == "Convolution 1 x 5, sigmoid"
     assert text["calcium"] == "input: calcium"
     assert text["dataset"] == "input: dataset ID, one-hot, 10 channels"
     assert text["output"] == "output: spike rate"
-    assert text["bidirectional"] == "Bidirectional LSTM x10, directions summed"
+    assert text["bidirectional"] == "Bidirectional LSTM x 10, directions summed"
     assert text["join_lstm"] == "add: 10 + 10 channels"
     assert "7,357 parameters" in ax.get_title(loc="left")
     order = sorted(patches, key=lambda name: -texts[name].get_position()[1])
@@ -334,9 +332,7 @@ def test_the_architecture_of_the_description():
 
 
 def test_the_released_lstm_is_concatenated():
-    from spikefinder_keras.network.architecture import build_network
-
-    _, _, texts = diagram_of(build_network("released"))
+    _, _, texts = diagram_of(convi6_layers("released"))
     assert texts["join_lstm"].get_text() == "concatenate: 10 + 20 channels"
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import UsageError
-from spikefinder_keras.network.architecture import build_network, layer_table
+from spikefinder_keras.network.architecture import build_network
+from spikefinder_keras.network.layers import convi6_layers, layer_table
 from spikefinder_keras.network.loading import set_weights
 from spikefinder_keras.network.recurrent import Bidirectional, hard_sigmoid
 from spikefinder_keras.network.weights import weight_shapes
@@ -129,12 +130,19 @@ def test_impossible_networks(arguments, message):
         build_network(**arguments)
 
 
-def test_layer_table_names_every_layer_and_its_source(network):
-    table = layer_table(network)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"variant": "released"}, {"id_joins": "nowhere"}, {"batch_normalization": True}],
+    ids=str,
+)
+def test_layer_table_names_every_layer_and_its_source(options):
+    network = build_network(**options)
+    table = layer_table(convi6_layers(**options), network.name)
     for layer in network.layers:
-        assert f"\n{layer.name} " in table
-    assert "Conv1D 10 x 300, tanh" in table
-    assert table.endswith(f"{network.count_params():,} parameters")
+        (row,) = (line for line in table.splitlines() if line.startswith(f"{layer.name} "))
+        assert f" {layer.count_params():,} " in f"{row} "
+    assert "Conv1D 10 x 300" in table
+    assert table.endswith(f"{network.name}: {network.count_params():,} parameters")
 
 
 def test_saved_whole_model_comes_back(network, tmp_path):

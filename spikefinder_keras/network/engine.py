@@ -1,0 +1,239 @@
+"""Predict with ONNX Runtime: starts at once, without Keras, and keeps all cores busy.
+
+Traces are cut into pieces where there are few of them, so that one long trace fills the machine as
+well as many short ones. That, and the windows of the LSTM in the graph, need weights that forget:
+`forgotten_after` measures for each weights file after how many samples they do.
+"""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+
+from .. import __version__
+from .layers import convi6_layers
+from .onnx_graph import build_graph
+from .weights import architecture, find_weights, read_weights
+
+MARGINS = (256, 512, 1024, 2048)
+"""Samples after which weights may have forgotten; others are run on whole traces."""
+
+FORGOTTEN = 3e-7
+"""A difference of the rates, which lie below 1, that is no more than round-off in float32."""
+
+MEASURED = {
+    "7c900ff0a6c2558c83598928e7c3150eb067c5934b18559a242257a43a84c519": 512,  # published
+    "c572c0ffe95aa76d99bddb0884b4c24073ba36a9888fe4ff9cf7b0478a0f3e8c": 4096,  # described
+    "7cc67edc869488eef957af37a3e2dc09cc5a68013c34697b1a58c53af04287c0": 4096,  # released
+}
+"""`forgotten_after` of the weights that everybody uses, by the sha256 of their file."""
+
+SAMPLES_AT_ONCE = 300_000
+"""Of one run of the graph, on one core: more gain nothing and cost memory."""
+
+WIDE = 16
+"""Traces that fill the machine without being cut into pieces."""
+
+SHORTEST_PIECE = 2_048
+"""Samples of a piece without its margins."""
+
+
+MEASURE = "measure"
+
+
+class Engine:
+    """A network that predicts, from its layers and weights.
+
+    Parameters
+    ----------
+    layers : list of layers.Layer
+    arrays : dict of str to float32 array
+        See `weights.read_weights`.
+    margin : int or None, optional
+        See `forgotten_after`, which measures it where it is not given.
+    threads : int, optional
+        Pieces to run at once; by default as many as there are cores.
+
+    Attributes
+    ----------
+    datasets : int
+        Channels of the dataset ID; 0 for a network without.
+    margin : int or None
+    name : str
+        For descriptions.
+    """
+
+    name = "ONNX Runtime, float32"
+
+    def __init__(self, layers, arrays, margin=MEASURE, threads=None):
+        self.layers, self.arrays = layers, arrays
+        inputs = {layer.name: layer.options.get("channels", 0) for layer in layers}
+        self.datasets = inputs.get("dataset", 0)
+        self.threads = threads or len(os.sched_getaffinity(0))
+        taps = [layer.options["taps"] for layer in layers if layer.kind == "convolution"]
+        self.reach = sum(length // 2 for length in taps)
+        self.margin = forgotten_after(layers, arrays) if margin == MEASURE else margin
+        self._session = _session(build_graph(layers, arrays, self.margin))
+
+    def run(self, calcium, ids=None):
+        """Rates of some traces of one length, each under one or more dataset IDs.
+
+        Parameters
+        ----------
+        calcium : float32 array `(trace, time)`
+        ids : float32 array `(trace, id, dataset)`, optional
+            One-hot; left out for a network without dataset ID.
+
+        Returns
+        -------
+        float32 array `(trace, id, time)`, without dataset ID `(trace, 1, time)`
+        """
+        traces, time = calcium.shape
+        starts, length = self._pieces(traces, time)
+        rows = [(trace, start) for trace in range(traces) for start in starts]
+        size = max(1, min(-(-len(rows) // self.threads), SAMPLES_AT_ONCE // length))
+        count = 1 if ids is None else ids.shape[1]
+        rates = np.empty((traces, count, time), np.float32)
+        # A sample is taken from the piece in which it is farthest from the cuts.
+        ends = [(a + length + b) // 2 for a, b in pairwise(starts)]
+        own = dict(zip(starts, zip([0, *ends], [*ends, time], strict=True), strict=True))
+
+        def predict(part):
+            feed = {"calcium": np.stack([calcium[t, s : s + length] for t, s in part])}
+            if ids is not None:
+                feed["dataset"] = np.ascontiguousarray(ids[[trace for trace, _ in part]])
+            found = self._session.run(None, feed)[0].reshape(len(part), count, length)
+            for (trace, start), piece in zip(part, found, strict=True):
+                first, last = own[start]
+                rates[trace, :, first:last] = piece[:, first - start : last - start]
+
+        parts = [rows[k : k + size] for k in range(0, len(rows), size)]
+        if len(parts) == 1:
+            predict(parts[0])
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(predict, parts))
+        return rates
+
+    def _pieces(self, traces, time):
+        """Where pieces of a trace begin, evenly spread, and their common length."""
+        if self.margin is None:
+            return [0], time
+        overlap = 2 * (self.margin + self.reach)
+        wanted = -(-WIDE // traces)
+        count = max(1, min(wanted, (time - overlap) // SHORTEST_PIECE))
+        # However many traces there are, none is longer than one run takes.
+        count = max(count, -(-(time - overlap) // max(1, SAMPLES_AT_ONCE - overlap)))
+        if count == 1:
+            return [0], time
+        length = -(-(time - overlap) // count) + overlap
+        return [k * (time - length) // (count - 1) for k in range(count)], length
+
+
+def load_engine(name_or_path="described", mirror=None):
+    """The engine for a weights file; see `weights.find_weights` for its names.
+
+    Raises
+    ------
+    WeightsError
+        If the file is unreadable or fits no network of this kind.
+    UsageError, DownloadError
+        See `weights.find_weights`.
+    """
+    path = find_weights(name_or_path, mirror)
+    arrays = read_weights(path)
+    layers = convi6_layers(**architecture(arrays, path))
+    return Engine(layers, arrays, MEASURED.get(hash_of(path), MEASURE))
+
+
+def hash_of(path):
+    """sha256 of a weights file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def forgotten_after(layers, arrays):
+    """Samples after which it does not matter any more with which state the LSTM began.
+
+    Measured, not proved: a forget gate can stay at 1, so it depends on the weights. Noise, silence,
+    transients and steps are predicted whole, and cut into many windows with each of `MARGINS`; the
+    least that makes no difference is doubled, to be safe. None if there is none, or no LSTM.
+    """
+    if not any(layer.kind == "lstm" for layer in layers):
+        return None
+    feed = {"calcium": _probes()}
+    (datasets,) = [each.options["channels"] for each in layers if each.name == "dataset"] or [0]
+    if datasets:
+        rows = np.arange(len(feed["calcium"])) % datasets
+        feed["dataset"] = np.eye(datasets, dtype=np.float32)[rows][:, None]
+    (whole,) = _session(build_graph(layers, arrays)).run(None, feed)
+    for margin in MARGINS:
+        (cut,) = _session(build_graph(layers, arrays, margin)).run(None, feed)
+        if np.abs(cut - whole).max() <= FORGOTTEN:
+            return 2 * margin
+    return None
+
+
+def _probes(samples=8_192):
+    """Traces `(trace, sample)` in the competition's form that differ in what there is to forget."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((4, samples)) * [[0.3], [1.0], [3.0], [0.05]]
+    time = np.arange(samples)
+    transients = np.zeros(samples)
+    for onset in rng.integers(0, samples, 30):
+        transients[onset:] += rng.exponential(4) * np.exp(-(time[onset:] - onset) / 80)
+    steps = np.repeat(rng.standard_normal(8) * 3, samples // 8)
+    return np.stack([*noise, transients + noise[0], steps, 0 * time, 0 * time + 5]).astype("f4")
+
+
+def _session(model):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # One thread for each piece: the pieces run side by side.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def export(path, weights="described"):
+    """Write the network as an ONNX file for other programs and languages.
+
+    Parameters
+    ----------
+    path : str or Path
+        To be written, whole or not at all.
+    weights : str or Path
+        See `weights.find_weights`.
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    OutputError, WeightsError, UsageError, DownloadError
+    """
+    import onnx
+
+    from ..files.whole_files import check_output, whole_file
+
+    path, source = check_output(path), find_weights(weights)
+    engine = load_engine(source)
+    metadata = {
+        "software": f"spikefinder-keras {__version__}",
+        "weights": str(weights),
+        "weights_sha256": hash_of(source),
+        "input": "calcium at 100 Hz, preprocessed as the Spikefinder competition's",
+        "rate": "100 Hz",
+        "unit": "arbitrary, between 0 and 1",
+        "padding": "put 3000 zeros behind each trace, as the released run of 2017 did",
+    }
+    model = build_graph(engine.layers, engine.arrays, engine.margin, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+    return model

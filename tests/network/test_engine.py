@@ -1,0 +1,217 @@
+"""ONNX Runtime against Keras, whole traces against pieces, and the file for other languages."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+from spikefinder_keras.cli import main
+from spikefinder_keras.errors import UsageError
+from spikefinder_keras.network import engine as engines
+from spikefinder_keras.network.architecture import build_network
+from spikefinder_keras.network.engine import Engine, export, forgotten_after, load_engine
+from spikefinder_keras.network.layers import convi6_layers
+from spikefinder_keras.network.loading import load_network, set_weights
+from spikefinder_keras.network.prediction import KerasEngine, predict_calcium
+from spikefinder_keras.network.weights import find_weights, weight_shapes
+
+SAME = 1e-6  # Rates below 1 in float32: two ways of adding up, through some 20,000 products
+
+
+@pytest.fixture(params=["described", "released", "published"])
+def name(request):
+    if request.param == "published" and not os.environ.get("SPIKEFINDER_DATA"):
+        pytest.skip("SPIKEFINDER_DATA names no folder of real data")
+    return request.param
+
+
+def noise(traces, samples, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((traces, samples)) * rng.choice([0.3, 2], (traces, 1))).astype("f4")
+
+
+def one_hot(numbers, datasets=10):
+    return np.eye(datasets, dtype=np.float32)[np.array(numbers)]
+
+
+@pytest.mark.parametrize(("traces", "samples"), [(1, 8), (3, 301), (2, 4_000), (1, 20_000)])
+def test_the_engine_gives_keras_rates(name, traces, samples):
+    calcium, ids = noise(traces, samples), one_hot([[k, 9] for k in range(traces)])
+    found = load_engine(name).run(calcium, ids)
+    expected = KerasEngine(load_network(name)).run(calcium, ids)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
+
+
+SMALL = {"filters": (3, 4, 5, 2, 1), "taps": (70, 4, 5, 3, 2), "lstm_units": 5, "datasets": 4}
+
+
+@pytest.mark.parametrize("margin", [None, 64])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"variant": "released"},
+        {"id_joins": "after"},
+        {"id_joins": "nowhere", "variant": "released"},
+        {"batch_normalization": True},
+        {"taps": (7, 4, 1, 3, 2)},
+        {"taps": (7, 4, 2, 3, 2)},
+    ],
+    ids=str,
+)
+def test_every_architecture(options, margin):
+    options = SMALL | options
+    rng = np.random.default_rng(1)
+    arrays = {
+        name: (0.5 + rng.random(shape) if "variance" in name else rng.normal(0, 0.3, shape)).astype(
+            np.float32
+        )
+        for name, shape in weight_shapes(**options).items()
+    }
+    network = build_network(**options)
+    set_weights(network, arrays)
+    calcium, ids = noise(2, 1_500), one_hot([[0, 3, 1], [2, 2, 0]], 4)
+    ids = None if options.get("id_joins") == "nowhere" else ids
+    found = Engine(convi6_layers(**options), arrays, margin).run(calcium, ids)
+    expected = KerasEngine(network).run(calcium, ids)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
+
+
+def test_the_margins_of_known_weights_are_those_measured(name):
+    path = find_weights(name)
+    known = load_engine(path)
+    assert known.margin == engines.MEASURED[engines.hash_of(path)]
+    assert forgotten_after(known.layers, known.arrays) <= known.margin
+
+
+def test_weights_that_never_forget_are_not_cut():
+    known = load_engine("released")
+    arrays = dict(known.arrays)
+    bias = arrays["forward_lstm/bias"].copy()
+    bias[10:20] = 50.0  # the forget gate, always open
+    arrays["forward_lstm/bias"] = bias
+    stubborn = Engine(known.layers, arrays)
+    assert stubborn.margin is None
+    assert stubborn._pieces(1, 100_000) == ([0], 100_000)
+
+
+@pytest.mark.parametrize("traces", [1, 5, 40])
+def test_pieces_make_no_difference(name, traces, monkeypatch):
+    engine = load_engine(name)
+    calcium, ids = noise(traces, 24_000, seed=2), one_hot([[k % 10] for k in range(traces)])
+    cut = engine.run(calcium, ids)
+    monkeypatch.setattr(engines, "WIDE", 1)
+    monkeypatch.setattr(engines, "SAMPLES_AT_ONCE", 10**9)
+    assert len(engine._pieces(traces, 24_000)[0]) == 1
+    np.testing.assert_allclose(cut, engine.run(calcium, ids), rtol=0, atol=SAME)
+
+
+def test_pieces_cover_a_trace_of_any_length():
+    engine = load_engine("described")
+    for samples in (1, 100, 9_000, 50_001, 1_234_567):
+        starts, length = engine._pieces(1, samples)
+        assert starts[0] == 0
+        assert starts[-1] + length == samples
+        overlaps = length - np.diff(starts)
+        assert (overlaps >= 2 * (engine.margin + engine.reach)).all()
+
+
+def test_a_prediction_loads_neither_keras_nor_tensorflow(tmp_path):
+    np.save(tmp_path / "dff.npy", noise(2, 900))
+    code = (
+        "import sys; from spikefinder_keras.cli import main; "
+        "status = main(['predict', sys.argv[1], '--frame-rate', '30', '--quiet', '--out', "
+        "sys.argv[2]]); print(status, *{'keras', 'tensorflow', 'jax'} & {*sys.modules})"
+    )
+    out = tmp_path / "rates.csv"
+    run = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "dff.npy", out],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.stdout.splitlines()[-1] == "0", run.stderr
+    assert out.exists()
+
+
+def test_engines_by_name(tmp_path):
+    np.save(tmp_path / "dff.npy", noise(2, 900))
+    from spikefinder_keras import predict
+
+    rates = [
+        predict(tmp_path / "dff.npy", 30, dataset=5, engine=each) for each in ("onnx", "keras")
+    ]
+    np.testing.assert_allclose(rates[0].rates, rates[1].rates, rtol=0, atol=SAME)
+    assert rates[0].description["engine"] == "ONNX Runtime, float32"
+    assert rates[1].description["engine"] == "Keras"
+    with pytest.raises(UsageError, match="--engine abacus"):
+        predict(tmp_path / "dff.npy", 30, engine="abacus")
+
+
+# The file for other languages
+
+BARE = """
+import json, sys
+
+class OnlyThese:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("spikefinder_keras", "keras", "tensorflow", "onnx", "scipy"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, OnlyThese())
+import numpy as np, onnxruntime
+
+session = onnxruntime.InferenceSession(sys.argv[1])
+calcium = np.load(sys.argv[2])
+padded = np.pad(calcium, [(0, 0), (0, 3000)])
+dataset = np.tile(np.eye(10, dtype=np.float32)[[5 - 1]], (len(calcium), 1, 1))
+(rate,) = session.run(["rate"], {"calcium": padded, "dataset": dataset})
+np.save(sys.argv[3], rate[:, 0, : calcium.shape[1]])
+print(json.dumps(session.get_modelmeta().custom_metadata_map))
+"""
+
+
+def test_the_exported_file_runs_with_onnxruntime_and_numpy_alone(name, tmp_path, capsys):
+    import json
+
+    model, given, out = (tmp_path / each for each in ("model.onnx", "calcium.npy", "rate.npy"))
+    assert main(["export", str(model), "--weights", name]) == 0
+    assert str(model) in capsys.readouterr().out
+    np.save(given, noise(3, 5_000))
+    run = subprocess.run(
+        [sys.executable, "-c", BARE, model, given, out], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    expected = predict_calcium(np.load(given).T, 5, name).T
+    np.testing.assert_allclose(np.load(out), expected, rtol=0, atol=SAME)
+    about = json.loads(run.stdout)
+    assert about["weights_sha256"] == engines.hash_of(find_weights(name))
+    assert about["unit"] == "arbitrary, between 0 and 1"
+    assert about["rate"] == "100 Hz"
+
+
+def test_export_writes_a_checked_model_with_free_axes(tmp_path):
+    export(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    shapes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {
+        "calcium": ["batch", "time"],
+        "dataset": ["batch", "id", 10],
+        "rate": ["batch", "id", "time"],
+    }
+
+
+def test_numpys_global_state_does_not_matter():
+    from spikefinder_keras import predict, score
+
+    calcium = noise(900, 2)
+    expected = predict(calcium, 30, dataset=3).rates
+    with np.errstate(all="raise"):
+        np.testing.assert_array_equal(predict(calcium, 30, dataset=3).rates, expected)
+        predict_calcium(np.zeros((500, 1)), 3)
+        score(np.zeros((400, 1)), np.zeros((400, 1)))
