@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..errors import OutputError
 from .options import add_command, add_weights, say_to
 
 
@@ -11,15 +12,23 @@ def add(commands):
         "predict",
         run,
         "Predict the spike rates of a recording: suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, "
-        ".mat, Zarr or CSV. A CSV without a time column and without a frame rate is taken for the "
-        "competition's form: 100 Hz, preprocessed.",
+        ".mat, HDF5, Zarr or CSV. A CSV under the header 0, 1, ... without a time column and "
+        "without a frame rate is taken for the competition's form: 100 Hz, preprocessed.",
     )
     command.add_argument("recording", metavar="PATH", help="file or folder of raw dF/F or F")
     command.add_argument(
         "--out",
         metavar="FILE",
         help="file to write; its suffix says how: .csv, .npy (as suite2p's spks.npy), .npz, .mat, "
-        ".zarr, .nwb (default: NAME.rates.csv here)",
+        ".zarr, .nwb (default: NAME.rates.csv here, if there is none yet)",
+    )
+    command.add_argument(
+        "--series", metavar="NAME", help="of the series that is added to .nwb (default: a free one)"
+    )
+    command.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a file of the default name, or suite2p's own spks.npy",
     )
     command.add_argument(
         "--frame-rate", type=float, metavar="HZ", help="where the file does not tell it"
@@ -58,12 +67,11 @@ def add(commands):
     command.add_argument(
         "--neuropil",
         type=float,
-        default=0.7,
         metavar="SHARE",
-        help="of suite2p's neuropil that is subtracted (%(default)s)",
+        help="of the neuropil that is subtracted (default: as suite2p's settings say, else 0.7)",
     )
     command.add_argument(
-        "--all-rois", action="store_true", help="also ROIs that suite2p or CaImAn calls no cells"
+        "--all-rois", action="store_true", help="also ROIs that their program calls no cells"
     )
 
 
@@ -78,8 +86,8 @@ def run(arguments):
         from ..competition.checks import check_rate
 
         check_rate(arguments.frame_rate)
-    out = Path(arguments.out or f"{source.resolve().name.split('.')[0]}.rates.csv")
-    check_prediction_path(out, source)
+    out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
+    check_prediction_path(out, source, arguments.series, arguments.overwrite)
     report = arguments.report and check_output(arguments.report)
     recording = read_recording(
         source,
@@ -90,6 +98,8 @@ def run(arguments):
         arguments.neuropil,
         arguments.all_rois,
     )
+    for line in recording.notes:
+        say(f"{source.name}: {line}")
     from ..recordings.pipeline import predict
 
     prediction = predict(
@@ -103,8 +113,8 @@ def run(arguments):
         engine=arguments.engine,
         progress=not arguments.quiet,
     )
-    write_prediction(out, prediction, source)
-    for line in (*recording.notes, *prediction.trust.warnings):
+    write_prediction(out, prediction, source, arguments.series, arguments.overwrite)
+    for line in prediction.trust.warnings:
         say(f"{source.name}: {line}")
     if recording.unit == "competition":
         from ..competition.submission import notices
@@ -116,14 +126,52 @@ def run(arguments):
 
         write_report(report, prediction)
     if not arguments.quiet:
-        from ..recordings.trust import trust_table
+        from ..recordings.trust_words import trust_table
 
         print(trust_table(prediction.trust))
         print(f"weights {prediction.description['weights']}; {prediction.description['dataset']}")
-    frames, neurons = prediction.rates.shape
+    frames, neurons = prediction.table.shape
     print(
         f"spike rates of {neurons} neurons, {frames} frames each, "
         f"{prediction.description['unit']}, are in {out}"
     )
+    if arguments.spikes:
+        count = sum(len(times) for times in prediction.spike_times)
+        print(f"{count} spike times are in {_SPIKES[out.suffix.lower()].format(out)}")
     if report:
         print(f"how far to trust them is in {report}")
+
+
+_SPIKES = {
+    ".csv": "{}.json, under spike_times",
+    ".npy": "{}.json, under spike_times",
+    ".npz": "it too, as spike_times and spike_neurons",
+    ".mat": "it too, as spike_times",
+    ".zarr": "it too, as spike_times and spike_neurons",
+    ".nwb": "it too, as a table of units beside the rates",
+}
+
+
+def default_path(source, overwrite=False):
+    """`2026.03.01_m1.rates.csv` here of a file; of suite2p's folders with the recording's name.
+
+    Raises
+    ------
+    OutputError
+        If there is such a file already.
+    """
+    place = source.resolve()
+    name = place.name
+    if not place.is_dir() or place.suffix == ".zarr":
+        name = place.name.removesuffix(place.suffix)
+    elif place.name.startswith("plane") or place.name == "combined":
+        parents = [p.name for p in place.parents if p.name not in ("", "suite2p")]
+        name = "_".join([*parents[:1], place.name])
+    elif place.name == "suite2p":
+        name = place.parent.name or place.name
+    path = Path(f"{name or 'recording'}.rates.csv")
+    if path.exists() and not overwrite:
+        raise OutputError(
+            f"{path} is there already; name the file to write (--out), or replace it (--overwrite)"
+        )
+    return path

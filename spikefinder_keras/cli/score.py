@@ -1,7 +1,7 @@
 """`score`: rates against true spikes."""
 
 from ..constants import POOL
-from .options import add_command
+from .options import add_command, say_to
 
 
 def add(commands):
@@ -9,7 +9,7 @@ def add(commands):
         commands, "score", run, "Score predicted rates against true spikes, per neuron."
     )
     command.add_argument("truth", metavar="TRUTH.csv", help="spike counts per 10 ms")
-    command.add_argument("prediction", metavar="PREDICTION.csv", help="rates, same shape")
+    command.add_argument("prediction", metavar="PREDICTION.csv", help="rates of the same neurons")
     command.add_argument(
         "--measure",
         default="corr",
@@ -34,29 +34,30 @@ def add(commands):
 
 def run(arguments):
     from ..competition.scoring import score
-    from ..competition.tables import check_same_shape, read_csv
+    from ..competition.tables import read_pair
     from ..files.whole_files import check_output
     from ..terminal import text_table
 
     out = arguments.csv and check_output(arguments.csv)
-    truth, prediction = read_csv(arguments.truth), read_csv(arguments.prediction)
-    check_same_shape(truth, prediction, arguments.truth, arguments.prediction)
+    truth, prediction, names, notes = read_pair(arguments.truth, arguments.prediction)
+    for line in notes:
+        say_to(arguments)(line)
     scores = score(truth, prediction, arguments.measure, arguments.downsample, arguments.protocol)
     rows = [("neuron", arguments.measure)]
-    for neuron, (value, reason) in enumerate(zip(scores.values, scores.reasons, strict=True)):
-        rows.append((str(neuron), f"none: {reason}" if reason else f"{value:.4f}"))
+    for name, value, reason in zip(names, scores.values, scores.reasons, strict=True):
+        rows.append((name, f"none: {reason}" if reason else f"{value:.4f}"))
     count = len(scores.values) - scores.left_out
     rows.append(("mean", f"{scores.mean:.4f} over {count} neurons" if count else "none"))
     print(text_table(rows))
     if out:
-        _write_scores(out, arguments.measure, scores.values)
+        _write_scores(out, arguments.measure, names, scores.values)
 
 
-def _write_scores(path, measure, values):
+def _write_scores(path, measure, names, values):
     import pandas as pd
 
     from ..files.whole_files import whole_file
 
-    frame = pd.DataFrame({"neuron": range(len(values)), "measure": measure, "value": values})
+    frame = pd.DataFrame({"neuron": names, "measure": measure, "value": values})
     with whole_file(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")

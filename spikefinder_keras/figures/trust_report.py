@@ -3,12 +3,13 @@
 import base64
 import io
 import warnings
-from html import escape
+from importlib.resources import files
 
 import numpy as np
 
 from ..files.whole_files import whole_file
-from ..recordings.trust import FAR, NOISY, UNSURE, verdict
+from ..recordings.trust import FAR, NOISY, UNSURE
+from ..recordings.trust_words import verdict
 from .style import BLUE, GREY, ORANGE, house_style, new_axes
 
 EXAMPLES = 3
@@ -17,25 +18,11 @@ EXAMPLES = 3
 WINDOW = 60.0
 """s of each example, around its busiest stretch."""
 
-COLUMNS = 600
-"""Time bins of the map of all rates."""
+COLUMNS = 250
+"""Time bins of the map of all rates: two pixels wide where the page is narrowest."""
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 60rem; margin: 2rem auto;
-       padding: 0 1rem; }
-h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-.lead { color: #555; margin-top: .3rem; }
-.warn { border-left: 5px solid #d55e00; background: #fdf1ea; padding: .6rem 1rem; }
-.fine { border-left: 5px solid #0072b2; background: #eaf3f9; padding: .6rem 1rem; }
-.warn ul { margin: 0; padding-left: 1.2rem; }
-img { width: 100%; height: auto; }
-table { border-collapse: collapse; width: 100%; }
-th { text-align: left; } tr { border-bottom: 1px solid #ddd; }
-.scroll tr:first-child { border-bottom: 2px solid #222; }
-th, td { padding: .25rem .7rem .25rem 0; vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-.scroll { max-height: 34rem; overflow: auto; }
-"""
+TEMPLATE = "trust_report.html"
+"""The page, in Jinja's language; whatever is put into it is escaped."""
 
 
 def write_report(path, prediction):
@@ -59,96 +46,49 @@ def write_report(path, prediction):
 
 
 def report(prediction):
-    """The page of `write_report` as text."""
+    """The page of `write_report` as text, from the template beside this module."""
+    import jinja2
+
     recording, trust = prediction.recording, prediction.trust
-    frames, neurons = prediction.rates.shape
-    seconds = frames / recording.frame_rate
-    about = (
-        f"{neurons} neurons, {frames:,} frames at {recording.frame_rate:g} Hz "
-        f"({seconds / 60:.1f} min)"
+    frames, neurons = prediction.table.shape
+    pictures = (example_traces(prediction), rate_map(prediction), trust_panels(trust))
+    names = ("examples", "rates", "histograms")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    sections = [
-        f"<h1>Spike rates of {escape(recording.source)}</h1>",
-        f'<p class="lead">{escape(about)}, predicted by the network convi6</p>',
-        _warnings(trust),
-        "<h2>Examples</h2>",
-        "<p>What was recorded (grey) and what was predicted from it (orange), each in its own "
-        f"range, over the busiest {WINDOW:g} s: the neuron with the least noise, a middling one, "
-        "and the one with the most.</p>",
-        _picture(example_traces(prediction), "traces of example neurons"),
-        "<h2>All neurons</h2>",
-        "<p>Predicted rate over time, each neuron from its least to its largest; hatched is where "
-        "nothing could be predicted.</p>",
-        _picture(rate_map(prediction), "map of all rates"),
-        "<h2>How far to trust them</h2>",
-        _picture(trust_panels(trust), "histograms of noise level, distance and agreement"),
-        _reading(),
-        _neurons(trust),
-        "<h2>What these numbers are</h2>",
-        _facts(prediction.description),
-    ]
-    title = escape(f"Spike rates of {recording.source}")
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{title}</title>\n"
-        f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n'
-        "<body>\n" + "\n".join(sections) + "\n</body>\n</html>\n"
+    template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
+    page = template.render(
+        source=recording.source,
+        about=f"{neurons} neurons, {frames:,} frames at {recording.frame_rate:g} Hz "
+        f"({frames / recording.frame_rate / 60:.1f} min)",
+        notes=recording.notes,
+        warnings=trust.warnings,
+        window=f"{WINDOW:g}",
+        limits={"noise": f"{NOISY:g}", "far": f"{FAR:g}", "unsure": f"{UNSURE:g}"},
+        pictures={name: _picture(ax) for name, ax in zip(names, pictures, strict=True)},
+        hatched=bool(np.isnan(prediction.table).any()),
+        neurons=[_row(neuron) for neuron in trust.neurons],
+        facts=[
+            (str(name).replace("_", " "), str(value))
+            for name, value in prediction.description.items()
+            if str(value) and name != "notes"
+        ],
     )
+    return page.rstrip() + "\n"
 
 
-def _warnings(trust):
-    if not trust.warnings:
-        return '<p class="fine">None of the classic mistakes was found in this recording.</p>'
-    lines = "".join(f"<li>{escape(line)}</li>" for line in trust.warnings)
-    return f'<div class="warn"><ul>{lines}</ul></div>'
+def _row(neuron):
+    """A neuron's cells: its name, numbers as text, and what they mean."""
+    numbers = (neuron.noise_level, neuron.distance, neuron.agreement)
+    cells = ["–" if np.isnan(number) else f"{number:.2f}" for number in numbers]
+    return neuron.name, [*cells, str(neuron.bridged), str(neuron.lost)], verdict(neuron)
 
 
-def _reading():
-    return (
-        "<ul>"
-        "<li><b>Noise level</b> (Rupprecht et al. 2021): about 1 is very good, 3 to 4 decent, "
-        f"above {NOISY:g} poor, in % Hz<sup>-1/2</sup> of dF/F.</li>"
-        "<li><b>Distance</b>: how unlike the training data the trace looks to the network; 1 is "
-        f"the edge of their middle 98%, above {FAR:g} the prediction is an extrapolation.</li>"
-        "<li><b>Agreement</b>: correlation between the rates under the ten dataset IDs; below "
-        f"{UNSURE:g} the answer depends on which one is chosen.</li></ul>"
-    )
-
-
-def _neurons(trust):
-    head = "".join(
-        f'<th class="n">{name}</th>'
-        for name in ("noise level", "distance", "agreement", "interpolated", "left empty")
-    )
-    rows = []
-    for neuron in trust.neurons:
-        numbers = (neuron.noise_level, neuron.distance, neuron.agreement)
-        cells = [*("–" if np.isnan(n) else f"{n:.2f}" for n in numbers)]
-        cells += [str(neuron.bridged), str(neuron.lost)]
-        cells = "".join(f'<td class="n">{cell}</td>' for cell in cells)
-        rows.append(f"<tr><td>{escape(neuron.name)}</td>{cells}<td>{verdict(neuron)}</td></tr>")
-    return (
-        f'<div class="scroll"><table><tr><th>neuron</th>{head}<th>note</th></tr>'
-        + "".join(rows)
-        + "</table></div>"
-    )
-
-
-def _facts(description):
-    rows = "".join(
-        f"<tr><th>{escape(str(name).replace('_', ' '))}</th><td>{escape(str(value))}</td></tr>"
-        for name, value in description.items()
-        if str(value)
-    )
-    return f"<table>{rows}</table>"
-
-
-def _picture(ax, text):
+def _picture(ax):
     """The figure of `ax` as an image inside the page."""
     file = io.BytesIO()
     ax.figure.savefig(file, format="svg", metadata={"Date": None})
-    data = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _examples(prediction):
@@ -161,6 +101,10 @@ def _examples(prediction):
         return []
     picked = np.linspace(0, order.size - 1, min(EXAMPLES, order.size)).round().astype(int)
     return [int(order[k]) for k in picked]
+
+
+BINS = 24
+"""Of each histogram."""
 
 
 @house_style
@@ -186,7 +130,7 @@ def example_traces(prediction, neurons=None, ax=None):
     unit = "spikes/s" if prediction.description["unit"].startswith("spikes") else "a.u."
     ticks = []
     for row, neuron in enumerate(neurons):
-        rates = np.nan_to_num(prediction.rates[:, neuron])
+        rates = np.nan_to_num(prediction.table[:, neuron])
         total = np.concatenate([[0.0], np.cumsum(rates, dtype=np.float64)])
         start = int(np.argmax(total[count:] - total[:-count]))
         part = slice(start, start + count)
@@ -194,14 +138,14 @@ def example_traces(prediction, neurons=None, ax=None):
         base = -2.2 * row
         for values, offset, colour in (
             (prediction.recording.fluorescence[part, neuron], base, GREY),
-            (prediction.rates[part, neuron], base - 1.0, ORANGE),
+            (prediction.table[part, neuron], base - 1.0, ORANGE),
         ):
             values = np.asarray(values, np.float64)
             low, high = _extent(values)
             ax.plot(
                 times, offset + 0.9 * (values - low) / ((high - low) or 1), color=colour, lw=0.8
             )
-        low, high = _extent(prediction.rates[part, neuron])
+        low, high = _extent(prediction.table[part, neuron])
         between = "no rates" if np.isnan(low) else f"{low:.3g} to {high:.3g} {unit}"
         name = prediction.names[neuron].replace("$", r"\$")  # or it is taken for a formula
         ticks += [(base + 0.4, f"neuron {name}"), (base - 0.6, between)]
@@ -228,11 +172,11 @@ def rate_map(prediction, ax=None):
     matplotlib Axes
         One image, `(neuron, time bin)`.
     """
-    frames, neurons = prediction.rates.shape
+    frames, neurons = prediction.table.shape
     bins = min(COLUMNS, frames)
     edges = np.linspace(0, frames, bins + 1).astype(int)
-    rates = np.nan_to_num(prediction.rates)
-    there = np.isfinite(prediction.rates)
+    rates = np.nan_to_num(prediction.table)
+    there = np.isfinite(prediction.table)
     sums = np.add.reduceat(rates, edges[:-1], axis=0, dtype=np.float64)
     counts = np.add.reduceat(there, edges[:-1], axis=0, dtype=np.float64)
     with warnings.catch_warnings():
@@ -254,7 +198,8 @@ def rate_map(prediction, ax=None):
         extent=(start / scale, max(end, start + 1e-9) / scale, neurons - 0.5, -0.5),
     )
     ax.set_facecolor("white")
-    ax.patch.set(hatch="////", edgecolor=GREY)
+    if np.isnan(relative).any():
+        ax.patch.set(hatch="////", edgecolor=GREY)
     ax.set_xlabel("time (min)" if minutes else "time (s)")
     ax.set_ylabel("neuron (in the file's order)")
     ax.locator_params(axis="y", integer=True)
@@ -283,7 +228,9 @@ def trust_panels(trust, ax=None):
         values = np.array([getattr(neuron, kind) for neuron in trust.neurons])
         values = values[np.isfinite(values)]
         if values.size:
-            panel.hist(values, bins=min(30, max(5, values.size)), color=BLUE)
+            # Over the limit's place too, so that a bin is never too narrow to see.
+            low, high = min(values.min(), limit), max(values.max(), limit)
+            panel.hist(values, bins=np.linspace(low, high, BINS + 1), color=BLUE)
         else:
             panel.text(0.5, 0.5, "not known", transform=panel.transAxes, ha="center", color=GREY)
         panel.axvline(limit, color=ORANGE, linestyle="--", linewidth=1)

@@ -14,6 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "formats": ["read_recording", "to_pynapple", "write_prediction"],
         "fit_calibration": ["calibrate"],
         "convi6": ["choose_datasets"],
-        "trust": ["trust_table"],
+        "trust_words": ["trust_table"],
     },
 )

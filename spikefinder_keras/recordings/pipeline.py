@@ -44,9 +44,9 @@ def predict(
 
     Parameters
     ----------
-    source : path, array `(frame, neuron)` or `(frame,)`, or Recording
+    source : path, array `(neuron, frame)` or `(frame,)`, table `(frame, neuron)`, or Recording
         A file or folder that `formats.read_recording` knows, or raw dF/F or fluorescence, NaN where
-        missing.
+        missing; pandas', pynapple's and xarray's tables bring names and time stamps.
     frame_rate : float, optional
         In Hz; for a file that tells it, not needed.
     times : array `(frame,)`, optional
@@ -72,7 +72,8 @@ def predict(
     Returns
     -------
     Prediction
-        Its `rates` are `(frame, neuron)` at the recording's own time stamps, its `trust` says how
+        Its `rates` are at the recording's own time stamps and in its orientation, its `table` the
+        same as `(frame, neuron)`; its `trust` says how
         far to believe them.
 
     Raises
@@ -99,6 +100,8 @@ def _read(source, frame_rate, times, orientation, unit, reading):
     if isinstance(source, (str, Path)):
         from .formats import read_recording
 
+        if times is not None:
+            raise UsageError(f"{source} is a file; time stamps go with an array, or into the file")
         return read_recording(source, frame_rate, orientation, unit, **reading)
     return as_recording(source, frame_rate, times, orientation, unit=unit, **reading)
 

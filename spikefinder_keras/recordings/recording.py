@@ -1,7 +1,7 @@
 """A recording of somebody's own, and the rates predicted for it, whatever file they are in.
 
-Everything between the readers, the network and the writers is one of these two. Arrays are `(frame,
-neuron)`, as everywhere in the package.
+Everything between the readers, the network and the writers is one of these two. Inside, arrays are
+`(frame, neuron)`, as everywhere in the package.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,8 @@ import numpy as np
 
 from ..competition.checks import check_rate
 from ..errors import DataError, UsageError
+from .missing import mark_missing
+from .python_types import as_names, as_table, as_times, seconds
 
 UNITS = ("dF/F", "F", "competition")
 """What the values of a recording are: relative change of fluorescence as a fraction, fluorescence
@@ -20,6 +22,12 @@ ORIENTATIONS = ("time-neuron", "neuron-time")
 
 RATE_MISMATCH = 0.01
 """A stated frame rate may differ by this share from the one of the time stamps."""
+
+SLOWEST, FASTEST = 0.3, 1000.0
+"""Hz; outside it time stamps or frame rate are hardly in s or Hz."""
+
+ORDINARY = 1.5
+"""Intervals up to so many times the median are ordinary; behind a longer one frames are missing."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Recording:
         What the reader did or saw that a user should know (neuropil subtracted, ROIs left out).
     block_starts : tuple of int
         Frames with which a separate recording block begins; the first is 0.
+    orientation : one of `ORIENTATIONS`
+        Of what was given; the rates of a prediction have it too.
     """
 
     fluorescence: np.ndarray
@@ -55,6 +65,7 @@ class Recording:
     source: str = "array"
     notes: tuple = ()
     block_starts: tuple = (0,)
+    orientation: str = "time-neuron"
 
 
 @dataclass(frozen=True)
@@ -63,9 +74,10 @@ class Prediction:
 
     Attributes
     ----------
-    rates : float32 array `(frame, neuron)`
-        At the recording's own time stamps and in its order of neurons; NaN where there was nothing
-        to predict from. In spikes per second if calibrated, else without a unit between 0 and 1.
+    table : float32 array `(frame, neuron)`
+        Rates at the recording's own time stamps and in its order of neurons; NaN where there was
+        nothing to predict from. In spikes per second if calibrated, else without a unit between 0
+        and 1.
     recording : Recording
     description : dict
         What the rates are: `unit`, `weights`, `dataset`, `preprocessing`, `calibration`, `software`
@@ -76,11 +88,16 @@ class Prediction:
         How far to believe the rates, per neuron and as warnings.
     """
 
-    rates: np.ndarray
+    table: np.ndarray
     recording: Recording
     description: dict = field(default_factory=dict)
     spike_times: tuple | None = None
     trust: object = None
+
+    @property
+    def rates(self):
+        """The rates in the orientation of what was given, as its `(frame, neuron)` or turned."""
+        return self.table.T if self.recording.orientation == "neuron-time" else self.table
 
     @property
     def times(self):
@@ -103,101 +120,203 @@ def as_recording(
     source="array",
     notes=(),
     block_starts=(0,),
-    usual_orientation="time-neuron",
+    usual_orientation="neuron-time",
+    own=False,
 ):
     """Make a `Recording` from arrays, checking that they can be one.
 
     Parameters
     ----------
-    traces : array_like `(frame, neuron)`, `(neuron, frame)` or `(frame,)`
-        NaN where missing.
+    traces : array_like `(neuron, frame)`, `(frame, neuron)` or `(frame,)`
+        NaN where missing. Arrays and lists have neurons as rows unless something says otherwise;
+        pandas' DataFrame, pynapple's TsdFrame and xarray's DataArray bring their orientation, names
+        and time stamps.
     frame_rate : float, optional
         In Hz. Needed where there are no `times`.
     times : array_like `(frame,)`, optional
-        Time stamps in s; by default regular ones from 0.
+        Time stamps in s, or dates or time differences; by default regular ones from 0. They also
+        tell which axis is time.
     orientation : "time-neuron" or "neuron-time", optional
-        What rows and columns are. If not stated it is `usual_orientation`, and an array with more
-        neurons than frames is refused.
+        What rows and columns are. If nothing tells, it is `usual_orientation`, and an array with
+        more neurons than frames is refused.
     names, unit, source, notes, block_starts
         As in `Recording`; names are by default 0, 1, ...
+    own : bool
+        The array may be changed in place.
 
     Raises
     ------
     DataError
-        If the arrays do not fit each other, are empty, hold no real numbers or infinite ones, if
-        the times do not increase, or if the array seems to be transposed.
+        If the arrays do not fit each other, are empty or hold no real numbers, if the times do not
+        increase, or if the array seems to be transposed.
     UsageError
         If the frame rate is missing, impossible, or another one than the time stamps'.
     """
-    stated = orientation is not None
-    orientation = orientation or usual_orientation
-    if orientation not in ORIENTATIONS:
+    if orientation not in (None, *ORIENTATIONS):
         raise UsageError(f"orientation {orientation!r}? choose from {', '.join(ORIENTATIONS)}")
     if unit is not None and unit not in UNITS:
         raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
-    fluorescence = _as_table(traces, orientation, source)
+    given = as_table(traces, source)
+    times = given.times if times is None else seconds(times)
+    known = orientation or given.orientation
+    if known is None and times is not None:
+        known = orientation_by(np.shape(given.values), times.size)
+    orientation = known or given.usual or usual_orientation
+    fluorescence = _as_frames(given.values, orientation, source)
     frames, neurons = fluorescence.shape
-    if neurons > frames and not stated:
+    if neurons > frames and known is None:
         other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
         raise DataError(
             f"{source} read as {orientation} would have {neurons} neurons of {frames} frames each; "
-            f"state the orientation, {other} or {orientation}"
+            f"state the orientation (--orientation), {other} or {orientation}"
         )
-    times, frame_rate = _check_times(times, frame_rate, frames, source)
-    names = tuple(map(str, range(neurons) if names is None else names))
+    of_frames, of_neurons = given.labels if orientation == "time-neuron" else given.labels[::-1]
+    if times is None:
+        times = as_times(of_frames)
+    times, frame_rate, time_notes = _check_times(times, frame_rate, frames, source)
+    names = of_neurons if names is None else names
+    names = as_names(range(neurons) if names is None else names)
     if len(names) != neurons or len(set(names)) != neurons:
-        raise DataError(f"{source} has {neurons} neurons; give each of them its own name")
+        raise DataError(
+            f"{source} has {neurons} neurons and {len(set(names))} different names; give each "
+            "neuron its own name"
+        )
     starts = tuple(int(start) for start in block_starts)
     if not starts or starts[0] != 0 or starts[-1] >= frames or np.any(np.diff(starts) <= 0):
         raise DataError(f"recording blocks cannot start at the frames {starts} of {frames}")
-    _check_finite(fluorescence, names, source)
+    notes = [*notes, *given.notes, *time_notes]
+    if unit == "competition":  # as in 2017: nothing is taken for missing but what is
+        _check_finite(fluorescence, names, source)
+    else:
+        fluorescence, found = mark_missing(fluorescence, frame_rate, own)
+        notes += found
+    orientation = "time-neuron" if np.ndim(given.values) == 1 else orientation
     return Recording(
-        fluorescence, times, frame_rate, names, unit, str(source), tuple(notes), starts
+        fluorescence, times, frame_rate, names, unit, str(source), tuple(notes), starts, orientation
     )
 
 
-def _as_table(traces, orientation, source):
-    values = np.asarray(traces)
+def orientation_by(shape, frames):
+    """The one that makes `frames` frames of a table, if that decides it."""
+    if len(shape) == 2 and (shape[0] == frames) != (shape[1] == frames):
+        return "time-neuron" if shape[0] == frames else "neuron-time"
+    return None
+
+
+def _as_frames(values, orientation, source):
     if values.dtype.kind not in "fiu":
         raise DataError(f"{source} holds {values.dtype} values; give an array of real numbers")
+    shape = values.shape
     if values.ndim == 1:
         values = values[:, None]
     elif orientation == "neuron-time":
         values = values.T
     if values.ndim != 2 or not values.size:
-        raise DataError(f"{source} has shape {np.shape(traces)}; give frames x neurons")
+        raise DataError(f"{source} has shape {shape}; give neurons x frames")
     return values if values.dtype.kind == "f" else values.astype(np.float32)
 
 
+def plausible_rate(frame_rate):
+    """A stated frame rate in Hz, or `UsageError` if none is made so."""
+    frame_rate = check_rate(frame_rate)
+    if not SLOWEST <= frame_rate <= FASTEST:
+        raise UsageError(
+            f"a frame rate of {frame_rate:g} Hz? are these ms, or seconds for a frame? give frames "
+            f"per second (--frame-rate), {SLOWEST:g} to {FASTEST:g} without time stamps"
+        )
+    return frame_rate
+
+
 def _check_times(times, frame_rate, frames, source):
-    if frame_rate is not None:
-        frame_rate = check_rate(frame_rate)
+    """Time stamps in s, frame rate in Hz, and notes."""
     if times is None:
         if frame_rate is None:
-            raise UsageError(f"{source} does not tell its frame rate; state it in Hz")
-        return np.arange(frames) / frame_rate, frame_rate
-    times = np.asarray(times, np.float64).ravel()
+            raise UsageError(
+                f"{source} does not tell its frame rate; state it in Hz (--frame-rate)"
+            )
+        frame_rate = plausible_rate(frame_rate)
+        return np.arange(frames) / frame_rate, frame_rate, []
+    frame_rate = None if frame_rate is None else check_rate(frame_rate)
     if times.shape != (frames,):
         raise DataError(f"{source} has {frames} frames but {times.size} time stamps; give as many")
+    times, notes = _fill_times(times, frame_rate, source)
     intervals = np.diff(times)
     bad = np.flatnonzero(~(intervals > 0))
-    if bad.size or not np.isfinite(times).all():
-        where = int(bad[0]) + 1 if bad.size else 0
+    if bad.size:
         raise DataError(
-            f"{source}: the time stamp of frame {where} (counted from 0) is not later than the one "
-            "before; give increasing times in s"
+            f"{source}: the time stamp of frame {int(bad[0]) + 1} (counted from 0) is not later "
+            "than the one before; give increasing times in s"
         )
     if frames == 1:
         if frame_rate is None:
-            raise UsageError(f"{source} is one frame long; state its frame rate in Hz")
-        return times, frame_rate
-    found = float(f"{1 / np.median(intervals):.9g}")  # beyond it is round-off of the time stamps
-    if frame_rate is not None and abs(found - frame_rate) > RATE_MISMATCH * frame_rate:
+            raise UsageError(
+                f"{source} is one frame long; state its frame rate in Hz (--frame-rate)"
+            )
+        return times, frame_rate, notes
+    found = rate_of(times)
+    if frame_rate is None and not SLOWEST <= found <= FASTEST:
         raise UsageError(
-            f"{source}: the time stamps are {found:g} frames per second, not {frame_rate:g}; leave "
-            "the frame rate out, or correct the time stamps (they are in s)"
+            f"{source}: the time stamps are {found:.3g} frames per second; are these ms? give them "
+            f"in s, or state that frame rate (--frame-rate {found:.3g}) if it is true"
         )
-    return times, found
+    if frame_rate is not None and not _same_rate(times, found, frame_rate):
+        raise UsageError(
+            f"{source}: the time stamps are {found:.6g} frames per second, not {frame_rate:g}; "
+            "leave the frame rate out (--frame-rate), or correct the time stamps (they are in s: "
+            "are these ms?)"
+        )
+    return times, found, notes
+
+
+def rate_of(times):
+    """Frames per second by increasing time stamps in s: the mean of their ordinary intervals.
+
+    A median would be that of rounded ones. Intervals with frames missing are left out.
+    """
+    intervals = np.diff(times)
+    even = np.linspace(times[0], times[-1], times.size)
+    if np.abs(times - even).max() <= _rounding(times):
+        return float(f"{1 / np.mean(intervals):.9g}")
+    ordinary = intervals[intervals <= ORDINARY * np.median(intervals)]
+    return float(f"{1 / np.mean(ordinary):.9g}")  # beyond it is round-off of the time stamps
+
+
+def _same_rate(times, found, stated):
+    """Whether a stated rate is the time stamps', or differs by what their rounding can explain."""
+    if abs(found - stated) <= RATE_MISMATCH * stated:
+        return True
+    intervals = np.diff(times)
+    count = np.count_nonzero(intervals <= ORDINARY * np.median(intervals))
+    return abs(1 / found - 1 / stated) * count <= _rounding(times)
+
+
+def _rounding(times):
+    """The power of ten in s, 1 to 1e-6, to which time stamps are rounded; 0 if to none."""
+    for digits in range(7):
+        scaled = times * 10**digits
+        if np.abs(scaled - np.round(scaled)).max() < 1e-3:
+            return 10.0**-digits
+    return 0.0
+
+
+def _fill_times(times, frame_rate, source):
+    """`times` without NaN: as the stated frame rate continues them, else `DataError`."""
+    known = np.isfinite(times)
+    if known.all():
+        return times, []
+    frames = np.flatnonzero(known)
+    count, first = int((~known).sum()), int(np.flatnonzero(~known)[0])
+    if frame_rate is None or not frames.size:
+        raise DataError(
+            f"{source}: {count} of {times.size} time stamps are missing (NaN), the time stamp of "
+            f"frame {first} (counted from 0) first; correct them, or state the frame rate "
+            "(--frame-rate) by which to fill them in"
+        )
+    every = np.arange(times.size)
+    filled = np.interp(every, frames, times[frames])
+    for lost, end in ((every < frames[0], frames[0]), (every > frames[-1], frames[-1])):
+        filled[lost] = times[end] + (every[lost] - end) / frame_rate
+    return filled, [f"{count} missing time stamps filled in by the frame rate of {frame_rate:g} Hz"]
 
 
 def _check_finite(fluorescence, names, source):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..competition.preprocess import BASELINE, TOP
 from ..constants import POOL, SAMPLE_RATE
-from ..terminal import text_table
+from .together import common_jumps, median_correlation
 
 SHORTEST = 30.0
 """s; percentiles of less than this say little about a neuron's baseline."""
@@ -18,10 +18,19 @@ PERCENT = 20.0
 """Noise level above which dF/F is taken for percent. The datasets of Rupprecht et al. 2021 have
 medians of 0.3 to 1.5, and ten times as much is hardly a recording."""
 
+SLOW = 12.0
+"""Hz; below it the change from frame to frame is signal more than noise."""
+
+PERCENT_RANGE = 10.0
+"""99th percentile above the median that a slow recording must have too to be taken for percent."""
+
 SMOOTH = 0.45
 """Share of successive frame-to-frame changes of one sign above which a trace was smoothed. The
 datasets of Rupprecht et al. 2021 have medians of 0.33 to 0.39, averaged over three frames 0.51 to
 0.63."""
+
+SMOOTH_SLOW = 0.7
+"""The same for slow recordings: those datasets, averaged to 1 to 10 Hz, have medians up to 0.66."""
 
 TOGETHER = 0.5
 """Median correlation between neurons above which neuropil or motion is suspected."""
@@ -32,24 +41,22 @@ MOST_PAIRS_OF = 200
 NOISY = 5.0
 """Noise level that Cascade's authors call poor."""
 
-FAR = 1.5
-"""Distance above which a neuron's trace is called unlike the training data."""
+FAR = 1.05
+"""Distance above which a neuron's trace is called unlike the training data: farther than any trace
+in training, but for what another preparation of the same makes of it."""
 
 UNSURE = 0.8
 """Agreement between the dataset IDs below which the choice matters."""
 
 FEATURES = {
-    "height": (2.06, 7.36, 27.0),
-    "skewness": (0.20, 3.54, 12.2),
-    "memory": (0.10, 0.90, 5.01),
-    "roughness": (0.0024, 0.0755, 0.599),
+    "height": (1.43, 7.36, 41.0),
+    "skewness": (-0.11, 3.54, 13.0),
+    "memory": (0.10, 0.90, 7.2),
+    "roughness": (0.0021, 0.0755, 0.88),
 }
-"""First percentile, median and 99th percentile of each of `features` over 119 training traces:
+"""Least, median and largest of each of `features` over 119 training traces:
 competition sets 4 to 6, and as sets 7 to 10 those of the ground truth of Rupprecht et al. 2021
 (`benchmarks/ground_truth_sets.py` puts them together)."""
-
-SHOWN = 20
-"""Neurons in the table on the terminal."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,8 @@ class NeuronTrust:
         rate), in % Hz^-1/2; about 1 is very good, 3 to 4 decent, above 5 poor. NaN where dF/F is
         not known.
     distance : float
-        Of the network's input from what it was trained on: 0 like the median training trace, 1 at
-        the edge of their middle 98%, in the feature farthest off, which `feature` names.
+        Of the network's input from what it was trained on: 0 like the median training trace, 1 like
+        the most extreme one, in the feature farthest off, which `feature` names.
     feature : str
     agreement : float
         Mean correlation at 25 Hz of the rates under each of the ten dataset IDs with their mean:
@@ -229,7 +236,13 @@ def recording_warnings(recording, blocks, neurons):
     frames, count = recording.fluorescence.shape
     seconds = sum(block.samples for block in blocks) / SAMPLE_RATE
     levels = np.array([neuron.noise_level for neuron in neurons])
-    if recording.unit != "F" and np.isfinite(levels).any() and np.nanmedian(levels) > PERCENT:
+    slow = recording.frame_rate < SLOW
+    if (
+        recording.unit != "F"
+        and np.isfinite(levels).any()
+        and np.nanmedian(levels) > PERCENT
+        and (not slow or _range(recording.fluorescence) > PERCENT_RANGE)
+    ):
         lines.append(
             f"the median noise level is {np.nanmedian(levels):.0f} % Hz^-1/2: dF/F seems to be in "
             "percent; it does not change the rates, but give fractions for a true noise level"
@@ -237,7 +250,7 @@ def recording_warnings(recording, blocks, neurons):
     some = np.unique(np.linspace(0, count - 1, MOST_PAIRS_OF).astype(int))
     if recording.unit != "competition":
         smooth = [smoothness(recording.fluorescence[:, neuron]) for neuron in some]
-        if np.isfinite(smooth).any() and np.nanmedian(smooth) > SMOOTH:
+        if np.isfinite(smooth).any() and np.nanmedian(smooth) > (SMOOTH_SLOW if slow else SMOOTH):
             lines.append(
                 "the traces seem to be smoothed, denoised or upsampled already; the network was "
                 "trained on raw ones, give it those"
@@ -258,7 +271,17 @@ def recording_warnings(recording, blocks, neurons):
             "most traces change much faster or slower than any in training: is the frame rate "
             f"{recording.frame_rate:g} Hz?"
         )
-    together = _median_correlation(recording.fluorescence[:, some])
+    jumps = (
+        np.zeros(frames, bool)
+        if recording.unit == "competition"
+        else common_jumps(recording.fluorescence[:, some])
+    )
+    if jumps.any():
+        lines.append(
+            f"in {int(jumps.sum())} frames nearly all neurons jump at once, as by flashes of light "
+            "or dark frames: mark these frames as missing (NaN)"
+        )
+    together = median_correlation(recording.fluorescence[~jumps][:, some])
     if together > TOGETHER:
         lines.append(
             f"the neurons move together (median correlation {together:.2f}): has neuropil been "
@@ -278,7 +301,8 @@ def recording_warnings(recording, blocks, neurons):
     empty = sum(np.isnan(neuron.distance) for neuron in neurons)
     if empty:
         lines.append(f"{empty} of {count} neurons have no signal at all: empty, constant or short")
-    bridged, lost = (sum(getattr(n, kind) for n in neurons) for kind in ("bridged", "lost"))
+    alive = [neuron for neuron in neurons if neuron.lost < frames]
+    bridged, lost = (sum(getattr(n, kind) for n in alive) for kind in ("bridged", "lost"))
     if bridged or lost:
         lines.append(
             f"missing values: {bridged} were interpolated, {lost} inside longer gaps are left empty"
@@ -286,47 +310,9 @@ def recording_warnings(recording, blocks, neurons):
     return tuple(lines)
 
 
-def _median_correlation(traces):
-    """Median correlation between the neurons of `(frame, neuron)`; NaN for fewer than three."""
-    traces = np.asarray(traces, np.float64)
-    traces = traces[:, np.isfinite(traces).mean(axis=0) > 0.9]
-    traces = traces[np.isfinite(traces).all(axis=1)]
-    if len(traces):
-        traces = traces[:, np.ptp(traces, axis=0) > 0]
-    if min(traces.shape) < 3:
-        return float("nan")
-    correlations = np.corrcoef(traces.T)
-    return float(np.median(correlations[np.triu_indices(len(correlations), 1)]))
-
-
-def verdict(neuron):
-    """What a neuron's numbers mean, as a few words; empty where nothing stands out."""
-    if np.isnan(neuron.distance):
-        return "no signal"
-    words = []
-    if neuron.noise_level > NOISY:
-        words.append("noisy")
-    if neuron.distance > FAR:
-        words.append(f"unlike training ({neuron.feature})")
-    if neuron.agreement < UNSURE:
-        words.append("depends on the dataset ID")
-    return ", ".join(words)
-
-
-def trust_table(trust):
-    """The neurons of a `Trust` as text, the first `SHOWN` of them."""
-    rows = [("neuron", "noise level", "distance", "agreement", "missing", "")]
-    for neuron in trust.neurons[:SHOWN]:
-        numbers = (neuron.noise_level, neuron.distance, neuron.agreement)
-        rows.append(
-            (
-                neuron.name,
-                *("-" if np.isnan(number) else f"{number:.2f}" for number in numbers),
-                str(neuron.bridged + neuron.lost),
-                verdict(neuron),
-            )
-        )
-    text = text_table(rows, right=(1, 2, 3, 4))
-    if len(trust.neurons) > SHOWN:
-        text += f"\n... and {len(trust.neurons) - SHOWN} more; --report shows them all"
-    return text
+def _range(traces):
+    """Median over the neurons of their 99th percentile above the 50th; 0 without any value."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # neurons without any value
+        middle, top = np.nanpercentile(traces, [50, 99], axis=0)
+        return np.nan_to_num(np.nanmedian(top - middle))

@@ -141,7 +141,7 @@ def test_every_neuron_stands_in_the_table():
     assert len(rows) == 30
     assert rows[0] == ["0", "1.00", "0.50", "0.90", "0", "0", ""]
     assert rows[9][:6] == ["9", "10.00", "1.40", "0.90", "9", "18"]
-    assert rows[9][6] == "noisy"
+    assert rows[9][6] == "noisy, unlike training (height)"
 
 
 def test_warnings_stand_above_everything_else():
@@ -273,10 +273,11 @@ def test_calibrated_examples_name_their_unit():
 
 
 def test_the_map_shows_each_neuron_in_its_own_range():
-    prediction = make(3, 1200)
-    prediction.rates[:, 0] = np.linspace(0, 1, 1200)
-    prediction.rates[:, 1] = 100 + 50 * np.linspace(1, 0, 1200)
-    prediction.rates[600:, 2] = np.nan
+    frames = 2 * COLUMNS
+    prediction = make(3, frames)
+    prediction.rates[:, 0] = np.linspace(0, 1, frames)
+    prediction.rates[:, 1] = 100 + 50 * np.linspace(1, 0, frames)
+    prediction.rates[COLUMNS:, 2] = np.nan
     (image,) = rate_map(prediction).images
     shown = image.get_array()
     assert shown.shape == (3, COLUMNS)
@@ -284,8 +285,31 @@ def test_the_map_shows_each_neuron_in_its_own_range():
     np.testing.assert_allclose(shown[0], np.linspace(0, 1, COLUMNS), atol=1e-5)
     np.testing.assert_allclose(shown[1], np.linspace(1, 0, COLUMNS), atol=1e-5)
     np.testing.assert_array_equal(
-        np.ma.getmaskarray(np.ma.masked_invalid(shown[2])), np.arange(COLUMNS) >= 300
+        np.ma.getmaskarray(np.ma.masked_invalid(shown[2])), np.arange(COLUMNS) >= COLUMNS // 2
     )
+
+
+def test_no_hatch_where_nothing_is_missing():
+    prediction = make(3, 600)
+    assert rate_map(prediction).patch.get_hatch() is None
+    assert "hatched" not in report(prediction)
+    prediction.table[100:400, 1] = np.nan
+    assert rate_map(prediction).patch.get_hatch() == "////"
+    assert "hatched is" in report(prediction)
+
+
+def test_bins_are_wide_enough_to_see():
+    values = tuple(NeuronTrust(str(k), 0.9 + 1e-4 * k, 0.5, "height", 0.9, 0, 0) for k in range(99))
+    panel, *_ = trust_panels(Trust(values, ())).child_axes
+    widths = {round(bar.get_width() / np.ptp(panel.get_xlim()), 3) for bar in panel.patches}
+    assert min(widths) > 0.03
+
+
+def test_it_is_readable_on_a_phone():
+    text = report(make(3))
+    assert "min-width: 600px" in text
+    assert text.count('<div class="wide"><img') == 3
+    assert "initial-scale=1" in text
 
 
 def test_the_map_is_in_minutes_where_it_is_long():

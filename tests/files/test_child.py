@@ -16,7 +16,7 @@ JOBS = """
 import ctypes, os, time
 import numpy as np
 from spikefinder_keras.errors import UsageError
-from spikefinder_keras.child import Unreadable
+from spikefinder_keras.files.child import Unreadable
 
 def good(path, number):
     yield "number", number + 1

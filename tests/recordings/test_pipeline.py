@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,9 +25,23 @@ from spikefinder_keras.recordings.convi6 import (
     rates_by_dataset,
 )
 from spikefinder_keras.recordings.ground_truth import read_ground_truth
-from spikefinder_keras.recordings.pipeline import predict
+from spikefinder_keras.recordings.pipeline import predict as predict_any
 from spikefinder_keras.recordings.preparation import find_blocks, prepare, to_frames
-from spikefinder_keras.recordings.recording import as_recording
+from spikefinder_keras.recordings.recording import Recording
+from spikefinder_keras.recordings.recording import as_recording as recording_of
+
+
+def predict(source, *arguments, **options):
+    """Arrays are `(frame, neuron)`, as the tests of this file have them."""
+    if not isinstance(source, (str, Path, Recording)):
+        options = {"orientation": "time-neuron"} | options
+    return predict_any(source, *arguments, **options)
+
+
+def as_recording(traces, *arguments, **options):
+    """As well."""
+    return recording_of(traces, *arguments, **{"orientation": "time-neuron"} | options)
+
 
 SAME = 1e-6  # Rates below 1: float32 round-off, and zeros behind a trace in another batch
 RATE = 30.0
@@ -171,8 +186,10 @@ def test_forms_of_the_same_input(form, traces, expected, network):
         "Fortran": (np.asfortranarray(traces), {}, [0, 1, 2]),
     }
     source, options, neurons = forms[form]
-    rates = predict(source, RATE, dataset=8, weights=network, **options).rates
-    np.testing.assert_allclose(rates, expected.rates[:, neurons], rtol=0, atol=SAME)
+    found = predict(source, RATE, dataset=8, weights=network, **options)
+    np.testing.assert_allclose(found.table, expected.rates[:, neurons], rtol=0, atol=SAME)
+    if np.ndim(source) == 2:  # the rates have the orientation of what was given
+        assert found.rates.shape == source.shape
 
 
 def test_a_read_only_memory_map(traces, expected, network, tmp_path):
@@ -243,11 +260,13 @@ def test_blocks_do_not_see_each_other(network):
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 40])
 @pytest.mark.parametrize("value", [None, 0.0, 3.0])
-def test_short_and_constant_traces_are_finite(frames, value, network):
+def test_short_traces_are_finite_and_constant_ones_empty(frames, value, network):
     traces = raw_traces(frames, 1) if value is None else np.full((frames, 1), value)
     prediction = predict(traces, RATE, dataset=8, weights=network)
     assert prediction.rates.shape == (frames, 1)
-    assert np.isfinite(prediction.rates).all()
+    empty = frames == 1 or value is not None
+    assert np.isfinite(prediction.rates).all() != empty
+    assert np.isnan(prediction.rates).all() == empty
     assert any("too little to find" in line for line in prediction.trust.warnings)
 
 
@@ -255,8 +274,11 @@ def test_a_constant_neuron_is_named_without_signal(traces, network):
     values = traces.copy()
     values[:, 2] = 0.7
     prediction = predict(values, RATE, dataset=8, weights=network)
-    assert np.isfinite(prediction.rates).all()
+    alone = predict(traces[:, :2], RATE, dataset=8, weights=network)
+    np.testing.assert_array_equal(prediction.rates[:, :2], alone.rates)
+    assert np.isnan(prediction.rates[:, 2]).all()
     assert np.isnan(prediction.trust.neurons[2].distance)
+    assert "1 of 3 neurons never change" in prediction.recording.notes[0]
 
 
 def test_the_first_samples_are_held(network):
@@ -280,7 +302,7 @@ import sys
 import numpy as np
 from spikefinder_keras import SpikefinderError, predict
 try:
-    predict(np.zeros((100, 2)), {rate})
+    predict(np.zeros((2, 100)), {rate})
 except SpikefinderError as error:
     print("tensorflow" in sys.modules, "keras" in sys.modules, error)
 """
@@ -294,13 +316,15 @@ except SpikefinderError as error:
 def test_infinite_values(traces, network):
     values = traces.copy()
     values[4, 1] = -np.inf
-    with pytest.raises(DataError, match=r"neuron 1 is infinite in frame 4"):
-        predict(values, RATE, weights=network)
+    missing = np.where(np.isinf(values), np.nan, values)
+    found, expected = (predict(v, RATE, dataset=8, weights=network) for v in (values, missing))
+    np.testing.assert_array_equal(found.rates, expected.rates)
+    assert "1 values in 1 of 3 neurons are infinite: taken as missing" in found.recording.notes
 
 
 def test_an_array_that_seems_transposed(traces, network):
     with pytest.raises(DataError, match="would have 900 neurons of 3 frames each; state the orien"):
-        predict(traces.T, RATE, weights=network)
+        predict_any(traces, RATE, weights=network)
 
 
 def test_a_missing_file(tmp_path, network):

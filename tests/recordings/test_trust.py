@@ -20,7 +20,6 @@ from spikefinder_keras.recordings.recording import as_recording
 from spikefinder_keras.recordings.trust import (
     FAR,
     FEATURES,
-    SHOWN,
     NeuronTrust,
     Trust,
     agreement,
@@ -30,9 +29,8 @@ from spikefinder_keras.recordings.trust import (
     noise_level,
     recording_warnings,
     smoothness,
-    trust_table,
-    verdict,
 )
+from spikefinder_keras.recordings.trust_words import SHOWN, trust_table, verdict
 
 RATE = 30.0
 FRAMES = 3000
@@ -72,7 +70,7 @@ def trusts(recording, agreements=1.0):
 
 
 def warnings_of(values, rate=RATE, **options):
-    recording = as_recording(values, rate, **options)
+    recording = as_recording(values, rate, **{"orientation": "time-neuron"} | options)
     return recording_warnings(recording, *trusts(recording))
 
 
@@ -345,7 +343,7 @@ def test_missing_values_and_empty_neurons_are_counted(good):
     values[:, 2], values[:, 3] = np.nan, 1.0
     empty, missing = warnings_of(values)
     assert empty == "2 of 6 neurons have no signal at all: empty, constant or short"
-    assert missing.startswith(f"missing values: 5 were interpolated, {60 + FRAMES} inside")
+    assert missing.startswith("missing values: 5 were interpolated, 60 inside")
 
 
 # Words
@@ -376,16 +374,78 @@ def test_verdict(change, words):
 
 def test_table():
     odd = NeuronTrust("a b", float("nan"), float("nan"), "", float("nan"), 3, 4)
-    header, first, second = trust_table(Trust((GOOD, odd), ())).splitlines()
+    header, first, second, words = trust_table(Trust((GOOD, odd), ())).splitlines()
+    for word in ("noise level", "distance", "agreement", "missing"):
+        assert word in words
     assert header.split() == ["neuron", "noise", "level", "distance", "agreement", "missing"]
     assert first.split() == ["7", "1.00", "0.50", "0.95", "0"]
     assert second.split() == ["a", "b", "-", "-", "-", "7", "no", "signal"]
 
 
-def test_a_table_of_many_neurons_is_cut():
-    neurons = tuple(dataclasses.replace(GOOD, name=f"n{k}") for k in range(SHOWN + 5))
-    lines = trust_table(Trust(neurons, ())).splitlines()
-    assert len(lines) == 1 + SHOWN + 1
-    assert lines[-1] == "... and 5 more; --report shows them all"
-    assert lines[-2].startswith(f"n{SHOWN - 1} ")
-    assert len(trust_table(Trust(neurons[:SHOWN], ())).splitlines()) == 1 + SHOWN
+def test_a_table_of_many_neurons_has_the_worst():
+    neurons = [dataclasses.replace(GOOD, name=f"n{k}") for k in range(SHOWN + 5)]
+    bad = {
+        "noise_level": 30.0,
+        "distance": 4.0,
+        "agreement": 0.3,
+    }
+    for place, (kind, value) in zip((7, SHOWN, SHOWN + 4), bad.items(), strict=True):
+        neurons[place] = dataclasses.replace(neurons[place], **{kind: value})
+    neurons[11] = dataclasses.replace(neurons[11], distance=float("nan"))
+    lines = trust_table(Trust(tuple(neurons), ())).splitlines()
+    assert len(lines) == 1 + SHOWN + 2
+    assert [line.split()[0] for line in lines[1:5]] == ["n11", "n7", "n20", "n24"]
+    assert (
+        lines[-2]
+        == f"the worst {SHOWN} of {SHOWN + 5}; 5 more are better, and --report shows them all"
+    )
+    few = trust_table(Trust(tuple(neurons[:SHOWN]), ())).splitlines()
+    assert [line.split()[0] for line in few[1:-1]] == [f"n{k}" for k in range(SHOWN)]
+
+
+# Warnings that can be believed
+
+
+def test_signal_of_slow_recordings_is_no_mistake(data):
+    """Real recordings as a microscope of 2 or 5 Hz would have seen them."""
+    for name in ("DS09-GCaMP6f-m-V1.h5", "DS16-GCaMP6s-m-V1.h5"):
+        for rate in (2, 5):
+            traces = []
+            for truth in read_ground_truth(data / "ground_truth" / name)[:9]:
+                trace = truth.recording.fluorescence[:, 0]
+                step = round(truth.recording.frame_rate / rate)
+                traces.append(trace[: len(trace) // step * step].reshape(-1, step).mean(axis=1))
+            shortest = min(map(len, traces))
+            values = np.stack([trace[:shortest] for trace in traces], axis=1)
+            lines = warnings_of(5 * values, rate, unit="dF/F")  # a strong indicator
+            assert not [line for line in lines if "percent" in line or "smoothed" in line], lines
+            assert any("percent" in line for line in warnings_of(300 * values, rate, unit="dF/F"))
+
+
+def test_no_training_trace_is_unlike_training(data):
+    for number in (4, 5, 6):
+        calcium, _ = read_set(data, "train", number)
+        for trace in calcium.T:
+            far, feature = distance(trace[np.isfinite(trace)])
+            assert far <= FAR, (number, feature)
+    for name in ("DS09-GCaMP6f-m-V1", "DS14-GCaMP6s-m-V1"):
+        for truth in read_ground_truth(data / "ground_truth" / f"{name}.h5"):
+            blocks = find_blocks(truth.recording)
+            trace = np.concatenate([t[:, 0] for t in prepare(truth.recording, blocks, [0])])
+            assert distance(trace[np.isfinite(trace)])[0] <= FAR
+
+
+@pytest.mark.parametrize("height", [8.0, -0.9])
+def test_flashes_and_dark_frames_are_no_neuropil(good, height):
+    values = 1 + good
+    frames = np.random.default_rng(0).choice(len(values), 120, replace=False)
+    values[frames] += height
+    lines = warnings_of(values)
+    (jumps,) = [line for line in lines if "nearly all neurons jump at once" in line]
+    assert 100 <= int(jumps.split()[1]) <= 120
+    assert not any("move together" in line for line in lines)
+    # Neuropil is still called so.
+    common = np.cumsum(np.random.default_rng(1).normal(size=len(values)))[:, None]
+    lines = warnings_of(1 + good + 0.05 * common)
+    assert any("move together" in line for line in lines)
+    assert not any("jump" in line for line in lines)

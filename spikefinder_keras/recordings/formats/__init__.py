@@ -3,94 +3,29 @@
 Files are recognised by what is in them; a result's format is chosen by the suffix of its path.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import DataError, OutputError
-from ...files.child import Unreadable, parse
+from ...errors import DataError, OutputError, UsageError
+from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
 from ...files.whole_files import check_output, check_output_folder
-from . import caiman, csv_table, matlab, numpy_files, nwb, suite2p, zarr_store
+from . import caiman, csv_table, hdf5, matlab, numpy_files, nwb, nwb_writer, suite2p, zarr_store
 from .arrays import Options
 from .description import is_prediction, sidecar_path
-from .hdf5 import check_structure
 from .pynapple_frame import to_pynapple
 
 __all__ = [
-    "FORMATS",
     "check_prediction_path",
-    "formats_table",
     "read_recording",
     "to_pynapple",
     "write_prediction",
 ]
 
 
-@dataclass(frozen=True)
-class Format:
-    """What a format is, for help texts: how it is recognised, what is read, what is written."""
+KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
+"""What can be read, for messages and help texts."""
 
-    name: str
-    recognised: str
-    read: str
-    suffix: str | None = None
-    written: str = ""
-    extra: str | None = None
-
-
-FORMATS = (
-    Format(
-        "suite2p",
-        "folder with F.npy, or with one plane* that has it",
-        "F - 0.7 Fneu of the cells in iscell.npy, fs of settings.npy or ops.npy",
-        ".npy",
-        "float32 neuron x frame, as spks.npy; .npy.json describes it",
-    ),
-    Format(
-        "CaImAn",
-        "HDF5 with estimates and params",
-        "F_dff, else C + YrA, of idx_components",
-    ),
-    Format(
-        "NWB",
-        "HDF5 with nwb_version",
-        "the RoiResponseSeries of DfOverF, else of Fluorescence",
-        ".nwb",
-        "the source with a RoiResponseSeries Deconvolved, in place or as a new file",
-        "nwb",
-    ),
-    Format("npy", "starts with \\x93NUMPY", "one array, neuron x frame"),
-    Format(
-        "npz",
-        "zip of .npy",
-        "dff, F, traces, ... neuron x frame; times or frame_rate",
-        ".npz",
-        "spike_rates neuron x frame, times, frame_rate, names, description",
-    ),
-    Format(
-        "MATLAB",
-        "header of .mat, version 5 or 7.3",
-        "dF_traces (Cascade), suite2p's Fall.mat, or as npz",
-        ".mat",
-        "spike_rates neuron x frame, times, frame_rate, names, description",
-    ),
-    Format(
-        "CSV",
-        "text",
-        "frame x neuron under a header; first column time, else the competition's form",
-        ".csv",
-        "time (s), then a column per neuron; .csv.json describes it",
-    ),
-    Format(
-        "Zarr",
-        "folder with zarr.json, .zgroup or .zarray",
-        "as npz; frame_rate may be an attribute",
-        ".zarr",
-        "spike_rates neuron x frame, times, attributes",
-        "zarr",
-    ),
-)
-"""The formats, in the order in which they are explained."""
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 _WRITERS = {
     ".csv": csv_table.write,
@@ -102,7 +37,7 @@ _WRITERS = {
 SUFFIXES = (*_WRITERS, ".nwb")
 """Of the files that can be written."""
 
-_HDF5_KINDS = {"nwb": nwb, "caiman": caiman, "matlab": matlab}
+_HDF5_KINDS = {"nwb": nwb, "caiman": caiman, "matlab": matlab, "plain": hdf5}
 _HDF5_OFFSETS = (0, 512, 1024, 2048)
 _NOT_DATA = {
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with `git lfs pull`",
@@ -117,7 +52,7 @@ def read_recording(
     orientation=None,
     unit=None,
     variable=None,
-    neuropil=0.7,
+    neuropil=None,
     all_rois=False,
 ):
     """Read a recording, whatever program wrote it.
@@ -125,7 +60,7 @@ def read_recording(
     Parameters
     ----------
     path : str or Path
-        A file or folder of one of `FORMATS`.
+        A file or folder of one of `KINDS`.
     frame_rate : float, optional
         In Hz; needed where the file does not tell it. Where it tells another nominal one, the
         stated one is used, with a note.
@@ -136,8 +71,9 @@ def read_recording(
         By default what the file tells, or None.
     variable : str, optional
         Name of the array, or NWB series, where there are several.
-    neuropil : float
-        Share of the neuropil that is subtracted from suite2p's fluorescence.
+    neuropil : float, optional
+        Share of the neuropil that is subtracted from fluorescence that has one; by default what
+        suite2p's settings say, else 0.7.
     all_rois : bool
         Keep the ROIs too that suite2p or CaImAn calls no cells.
 
@@ -194,21 +130,18 @@ def _read_file(path, start, options):
     if start.startswith(numpy_files.ZIP):
         return numpy_files.read_npz(path, options)
     if any(start[at:].startswith(SIGNATURE) for at in _HDF5_OFFSETS):
-        values = parse(_parse_hdf5, path, options.variable, libraries=_hdf5_libraries())
+        values = parse(_parse_hdf5, path, options.variable, libraries=["h5py"])
         return _HDF5_KINDS[values["kind"]].recording(path, values, options)
     if matlab.is_version_5(start):
         values = parse(matlab.parse_version_5, path, options.variable, libraries=["scipy.io"])
         return matlab.recording(path, values, options)
     matlab.check_kind(path, start)
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        names = ", ".join(each.name for each in FORMATS)
-        raise DataError(f"{path} is of an unknown kind; give one of {names}")
+        what = "an old Excel workbook; save the sheet with the traces as CSV"
+        if not start.startswith(_OLD_EXCEL):
+            what = f"of an unknown kind; give one of {KINDS}"
+        raise DataError(f"{path} is {what}")
     return csv_table.read(path, options)
-
-
-def _hdf5_libraries():
-    """What reading an HDF5 file of any kind may need, as far as it is installed."""
-    return ["h5py", *nwb.libraries()]
 
 
 def _parse_hdf5(path, variable):
@@ -216,19 +149,14 @@ def _parse_hdf5(path, variable):
     import h5py
 
     with h5py.File(path, "r") as file:
-        check_structure(file)
-        for kind, module in _HDF5_KINDS.items():
-            if module.recognises(file):
-                yield "kind", kind
-                yield from module.parse_hdf5(file, variable)
-                return
-        names = ", ".join(list(file)[:8]) or "nothing"
-    raise Unreadable(
-        f"it is HDF5 of neither NWB, CaImAn nor MATLAB ({names}); save the traces as .npy"
-    )
+        # NWB links movies in other files; whatever is read of it goes through `resolve`.
+        hdf5.check_structure(file, links=nwb.recognises(file))
+        kind = next(kind for kind, module in _HDF5_KINDS.items() if module.recognises(file))
+        yield "kind", kind
+        yield from _HDF5_KINDS[kind].parse_hdf5(file, variable)
 
 
-def check_prediction_path(path, source=None):
+def check_prediction_path(path, source=None, series=None, overwrite=False):
     """Find out before a long computation whether a prediction can be written to `path`.
 
     Parameters
@@ -236,6 +164,10 @@ def check_prediction_path(path, source=None):
     path : str or Path
     source : str or Path, optional
         What the recording is read from; needed for `.nwb`.
+    series : str, optional
+        Name of the series that is written to `.nwb`.
+    overwrite : bool
+        suite2p's own `spks.npy` may be replaced.
 
     Returns
     -------
@@ -244,11 +176,12 @@ def check_prediction_path(path, source=None):
     Raises
     ------
     OutputError
-        If the suffix is unknown, the place cannot be written to, or `source` does not fit `.nwb`.
+        If the suffix is unknown, the place cannot be written to, `path` is the recording itself or
+        a file of suite2p, or `source` does not fit `.nwb`.
     DataError
         If the `source` for `.nwb` is damaged.
     UsageError
-        If a library for this format is not installed.
+        If a library for this format is not installed, or the name of the series is taken.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -256,11 +189,15 @@ def check_prediction_path(path, source=None):
         if path.is_dir():
             check_output(path)  # says that it is a folder
         raise OutputError(f"{path} has no known suffix; end it in one of {', '.join(SUFFIXES)}")
+    if series is not None and suffix != ".nwb":
+        raise UsageError(f"only .nwb has series; {path} has none to call {series} (--series)")
+    if suffix == ".nwb":
+        nwb_writer.check(path, source, series)
+        return path
+    _spare_the_source(path, source, overwrite)
     if suffix == ".zarr":
         check_output_folder(path.parent)
         zarr_store.check(path)
-    elif suffix == ".nwb":
-        nwb.check(path, source)
     else:
         check_output(path)
         if suffix in (".csv", ".npy"):
@@ -268,7 +205,21 @@ def check_prediction_path(path, source=None):
     return path
 
 
-def write_prediction(path, prediction, source=None):
+def _spare_the_source(path, source, overwrite):
+    """Refuse to write over the recording itself, or over what suite2p has made."""
+    if source is not None and path.exists() and Path(source).exists() and path.samefile(source):
+        raise OutputError(f"{path} is the recording itself; choose another name (--out)")
+    beside = (path.parent / "F.npy").is_file() and path.is_file()
+    if beside and path.name in suite2p.OWN_FILES:
+        raise OutputError(f"{path} is suite2p's own; choose another name (--out)")
+    if beside and path.name == "spks.npy" and not overwrite and not is_prediction(path):
+        raise OutputError(
+            f"{path} is suite2p's own deconvolution; replace it with --overwrite, or choose "
+            "another name (--out)"
+        )
+
+
+def write_prediction(path, prediction, source=None, series=None, overwrite=False):
     """Write a prediction in the format of the suffix of `path`, whole or not at all.
 
     Parameters
@@ -279,7 +230,10 @@ def write_prediction(path, prediction, source=None):
         Every file tells its description, time stamps or frame rate, and names of neurons.
     source : str or Path, optional
         What the recording was read from; by default what the recording itself says. `.nwb` needs an
-        NWB file, which is copied, or added to if it is `path`.
+        NWB file, which is copied, or added to if it is `path`; `.npy` has a row for each ROI of a
+        folder of suite2p.
+    series, overwrite
+        As for `check_prediction_path`.
 
     Returns
     -------
@@ -292,17 +246,12 @@ def write_prediction(path, prediction, source=None):
     """
     path = Path(path)
     source = prediction.recording.source if source is None else source
-    check_prediction_path(path, source)
-    if path.suffix.lower() == ".nwb":
-        nwb.write(path, prediction, source)
+    check_prediction_path(path, source, series, overwrite)
+    suffix = path.suffix.lower()
+    if suffix == ".nwb":
+        nwb_writer.write(path, prediction, source, series)
+    elif suffix == ".npy":
+        numpy_files.write_npy(path, prediction, source)
     else:
-        _WRITERS[path.suffix.lower()](path, prediction)
+        _WRITERS[suffix](path, prediction)
     return path
-
-
-def formats_table():
-    """Rows of cells for a help text: format, what is read of it, what is written."""
-    return [("format", "read", "written")] + [
-        (each.name, each.read, f"{each.suffix}: {each.written}" if each.suffix else "-")
-        for each in FORMATS
-    ]

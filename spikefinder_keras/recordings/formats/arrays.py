@@ -1,38 +1,17 @@
-"""Recordings in files of several named arrays: which one is what.
+"""From a file's arrays to a recording: what all readers share once they know which is what."""
 
-`.npz`, `.mat` and Zarr only differ in how an array is read, so they share the names by which one
-knows fluorescence, time stamps and frame rate, and what must not be predicted from.
-"""
-
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...competition.checks import check_rate
 from ...errors import DataError, UsageError
-from ..recording import RATE_MISMATCH, as_recording
+from ..python_types import as_names
+from ..recording import RATE_MISMATCH, as_recording, orientation_by, rate_of
+from .rois import accepted, checked_cells, corrected, numbered
 
-FLUORESCENCE = {
-    "df_traces": "dF/F",  # Cascade
-    "f_dff": "dF/F",
-    "dff": "dF/F",
-    "df_f": "dF/F",
-    "dfof": "dF/F",
-    "deltaf": "dF/F",
-    "f": "F",  # suite2p
-    "fluorescence": "F",
-    "traces": None,
-    "calcium": None,
-}
-"""Names of fluorescence arrays, in lower case, and the unit of each; an earlier one goes first."""
-
-DECONVOLVED = ("spike_prob", "spike_rates", "spikes", "spks", "s", "deconvolved", "events", "rates")
-DENOISED = ("c", "denoised", "c_dec")
-TIMES = ("times", "t", "time", "timestamps", "time_stamps")
-FRAME_RATES = ("frame_rate", "framerate", "fs", "fr", "sampling_rate")
-OTHERS = ("fneu", "iscell", "names", "spike_times", "spike_neurons")
-"""Never taken for fluorescence."""
+USUAL_NEUROPIL = 0.7
+"""Share of the neuropil that is subtracted where nobody says another."""
 
 
 @dataclass(frozen=True)
@@ -43,83 +22,14 @@ class Options:
     orientation: str | None = None
     unit: str | None = None
     variable: str | None = None
-    neuropil: float = 0.7
+    neuropil: float | None = None
     all_rois: bool = False
 
-
-def choose(path, shapes, variable=None):
-    """Say which array of a file is fluorescence, time stamps, frame rate.
-
-    Parameters
-    ----------
-    path : str or Path
-        Named in errors.
-    shapes : dict of str to tuple
-        Of the arrays of real numbers, by name.
-    variable : str, optional
-        Name of the fluorescence array.
-
-    Returns
-    -------
-    dict of str to str
-        Names in the file, under `traces` and where there are such also `times`, `rate`, `neuropil`
-        and `cells`.
-
-    Raises
-    ------
-    DataError
-        If there is no fluorescence, or none but deconvolved or denoised.
-    UsageError
-        If it is not plain which, or there is no `variable`.
-    """
-    lower = {name.lower(): name for name in reversed(shapes)}
-    chosen = {"traces": _fluorescence(path, shapes, lower, variable)}
-    for role, names in (("times", TIMES), ("rate", FRAME_RATES)):
-        found = [lower[name] for name in names if name in lower and lower[name] != variable]
-        if found:
-            chosen[role] = found[0]
-    if chosen["traces"] == "F":  # as suite2p writes Fall.mat
-        chosen |= {r: n for r, n in (("neuropil", "Fneu"), ("cells", "iscell")) if n in shapes}
-    return chosen
-
-
-def _fluorescence(path, shapes, lower, variable):
-    listed = ", ".join(f"{name} {'x'.join(map(str, shapes[name]))}" for name in list(shapes)[:12])
-    if variable is not None:
-        if variable not in shapes:
-            raise UsageError(f"{path} has no array {variable}; choose from {listed or 'none'}")
-        refuse_processed(path, variable)
-        return variable
-    known = [lower[name] for name in FLUORESCENCE if name in lower]
-    if known:
-        return known[0]
-    helpers = (*TIMES, *FRAME_RATES, *OTHERS)
-    possible = [
-        name for name, shape in shapes.items()
-        if math.prod(shape) > 1 and name.lower() not in helpers
-    ]  # fmt: skip
-    if not possible:
-        raise DataError(f"{path} holds no array of traces; save neurons x frames in it")
-    raw = [name for name in possible if name.lower() not in (*DECONVOLVED, *DENOISED)]
-    if not raw:
-        refuse_processed(path, possible[0])
-    if len(raw) > 1:
-        raise UsageError(f"{path} holds several arrays; name the fluorescence of {listed}")
-    return raw[0]
-
-
-def refuse_processed(path, name):
-    """Raise `DataError` if `name` says that its array is deconvolved or denoised already."""
-    for names, what in ((DECONVOLVED, "deconvolved"), (DENOISED, "denoised")):
-        if name.lower() in names:
-            raise DataError(
-                f"{path}: {name} is {what} already; give the fluorescence or dF/F it was made from"
-            )
-
-
-def unit_of(name):
-    """Unit of an array by its name, or None."""
-    return FLUORESCENCE.get(name.lower())
+    def share(self, of_file=None):
+        """Share of the neuropil to subtract: as stated, else as the file tells, else the usual."""
+        if self.neuropil is not None:
+            return self.neuropil
+        return USUAL_NEUROPIL if of_file is None else of_file
 
 
 def one_number(path, name, value):
@@ -145,6 +55,7 @@ def make_recording(
     unit=None,
     notes=(),
     names=None,
+    block_starts=(0,),
 ):
     """`as_recording`, with what the file itself tells about frame rate and orientation.
 
@@ -162,18 +73,20 @@ def make_recording(
         Known from the file.
     unit : str, optional
         Of the file's values, if none is stated.
-    usual_orientation, notes, names
+    usual_orientation, notes, names, block_starts
         As in `as_recording`.
     """
     frame_rate = options.frame_rate
-    orientation = options.orientation or orientation
     notes = list(notes)
     if times is not None:
         times = np.ravel(times)
-        orientation = orientation or _orientation(np.shape(traces), times.size)
-    elif file_rate is not None and frame_rate is None:
-        frame_rate = file_rate
-    elif file_rate is not None:
+        known = frame_rate or file_rate
+        if known and times.size not in np.shape(traces):
+            notes.append(f"{times.size} time stamps do not fit the frames: not used")
+            times = None
+    if times is None and file_rate is not None:
+        if frame_rate is None:
+            frame_rate = file_rate
         stated = check_rate(frame_rate)
         if abs(stated - file_rate) > RATE_MISMATCH * stated:
             notes.append(
@@ -183,119 +96,136 @@ def make_recording(
         traces,
         frame_rate,
         times,
-        orientation,
+        options.orientation or orientation,
         names,
         options.unit or unit,
         str(path),
         notes,
-        usual_orientation=usual_orientation,
+        block_starts,
+        usual_orientation,
+        own=True,
     )
 
 
-def from_named(path, chosen, values, options):
+def from_named(path, values, options):
     """The recording of a file of named arrays.
 
     Parameters
     ----------
     path : str or Path
-    chosen : dict of str to str
-        From `choose`.
-    values : dict of str to array
-        The chosen arrays, by the same keys.
+    values : dict
+        `choice`, a `choosing.Choice` as a dict, and the chosen arrays by their roles; also
+        `block_starts` where the traces came in pieces.
     options : Options
     """
-    rate = values.get("rate")
-    shape = {
-        "times": values.get("times"),
-        "file_rate": None if rate is None else one_number(path, chosen["rate"], rate),
-        "unit": unit_of(chosen["traces"]),
-    }
-    if not {"neuropil", "cells"} & values.keys():
-        return make_recording(path, values["traces"], options, **shape)
-    only_orientation(path, options.orientation, "neuron-time")
-    traces, rois, notes = corrected(
-        path,
-        values["traces"],
-        values.get("neuropil"),
-        options.neuropil,
-        None if options.all_rois else values.get("cells"),
-    )
+    choice, roles = values["choice"], values["choice"]["roles"]
+    name, unit, rate = roles["traces"], choice["unit"], values.get("rate")
+    rate = None if rate is None else one_number(path, roles["rate"], rate)
+    traces, times = _two_axes(values["traces"]), values.get("times")
+    counter = [f"{values['counter']} counts the frames: not used"] if "counter" in values else []
+    refuse_counter(path, name, traces, unit)
+    orientation = options.orientation or choice["orientation"]
+    if orientation is None and times is not None:
+        orientation = orientation_by(traces.shape, times.size)
+    if orientation is None and "cells" in values and traces.ndim == 2:
+        orientation = _by_cells(values["cells"], traces.shape)
+    shape = {"times": times, "file_rate": rate, "block_starts": values.get("block_starts", (0,))}
+    if not {"residuals", "neuropil", "cells", "components"} & values.keys():
+        names = _ids(values.get("ids"), traces.shape, orientation)
+        what = f"{unit or 'traces'} from {name}" + _also(choice["others"])
+        return make_recording(
+            path,
+            traces,
+            options,
+            **shape,
+            unit=unit,
+            orientation=orientation,
+            names=names,
+            notes=[*([what] if name != "array" else ()), *counter],
+        )
+    tables = [traces, *(_two_axes(values.get(role)) for role in ("residuals", "neuropil"))]
+    if traces.ndim != 2 or not traces.size:
+        raise DataError(f"{path}: {name} has shape {traces.shape}; give ROIs x frames")
+    if orientation == "time-neuron":
+        tables = [None if table is None else table.T for table in tables]
+    traces, residuals, neuropil = tables
+    if residuals is not None:
+        traces = np.asarray(traces) + np.asarray(residuals)
+        name = f"{name} + {roles['residuals']}"
+    of = roles.get("cells") or roles.get("components")
+    kept, kind = None, "components" if "residuals" in roles or "components" in roles else "ROIs"
+    if "cells" in values and not options.all_rois:
+        kept = accepted(path, values["cells"], len(traces), of)
+    elif "components" in values:
+        kept = numbered(path, values["components"], len(traces), of)
+    kept, notes = checked_cells(path, kept, len(traces), of, kind, options.all_rois)
+    found = options.frame_rate or rate or (rate_of(np.ravel(times)) if times is not None else None)
+    label = roles.get("neuropil", "Fneu" if "cells" in roles else "")
+    corrected_traces, more = corrected(path, traces, neuropil, options.share(), kept, found, label)
+    first = f"{unit or 'traces'} from {name}, {kept.size} of {len(traces)} {kind}"
     return make_recording(
-        path, traces, options, **shape, orientation="neuron-time", names=rois, notes=notes
+        path,
+        corrected_traces if orientation != "time-neuron" else corrected_traces.T,
+        options,
+        **shape,
+        unit=unit,
+        orientation=orientation or ("neuron-time" if "cells" in values else None),
+        names=[str(number) for number in kept],
+        notes=[first + _also(choice["others"]), *counter, *notes, *more],
     )
 
 
-def _orientation(shape, frames):
-    """The one that makes `frames` frames of a table, if that decides it."""
-    if len(shape) == 2 and (shape[0] == frames) != (shape[1] == frames):
-        return "time-neuron" if shape[0] == frames else "neuron-time"
-    return None
+def _also(others):
+    return f" (there are also {', '.join(others)})" if others else ""
+
+
+def _two_axes(array):
+    """Axes of length 1 too many, as MATLAB and movies have them, left out."""
+    if array is not None and array.ndim > 2:
+        kept = [size for size in array.shape if size > 1]
+        return array.reshape(kept) if len(kept) == 2 else array
+    return array
+
+
+def _by_cells(cells, shape):
+    """Which axis has one ROI for each row of `iscell`, if that decides it."""
+    if len(set(shape)) < 2:
+        return None
+    count = max(cells.shape) if 1 in cells.shape or cells.ndim == 1 else len(cells)
+    return {shape[0]: "neuron-time", shape[1]: "time-neuron"}.get(count)
+
+
+def _ids(ids, shape, orientation):
+    """Names from an array of numbers, if it has one for each neuron."""
+    if ids is None or len(shape) != 2:
+        return None
+    count = shape[1] if orientation == "time-neuron" else shape[0]
+    ids = np.ravel(ids)
+    return as_names(ids) if ids.size == count == len(np.unique(ids)) else None
+
+
+def refuse_counter(path, name, traces, unit):
+    """Raise `DataError` if a single trace, of no name of fluorescence, only counts up."""
+    if unit is None and traces.size == max(traces.shape, default=0) > 2:
+        steps = np.diff(np.ravel(traces))
+        if steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-6):
+            raise DataError(
+                f"{path}: {name} counts up in equal steps, as a counter or time stamps do; name "
+                "the fluorescence (--variable)"
+            )
 
 
 def only_one_array(path, variable):
     """Raise `UsageError` if a `variable` is named where there is nothing to choose from."""
     if variable is not None:
-        raise UsageError(f"{path} holds one recording only; leave out the variable {variable}")
+        raise UsageError(
+            f"{path} holds one recording only; leave out the variable {variable} (--variable)"
+        )
 
 
 def only_orientation(path, orientation, usual):
     """Raise `UsageError` if another orientation is stated than a file is known to have."""
     if orientation not in (None, usual):
-        raise UsageError(f"{path} is {usual} for certain; leave the orientation out")
-
-
-def corrected(path, fluorescence, neuropil, factor, cells=None):
-    """Subtract the neuropil, and leave out ROIs that are no cells.
-
-    Parameters
-    ----------
-    path : str or Path
-        Named in errors.
-    fluorescence : float array `(neuron, frame)`
-    neuropil : float array `(neuron, frame)` or None
-    factor : float
-        Share of the neuropil to subtract, 0 to 2.
-    cells : array `(neuron,)` or `(neuron, 2)`, optional
-        suite2p's `iscell`: 1 first for the ROIs to keep. By default all are kept.
-
-    Returns
-    -------
-    traces : float array `(kept neuron, frame)`
-    rois : int array `(kept neuron,)`
-        Their numbers.
-    notes : list of str
-    """
-    if not (isinstance(factor, int | float) and 0 <= factor <= 2):
-        raise UsageError(f"a neuropil factor of {factor}? give a number from 0 to 2, usually 0.7")
-    if fluorescence.ndim != 2 or not fluorescence.size:
-        raise DataError(f"{path}: F has shape {fluorescence.shape}; give ROIs x frames")
-    count = len(fluorescence)
-    kept, notes = np.arange(count), []
-    if cells is not None:
-        if cells.ndim not in (1, 2) or len(cells) != count or not cells.size:
-            raise DataError(f"{path}: F has {count} ROIs, but iscell is {cells.shape}; redo one")
-        kept = np.flatnonzero(cells.reshape(count, -1)[:, 0] == 1)
-        if not kept.size:
-            raise DataError(
-                f"{path}: iscell calls none of the {count} ROIs a cell; classify them, or ask for "
-                "all ROIs"
-            )
-        if kept.size < count:
-            notes.append(
-                f"{count - kept.size} of {count} ROIs left out, which iscell calls no cell"
-            )
-    if neuropil is None:
-        notes.append("neuropil not subtracted: there is no Fneu")
-        return (fluorescence if kept.size == count else fluorescence[kept]), kept, notes
-    if neuropil.shape != fluorescence.shape:
-        raise DataError(
-            f"{path}: F is {fluorescence.shape}, but Fneu is {neuropil.shape}; give two of the "
-            "same run"
+        raise UsageError(
+            f"{path} is {usual} for certain; leave the orientation out (--orientation)"
         )
-    dtype = np.result_type(fluorescence.dtype, neuropil.dtype, np.float32)
-    traces = np.empty((kept.size, fluorescence.shape[1]), dtype)
-    for row, roi in enumerate(kept):  # one by one, as both arrays may be larger than the memory
-        np.multiply(neuropil[roi], -dtype.type(factor), out=traces[row])
-        traces[row] += fluorescence[roi]
-    notes.append(f"neuropil subtracted: F - {factor:g} Fneu")
-    return traces, kept, notes

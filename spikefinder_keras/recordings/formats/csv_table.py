@@ -1,18 +1,15 @@
-"""CSV tables: one column per neuron, with or without a first column of time stamps."""
+"""CSV tables: one column per neuron, with or without columns of time stamps and counters."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from ...competition.tables import read_table, write_csv
+from ...competition.csv_reader import read_table
+from ...competition.tables import write_csv
 from ...constants import SAMPLE_RATE
-from ...errors import DataError
 from ...files.whole_files import whole_file
 from .arrays import make_recording, only_one_array
 from .description import sidecar
-
-TIME_NAMES = ("time", "time (s)", "times", "t", "timestamp", "timestamps", "timestamp (s)")
-"""Headers of a first column that holds time stamps in s, in lower case."""
 
 WRITTEN_TIME = "time (s)"
 
@@ -20,34 +17,33 @@ WRITTEN_TIME = "time (s)"
 def read(path, options):
     """Recording of a table `(frame, neuron)`.
 
-    Without time stamps and without a stated frame rate it is a table of the competition, which are
-    all of 100 Hz.
+    Under the header 0 to n - 1, without time stamps and without a stated frame rate it is a table
+    of the competition, which are all of 100 Hz.
     """
     only_one_array(path, options.variable)
-    names, table = read_table(path)
-    times, unit, file_rate = None, None, None
-    if names[0].lstrip("# ").lower() in TIME_NAMES:  # numpy.savetxt puts # before the header
-        times, table, names = table[:, 0], table[:, 1:], names[1:]
-        if not names:
-            raise DataError(f"{path} has time stamps but no neuron; give each neuron a column")
-        missing = np.flatnonzero(np.isnan(times))
-        if missing.size:
-            raise DataError(f"{path}, row {missing[0] + 2}: no time stamp; give one in s")
-    elif options.frame_rate is None:
+    table = read_table(path, strict=False, all_cells=options.all_rois)
+    names, unit, file_rate = table.names, options.unit, None
+    if table.turned and options.orientation == "neuron-time":
+        options = replace(options, orientation=None)  # it has been turned already
+    turned = options.orientation == "neuron-time"
+    one_row = len(table.values) == 1  # which contradicts no orientation
+    if unit == "competition" or (
+        unit is None and table.competition and options.frame_rate is None and not turned
+    ):
         unit, file_rate = "competition", SAMPLE_RATE
-        if options.orientation is None:  # the competition's form says what rows and columns are
-            options = replace(options, orientation="time-neuron")
-    if options.orientation == "neuron-time":
+    if turned:
         names = None  # the header numbers frames
     return make_recording(
         path,
-        table,
+        table.values,
         options,
-        times=times,
+        times=None if unit == "competition" else table.times,
         file_rate=file_rate,
         usual_orientation="time-neuron",
+        orientation="time-neuron" if table.turned or (one_row and unit == "competition") else None,
         names=names,
         unit=unit,
+        notes=table.notes,
     )
 
 
@@ -61,9 +57,9 @@ def write(path, prediction):
 
     if prediction.recording.unit == "competition":
         with sidecar(path, prediction):
-            write_csv(path, prediction.rates, prediction.names)
+            write_csv(path, prediction.table, prediction.names)
         return
-    rates = np.asarray(prediction.rates, np.float32)
+    rates = np.asarray(prediction.table, np.float32)
     frame = pd.DataFrame(rates, columns=list(prediction.names))
     times = [repr(float(time)) for time in prediction.times]
     frame.insert(0, WRITTEN_TIME, times, allow_duplicates=True)

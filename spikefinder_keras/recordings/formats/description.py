@@ -8,6 +8,9 @@ import numpy as np
 
 from ...files.whole_files import whole_file
 
+EVEN = 1e-3
+"""Frames; time stamps this close to those of the frame rate are not written one by one."""
+
 
 def described(prediction):
     """The description of a prediction, with where it is from: a dict of text and numbers."""
@@ -47,7 +50,8 @@ def sidecar(path, prediction, times=False):
     """Write a description beside `path`, `<path>.json`, if the body succeeds.
 
     It holds the description, frame rate in Hz, names of the neurons and, where there are any,
-    discrete spikes of each neuron in s; with `times`, also the time stamps of the frames in s.
+    discrete spikes of each neuron in s; with `times`, also the time of the first frame in s and,
+    unless they are even, the time stamps of all.
     """
     contents = {
         "description": described(prediction),
@@ -55,7 +59,11 @@ def sidecar(path, prediction, times=False):
         "names": list(prediction.names),
     }
     if times:
-        contents["times"] = np.asarray(prediction.times).tolist()
+        stamps = np.asarray(prediction.times, np.float64)
+        contents["start"] = float(stamps[0])
+        even = stamps[0] + np.arange(stamps.size) / contents["frame_rate"]
+        if np.abs(stamps - even).max() > EVEN / contents["frame_rate"]:
+            contents["times"] = stamps.tolist()
     if prediction.spike_times is not None:
         contents["spike_times"] = [np.asarray(t).tolist() for t in prediction.spike_times]
     # A line per entry: readable, and short where there are thousands of numbers.

@@ -1,6 +1,7 @@
 """MATLAB's `.mat`, of version 5 and 7.3 (which is HDF5), such as Cascade's and suite2p's files.
 
-MATLAB users keep neurons in rows, so that is the usual orientation.
+MATLAB users keep neurons in rows, so that is the usual orientation. Structs are looked into two
+levels deep, and a cell array with a matrix for each trial is one recording in blocks.
 """
 
 import re
@@ -11,14 +12,18 @@ import numpy as np
 from ...errors import DataError, OutputError
 from ...files.child import check_size
 from ...files.whole_files import whole_file
-from .arrays import choose, from_named
+from . import hdf5
+from .array_names import UNITS, plain
+from .arrays import from_named
+from .choosing import Found
+from .chosen import of_pieces, parse_chosen
 from .description import described
-from .hdf5 import checked
 
 VERSION_7_3 = b"MATLAB 7.3 MAT-file"
-_BYTES = {"double": 8, "single": 4, "logical": 1} | {
+_BYTES = {"double": 8, "single": 4, "logical": 1, "sparse": 8} | {
     f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
+_CONTAINERS = ("struct", "cell")
 
 
 def is_version_5(start):
@@ -28,8 +33,8 @@ def is_version_5(start):
 
 def recognises(file):
     """Whether an open HDF5 file is MATLAB's."""
-    with Path(file.filename).open("rb") as plain:
-        if plain.read(len(VERSION_7_3)) == VERSION_7_3:
+    with Path(file.filename).open("rb") as plain_file:
+        if plain_file.read(len(VERSION_7_3)) == VERSION_7_3:
             return True
     return any("MATLAB_class" in item.attrs for item in file.values())
 
@@ -40,55 +45,74 @@ def parse_version_5(path, variable):
 
     stored = Path(path).stat().st_size
     listing = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-    shapes = {name: shape for name, (shape, kind) in listing.items() if kind in _BYTES}
-    chosen = choose(path, shapes, variable)
-    for name in chosen.values():
-        check_size(name, shapes[name], _BYTES[listing[name][1]], stored)
-    loaded = loadmat(path, variable_names=[*chosen.values()])
-    if "neuropil" in chosen and "rate" not in chosen and "ops" in listing:
-        rate = _field(loadmat(path, variable_names=["ops"])["ops"], "fs")
-        if rate is not None:
-            chosen["rate"], loaded["ops.fs"] = "ops.fs", rate
-    yield "chosen", chosen
-    for role, name in chosen.items():
-        yield role, loaded[name]
+    arrays = {name: Found(shape) for name, (shape, kind) in listing.items() if kind in _BYTES}
+    loaded = {}
+    containers = [name for name, (_, kind) in listing.items() if kind in _CONTAINERS]
+    if any(plain(name) in UNITS for name in arrays) and (variable is None or variable in arrays):
+        containers = [name for name in containers if name == "ops"]  # the frame rate of Fall.mat
+    for name, value in loadmat(path, variable_names=containers).items() if containers else ():
+        if name in containers:
+            _collect(value, name, 0, arrays, loaded, stored)
+
+    def read(name):
+        if name not in loaded:
+            shape, kind = listing[name]
+            check_size(name, shape, _BYTES[kind], stored)
+            loaded[name] = loadmat(path, variable_names=[name])[name]
+        value = loaded[name]
+        return value.toarray() if hasattr(value, "toarray") else value
+
+    yield from parse_chosen(path, arrays, variable, read)
 
 
-def _field(struct, name):
-    if struct.dtype.names and name in struct.dtype.names and struct.size == 1:
-        return np.asarray(struct[name].flat[0], np.float64)
-    return None
+def _collect(value, name, depth, arrays, loaded, stored):
+    """List what a struct or cell array holds: shapes into `arrays`, values into `loaded`."""
+    if not isinstance(value, np.ndarray):
+        return
+    if value.dtype.names and depth <= hdf5.LEVELS:
+        for key in value.dtype.names:
+            if value.size == 1:
+                _collect(value[key].flat[0], f"{name}.{key}", depth + 1, arrays, loaded, stored)
+            else:
+                _collect_field(value[key].ravel(), f"{name}.{key}", arrays, loaded)
+    elif value.dtype == object and 0 < value.size <= hdf5.MOST_PIECES:
+        cells = list(value.ravel())
+        if value.size == 1 and isinstance(cells[0], np.ndarray) and cells[0].dtype.names:
+            _collect(cells[0], name, depth + 1, arrays, loaded, stored)
+        elif all(isinstance(c, np.ndarray) and c.dtype.kind in "fiub" for c in cells):
+            whole = of_pieces([cell.shape for cell in cells])
+            if whole:
+                arrays[name], loaded[name] = whole, cells if len(cells) > 1 else cells[0]
+            else:
+                for number, cell in enumerate(cells, 1):
+                    _collect(cell, f"{name}{{{number}}}", depth + 1, arrays, loaded, stored)
+    elif value.dtype.kind in "fiub" and depth > 0:
+        check_size(name, value.shape, value.dtype.itemsize, stored)
+        arrays[name], loaded[name] = Found(value.shape), value
+
+
+def _collect_field(values, name, arrays, loaded):
+    """List a field of an array of structs, if it holds one number in each, as `stat.iscell`."""
+    numbers = [np.ravel(value) for value in values if isinstance(value, np.ndarray | np.generic)]
+    if len(numbers) == len(values) and all(
+        number.size == 1 and number.dtype.kind in "fiub" for number in numbers
+    ):
+        arrays[name] = Found((len(numbers), 1))
+        loaded[name] = np.array([float(number[0]) for number in numbers])
 
 
 def parse_hdf5(file, variable):
     """Child: the arrays of a recording in a file of version 7.3, with their axes reversed."""
-    import h5py
-
-    arrays = {
-        name: item
-        for name, item in file.items()
-        if isinstance(item, h5py.Dataset)
-        and item.attrs.get("MATLAB_class", b"double").decode() in _BYTES
-        and "MATLAB_empty" not in item.attrs
-    }
-    shapes = {name: item.shape[::-1] for name, item in arrays.items()}
-    chosen = choose(file.filename, shapes, variable)
-    if "neuropil" in chosen and "rate" not in chosen and "ops/fs" in file:
-        chosen["rate"], arrays["ops.fs"] = "ops.fs", file["ops/fs"]
-    yield "chosen", chosen
-    yield "reverse_axes", True
-    for role, name in chosen.items():
-        yield role, checked(arrays[name], name)
+    yield from hdf5.parse_hdf5(file, variable, reverse=True)
 
 
 def recording(path, values, options):
     """The recording of what one of the two children yielded."""
-    chosen = values.pop("chosen")
-    for role in chosen:
-        array = values[role].T if "reverse_axes" in values else values[role]
-        # MATLAB knows no array of one axis.
-        values[role] = array.reshape(-1) if role == "traces" and 1 in array.shape else array
-    return from_named(path, chosen, values, options)
+    values = hdf5.straight(values)
+    traces = values["traces"]
+    if 1 in traces.shape:  # MATLAB knows no array of one axis
+        values["traces"] = traces.reshape(-1)
+    return from_named(path, values, options)
 
 
 def write(path, prediction):
@@ -100,7 +124,7 @@ def write(path, prediction):
     from scipy.io import savemat
 
     variables = {
-        "spike_rates": np.asarray(prediction.rates, np.float32).T,
+        "spike_rates": np.asarray(prediction.table, np.float32).T,
         "times": np.asarray(prediction.times),
         "frame_rate": float(prediction.recording.frame_rate),
         "names": _cells(prediction.names),

@@ -5,15 +5,24 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, SpikefinderError
+from ...errors import DataError
 from ...files.child import Unreadable, check_size, parse
 from ...files.whole_files import whole_file
-from . import pickled
-from .arrays import choose, from_named, make_recording, only_one_array, refuse_processed
+from . import pickled, suite2p
+from .array_names import UNITS, plain
+from .arrays import from_named, make_recording, only_one_array
+from .choosing import Found, refuse_processed
+from .chosen import parse_chosen
 from .description import described, sidecar, text_of
 
 NPY = b"\x93NUMPY"
 ZIP = b"PK\x03\x04"
+_OFFICE = {
+    "xl/workbook.xml": "an Excel workbook; save the sheet with the traces as CSV",
+    "xl/workbook.bin": "an Excel workbook; save the sheet with the traces as CSV",
+    "content.xml": "an OpenDocument spreadsheet; save the sheet with the traces as CSV",
+    "word/document.xml": "a Word document; save the traces as CSV",
+}
 
 
 def read_npy(path, options):
@@ -26,15 +35,14 @@ def read_npy(path, options):
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         raise _damaged(path, error) from None
     if dtype.hasobject:
-        values = parse(pickled.parse_arrays, path, options.variable)
-        return from_named(path, values.pop("chosen"), values, options)
+        return from_named(path, parse(pickled.parse_arrays, path, options.variable), options)
     only_one_array(path, options.variable)
-    notes, unit = [], None
+    notes, unit = [], UNITS.get(plain(path.stem)) if path.stem != "f" else None
     if path.name == "F.npy":  # of suite2p
-        unit = "F"
         notes.append("F.npy alone: neuropil not subtracted, all ROIs kept; name its folder instead")
     try:
-        traces = np.load(path, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
+        # Copied where it is written to: what is missing is marked in the memory, not in the file.
+        traces = np.load(path, mmap_mode="c" if 0 not in shape else None, allow_pickle=False)
     except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise _damaged(path, error) from None
     return make_recording(path, traces, options, unit=unit, notes=notes)
@@ -42,34 +50,44 @@ def read_npy(path, options):
 
 def read_npz(path, options):
     """Recording of the arrays in an `.npz` file, of which only those needed are read."""
-    path = Path(path)
+    return from_named(path, parse(_parse_npz, path, options.variable), options)
+
+
+def _parse_npz(path, variable):
+    """Child: the arrays of a recording in a zip of `.npy` files."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {m.filename: m for m in archive.infolist()}
-            if any(Path(name).name in (".zgroup", ".zarray", "zarr.json") for name in members):
-                raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
-            shapes = {}
+            _refuse_other_zips(path, members)
+            arrays = {}
             for name, member in members.items():
                 shape = _member_shape(archive, member)
                 if shape is not None:
-                    shapes[name.removesuffix(".npy")] = shape
-            chosen = choose(path, shapes, options.variable)
-            values = {}
-            for role, name in chosen.items():
-                member = members.get(f"{name}.npy") or members[name]
-                with archive.open(member) as file:
-                    values[role] = np.lib.format.read_array(file, allow_pickle=False)
-    except Unreadable as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    except SpikefinderError:
-        raise
-    except Exception as error:  # of zip, of any of its compressions, or of numpy
+                    arrays[name.removesuffix(".npy")] = Found(shape)
+
+            def read(name):
+                with archive.open(members.get(f"{name}.npy") or members[name]) as file:
+                    return np.lib.format.read_array(file, allow_pickle=False)
+
+            yield from parse_chosen(path, arrays, variable, read)
+    except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError) as error:
         raise _damaged(path, error) from None
-    return from_named(path, chosen, values, options)
+
+
+def _refuse_other_zips(path, members):
+    if any(Path(name).name in (".zgroup", ".zarray", "zarr.json") for name in members):
+        raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
+    for name, what in _OFFICE.items():
+        if name in members:
+            raise DataError(f"{path} is {what}")
 
 
 def _member_shape(archive, member):
-    """Shape of an array of real numbers in an `.npz` file; None for what is none."""
+    """Shape of an array of real numbers in an `.npz` file; None for what is none.
+
+    What is read of a member is bounded by the sizes that are checked here: zipfile stops at the
+    one that the archive states, and numpy at that of the header.
+    """
     with archive.open(member) as file:
         if not file.peek(len(NPY)).startswith(NPY):
             return None
@@ -79,7 +97,7 @@ def _member_shape(archive, member):
         return None
     check_size(member.filename, shape, dtype.itemsize, member.compress_size)
     if header + dtype.itemsize * int(np.prod(shape, dtype=object)) != member.file_size:
-        raise ValueError(f"{member.filename} is shorter or longer than its shape {shape}")
+        raise Unreadable(f"{member.filename} is shorter or longer than its shape {shape}")
     return shape
 
 
@@ -88,15 +106,18 @@ def _damaged(path, error):
     return DataError(f"{path} is no usable numpy file ({reason}); save it again")
 
 
-def write_npy(path, prediction):
-    """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it."""
-    rates = np.ascontiguousarray(np.asarray(prediction.rates, np.float32).T)
+def write_npy(path, prediction, source=None):
+    """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it.
+
+    Where `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell.
+    """
+    rates = suite2p.as_spks(np.asarray(prediction.table, np.float32).T, prediction.names, source)
     with (
         sidecar(path, prediction, times=True),
         whole_file(path) as temporary,
         temporary.open("wb") as file,
     ):
-        np.save(file, rates, allow_pickle=False)
+        np.save(file, np.ascontiguousarray(rates), allow_pickle=False)
 
 
 def write_npz(path, prediction):
@@ -106,7 +127,7 @@ def write_npz(path, prediction):
     neurons from 0.
     """
     arrays = {
-        "spike_rates": np.ascontiguousarray(np.asarray(prediction.rates, np.float32).T),
+        "spike_rates": np.ascontiguousarray(np.asarray(prediction.table, np.float32).T),
         "times": prediction.times,
         "frame_rate": prediction.recording.frame_rate,
         "names": np.array(prediction.names, dtype=np.str_),

@@ -16,7 +16,9 @@ import numpy as np
 
 from ...errors import DataError
 from ...files.child import Unreadable
-from .arrays import FLUORESCENCE, choose
+from .array_names import UNITS, plain
+from .choosing import Found, listed
+from .chosen import parse_chosen
 
 LARGEST_FILE = 1 << 30
 """Bytes; `ops.npy` holds a few images."""
@@ -181,24 +183,77 @@ def load(path):
     return {name: _plain(value) for name, value in loaded.items()}
 
 
-def parse_frame_rate(path):
-    """Child: the `fs` in Hz of suite2p's settings, if there is one."""
-    rate = load(path).get("fs")
-    if rate is not None:
-        yield "rate", np.asarray(rate, np.float64)
+def parse_settings(folder, paths):
+    """Child: what suite2p's settings say that a recording needs, from the first file that says it.
+
+    `fs` in Hz, and `fs of` which file; `share` of the neuropil; `badframes`, a truth value for each
+    frame; `folders`, the number of frames in each; `failed`, files that cannot be read and why.
+    """
+    found, failed = {}, []
+    for path in paths:
+        try:
+            settings = load(path)
+        except Unreadable as error:
+            failed.append([path, str(error)])
+            continue
+        except (Exception, RecursionError) as error:  # whatever a damaged pickle makes of it
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+            failed.append([path, f"it is damaged, or of a kind not known here ({reason})"])
+            continue
+        if "fs" in settings and "fs of" not in found:
+            found["fs of"] = path
+        for role, keys in _SETTINGS.items():
+            for key in keys:
+                value = _numbers_of(settings, key)
+                if value is not None:
+                    found.setdefault(role, value)
+    yield "failed", failed
+    yield from found.items()
+
+
+_SETTINGS = {
+    "fs": (("fs",),),
+    "share": (("extraction", "neuropil_coefficient"), ("neucoeff",)),
+    "badframes": (("badframes",),),
+    "folders": (("frames_per_folder",), ("nframes_per_folder",)),
+}
+
+
+def _numbers_of(settings, keys):
+    """The numbers under nested keys, as an array; None if there are none."""
+    value = settings
+    for key in keys:
+        value = _plain(value.get(key)) if isinstance(value, dict) else None
+    if isinstance(value, list | tuple | int | float | np.ndarray | np.generic):
+        try:
+            array = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            return None
+        return array if array.size <= _MOST_NUMBERS else None
+    return None
+
+
+_MOST_NUMBERS = 100_000_000
 
 
 def parse_arrays(path, variable):
-    """Child: the arrays of a recording in a pickled dict."""
-    arrays = {
-        str(name): np.asarray(value)
-        for name, value in load(path).items()
-        if isinstance(value, np.ndarray | np.number | float | int)
-        and np.asarray(value).dtype.kind in "fiu"
-    }
-    if variable is None and not any(name.lower() in FLUORESCENCE for name in arrays):
-        raise DataError(f"{path} holds a dict without traces; give an array, neurons x frames")
-    chosen = choose(path, {name: array.shape for name, array in arrays.items()}, variable)
-    yield "chosen", chosen
-    for role, name in chosen.items():
-        yield role, arrays[name]
+    """Child: the arrays of a recording in a pickled dict, or in dicts in it."""
+    arrays = dict(_arrays("", load(path), 0))
+    shapes = {name: Found(array.shape) for name, array in arrays.items()}
+    if variable is None and not any(plain(name) in UNITS for name in arrays):
+        raise DataError(
+            f"{path} holds a dict without traces (it has {listed(shapes) or 'no arrays'}); give an "
+            "array, neurons x frames, or name one (--variable)"
+        )
+    yield from parse_chosen(path, shapes, variable, arrays.__getitem__)
+
+
+def _arrays(prefix, contents, depth):
+    for name, value in contents.items():
+        value = _plain(value)
+        if isinstance(value, dict) and depth < 2:
+            yield from _arrays(f"{prefix}{name}.", value, depth + 1)
+        elif isinstance(value, np.ndarray | np.number | float | int) and (
+            np.asarray(value).dtype.kind in "fiub"
+        ):
+            yield f"{prefix}{name}", np.asarray(value)

@@ -30,5 +30,5 @@ def to_pynapple(prediction):
     if all(name.isascii() and name.isdigit() for name in names):
         names = [int(name) for name in names]
     return pynapple.TsdFrame(
-        t=np.asarray(prediction.times), d=np.asarray(prediction.rates), columns=names
+        t=np.asarray(prediction.times), d=np.asarray(prediction.table), columns=names
     )

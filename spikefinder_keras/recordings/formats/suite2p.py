@@ -1,17 +1,25 @@
-"""suite2p's plane folder: `F.npy`, `Fneu.npy`, `iscell.npy` and the frame rate in its settings.
+"""suite2p's folders: `F.npy`, `Fneu.npy`, `iscell.npy`, and what its settings say of them.
 
-`Fall.mat`, which suite2p writes for MATLAB, is read by `matlab`.
+A folder of several planes is one recording. `Fall.mat`, which suite2p writes for MATLAB, is read by
+`matlab`.
 """
+
+import re
+from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 from ...files.child import parse
 from . import pickled
-from .arrays import corrected, make_recording, one_number, only_one_array, only_orientation
+from .arrays import Options, make_recording, one_number, only_one_array, only_orientation
+from .rois import accepted, checked_cells, corrected
 
-SETTINGS = ("settings.npy", "ops.npy")
-"""Where the frame rate stands: suite2p 1.x writes both, earlier ones `ops.npy`."""
+SETTINGS = ("settings.npy", "ops.npy", "db.npy", "reg_outputs.npy")
+"""Where frame rate, share of neuropil, bad frames and folders stand: 1.x writes all of them,
+earlier ones `ops.npy`."""
+OWN_FILES = ("F.npy", "Fneu.npy", "iscell.npy", "stat.npy", "redcell.npy", *SETTINGS)
+"""Files of suite2p that no prediction may replace."""
 
 
 def recognises(folder):
@@ -20,39 +28,159 @@ def recognises(folder):
 
 
 def _planes(folder):
-    folders = sorted(f for f in (*folder.glob("plane*"), *folder.glob("suite2p/plane*")))
-    return [f for f in folders if (f / "F.npy").is_file()]
+    """Plane folders below a folder, by their numbers."""
+    folders = {*folder.glob("plane*"), *folder.glob("suite2p/plane*")}
+    folders = [f for f in folders if (f / "F.npy").is_file()]
+    return sorted(folders, key=lambda f: [int(n) for n in re.findall(r"\d+", f.name)] or [0])
+
+
+def planes_of(source):
+    """The plane folders of a recording's source; none if it is not suite2p's."""
+    folder = Path(source)
+    if (folder / "F.npy").is_file():
+        return [folder]
+    return _planes(folder) if folder.is_dir() else []
 
 
 def read(folder, options):
-    """Recording of a plane folder, or of the only plane in `suite2p/`."""
+    """Recording of a plane folder, or of all planes in `suite2p/`."""
     only_one_array(folder, options.variable)
     only_orientation(folder, options.orientation, "neuron-time")
-    if not (folder / "F.npy").is_file():
-        planes = _planes(folder)
-        if len(planes) > 1:
-            names = ", ".join(str(plane.relative_to(folder)) for plane in planes)
-            raise DataError(f"{folder} holds several planes; name one of {names}")
-        (folder,) = planes
-    arrays = {name: _array(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")}
-    traces, rois, notes = corrected(
-        folder,
-        arrays["F"],
-        arrays["Fneu"],
-        options.neuropil,
-        None if options.all_rois else arrays["iscell"],
-    )
-    rate, rate_notes = _frame_rate(folder, options.frame_rate)
+    planes = planes_of(folder)
+    found = [_Plane(plane, options) for plane in planes]
+    if len(found) == 1:
+        (only,) = found
+        traces, names, notes = only.traces, [str(roi) for roi in only.rois], only.notes
+        folder = only.folder
+    else:
+        traces, names, notes = _together(found)
+    rate = next((plane.rate for plane in found if plane.rate is not None), None)
+    rates = {plane.rate for plane in found} - {None}
+    if len(rates) > 1:
+        several = ", ".join(f"{plane.folder.name} {plane.rate:g} Hz" for plane in found)
+        raise DataError(f"{folder} has planes of different frame rates ({several}); name one")
     return make_recording(
         folder,
         traces,
         options,
         file_rate=rate,
-        orientation="neuron-time" if arrays["iscell"] is not None else None,
-        names=rois,
+        orientation="neuron-time" if all(p.classified for p in found) else None,
+        names=names,
         unit="F",
-        notes=[*notes, *rate_notes],
+        notes=notes,
+        block_starts=found[0].block_starts,
     )
+
+
+def _together(planes):
+    """Traces, names and notes of several planes; a frame that one has not is missing in it."""
+    longest = max(planes, key=lambda plane: plane.traces.shape[1])
+    frames = longest.traces.shape[1]
+    traces = np.full((sum(p.rois.size for p in planes), frames), np.nan, np.float32)
+    names, notes, row = [], [], 0
+    for plane in planes:
+        count = plane.traces.shape[1]
+        traces[row : row + plane.rois.size, :count] = plane.traces
+        row += plane.rois.size
+        names += [f"{plane.folder.name}-{roi}" for roi in plane.rois]
+        notes += [f"{plane.folder.name}: {note}" for note in plane.notes]
+        if count < frames:
+            notes.append(f"{plane.folder.name}: {frames - count} frames fewer than the others")
+    planes[0].block_starts = longest.block_starts
+    return traces, names, [f"{len(planes)} planes, neurons named by plane and ROI", *notes]
+
+
+class _Plane:
+    """What is read of a plane folder."""
+
+    def __init__(self, folder, options):
+        self.folder = folder
+        arrays = {name: _array(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")}
+        fluorescence = arrays["F"]
+        if fluorescence.ndim != 2 or not fluorescence.size:
+            raise DataError(f"{folder}: F has shape {fluorescence.shape}; give ROIs x frames")
+        count, frames = fluorescence.shape
+        settings = _Settings(folder, options)
+        self.rate = settings.rate
+        self.classified = arrays["iscell"] is not None
+        kept = None
+        if self.classified and not options.all_rois:
+            kept = accepted(folder, arrays["iscell"], count)
+        self.rois, left_out = checked_cells(folder, kept, count, "iscell", "ROIs", options.all_rois)
+        share = options.share(settings.share)
+        self.traces, notes = corrected(
+            folder,
+            fluorescence,
+            arrays["Fneu"],
+            share,
+            self.rois,
+            options.frame_rate or settings.rate,
+        )
+        self.block_starts, more = settings.blocks(frames)
+        bad, bad_notes = settings.bad_frames(frames)
+        if bad is not None:
+            self.traces = np.array(self.traces, np.result_type(self.traces.dtype, np.float32))
+            self.traces[:, bad] = np.nan
+        self.notes = [
+            f"F from F.npy, {self.rois.size} of {count} ROIs",
+            *left_out,
+            *notes,
+            *settings.notes,
+            *more,
+            *bad_notes,
+        ]
+
+
+class _Settings:
+    """What the pickled settings of a plane say."""
+
+    def __init__(self, folder, options):
+        names = [
+            str(parent / name)
+            for name in SETTINGS
+            for parent in (folder, folder.parent)
+            if (parent / name).is_file()
+        ]
+        self.notes, self.rate, self.share = [], None, None
+        self._found = parse(pickled.parse_settings, folder, names) if names else {}
+        rate, share = self._found.get("fs"), self._found.get("share")
+        read = names.index(self._found["fs of"]) if rate is not None else len(names)
+        unread = self._found.get("failed", [])
+        failed = [f"{name} cannot be read: {why}" for name, why in unread]
+        first = min((names.index(name) for name, _ in unread), default=len(names))
+        if first < read and options.frame_rate is None:
+            raise DataError(f"{failed[0]}; state the frame rate (--frame-rate) to do without it")
+        self.notes += [f"not used: {each}" for each in failed]
+        if rate is not None:
+            self.rate = one_number(self._found["fs of"], "fs", rate)
+        if share is not None and share.size == 1 and 0 <= share.item() <= 2:
+            self.share = float(share.item())
+            if options.neuropil is None and self.share != Options().share():
+                self.notes.append(f"the settings' own share of neuropil is used: {self.share:g}")
+
+    def bad_frames(self, frames):
+        """Mask `(frame,)` of frames that suite2p calls bad, or None, and notes."""
+        bad = self._found.get("badframes")
+        if bad is None or not bad.size:
+            return None, []
+        bad = np.ravel(bad).astype(bool)
+        if bad.size != frames:
+            return None, [f"badframes has {bad.size} values for {frames} frames: not used"]
+        if not bad.any():
+            return None, []
+        return bad, [f"{int(bad.sum())} of {frames} frames are in badframes: taken as missing"]
+
+    def blocks(self, frames):
+        """Frames with which the folders of movies begin, and notes."""
+        counts = self._found.get("folders")
+        counts = np.array([]) if counts is None else np.ravel(counts)
+        counts = counts[counts > 0]
+        if counts.size < 2:
+            return (0,), []
+        if int(counts.sum()) != frames:
+            return (0,), [f"frames_per_folder has {int(counts.sum())} frames, F {frames}: not used"]
+        starts = (0, *np.cumsum(counts)[:-1].astype(int).tolist())
+        return starts, [f"{counts.size} folders of movies (frames_per_folder): so many blocks"]
 
 
 def _array(path):
@@ -60,7 +188,7 @@ def _array(path):
     try:
         if not path.stat().st_size:
             raise ValueError("it is empty")
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
     except FileNotFoundError:
         return None
     except Exception as error:  # numpy parses the header as Python text, so this can be many
@@ -71,18 +199,23 @@ def _array(path):
     return array
 
 
-def _frame_rate(folder, stated):
-    """Frame rate in Hz or None, and notes on settings that could not be read."""
-    notes = []
-    for file in [parent / name for name in SETTINGS for parent in (folder, folder.parent)]:
-        if not file.is_file():
-            continue
-        try:
-            found = parse(pickled.parse_frame_rate, file).get("rate")
-            if found is not None:
-                return one_number(file, "fs", found), notes
-        except DataError as error:
-            if stated is None:
-                raise DataError(f"{error}; state the frame rate to do without it") from None
-            notes.append(f"not used: {error}")
-    return None, notes
+def as_spks(rates, names, source):
+    """Rates `(neuron, frame)` with a row for each ROI of `F.npy`, as `spks.npy` has.
+
+    Zeros where a ROI is no cell, and where there are no rates, as suite2p's window knows no NaN.
+    Several planes come one after another, as in suite2p's `combined` folder. Where `source` is not
+    suite2p's, or has other ROIs, the rates as they are.
+    """
+    planes = planes_of(source) if source is not None and Path(source).is_dir() else []
+    counts = [len(_array(plane / "F.npy")) for plane in planes]
+    first = 0
+    rows = {}
+    for plane, count in zip(planes, counts, strict=True):
+        prefix = "" if len(planes) == 1 else f"{plane.name}-"
+        rows |= {f"{prefix}{roi}": first + roi for roi in range(count)}
+        first += count
+    if not planes or not set(names) <= rows.keys():
+        return rates
+    every = np.zeros((sum(counts), rates.shape[1]), np.float32)
+    every[[rows[name] for name in names]] = np.nan_to_num(rates)
+    return every

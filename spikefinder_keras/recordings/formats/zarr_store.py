@@ -1,17 +1,22 @@
 """Zarr stores, version 2 or 3: folders that hold an array, or a group of named ones."""
 
 import json
+import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from ...errors import OutputError
+from ...errors import DataError, OutputError
 from ...files.child import Unreadable, check_size, parse, require
 from ...files.whole_files import check_output_folder
-from .arrays import FRAME_RATES, choose, from_named
+from .array_names import FRAME_RATES, plain
+from .arrays import from_named
+from .choosing import Found
+from .chosen import parse_chosen
 from .description import described, text_of
+from .hdf5 import LEVELS
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
 
@@ -32,41 +37,72 @@ def recognises(folder):
 
 
 def read(folder, options):
-    """Recording of a Zarr array, or of the arrays in the first level of a group."""
+    """Recording of a Zarr array, or of the arrays in a group and the groups in it."""
     require("zarr", "reading Zarr", "zarr")
-    values = parse(_parse, folder, options.variable, libraries=["zarr"])
-    return from_named(folder, values.pop("chosen"), values, options)
+    return from_named(folder, parse(_parse, folder, options.variable, libraries=["zarr"]), options)
 
 
 def _parse(path, variable):
     """Child: the arrays of a recording in a Zarr store."""
     import zarr
 
-    _check_codecs(Path(path))
+    _check_files(Path(path))
     root = zarr.open(zarr.storage.LocalStore(path, read_only=True), mode="r")
-    arrays = {"array": root} if isinstance(root, zarr.Array) else dict(root.arrays())
-    numeric = {n: a for n, a in arrays.items() if getattr(a.dtype, "kind", "") in "fiub"}
-    attributes = {name.lower(): name for name in root.attrs}
-    chosen = choose(path, {name: array.shape for name, array in numeric.items()}, variable)
-    rates = [attributes[name] for name in FRAME_RATES if name in attributes]
-    if rates and "rate" not in chosen:
-        chosen["rate"] = rates[0]
-        yield "rate", np.asarray(root.attrs[rates[0]])
-    yield "chosen", chosen
-    for role, name in chosen.items():
-        if name in numeric:
-            array = numeric[name]
-            stored = _stored(Path(path) / name if len(arrays) > 1 else Path(path))
-            check_size(name, array.shape, array.dtype.itemsize, stored, array.chunks)
-            yield role, np.asarray(array[...])
+    if "nwb_version" in root.attrs:
+        raise DataError(
+            f"{path} is NWB in Zarr; export it to HDF5 first: hdmf_zarr.NWBZarrIO(...) to "
+            "pynwb.NWBHDF5IO(..., 'w').export"
+        )
+    items = {"array": root} if isinstance(root, zarr.Array) else dict(_arrays(root, "", 0))
+    arrays = {
+        name: Found(item.shape, _dimensions(item), item.attrs.get("units"))
+        for name, item in items.items()
+        if getattr(item.dtype, "kind", "") in "fiub"
+    }
+    rates = {name: value for name, value in root.attrs.items() if plain(name) in FRAME_RATES}
+    for name, value in rates.items():
+        if isinstance(value, int | float):
+            arrays.setdefault(name, Found(()))
+            items.setdefault(name, np.asarray(value, np.float64))
+
+    def read(name):
+        item = items[name]
+        if isinstance(item, np.ndarray):
+            return item
+        stored = _stored(Path(path, *name.split(".")) if len(items) > 1 else Path(path))
+        check_size(name, item.shape, item.dtype.itemsize, stored, item.chunks)
+        return np.asarray(item[...])
+
+    yield from parse_chosen(path, arrays, variable, read)
+
+
+def _arrays(group, prefix, depth):
+    for name, array in group.arrays():
+        yield f"{prefix}{name}", array
+    if depth < LEVELS:
+        for name, inner in group.groups():
+            yield from _arrays(inner, f"{prefix}{name}.", depth + 1)
+
+
+def _dimensions(array):
+    """Names of the dimensions, as xarray writes them; None if there are none."""
+    names = array.attrs.get("_ARRAY_DIMENSIONS") or getattr(array.metadata, "dimension_names", None)
+    return tuple(map(str, names)) if names and None not in names else None
 
 
 def _stored(folder):
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _check_codecs(folder):
-    for file in [f for name in (*METADATA, ".zmetadata") for f in folder.rglob(name)]:
+def _check_files(folder):
+    """Refuse links, which may lead out of the store, and codecs that do more than decode."""
+    metadata = []
+    for here, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if Path(here, name).is_symlink():
+                raise Unreadable(f"{name} in it is a link to another file")
+        metadata += [Path(here, name) for name in files if name in (*METADATA, ".zmetadata")]
+    for file in metadata:
         for codec in _codecs(json.loads(file.read_text())):
             if codec.removeprefix("numcodecs.") not in CODECS:
                 raise Unreadable(f"{file.name} asks for the codec {codec}, which is not trusted")
@@ -96,32 +132,43 @@ def check(path):
 
 
 def write(path, prediction):
-    """Write a group of `spike_rates` (neuron x frame) and `times`, the rest as its attributes.
+    """Write a group of `spike_rates` `(neuron, times)` with both coordinates, as xarray reads it.
 
     Discrete spikes are `spike_times` in s, all neurons in a row, and `spike_neurons`, which counts
-    neurons from 0.
+    neurons from 0. The rest are attributes.
     """
     import zarr
 
     check(path)
-    rates = np.asarray(prediction.rates, np.float32).T
-    arrays = {"spike_rates": rates, "times": np.asarray(prediction.times)}
+    rates = np.asarray(prediction.table, np.float32).T
+    description = json.loads(text_of(described(prediction)))
+    arrays = {
+        "spike_rates": (rates, ["neuron", "times"], {"units": description.get("unit", "a.u.")}),
+        "times": (np.asarray(prediction.times), ["times"], {"units": "s"}),
+        "neuron": (np.array(prediction.names, dtype=np.str_), ["neuron"], {}),
+    }
     if prediction.spike_times is not None:
         counts = [len(times) for times in prediction.spike_times]
-        arrays["spike_times"] = np.concatenate([np.empty(0), *prediction.spike_times])
-        arrays["spike_neurons"] = np.repeat(np.arange(len(counts)), counts)
+        spikes = np.concatenate([np.empty(0), *prediction.spike_times])
+        arrays["spike_times"] = (spikes, ["spike"], {"unit": "s"})
+        arrays["spike_neurons"] = (np.repeat(np.arange(len(counts)), counts), ["spike"], {})
     with _whole_folder(path) as temporary:
-        group = zarr.open_group(zarr.storage.LocalStore(temporary), mode="w")
-        for name, array in arrays.items():
-            group.create_array(name, data=array)
+        store = zarr.storage.LocalStore(temporary)
+        # Version 2, which has arrays of text and all metadata in one file as a standard.
+        group = zarr.open_group(store, mode="w", zarr_format=2)
+        for name, (array, dimensions, attributes) in arrays.items():
+            # Or xarray takes the numbers that equal the usual one, 0, for missing.
+            fill = np.nan if array.dtype.kind == "f" else None
+            made = group.create_array(name, data=array, fill_value=fill)
+            made.attrs.update({"_ARRAY_DIMENSIONS": dimensions, **attributes})
         group.attrs.update(
             {
                 "frame_rate": float(prediction.recording.frame_rate),
                 "names": list(prediction.names),
-                "axes": {"spike_rates": ["neuron", "frame"], "times": ["frame"]},
-                "description": json.loads(text_of(described(prediction))),
+                "description": description,
             }
         )
+        zarr.consolidate_metadata(store)
 
 
 @contextmanager

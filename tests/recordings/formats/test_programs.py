@@ -10,6 +10,7 @@ import pickle
 import shutil
 import sys
 import types
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from spikefinder_keras.errors import DataError, OutputError, SpikefinderError, U
 from spikefinder_keras.recordings.formats import (
     check_prediction_path,
     nwb,
+    nwb_writer,
     pickled,
     read_recording,
     write_prediction,
@@ -86,7 +88,8 @@ def test_suite2p(plane):
     assert (recording.unit, recording.frame_rate) == ("F", 30)
     assert recording.source == str(plane)
     assert recording.notes == (
-        "2 of 5 ROIs left out, which iscell calls no cell",
+        "F from F.npy, 3 of 5 ROIs",
+        "2 of 5 ROIs left out, which iscell calls no cell (--all-rois keeps them)",
         "neuropil subtracted: F - 0.7 Fneu",
     )
 
@@ -134,14 +137,28 @@ def test_suite2p_without_neuropil_or_cells(plane):
 
 
 def test_several_planes(plane):
-    shutil.copytree(plane, plane.with_name("plane1"))
-    refuse(plane.parent, "holds several planes; name one of plane0, plane1")
-    assert read_recording(plane).names == ("0", "2", "3")
+    """All in one go, in the order of their numbers; a frame that one has not is missing in it."""
+    for number in (2, 10):
+        shutil.copytree(plane, plane.with_name(f"plane{number}"))
+    for name, array in (("F", TRACES), ("Fneu", NEUROPIL)):
+        np.save(plane.with_name("plane10") / f"{name}.npy", array[:, 1:])
+    recording = read_recording(plane.parent)
+    assert recording.names == tuple(f"plane{p}-{roi}" for p in (0, 2, 10) for roi in (0, 2, 3))
+    assert recording.fluorescence.shape == (FRAMES, 9)
+    first = read_recording(plane)
+    assert first.names == ("0", "2", "3")
+    np.testing.assert_array_equal(recording.fluorescence[:, :3], first.fluorescence)
+    np.testing.assert_array_equal(recording.fluorescence[:, 3:6], first.fluorescence)
+    assert np.isnan(recording.fluorescence[-1]).tolist() == [False] * 6 + [True] * 3
+    assert "3 planes, neurons named by plane and ROI" in recording.notes
+    assert "plane10: 1 frames fewer than the others" in recording.notes
+    save_settings(plane / "ops.npy", fs=10.0)
+    refuse(plane.parent, "planes of different frame rates .plane0 10 Hz, plane2 30 Hz")
 
 
 def test_more_rois_than_frames(plane):
     for name in ("F", "Fneu"):
-        np.save(plane / f"{name}.npy", np.ones((300, 20), np.float32))
+        np.save(plane / f"{name}.npy", np.random.default_rng(3).random((300, 20), np.float32))
     np.save(plane / "iscell.npy", np.ones((300, 2)))
     assert read_recording(plane).fluorescence.shape == (20, 300)
     (plane / "iscell.npy").unlink()
@@ -153,12 +170,15 @@ def test_more_rois_than_frames(plane):
     [
         ("Fneu", NEUROPIL[:, 1:], r"F is \(5, 200\), but Fneu is \(5, 199\)"),
         ("iscell", np.ones((4, 2)), r"F has 5 ROIs, but iscell is \(4, 2\)"),
-        ("iscell", np.zeros((5, 2)), "iscell calls none of the 5 ROIs a cell"),
+        (
+            "iscell",
+            np.zeros((5, 2)),
+            "iscell accepts none of the 5 ROIs; classify them, or .*--all-rois",
+        ),
         ("F", TRACES[0], r"F has shape \(200,\); give ROIs x frames"),
         ("F", np.ones((0, 9)), r"F has shape \(0, 9\)"),
         ("F", np.array([{}]), "F.npy is no array of numbers"),
         ("F", np.array(["a"]), "F.npy is no array of numbers"),
-        ("F", TRACES + np.inf, "neuron 0 is infinite in frame 0"),
         ("ops", [None], "it holds Python objects"),
         ("ops", {}, "does not tell its frame rate; state it in Hz"),
         ("ops", {"fs": 0}, "fs: a rate of 0.0 Hz is impossible"),
@@ -181,7 +201,9 @@ def test_truncated_suite2p_files(plane):
             refuse(plane, message)
         (plane / f"{name}.npy").write_bytes(content)
     os.truncate(plane / "ops.npy", 300)
-    refuse(plane, "ops.npy cannot be read: it is damaged.*; state the frame rate to do without it")
+    refuse(plane, "ops.npy cannot be read: it is damaged.*; state the frame rate .--frame-rate. to")
+    recording = read_recording(plane, frame_rate=30)
+    assert any("not used: " in note and "ops.npy" in note for note in recording.notes)
 
 
 class Trap:
@@ -340,7 +362,10 @@ def test_caiman(tmp_path):
     np.testing.assert_array_equal(recording.fluorescence.T, TRACES[[0, 3]])
     assert recording.names == ("0", "3")
     assert (recording.unit, recording.frame_rate) == ("dF/F", 30)
-    assert recording.notes == ("3 of 5 components left out, not in idx_components",)
+    assert recording.notes == (
+        "dF/F from F_dff, 2 of 5 components",
+        "3 of 5 components left out, not in idx_components (--all-rois keeps them)",
+    )
     assert len(read_recording(tmp_path / "a.hdf5", all_rois=True).names) == 5
 
 
@@ -348,7 +373,7 @@ def test_caiman_without_dff(tmp_path):
     path = caiman(tmp_path / "a.hdf5", F_dff=None, idx_components=None)
     recording = read_recording(path)
     np.testing.assert_array_equal(recording.fluorescence.T, 2 * TRACES + NEUROPIL)
-    assert (recording.unit, recording.notes) == ("F", ("C + YrA: there is no F_dff",))
+    assert (recording.unit, recording.notes) == ("F", ("F from C + YrA, 5 of 5 components",))
     recording = read_recording(caiman(path, F_dff=None))
     np.testing.assert_array_equal(recording.fluorescence.T, (2 * TRACES + NEUROPIL)[[0, 3]])
 
@@ -363,9 +388,10 @@ def test_caiman_without_dff(tmp_path):
         ({"F_dff": np.array([b"a"])}, "estimates/F_dff holds .* values, not real numbers"),
         ({"idx_components": np.array([0, 5])}, "does not number the 5 components"),
         ({"idx_components": np.array([-1])}, "does not number the 5 components"),
-        ({"idx_components": np.empty(0)}, "idx_components accepts none of 5 components"),
+        ({"idx_components": np.empty(0)}, "idx_components accepts none of the 5 components"),
         ({"fr": None}, "does not tell its frame rate; state it in Hz"),
         ({"fr": -3.0}, "params/data/fr: a rate of -3.0 Hz is impossible"),
+        ({"F_dff": TRACES[:3]}, r"F_dff is \(3, 200\), but C is \(5, 200\): it is of an earlier"),
     ],
 )
 def test_faulty_caiman_files(tmp_path, estimates, message):
@@ -451,9 +477,19 @@ def test_truncated_hdf5(tmp_path):
 
 
 def test_other_hdf5(tmp_path):
+    """Arrays by their usual names, in groups too, and a frame rate as an attribute."""
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["what"] = TRACES
-    refuse(tmp_path / "a.h5", r"neither NWB, CaImAn nor MATLAB \(what\); save the traces as .npy")
+        file["mouse/dff"] = TRACES
+        file["mouse/centroids"] = np.ones((NEURONS, 2))
+        file["movie"] = np.ones((3, 4, 4))
+        file.attrs["frame_rate"] = 20.0
+    recording = read_recording(tmp_path / "a.h5")
+    np.testing.assert_array_equal(recording.fluorescence.T, TRACES)
+    assert (recording.frame_rate, recording.unit) == (20, "dF/F")
+    assert recording.notes == ("dF/F from mouse.dff",)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["movie"] = np.ones((3, 4, 4))
+    refuse(tmp_path / "a.h5", r"holds no array of traces \(it has movie 3x4x4\)")
 
 
 # NWB
@@ -486,14 +522,6 @@ def save_nwb(path, series=(("Fluorescence", "RoiResponseSeries", {}),), **timing
     with pynwb.NWBHDF5IO(path, "w") as file:
         file.write(nwbfile)
     return path
-
-
-class Fluorescence:
-    """Has the name of pynwb's, by which the reader knows it."""
-
-
-class DfOverF:
-    """As well."""
 
 
 @pytest.fixture(scope="module")
@@ -540,22 +568,37 @@ def test_nwb_prefers_dff_and_leaves_out_what_is_processed(tmp_path):
     assert recording.notes[1] == "dF/F in percent, divided by 100"
 
 
+def series_of(*places, kind="RoiResponseSeries"):
+    """Series by their names; DfOverF is the type of the containers that are called so."""
+    group = SimpleNamespace(attrs={})
+    names = [f"ophys/{place}" for place in places]
+    return {
+        name: nwb.Series(name, group, kind, name.split("/")[1] if "DfOverF" in name else "")
+        for name in names
+    }
+
+
 def test_the_choice_among_series():
     """Without files, as the children take a second each."""
-    a, b, dff = (SimpleNamespace(parent=p) for p in (Fluorescence(), Fluorescence(), DfOverF()))
-    two = {"ophys/Fluorescence/A": a, "ophys/Fluorescence/B": b, "ophys/Fluorescence/Denoised": b}
-    assert nwb._choose("x.nwb", two | {"ophys/DfOverF/A": dff}, None) is dff
-    assert nwb._choose("x.nwb", two | {"ophys/DfOverF/A": dff}, "Fluorescence/A") is a
-    assert nwb._choose("x.nwb", two, "B") is b
+    two = series_of("Fluorescence/A", "Fluorescence/B", "Fluorescence/Denoised")
+    dff = series_of("DfOverF/A")
+    assert nwb.choose("x.nwb", two | dff, None).name == "ophys/DfOverF/A"
+    assert nwb.choose("x.nwb", two | dff, "Fluorescence/A").name == "ophys/Fluorescence/A"
+    assert nwb.choose("x.nwb", two, "B").name == "ophys/Fluorescence/B"
+    # The container's name counts, as the Allen Institute gives it.
+    allen = series_of("demixed/traces", "neuropil_trace/traces", "corrected_fluorescence/traces")
+    assert nwb.choose("x.nwb", allen, None).name == "ophys/corrected_fluorescence/traces"
+    named = allen | series_of("dff/traces") | series_of("event_detection/traces")
+    assert nwb.choose("x.nwb", named, None).name == "ophys/dff/traces"
     for series, variable, error, message in (
-        (two, None, UsageError, "several series; name the variable: ophys/F.*/A, ophys/F.*/B$"),
+        (two, None, UsageError, "several series; name the variable .--variable.: ophys/F.*/A, op"),
         (two, "C", UsageError, "has not one series C; choose from ophys/Fluorescence/A, ophys"),
-        (two | {"ophys/DfOverF/A": dff}, "A", UsageError, "has not one series A; choose from"),
+        (two | dff, "A", UsageError, "has not one series A; choose from"),
         (two, "Denoised", DataError, "Denoised is processed already; give the fluorescence"),
         ({}, None, DataError, r"no RoiResponseSeries of fluorescence \(it has none\)"),
     ):
         with pytest.raises(error, match=message):
-            nwb._choose("x.nwb", series, variable)
+            nwb.choose("x.nwb", series, variable)
 
 
 def test_nwb_with_rois_in_rows_and_a_gain(tmp_path):
@@ -574,19 +617,36 @@ def test_nwb_of_other_shapes(tmp_path):
     refuse(path, r"has shape \(200, 3\), but 5 ROIs; correct it")
 
 
-def test_nwb_with_links_to_other_files(tmp_path, example):
+def test_nwb_with_links_to_other_files(tmp_path, example, recording):
+    """What leads only to a movie does not matter; the traces themselves must be in the file."""
     path = shutil.copy(example, tmp_path / "a.nwb")
     with h5py.File(path, "a") as file:
         file["acquisition/movie"] = h5py.ExternalLink("movie.h5", "data")
-    refuse(path, "/acquisition/movie is a link to another file")
-    with pytest.raises(DataError, match="/acquisition/movie is a link to another file"):
-        check_prediction_path(tmp_path / "b.nwb", path)
+    np.testing.assert_array_equal(read_recording(path).fluorescence, recording.fluorescence)
+    rates = Prediction(np.ones((FRAMES, NEURONS), np.float32), read_recording(path))
+    written = write_prediction(tmp_path / "b.nwb", rates)
+    with h5py.File(written) as file:
+        assert file["acquisition"].get("movie", getlink=True).filename == "movie.h5"
+        assert "SpikeRates" in file["processing/ophys/Fluorescence"]
+    shutil.copy(example, tmp_path / "secret.nwb")
+    place = "processing/ophys/Fluorescence/RoiResponseSeries"
+    for link in (f"{place}/data", place, "processing", f"{place}/rois"):
+        shutil.copy(example, path)
+        with h5py.File(path, "a") as file:
+            del file[link]
+            file[link] = h5py.ExternalLink("secret.nwb", link)
+        refuse(path, "is a link to another file|no RoiResponseSeries of fluorescence")
+        with h5py.File(path, "a") as file:  # by a detour
+            file["detour"] = h5py.ExternalLink("secret.nwb", link)
+            del file[link]
+            file[link] = h5py.SoftLink("/detour")
+        refuse(path, "is a link to another file|no RoiResponseSeries of fluorescence")
 
 
-def deconvolved(path):
+def written(path, name="SpikeRates"):
     with pynwb.NWBHDF5IO(path, "r") as file:
         ophys = file.read().processing["ophys"]
-        series = ophys["Fluorescence"]["Deconvolved"]
+        series = ophys["Fluorescence"][name]
         timing = series.rate, series.starting_time, series.timestamps
         assert series.rois.table is ophys["ImageSegmentation"]["PlaneSegmentation"]
         return series.data[:], series.rois.data[:], series.unit, series.comments, timing
@@ -596,24 +656,45 @@ def test_a_new_nwb_file(tmp_path, example, prediction):
     before = example.read_bytes()
     path = write_prediction(tmp_path / "rates.nwb", prediction)  # the recording tells its source
     assert example.read_bytes() == before
-    data, rois, unit, comments, timing = deconvolved(path)
-    np.testing.assert_array_equal(data, prediction.rates)
+    data, rois, unit, comments, timing = written(path)
+    np.testing.assert_array_equal(data, prediction.table)
     np.testing.assert_array_equal(rois, range(5))
     assert unit == "spikes per second"
     assert '"weights": "described"' in comments
     assert timing == (30, 5, None)
     assert pynwb.validate(path=str(path)) in ([], ([], 0))
-    with pytest.raises(OutputError, match="has a series Deconvolved already; remove it"):
-        check_prediction_path(tmp_path / "more.nwb", path)
+    # Again and again, and never taken for fluorescence, whatever its name is.
+    write_prediction(path, prediction, path)
+    np.testing.assert_array_equal(written(path, "SpikeRates_2")[0], prediction.table)
+    write_prediction(path, prediction, path, series="mine")
+    np.testing.assert_array_equal(written(path, "mine")[0], prediction.table)
+    assert read_recording(path).notes[0] == "series ophys/Fluorescence/RoiResponseSeries"
+    with pytest.raises(UsageError, match=r"has a series mine already; give another name .--series"):
+        check_prediction_path(tmp_path / "more.nwb", path, series="mine")
+    with pytest.raises(UsageError, match="cannot be the name of a series; leave out / and :"):
+        check_prediction_path(tmp_path / "more.nwb", path, series="a/b")
+    with pytest.raises(UsageError, match=r"only \.nwb has series"):
+        check_prediction_path(tmp_path / "more.npz", path, series="mine")
+
+
+def test_spike_times_in_nwb(tmp_path, prediction):
+    spikes = (np.array([5.5, 6.25]), np.empty(0), np.array([7.0]), np.empty(0), np.array([5.1]))
+    path = write_prediction(tmp_path / "a.nwb", replace(prediction, spike_times=spikes))
+    assert pynwb.validate(path=str(path)) in ([], ([], 0))
+    with pynwb.NWBHDF5IO(path, "r") as file:
+        units = file.read().processing["ophys"]["SpikeRatesSpikes"]
+        for found, expected in zip(units["spike_times"][:], spikes, strict=True):
+            np.testing.assert_array_equal(found, expected)
+        assert list(units["rois"].data[:]) == [0, 1, 2, 3, 4]
 
 
 def test_into_the_source_itself(tmp_path, prediction):
     times = np.arange(FRAMES) / 30 + 3
     path = save_nwb(tmp_path / "a.nwb", [("DfOverF", "RoiResponseSeries", {})], timestamps=times)
     found = read_recording(path)
-    assert write_prediction(path, Prediction(prediction.rates, found), path) == path
-    data, *_, timing = deconvolved(path)
-    np.testing.assert_array_equal(data, prediction.rates)
+    assert write_prediction(path, Prediction(prediction.table, found), path) == path
+    data, *_, timing = written(path)
+    np.testing.assert_array_equal(data, prediction.table)
     assert timing[0] is None
     with h5py.File(path) as file:
         found = file["processing/ophys/DfOverF/RoiResponseSeries/data"][()]
@@ -638,19 +719,20 @@ def test_an_error_leaves_the_source(tmp_path, example, prediction, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(nwb, "parse", lambda job, *arguments, **limits: {"state": "free"})
+    free = {"nwb": True, "taken": []}
+    monkeypatch.setattr(nwb_writer, "parse", lambda job, *arguments, **limits: free)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"cannot write .*a\.nwb \(No space left on device\)"):
         write_prediction(path, prediction, path)
     assert path.read_bytes() == example.read_bytes()
 
     def fail(job, file, *arguments, **limits):
-        if job is nwb._append:
+        if job is nwb_writer._append:
             Path(file).write_bytes(b"half")
             raise DataError(f"{file} cannot be read: its parser failed")
-        return {"state": "free"}
+        return free
 
-    monkeypatch.setattr(nwb, "parse", fail)
+    monkeypatch.setattr(nwb_writer, "parse", fail)
     with pytest.raises(OutputError, match=r"cannot write .*a\.nwb: .*a\.nwb cannot be read"):
         write_prediction(path, prediction, path)
     assert path.read_bytes() == example.read_bytes()
