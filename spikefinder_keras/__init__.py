@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "competition": ["read_csv", "read_set", "score", "simulate", "write_csv"],
         "competition.submission": ["submission"],
-        "recordings": ["calibrate", "predict", "read_recording", "write_prediction"],
+        "recordings": ["predict", "read_recording", "write_prediction"],
         "training": ["pearson_loss", "pearson_loss_per_trace"],
     },
 )

@@ -11,7 +11,6 @@ import warnings
 from .. import __version__
 from ..errors import SpikefinderError, UsageError
 from . import (
-    calibrate,
     describe,
     download,
     export,
@@ -21,13 +20,14 @@ from . import (
     simulate,
     submission,
     train,
+    train_universal,
 )
 from .options import PROGRAM
 
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(submission, predict, score, train, calibrate),
+    *(submission, predict, score, train, train_universal),
     *(describe, export, figures, simulate, download),
 )
 

@@ -19,7 +19,7 @@ def add_weights(command, default):
     command.add_argument(
         "--weights",
         metavar="NAME-OR-FILE",
-        help=f"described, released (both ours), published (the authors'), or a file ({default})",
+        help=f"universal, described, released (ours), published (of 2017), or a file ({default})",
     )
 
 

@@ -34,26 +34,25 @@ def add(commands):
         "--frame-rate", type=float, metavar="HZ", help="where the file does not tell it"
     )
     command.add_argument(
+        "--indicator", metavar="NAME", help="such as GCaMP6f: how late calcium answers"
+    )
+    command.add_argument("--species", metavar="NAME", help="such as mouse or zebrafish: likewise")
+    add_weights(command, "default: universal, for any recording")
+    command.add_argument(
         "--dataset",
         type=int,
         metavar="N",
-        help="which of the ten datasets the recording resembles, 1 to 10 (default: mean over all)",
+        help="for the weights of 2017: which of the ten datasets the recording resembles, 1 to 10 "
+        "(default: mean over all, or over those of --indicator and --area)",
     )
-    command.add_argument("--indicator", metavar="NAME", help="or all datasets with it: GCaMP6f")
-    command.add_argument("--area", metavar="NAME", help="or all datasets from it: V1, retina")
-    add_weights(command, "default: described")
+    command.add_argument("--area", metavar="NAME", help="likewise: datasets from V1 or retina")
     command.add_argument(
         "--engine",
         default="onnx",
         choices=("onnx", "keras"),
         help="what computes: ONNX Runtime, which starts at once, or Keras (%(default)s)",
     )
-    command.add_argument(
-        "--calibrate", action="store_true", help="give spikes per second instead of unitless rates"
-    )
-    command.add_argument(
-        "--spikes", action="store_true", help="write discrete spike times too; calibrates"
-    )
+    command.add_argument("--spikes", action="store_true", help="write discrete spike times too")
     command.add_argument(
         "--report", metavar="FILE.html", help="write how far to trust the rates, with pictures"
     )
@@ -77,11 +76,15 @@ def add(commands):
 
 def run(arguments):
     from ..files.whole_files import check_output
-    from ..recordings.convi6 import choose_datasets
+    from ..recordings.choice import check_choice
     from ..recordings.formats import check_prediction_path, read_recording, write_prediction
 
     source, say = Path(arguments.recording), say_to(arguments)
-    choose_datasets(arguments.dataset, arguments.indicator, arguments.area)
+    chosen = {
+        name: getattr(arguments, name)
+        for name in ("weights", "indicator", "dataset", "area", "spikes")
+    }
+    check_choice(**chosen)
     if arguments.frame_rate is not None:  # before a large file is read
         from ..competition.checks import check_rate
 
@@ -104,12 +107,8 @@ def run(arguments):
 
     prediction = predict(
         recording,
-        dataset=arguments.dataset,
-        indicator=arguments.indicator,
-        area=arguments.area,
-        weights=arguments.weights or "described",
-        calibrate=arguments.calibrate or arguments.spikes,
-        spikes=arguments.spikes,
+        **chosen,
+        species=arguments.species,
         engine=arguments.engine,
         progress=not arguments.quiet,
     )
@@ -129,7 +128,9 @@ def run(arguments):
         from ..recordings.trust_words import trust_table
 
         print(trust_table(prediction.trust))
-        print(f"weights {prediction.description['weights']}; {prediction.description['dataset']}")
+        about = prediction.description
+        told = about.get("dataset") or f"indicator {about['indicator']}"
+        print(f"weights {about['weights']}; {told}")
     frames, neurons = prediction.table.shape
     print(
         f"spike rates of {neurons} neurons, {frames} frames each, "

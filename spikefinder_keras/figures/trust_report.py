@@ -8,7 +8,7 @@ from importlib.resources import files
 import numpy as np
 
 from ..files.whole_files import whole_file
-from ..recordings.trust import FAR, NOISY, UNSURE
+from ..recordings.trust import FAR, NOISY
 from ..recordings.trust_words import verdict
 from .style import BLUE, GREY, ORANGE, house_style, new_axes
 
@@ -64,10 +64,11 @@ def report(prediction):
         notes=recording.notes,
         warnings=trust.warnings,
         window=f"{WINDOW:g}",
-        limits={"noise": f"{NOISY:g}", "far": f"{FAR:g}", "unsure": f"{UNSURE:g}"},
+        certainty=trust.certainty,
+        limits={"noise": f"{NOISY:g}", "far": f"{FAR:g}"},
         pictures={name: _picture(ax) for name, ax in zip(names, pictures, strict=True)},
         hatched=bool(np.isnan(prediction.table).any()),
-        neurons=[_row(neuron) for neuron in trust.neurons],
+        neurons=[_row(neuron, trust.certainty) for neuron in trust.neurons],
         facts=[
             (str(name).replace("_", " "), str(value))
             for name, value in prediction.description.items()
@@ -77,11 +78,11 @@ def report(prediction):
     return page.rstrip() + "\n"
 
 
-def _row(neuron):
+def _row(neuron, certainty):
     """A neuron's cells: its name, numbers as text, and what they mean."""
-    numbers = (neuron.noise_level, neuron.distance, neuron.agreement)
+    numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
     cells = ["–" if np.isnan(number) else f"{number:.2f}" for number in numbers]
-    return neuron.name, [*cells, str(neuron.bridged), str(neuron.lost)], verdict(neuron)
+    return neuron.name, [*cells, str(neuron.bridged), str(neuron.lost)], verdict(neuron, certainty)
 
 
 def _picture(ax):
@@ -95,7 +96,7 @@ def _examples(prediction):
     """Numbers of the neurons to show, clearest first."""
     noise = np.array([n.noise_level for n in prediction.trust.neurons])
     if np.isnan(noise).all():
-        noise = -np.array([n.agreement for n in prediction.trust.neurons])
+        noise = -np.array([n.certainty for n in prediction.trust.neurons])
     order = np.argsort(noise)[: np.isfinite(noise).sum()]
     if not order.size:
         return []
@@ -209,7 +210,7 @@ def rate_map(prediction, ax=None):
 
 @house_style
 def trust_panels(trust, ax=None):
-    """Histograms of noise level, distance and agreement over the neurons, with their limits.
+    """Histograms of noise level, distance and certainty over the neurons, with their limits.
 
     Returns
     -------
@@ -222,7 +223,7 @@ def trust_panels(trust, ax=None):
     panels = (
         (first, "noise_level", "noise level (% Hz$^{-1/2}$)", NOISY),
         (second, "distance", "distance from training", FAR),
-        (third, "agreement", "agreement of dataset IDs", UNSURE),
+        (third, "certainty", trust.certainty.words, trust.certainty.limit),
     )
     for panel, kind, label, limit in panels:
         values = np.array([getattr(neuron, kind) for neuron in trust.neurons])

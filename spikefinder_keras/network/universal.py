@@ -118,11 +118,12 @@ def predict_steps(network, inputs):
         predicted with it.
     """
     unit = 2**LEVELS
-    # Always some zeros behind the end; of few lengths where each is compiled anew.
+    # So many zeros behind the end that more of them make no difference; Keras gets few lengths, as
+    # JAX compiles each.
     keras = hasattr(network, "predict_on_batch")
     padded = []
     for x in inputs:
-        units = -(-(len(x) + unit) // unit)
+        units = -(-(len(x) + reach()) // unit)
         padded.append(unit * (2 ** int(np.ceil(np.log2(units))) if keras else units))
     results = [None] * len(inputs)
     for length in sorted(set(padded)):

@@ -1,5 +1,6 @@
 """Somebody's own recording: its files (`formats`), its way to the network's input and back
-(`preparation`, `pipeline`), its trust, its calibration; and recordings with known spikes.
+(`preparation`, `universal_preparation`, `pipeline`), the networks on that way (`universal`,
+`convi6`), its trust; and recordings with known spikes.
 
 Not here: the competition's own tables and treatment (`competition`).
 """
@@ -12,7 +13,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pipeline": ["predict"],
         "recording": ["Prediction", "Recording", "as_recording"],
         "formats": ["read_recording", "to_pynapple", "write_prediction"],
-        "fit_calibration": ["calibrate"],
         "convi6": ["choose_datasets"],
         "trust_words": ["trust_table"],
     },

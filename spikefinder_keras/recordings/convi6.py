@@ -9,13 +9,11 @@ import numpy as np
 from .. import __version__
 from ..datasets import DATASETS, check_dataset
 from ..errors import UsageError
-from ..network.engine import load_engine
 from ..network.prediction import Table, as_engine, predict_under
 from ..network.weights import find_weights
-from ..terminal import import_keras
-from .calibration import load_calibration
+from .engines import choose_engine
 from .preparation import LONGEST_BRIDGED, gaps, prepare
-from .trust import NeuronTrust, agreement, as_dff, distance, noise_level
+from .trust import AGREEMENT, NeuronTrust, agreement, as_dff, distance, noise_level
 
 ALL_DATASETS = tuple(dataset.number for dataset in DATASETS)
 
@@ -28,7 +26,7 @@ EXCERPT = 12_000
 
 
 class Convi6:
-    """A network of 2017, the dataset IDs to run it under, and its calibration.
+    """A network of 2017 and the dataset IDs to run it under. Its rates have no unit.
 
     Parameters
     ----------
@@ -36,8 +34,6 @@ class Convi6:
         A name (`described`, `released`, `published`), a file, or a loaded network.
     numbers : tuple of int
         Dataset IDs; their rates are averaged.
-    calibrate : bool
-        Whether to give spikes per second.
     engine : "onnx" or "keras"
         What computes: ONNX Runtime, which starts at once, or Keras.
     progress : bool
@@ -46,23 +42,17 @@ class Convi6:
     Raises
     ------
     UsageError, WeightsError, DownloadError
-        If the weights cannot be used, or have no calibration.
+        If the weights cannot be used.
     """
 
-    def __init__(
-        self, weights, numbers=ALL_DATASETS, calibrate=False, engine="onnx", progress=False
-    ):
-        self.calibration = None
+    certainty = AGREEMENT
+
+    def __init__(self, weights, numbers=ALL_DATASETS, engine="onnx", progress=False):
         if hasattr(weights, "run") or hasattr(weights, "predict_on_batch"):
-            if calibrate:
-                raise UsageError(
-                    "name the weights or their file; a bare network has no calibration"
-                )
             self.network, self.name = as_engine(weights), getattr(weights, "name", "given")
         else:
-            path = find_weights(weights)
-            self.calibration = load_calibration(path) if calibrate else None
-            self.network, self.name = _load(path, engine, progress), str(weights)
+            network, _ = choose_engine(find_weights(weights), engine, progress)
+            self.network, self.name = as_engine(network), str(weights)
         self.knows_datasets = self.network.datasets > 0
         self.numbers = numbers if self.knows_datasets else numbers[:1]
 
@@ -78,14 +68,16 @@ class Convi6:
         return rates_by_dataset(self.network, calcium, self.numbers, faithful)
 
     def rates(self, outputs):
-        """Mean over the IDs, in spikes per second if calibrated: for each block an array
-        `(sample, neuron)`."""
-        total = None
-        for number, tables in outputs.items():
-            if self.calibration:
-                tables = [self.calibration.spikes_per_second(table, number) for table in tables]
-            total = tables if total is None else [a + b for a, b in zip(total, tables, strict=True)]
-        return [table / len(outputs) for table in total]
+        """Mean over the IDs: for each block an array `(sample, neuron)`."""
+        tables = zip(*outputs.values(), strict=True)
+        return [sum(each) / len(outputs) for each in tables]
+
+    def spikes(self, *_):
+        """None that mean anything: the rates have no unit."""
+        raise UsageError(
+            f"the rates of the weights {self.name} have no unit, so there are no spike times "
+            "(--spikes) of them; take --weights universal"
+        )
 
     def judge(self, recording, blocks, neurons, calcium, outputs):
         """A `NeuronTrust` for each neuron; all dataset IDs are compared on an excerpt."""
@@ -130,10 +122,9 @@ class Convi6:
                 "robust line subtracted, 5th percentile to 0 and 80th to 1, Fourier resampling to "
                 f"100 Hz; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer ones left empty"
             )
-        unit = "spikes per second (expected)" if self.calibration else "arbitrary, between 0 and 1"
         software = f"spikefinder-keras {__version__}, the network convi6 of Chenkov and McColgan"
         return {
-            "unit": unit,
+            "unit": "arbitrary, between 0 and 1",
             "time": "mean over each frame's interval, centred on its time stamp in s",
             "frame_rate": recording.frame_rate,
             "source": recording.source,
@@ -141,25 +132,9 @@ class Convi6:
             "weights": self.name,
             "dataset": datasets,
             "preprocessing": preparation,
-            "calibration": self._describe_calibration(),
             "engine": self.network.name,
             "software": software,
         }
-
-    def _describe_calibration(self):
-        if self.calibration is None:
-            return "not applied"
-        indicators = {DATASETS[number - 1].indicator for number in self.numbers}
-        errors = [
-            f"{indicator} {100 * found['mean_rate_error']:.0f}%"
-            for indicator, found in self.calibration.held_out.items()
-            if indicator in indicators or len(self.numbers) == len(DATASETS)
-        ]
-        text = f"applied; {self.calibration.about}"
-        if errors:
-            text += "; median error of a neuron's mean rate on datasets not fitted: "
-            text += ", ".join(errors)
-        return text
 
 
 def choose_datasets(dataset=None, indicator=None, area=None):
@@ -234,17 +209,3 @@ def rates_by_dataset(network, calcium, numbers, faithful=False):
         for table in rates:
             table[:, :ONSET] = table[:, [min(ONSET, table.shape[1] - 1)]]
     return {number: [table[k] for table in rates] for k, number in enumerate(numbers)}
-
-
-ENGINES = ("onnx", "keras")
-
-
-def _load(path, engine, progress):
-    if engine not in ENGINES:
-        raise UsageError(f"--engine {engine}? choose from {', '.join(ENGINES)}")
-    if engine == "onnx":
-        return load_engine(path)
-    import_keras(progress)
-    from ..network.loading import load_network
-
-    return as_engine(load_network(path))

@@ -114,6 +114,13 @@ def fit_knowledge(network, neurons):
     return Knowledge(beliefs, fit_rate_map(rate_cases, f"fitted on {everything}"))
 
 
+def knowledge_path(weights_path):
+    """`universal.knowledge.json` stands beside `universal.weights.h5`."""
+    path = Path(weights_path)
+    name = path.name.removesuffix(".h5").removesuffix(".weights")
+    return path.with_name(f"{name}.knowledge.json")
+
+
 def save_knowledge(knowledge, path):
     """Write it as JSON, whole or not at all."""
 

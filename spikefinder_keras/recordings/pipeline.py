@@ -3,7 +3,7 @@
     read ─ find blocks ─┬─ for each group of neurons ──────────────────────────────┬─ put together
                         │ prepare ─ network ─ rates ─ back to frames ─ spikes, trust │
 
-What is to be chosen, which network and which of its dataset IDs, is chosen before (`convi6`).
+Which network, and what it is told of the recording, is chosen before (`choose_network`).
 """
 
 from pathlib import Path
@@ -12,10 +12,9 @@ import numpy as np
 
 from ..errors import UsageError
 from ..terminal import count_bar
-from .convi6 import Convi6, choose_datasets
+from .choice import choose_network
 from .preparation import find_blocks, to_frames
 from .recording import Prediction, Recording, as_recording
-from .spikes import find_spikes
 from .trust import Trust, recording_warnings
 
 GROUP_SAMPLES = 4_000_000
@@ -28,11 +27,11 @@ def predict(
     frame_rate=None,
     times=None,
     *,
-    dataset=None,
+    weights=None,
     indicator=None,
+    species=None,
+    dataset=None,
     area=None,
-    weights="described",
-    calibrate=False,
     spikes=False,
     orientation=None,
     unit=None,
@@ -51,19 +50,20 @@ def predict(
         In Hz; for a file that tells it, not needed.
     times : array `(frame,)`, optional
         Time stamps of an array in s, instead of `frame_rate`.
-    dataset, indicator, area : optional
-        Which of the ten datasets the recording resembles, see `convi6.choose_datasets`.
-    weights : str, Path, engine.Engine or keras.Model
-        A name (`described`, `released`, `published`), a file, or a loaded network.
-    calibrate : bool
-        Give spikes per second, by the map stored beside the weights, instead of the network's own
-        output, which has no unit.
+    weights : str, Path, engine.Engine or keras.Model, optional
+        `universal`, which gives spikes per second and is the default; or one of convi6
+        (`described`, `released`, `published`), a file, or a loaded network of convi6.
+    indicator, species : str, optional
+        Such as "GCaMP6f" and "mouse". They tell `universal` how late calcium answers; to convi6 an
+        indicator is the choice of dataset IDs that have it. By default what the file says.
+    dataset, area : optional
+        Of convi6: which of the ten datasets the recording resembles, see `convi6.choose_datasets`.
     spikes : bool
-        Also give discrete spike times; needs `calibrate`.
+        Also give discrete spike times; of `universal` alone.
     orientation, unit
         Of an array, see `recording.as_recording`.
     engine : "onnx" or "keras"
-        What computes, see `convi6.Convi6`.
+        What computes, see `engines.choose_engine`.
     progress : bool
         Show a bar on the standard error.
     **reading
@@ -81,12 +81,11 @@ def predict(
     SpikefinderError
         If the source, the weights or an argument cannot be used; one line says why.
     """
-    numbers = choose_datasets(dataset, indicator, area)
-    if spikes and not calibrate:
-        raise UsageError("spike times need calibrated rates; ask for the calibration too")
     recording = _read(source, frame_rate, times, orientation, unit, reading)
+    network = choose_network(
+        recording, weights, indicator, species, dataset, area, spikes, engine, progress
+    )
     blocks = find_blocks(recording)
-    network = Convi6(weights, numbers, calibrate, engine, progress)
     parts = [
         _predict_group(network, recording, blocks, neurons, spikes)
         for neurons in _groups(recording, blocks, progress)
@@ -121,11 +120,10 @@ def _predict_group(network, recording, blocks, neurons, spikes):
     """Rates `(frame, neuron)`, spike times or None, and trust of some neurons."""
     calcium = network.prepare(recording, blocks, neurons)
     outputs = network.run(recording, calcium)
-    rates = network.rates(outputs)
-    frames = to_frames(rates, recording, blocks, neurons)
-    found = find_spikes(rates, recording, blocks, neurons) if spikes else None
+    rates = to_frames(network.rates(outputs), recording, blocks, neurons)
+    times = network.spikes(recording, blocks, neurons, outputs) if spikes else None
     trust = network.judge(recording, blocks, neurons, calcium, outputs)
-    return frames, found, trust
+    return rates, times, trust
 
 
 def _put_together(network, recording, blocks, parts):
@@ -136,5 +134,5 @@ def _put_together(network, recording, blocks, parts):
         recording,
         network.describe(recording),
         None if None in spikes else tuple(times for part in spikes for times in part),
-        Trust(tuple(neurons), recording_warnings(recording, blocks, neurons)),
+        Trust(tuple(neurons), recording_warnings(recording, blocks, neurons), network.certainty),
     )

@@ -55,6 +55,8 @@ class Recording:
         Frames with which a separate recording block begins; the first is 0.
     orientation : one of `ORIENTATIONS`
         Of what was given; the rates of a prediction have it too.
+    about : dict of str to str
+        What the file says of `indicator` and `species`, where it does.
     """
 
     fluorescence: np.ndarray
@@ -66,6 +68,14 @@ class Recording:
     notes: tuple = ()
     block_starts: tuple = (0,)
     orientation: str = "time-neuron"
+    about: dict = field(default_factory=dict)
+
+    def __repr__(self):
+        frames, neurons = self.fluorescence.shape
+        return (
+            f"<Recording of {neurons} neurons, {frames} frames at {self.frame_rate:g} Hz, "
+            f"{self.unit or 'unit not stated'}, from {self.source}>"
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,12 @@ class Prediction:
     description: dict = field(default_factory=dict)
     spike_times: tuple | None = None
     trust: object = None
+
+    def __repr__(self):
+        frames, neurons = self.table.shape
+        unit = self.description.get("unit", "unit not stated")
+        weights = self.description.get("weights", "weights not stated")
+        return f"<Prediction for {neurons} neurons, {frames} frames, {unit}, weights {weights}>"
 
     @property
     def rates(self):

@@ -1,59 +1,106 @@
-"""Discrete spikes from rates in spikes per second."""
+"""Discrete spikes from rates in spikes/s: bouts of activity, each with a whole number of spikes.
+
+A rate that is spread thinly over minutes is doubt, not spikes: its integral passes 1 now and then,
+at times that mean nothing. So spikes are only placed in bouts: stretches in which the rate stays
+above a floor. A bout whose expected number of spikes reaches `LEAST` gets it, rounded, at the times
+where its running integral passes the middle of each spike. What is left over is not made up for.
+"""
 
 import numpy as np
 
-from .preparation import samples_in_gaps
+FLOOR = 0.25
+"""Spikes/s; between bouts the rate is below it, or below `SHARE` of the bout's largest."""
+
+SHARE = 0.1
+
+LEAST = 0.4
+"""Expected spikes of the least bout that is a spike."""
 
 
-def find_spikes(rates, recording, blocks, neurons):
-    """Spike times of each neuron, none in its long gaps.
-
-    Parameters
-    ----------
-    rates : sequence of arrays `(sample, neuron)`
-        One for each block, in spikes per second.
-    recording : Recording
-    blocks : sequence of Block
-    neurons : sequence of int
-
-    Returns
-    -------
-    list of float64 arrays `(spike,)`
-        In s, one for each of the neurons.
-    """
-    found = []
-    for column, neuron in enumerate(neurons):
-        parts = []
-        for table, block in zip(rates, blocks, strict=True):
-            known = np.nan_to_num(table[:, column])
-            known[samples_in_gaps(recording, block, neuron)] = 0.0
-            start = recording.times[block.frames.start]
-            rate = block.samples / block.grid_frames * block.frame_rate
-            parts.append(spike_times(known, start, rate))
-        found.append(np.concatenate(parts))
-    return found
-
-
-def spike_times(rates, start, rate):
-    """Discrete spikes whose number is that to be expected.
-
-    A spike is put wherever the running integral of the rate passes 0.5, 1.5, 2.5, ...; so none is
-    made twice, and a burst of n expected spikes gives n.
+def spike_bouts(rates, rate, floor=FLOOR, share=SHARE):
+    """Stretches of activity.
 
     Parameters
     ----------
     rates : array `(sample,)`
-        Expected spikes per second, not negative; calibrated, or the number means nothing.
-    start : float
-        Time of the first sample in s.
+        Expected spikes/s.
     rate : float
         Samples per second, in Hz.
+    floor : float
+    share : float
+
+    Returns
+    -------
+    list of slice
+        From the first sample above the floor to the last; a bout ends too where the rate falls
+        below `share` of its largest value so far, or of its largest one to come.
+    """
+    rates = np.nan_to_num(np.asarray(rates, np.float64))
+    above = np.concatenate([[False], rates > floor, [False]])
+    edges = np.flatnonzero(np.diff(above.astype(int)))
+    bouts = []
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        part = rates[first:last]
+        before = np.maximum.accumulate(part)
+        after = np.maximum.accumulate(part[::-1])[::-1]
+        low = part < share * np.minimum(before, after)
+        cuts = np.flatnonzero(np.diff(np.concatenate([[True], low, [True]]).astype(int)))
+        bouts += [
+            slice(int(first + a), int(first + b))
+            for a, b in zip(cuts[::2], cuts[1::2], strict=True)
+        ]
+    return bouts
+
+
+def discrete_spikes(rates, start, rate, least=LEAST, floor=FLOOR, share=SHARE):
+    """Spike times that a person would call spikes.
+
+    Parameters
+    ----------
+    rates : array `(sample,)`
+        Expected spikes/s; NaN counts as 0.
+    start : float
+        Time of the first sample's beginning in s.
+    rate : float
+        Samples per second, in Hz.
+    least : float
+        Expected spikes from which a bout has one; from n - 1 + `least` on it has n.
 
     Returns
     -------
     float64 array `(spike,)`
         In s, increasing.
     """
-    count = np.concatenate([[0.0], np.cumsum(np.asarray(rates, np.float64) / rate)])
-    wanted = np.arange(0.5, count[-1], 1.0)
-    return start + np.interp(wanted, count, np.arange(count.size)) / rate
+    rates = np.nan_to_num(np.asarray(rates, np.float64))
+    times = []
+    for bout in spike_bouts(rates, rate, floor, share):
+        mass = np.concatenate([[0.0], np.cumsum(rates[bout])]) / rate
+        count = int(np.floor(mass[-1] + 1 - least))
+        if count:
+            # The middles of `count` equal parts of the bout.
+            wanted = (np.arange(count) + 0.5) * mass[-1] / count
+            times.append((bout.start + np.interp(wanted, mass, np.arange(mass.size))) / rate)
+    return start + np.concatenate(times) if times else np.empty(0)
+
+
+def expected_score(rates_per_step):
+    """The correlation with true spikes to be expected if the rates are right: trust.
+
+    Spikes with Poisson statistics and rates x per step of 40 ms correlate with x by
+    sqrt(var x / (var x + mean x)), the more, the more of the rate is in few certain events.
+
+    Parameters
+    ----------
+    rates_per_step : array `(step,)`
+        Expected spikes per step.
+
+    Returns
+    -------
+    float
+        0 (a constant rate) to 1; NaN without any rate.
+    """
+    x = np.asarray(rates_per_step, np.float64)
+    x = x[np.isfinite(x)]
+    if not x.size or not x.mean() > 0:
+        return float("nan")
+    return float(np.sqrt(x.var() / (x.var() + x.mean())))

@@ -45,9 +45,6 @@ FAR = 1.05
 """Distance above which a neuron's trace is called unlike the training data: farther than any trace
 in training, but for what another preparation of the same makes of it."""
 
-UNSURE = 0.8
-"""Agreement between the dataset IDs below which the choice matters."""
-
 FEATURES = {
     "height": (1.43, 7.36, 41.0),
     "skewness": (-0.11, 3.54, 13.0),
@@ -57,6 +54,29 @@ FEATURES = {
 """Least, median and largest of each of `features` over 119 training traces:
 competition sets 4 to 6, and as sets 7 to 10 those of the ground truth of Rupprecht et al. 2021
 (`benchmarks/ground_truth_sets.py` puts them together)."""
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What says how sure a network is of a neuron: a number from 0 to 1.
+
+    `name` heads its column, `words` explain it; below `limit` the neuron is called `verdict`.
+    """
+
+    name: str
+    words: str
+    limit: float
+    verdict: str
+
+
+AGREEMENT = Certainty("agreement", "agreement of the dataset IDs", 0.8, "depends on the dataset ID")
+"""Of convi6: mean correlation at 25 Hz of the rates under each of the ten dataset IDs with their
+mean; 1 if the ID makes no difference."""
+
+EXPECTED = Certainty(
+    "expected r", "correlation with the true spikes to be expected at 25 Hz", 0.2, "uncertain"
+)
+"""Of `universal`: see `spikes.expected_score`."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +94,8 @@ class NeuronTrust:
         Of the network's input from what it was trained on: 0 like the median training trace, 1 like
         the most extreme one, in the feature farthest off, which `feature` names.
     feature : str
-    agreement : float
-        Mean correlation at 25 Hz of the rates under each of the ten dataset IDs with their mean:
-        1 if the ID makes no difference.
+    certainty : float
+        See `Certainty`; which of the two it is, `Trust` says.
     bridged, lost : int
         Missing frames that were interpolated, and such whose rates were left empty.
     """
@@ -85,17 +104,19 @@ class NeuronTrust:
     noise_level: float
     distance: float
     feature: str
-    agreement: float
+    certainty: float
     bridged: int
     lost: int
 
 
 @dataclass(frozen=True)
 class Trust:
-    """`neurons`, a tuple of `NeuronTrust`, and `warnings`, a tuple of lines on the recording."""
+    """`neurons`, a tuple of `NeuronTrust`; `warnings`, a tuple of lines on the recording; and what
+    the neurons' `certainty` is."""
 
     neurons: tuple
     warnings: tuple
+    certainty: Certainty = EXPECTED
 
 
 def noise_level(dff, frame_rate):

@@ -3,13 +3,13 @@
 import numpy as np
 
 from ..terminal import text_table
-from .trust import FAR, NOISY, UNSURE
+from .trust import FAR, NOISY
 
 SHOWN = 20
 """Neurons in the table on the terminal."""
 
 
-def verdict(neuron):
+def verdict(neuron, certainty):
     """What a neuron's numbers mean, as a few words; empty where nothing stands out."""
     if np.isnan(neuron.distance):
         return "no signal"
@@ -18,34 +18,38 @@ def verdict(neuron):
         words.append("noisy")
     if neuron.distance > FAR:
         words.append(f"unlike training ({neuron.feature})")
-    if neuron.agreement < UNSURE:
-        words.append("depends on the dataset ID")
+    if neuron.certainty < certainty.limit:
+        words.append(certainty.verdict)
     return ", ".join(words)
 
 
-def doubt(neuron):
+def doubt(neuron, certainty):
     """How little a neuron's rates are to be trusted, to put the worst first: 0 is the limit."""
     if np.isnan(neuron.distance):
         return np.inf
-    doubts = (neuron.noise_level / NOISY, neuron.distance / FAR, 2 - neuron.agreement / UNSURE)
+    unsure = 2 - neuron.certainty / certainty.limit
+    doubts = (neuron.noise_level / NOISY, neuron.distance / FAR, unsure)
     return float(np.nanmax([0.0, *doubts])) - 1
 
 
 def trust_table(trust):
     """The neurons of a `Trust` as text, the `SHOWN` worst of them, and what the columns mean."""
-    rows = [("neuron", "noise level", "distance", "agreement", "missing", "")]
+    rows = [("neuron", "noise level", "distance", trust.certainty.name, "missing", "")]
+    sure = trust.certainty
     worst = sorted(
-        trust.neurons, key=lambda n: (max(doubt(n), 0.0), n.lost, doubt(n)), reverse=True
+        trust.neurons,
+        key=lambda n: (max(doubt(n, sure), 0.0), n.lost, doubt(n, sure)),
+        reverse=True,
     )[:SHOWN]
     shown = trust.neurons if len(trust.neurons) <= SHOWN else worst
     for neuron in shown:
-        numbers = (neuron.noise_level, neuron.distance, neuron.agreement)
+        numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
         rows.append(
             (
                 neuron.name,
                 *("-" if np.isnan(number) else f"{number:.2f}" for number in numbers),
                 str(neuron.bridged + neuron.lost),
-                verdict(neuron),
+                verdict(neuron, sure),
             )
         )
     text = text_table(rows, right=(1, 2, 3, 4))
@@ -55,6 +59,6 @@ def trust_table(trust):
         text += ", and --report shows them all"
     words = (
         f"noise level in % dF/F per sqrt(Hz), above {NOISY:g} poor; distance from training, above "
-        f"{FAR:g} unlike it; agreement of the dataset IDs, below {UNSURE:g} unsure; missing frames"
+        f"{FAR:g} unlike it; {sure.words}, below {sure.limit:g} unsure; missing frames"
     )
     return f"{text}\n{words}"

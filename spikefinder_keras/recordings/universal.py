@@ -1,20 +1,28 @@
-"""A recording in, spikes/s at 100 Hz out, by the network `universal`: one pass per neuron.
+"""The network `universal` on somebody's recording: what is known before, and its steps on the way.
 
-One neuron is treated by itself: nothing depends on the others. `preparation.to_frames` brings the
-rates to the recording's own time stamps.
+One pass per neuron, each by itself: nothing depends on the others. Rates are in spikes/s.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from .. import __version__
+from ..competition.preprocess import scale
 from ..constants import SAMPLE_RATE
 from ..network.universal import predict_steps
-from .knowledge import STEPS_PER_SECOND
+from ..network.weights import find_weights
+from .engines import choose_engine
+from .knowledge import STEPS_PER_SECOND, knowledge_path, load_knowledge
+from .preparation import LONGEST_BRIDGED, gaps, samples_in_gaps
 from .rates import signal_share
+from .spikes import discrete_spikes, expected_score
 from .timing import apply_timing, slowness
+from .trust import EXPECTED, NeuronTrust, as_dff, distance, noise_level
 from .universal_preparation import Scales, network_input, prepare_neuron, to_samples
-from .universal_spikes import discrete_spikes, expected_score
+
+HALF_SAMPLE = 0.5 / SAMPLE_RATE
+"""s; a sample at 100 Hz is centred on its time, and begins so much earlier."""
 
 
 @dataclass(frozen=True)
@@ -23,85 +31,156 @@ class UniversalNeuron:
 
     Attributes
     ----------
+    traces : list of float64 arrays `(sample,)`
+        At 100 Hz, line and base subtracted, one for each block; NaN where a block has no value.
     rates : list of float64 arrays `(sample,)`
         Expected spikes/s at 100 Hz, one for each block; NaN where a block has no value.
     spikes : list of float64 arrays `(spike,)`
         Discrete spikes in s from the start of each block.
     scales : universal_preparation.Scales
     slowness : float
-        Of its transients, see `universal_timing.slowness`.
-    trust : float
+        Of its transients, see `timing.slowness`.
+    expected : float
         The correlation at 25 Hz with the true spikes that is to be expected
-        (`universal_spikes.expected_score`).
+        (`spikes.expected_score`).
     """
 
+    traces: list
     rates: list
     spikes: list
     scales: Scales
     slowness: float
-    trust: float
+    expected: float
 
 
-def predict_neurons(network, knowledge, traces, blocks, frame_rate, **about):
-    """Predict some neurons of a recording.
+class Universal:
+    """The network, and what is known of the recording's indicator.
 
     Parameters
     ----------
-    network : keras.Model
-        From `universal_network.build_universal`, with its weights.
-    knowledge : universal_knowledge.Knowledge
-        Of these weights.
-    traces : array `(frame, neuron)`
-        dF/F or F, NaN where missing.
-    blocks : sequence of preparation.Block
-    frame_rate : float
-        In Hz.
-    **about
-        `indicator` and `species`, str, as far as known; `dff`, bool, whether the traces are dF/F as
-        a fraction: without, the rates are less sure.
+    weights : str or Path
+        A name or a file, with what belongs to it beside (`knowledge`).
+    indicator, species : str, optional
+        Such as "GCaMP6f" and "zebrafish", as far as known: they tell how late calcium answers.
+    engine : "onnx" or "keras"
+    progress : bool
+        Say on the terminal that Keras is loading.
 
-    Returns
-    -------
-    list of UniversalNeuron
+    Raises
+    ------
+    UsageError, WeightsError
+        If the weights cannot be used.
     """
-    belief, _ = knowledge.belief(about.get("indicator"), about.get("species"))
-    prepared = [prepare_neuron(trace, blocks) for trace in np.asarray(traces).T]
-    inputs = [
-        network_input(block, scales)
-        for own, scales in prepared
-        for block in own
-        if np.isfinite(block).all()
-    ]
-    found = iter(predict_steps(network, inputs))
-    neurons = []
-    for own, scales in prepared:
-        outputs = [next(found) if np.isfinite(block).all() else None for block in own]
-        neurons.append(_neuron(own, outputs, scales, belief, knowledge, frame_rate, about))
-    return neurons
 
+    certainty = EXPECTED
 
-def _neuron(traces, outputs, scales, belief, knowledge, frame_rate, about):
-    there = [(t, o) for t, o in zip(traces, outputs, strict=True) if o is not None]
-    empty = [np.full(t.size, np.nan) for t in traces]
-    if not there:
-        none = [np.empty(0) for _ in traces]
-        return UniversalNeuron(empty, none, scales, float("nan"), float("nan"))
-    slow = slowness(*zip(*there, strict=True), frame_rate)
-    weights = belief.weights(slow)
-    together = np.concatenate([output for _, output in there])
-    seconds = sum(trace.size for trace, _ in there) / SAMPLE_RATE
-    noise = scales.noise if about.get("dff") else None
-    factor = knowledge.rates.factor(STEPS_PER_SECOND * together.mean(), noise)
-    factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
-    rates, spikes, steps = [], [], []
-    for output, nothing in zip(outputs, empty, strict=True):
-        if output is None:
-            rates.append(nothing)
-            spikes.append(np.empty(0))
-            continue
-        per_second = factor * apply_timing(output, weights)
-        steps.append(per_second)
-        rates.append(to_samples(per_second, nothing.size))
-        spikes.append(discrete_spikes(per_second, 0.0, STEPS_PER_SECOND))
-    trust = expected_score(np.concatenate(steps) / STEPS_PER_SECOND)
-    return UniversalNeuron(rates, spikes, scales, slow, trust)
+    def __init__(
+        self, weights="universal", indicator=None, species=None, engine="onnx", progress=False
+    ):
+        path = find_weights(weights)
+        self.knowledge = load_knowledge(knowledge_path(path))
+        self.network, self.engine = choose_engine(path, engine, progress)
+        self.name, self.indicator, self.species = str(weights), indicator, species
+        self.belief, self.family = self.knowledge.belief(indicator, species)
+
+    def prepare(self, recording, blocks, neurons):
+        """Each neuron's trace and scales, see `universal_preparation.prepare_neuron`."""
+        return [prepare_neuron(recording.fluorescence[:, n], blocks) for n in neurons]
+
+    def run(self, recording, prepared):
+        """A `UniversalNeuron` of each."""
+        inputs = [
+            network_input(block, scales)
+            for own, scales in prepared
+            for block in own
+            if np.isfinite(block).all()
+        ]
+        found = iter(predict_steps(self.network, inputs))
+        neurons = []
+        for own, scales in prepared:
+            outputs = [next(found) if np.isfinite(block).all() else None for block in own]
+            neurons.append(self._neuron(recording, own, outputs, scales))
+        return neurons
+
+    def _neuron(self, recording, traces, outputs, scales):
+        there = [(t, o) for t, o in zip(traces, outputs, strict=True) if o is not None]
+        empty = [np.full(t.size, np.nan) for t in traces]
+        nothing = not there or not scales.spread > 0
+        if nothing:
+            none = [np.empty(0) for _ in traces]
+            return UniversalNeuron(traces, empty, none, scales, float("nan"), float("nan"))
+        slow = slowness(*zip(*there, strict=True), recording.frame_rate)
+        weights = self.belief.weights(slow)
+        together = np.concatenate([output for _, output in there])
+        seconds = sum(trace.size for trace, _ in there) / SAMPLE_RATE
+        # Only of what is said to be dF/F the noise means something: the rest may have any gain.
+        noise = scales.noise if recording.unit == "dF/F" else None
+        factor = self.knowledge.rates.factor(STEPS_PER_SECOND * together.mean(), noise)
+        factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
+        rates, spikes, steps = [], [], []
+        for output, missing in zip(outputs, empty, strict=True):
+            if output is None:
+                rates.append(missing)
+                spikes.append(np.empty(0))
+                continue
+            per_second = factor * apply_timing(output, weights)
+            steps.append(per_second)
+            rates.append(to_samples(per_second, missing.size))
+            spikes.append(discrete_spikes(per_second, -HALF_SAMPLE, STEPS_PER_SECOND))
+        expected = expected_score(np.concatenate(steps) / STEPS_PER_SECOND)
+        return UniversalNeuron(traces, rates, spikes, scales, slow, expected)
+
+    def rates(self, outputs):
+        """For each block an array `(sample, neuron)` at 100 Hz, in spikes/s."""
+        return [np.stack(block, axis=1) for block in zip(*(n.rates for n in outputs), strict=True)]
+
+    def spikes(self, recording, blocks, neurons, outputs):
+        """Spike times in s of each neuron, none in its long gaps."""
+        found = []
+        for neuron, own in zip(neurons, outputs, strict=True):
+            parts = []
+            for block, times in zip(blocks, own.spikes, strict=True):
+                lost = samples_in_gaps(recording, block, neuron)
+                at = np.clip((times * SAMPLE_RATE).astype(int), 0, block.samples - 1)
+                parts.append(recording.times[block.frames.start] + times[~lost[at]])
+            found.append(np.concatenate(parts))
+        return found
+
+    def judge(self, recording, blocks, neurons, prepared, outputs):
+        """A `NeuronTrust` for each neuron."""
+        found = []
+        for neuron, own in zip(neurons, outputs, strict=True):
+            dff = as_dff(recording.fluorescence[:, neuron], recording.unit)
+            level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
+            trace = np.concatenate(own.traces)
+            trace = trace[np.isfinite(trace)]
+            far, feature = distance(scale(trace)) if trace.size else (float("nan"), "")
+            missing = gaps(recording, blocks, neuron)
+            name = recording.names[neuron]
+            found.append(NeuronTrust(name, level, far, feature, own.expected, *missing))
+        return found
+
+    def describe(self, recording):
+        """What the rates are, as every written file says it: a dict of text and numbers."""
+        known = f"{self.indicator}, so {self.family}" if self.indicator else "not stated"
+        if self.indicator and self.family == "unknown":
+            known = f"{self.indicator}, of which no delay is known"
+        map_ = self.knowledge.rates
+        return {
+            "unit": "spikes per second (expected)",
+            "time": "mean over each frame's interval, centred on its time stamp in s",
+            "frame_rate": recording.frame_rate,
+            "source": recording.source,
+            "notes": "; ".join(recording.notes),
+            "weights": self.name,
+            "indicator": known,
+            "timing": f"delay believed as {self.belief.source}",
+            "preprocessing": (
+                "robust line subtracted, resampling to 100 Hz, base subtracted, in units of the "
+                f"noise and of the spread; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer "
+                "ones left empty"
+            ),
+            "rates": f"map from output to spikes per second {map_.source}",
+            "engine": self.engine,
+            "software": f"spikefinder-keras {__version__}, the network universal",
+        }

@@ -163,6 +163,43 @@ def train_universal(neurons, folder, settings=None, progress=False, say=lambda l
     return _carry_on(run, progress, say)
 
 
+def train_on_ground_truth(
+    ground_truth, data, folder, settings=None, progress=False, say=lambda line: None
+):
+    """Train on everything in a folder of ground truth, and measure what belongs to the weights.
+
+    Parameters
+    ----------
+    ground_truth : str or Path
+        Folder of the files of Rupprecht et al. 2021.
+    data : str or Path, optional
+        A competition folder, for its training set 4.
+    folder, settings, progress, say
+        As for `train_universal`.
+
+    Returns
+    -------
+    Path
+        `universal.weights.h5` in `folder`, with `universal.knowledge.json` beside it.
+
+    Raises
+    ------
+    DataError, TrainingError, OutputError
+    """
+    from ..recordings.knowledge import fit_knowledge, knowledge_path, save_knowledge
+    from .universal_data import competition_neurons, ground_truth_neurons
+
+    folder = check_output_folder(folder)
+    say("preparing the recordings")
+    known = ground_truth_neurons(ground_truth)
+    neurons = known + (competition_neurons(data) if data else [])
+    run = train_universal(neurons, folder, settings, progress, say)
+    say("measuring delays and rates")
+    weights = folder / "universal.weights.h5"
+    save_knowledge(fit_knowledge(run.network, known), knowledge_path(weights))
+    return weights
+
+
 def _new_network(settings):
     keras.utils.set_random_seed(settings.seed)
     network = build_universal(width=settings.width)

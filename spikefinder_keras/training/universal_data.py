@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..competition.preprocess import resample
-from ..datasets import DATASETS, read_set, trace_lengths
+from ..competition.tables import read_set
+from ..datasets import DATASETS, trace_lengths
 from ..recordings.ground_truth import find_ground_truth, read_ground_truth
 from ..recordings.preparation import find_blocks
 from ..recordings.universal_preparation import prepare_neuron, prepare_trace

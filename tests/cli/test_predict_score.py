@@ -49,14 +49,14 @@ def test_dead_neurons_spikes_and_the_second_run(here, capsys):
     traces = DFF.copy()
     traces[1], traces[2] = 0, 731.5
     np.save("m1.npy", traces)
-    out = run(capsys, "predict", "m1.npy", "--frame-rate", 20, "--dataset", 7, "--spikes")
+    out = run(capsys, "predict", "m1.npy", "--frame-rate", 20, "--spikes")
     assert "2 of 4 neurons never change" in out.err
     assert "spike times are in m1.rates.csv.json, under spike_times" in out.out
     table = pd.read_csv("m1.rates.csv")
     assert table[["1", "2"]].isna().all().all()
     assert table[["0", "3"]].notna().all().all()
     before = (here / "m1.rates.csv").read_bytes()
-    out = run(capsys, "predict", "m1.npy", "--frame-rate", 20, "--dataset", 7, status=2)
+    out = run(capsys, "predict", "m1.npy", "--frame-rate", 20, status=2)
     assert "m1.rates.csv is there already" in out.err
     assert (here / "m1.rates.csv").read_bytes() == before
     # The tool's own output is scored by the names of its neurons.

@@ -197,14 +197,14 @@ def test_nothing_but_empty_neurons():
     prediction = make(2)
     prediction.rates[:] = np.nan
     prediction.recording.fluorescence[:] = np.nan
-    check(unknown(prediction, noise_level=NAN, distance=NAN, agreement=NAN))
+    check(unknown(prediction, noise_level=NAN, distance=NAN, certainty=NAN))
 
 
 def test_an_unknown_noise_level():
-    """As in the competition's form: the examples are then chosen by agreement."""
+    """As in the competition's form: the examples are then chosen by certainty."""
     prediction = unknown(make(4), noise_level=NAN)
     neurons = [
-        replace(n, agreement=a)
+        replace(n, certainty=a)
         for n, a in zip(prediction.trust.neurons, (0.5, 0.9, 0.7, 0.6), strict=True)
     ]
     prediction = replace(prediction, trust=Trust(tuple(neurons), ()))

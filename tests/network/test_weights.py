@@ -426,7 +426,7 @@ def test_the_space_claimed_suffices(saved, tmp_path, monkeypatch):
 
 def test_unknown_names(tmp_path):
     for name in ("mine", tmp_path, tmp_path / "absent.h5", "x" * 300):
-        message = f"there are no weights {name}; name a file, or one of described, released, publ"
+        message = f"there are no weights {name}; name a file, or one of described, released, univ"
         with pytest.raises(UsageError, match=re.escape(message)):
             find_weights(name)
         with pytest.raises(UsageError, match="there are no weights"):

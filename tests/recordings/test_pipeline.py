@@ -1,7 +1,6 @@
 """Anybody's recording in, rates on its own time stamps out: the promises of `predict`."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +14,8 @@ from scipy.signal import fftconvolve
 from spikefinder_keras.competition.preprocess import bin_spikes
 from spikefinder_keras.competition.simulation import INDICATORS
 from spikefinder_keras.competition.tables import read_set
-from spikefinder_keras.errors import DataError, UsageError, WeightsError
+from spikefinder_keras.errors import DataError, UsageError
 from spikefinder_keras.network.prediction import predict_calcium
-from spikefinder_keras.recordings.calibration import Calibration, save_calibration
 from spikefinder_keras.recordings.convi6 import (
     ALL_DATASETS,
     ONSET,
@@ -332,11 +330,30 @@ def test_a_missing_file(tmp_path, network):
         predict(tmp_path / "missing.npy", RATE, weights=network)
 
 
-def test_spikes_need_the_calibration(traces, network):
-    with pytest.raises(UsageError, match="spike times need calibrated rates; ask for the calib"):
-        predict(traces, RATE, spikes=True, weights="no such weights")
-    with pytest.raises(UsageError, match="name the weights or their file; a bare network has no c"):
-        predict(traces, RATE, calibrate=True, weights=network)
+def test_choices_that_do_not_go_together(traces, network, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"no spike times \(--spikes\) of them; take --weights univ"
+    ):
+        predict(traces, RATE, spikes=True, weights="described")
+    with pytest.raises(UsageError, match="no spike times"):
+        predict(traces, RATE, spikes=True, dataset=3)
+    with pytest.raises(UsageError, match="--dataset and --area are for the networks of 2017"):
+        predict(traces, RATE, weights="universal", area="V1")
+    with pytest.raises(UsageError, match="universal is not made; state the --frame-rate"):
+        predict(traces, 100, unit="competition", weights="universal")
+
+
+def test_the_network_is_chosen_by_what_is_asked_for(traces):
+    for options, weights in [
+        ({}, "universal"),
+        ({"indicator": "GCaMP6s"}, "universal"),
+        ({"dataset": 5}, "described"),
+        ({"area": "retina"}, "described"),
+        ({"weights": "released"}, "released"),
+        ({"unit": "competition"}, "described"),
+    ]:
+        rate = 100 if options.get("unit") else RATE
+        assert predict(traces, rate, **options).description["weights"] == weights
 
 
 # Dataset IDs
@@ -389,8 +406,8 @@ def test_an_id_makes_its_own_difference_to_agreement(traces, network):
         predict(traces, RATE, dataset=k, weights=network).trust.neurons for k in (8, None)
     )
     for a, b in zip(one, all_of_them, strict=True):
-        assert a.agreement == pytest.approx(b.agreement, abs=1e-4)
-        assert 0 < a.agreement < 1
+        assert a.certainty == pytest.approx(b.certainty, abs=1e-4)
+        assert 0 < a.certainty < 1
 
 
 # What the result says of itself
@@ -399,7 +416,6 @@ def test_an_id_makes_its_own_difference_to_agreement(traces, network):
 def test_description(traces, expected, network):
     found = expected.description
     assert found["unit"] == "arbitrary, between 0 and 1"
-    assert found["calibration"] == "not applied"
     assert found["dataset"] == "dataset ID 8 (GCaMP6s, V1, Chen et al. 2013)"
     assert found["frame_rate"] == RATE
     assert found["weights"] == network.name
@@ -408,66 +424,6 @@ def test_description(traces, expected, network):
     json.dumps(found)
     form = predict(traces, 100, unit="competition", weights=network).description
     assert "none: the traces were taken to be in the competition's form" in form["preprocessing"]
-
-
-# Calibration
-
-
-@pytest.fixture
-def calibrated(tmp_path):
-    """Weights with a made-up calibration: ID k gives 10 k times the output, plus 1."""
-    from spikefinder_keras.network.weights import find_weights
-
-    path = tmp_path / "mine.weights.h5"
-    shutil.copy(find_weights("described"), path)
-    maps = {k: (np.array([0.0, 1.0]), np.array([1.0, 10.0 * k + 1])) for k in ALL_DATASETS}
-    save_calibration(Calibration(maps, about="made up"), path)
-    return path
-
-
-def test_calibrated_rates_are_the_mean_of_mapped_ones(traces, network, calibrated):
-    each = [predict(traces, RATE, dataset=k, weights=network).rates for k in (3, 5, 8)]
-    mapped = [10 * k * rates + 1 for k, rates in zip((3, 5, 8), each, strict=True)]
-    found = predict(traces, RATE, indicator="GCaMP6s", weights=calibrated, calibrate=True)
-    # Up to 80 times the rates' own round-off.
-    np.testing.assert_allclose(found.rates, np.mean(mapped, axis=0), rtol=0, atol=80 * SAME)
-    assert found.description["unit"] == "spikes per second (expected)"
-    assert found.description["calibration"] == "applied; made up"
-    assert found.spike_times is None
-
-
-def test_spike_times(traces, calibrated):
-    values = traces.copy()
-    values[:, 2] = np.nan
-    values[300:450, 1] = np.nan
-    found = predict(values, RATE, dataset=2, weights=calibrated, calibrate=True, spikes=True)
-    whole, gap, empty = found.spike_times
-    # The integral over the frames is that over the samples but for half a frame at the ends.
-    assert whole.size == pytest.approx(found.rates[:, 0].sum() / RATE, abs=1)
-    assert (np.diff(whole) > 0).all()
-    assert whole[0] >= 0
-    assert whole[-1] <= 900 / RATE
-    # In 5 s of gap about 50 would be expected; there are none.
-    assert gap.size == pytest.approx(np.nansum(found.rates[:, 1]) / RATE, abs=1)
-    assert not ((gap > 300 / RATE) & (gap < 449 / RATE)).any()
-    assert empty.shape == (0,)
-
-
-def test_spike_times_have_the_clock_of_the_time_stamps(traces, calibrated):
-    times = 50 + np.arange(900) / RATE
-    times[450:] += 1000
-    (found, *_) = predict(
-        traces, times=times, dataset=2, weights=calibrated, calibrate=True, spikes=True
-    ).spike_times
-    assert (np.diff(found) > 0).all()
-    assert ((found >= 50) & (found <= 65) | (found >= 1065) & (found <= 1080)).all()
-    assert min(np.sum(found < 100), np.sum(found > 1000)) > 50
-
-
-def test_weights_without_calibration(traces, calibrated):
-    calibrated.with_name("mine.calibration.json").unlink()
-    with pytest.raises(WeightsError, match="`spikefinder-keras calibrate --weights"):
-        predict(traces, RATE, weights=calibrated, calibrate=True)
 
 
 # When a spike is found

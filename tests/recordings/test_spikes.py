@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.recordings.universal_spikes import (
+from spikefinder_keras.recordings.spikes import (
     discrete_spikes,
     expected_score,
     spike_bouts,

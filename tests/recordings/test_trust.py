@@ -18,6 +18,7 @@ from spikefinder_keras.recordings.ground_truth import read_ground_truth
 from spikefinder_keras.recordings.preparation import find_blocks, gaps, prepare
 from spikefinder_keras.recordings.recording import as_recording
 from spikefinder_keras.recordings.trust import (
+    AGREEMENT,
     FAR,
     FEATURES,
     NeuronTrust,
@@ -359,22 +360,22 @@ GOOD = NeuronTrust("7", 1.0, 0.5, "height", 0.95, 0, 0)
         ({"noise_level": 5.1}, "noisy"),
         ({"noise_level": float("nan")}, ""),
         ({"distance": FAR + 0.1, "feature": "memory"}, "unlike training (memory)"),
-        ({"agreement": 0.7}, "depends on the dataset ID"),
-        ({"agreement": float("nan")}, ""),
+        ({"certainty": 0.7}, "depends on the dataset ID"),
+        ({"certainty": float("nan")}, ""),
         (
-            {"noise_level": 9.0, "distance": 2.0, "agreement": 0.1},
+            {"noise_level": 9.0, "distance": 2.0, "certainty": 0.1},
             "noisy, unlike training (height), depends on the dataset ID",
         ),
         ({"noise_level": 9.0, "distance": float("nan")}, "no signal"),
     ],
 )
 def test_verdict(change, words):
-    assert verdict(dataclasses.replace(GOOD, **change)) == words
+    assert verdict(dataclasses.replace(GOOD, **change), AGREEMENT) == words
 
 
 def test_table():
     odd = NeuronTrust("a b", float("nan"), float("nan"), "", float("nan"), 3, 4)
-    header, first, second, words = trust_table(Trust((GOOD, odd), ())).splitlines()
+    header, first, second, words = trust_table(Trust((GOOD, odd), (), AGREEMENT)).splitlines()
     for word in ("noise level", "distance", "agreement", "missing"):
         assert word in words
     assert header.split() == ["neuron", "noise", "level", "distance", "agreement", "missing"]
@@ -387,19 +388,19 @@ def test_a_table_of_many_neurons_has_the_worst():
     bad = {
         "noise_level": 30.0,
         "distance": 4.0,
-        "agreement": 0.3,
+        "certainty": 0.3,
     }
     for place, (kind, value) in zip((7, SHOWN, SHOWN + 4), bad.items(), strict=True):
         neurons[place] = dataclasses.replace(neurons[place], **{kind: value})
     neurons[11] = dataclasses.replace(neurons[11], distance=float("nan"))
-    lines = trust_table(Trust(tuple(neurons), ())).splitlines()
+    lines = trust_table(Trust(tuple(neurons), (), AGREEMENT)).splitlines()
     assert len(lines) == 1 + SHOWN + 2
     assert [line.split()[0] for line in lines[1:5]] == ["n11", "n7", "n20", "n24"]
     assert (
         lines[-2]
         == f"the worst {SHOWN} of {SHOWN + 5}; 5 more are better, and --report shows them all"
     )
-    few = trust_table(Trust(tuple(neurons[:SHOWN]), ())).splitlines()
+    few = trust_table(Trust(tuple(neurons[:SHOWN]), (), AGREEMENT)).splitlines()
     assert [line.split()[0] for line in few[1:-1]] == [f"n{k}" for k in range(SHOWN)]
 
 
