@@ -210,8 +210,8 @@ def test_numpys_global_state_does_not_matter():
     from spikefinder_keras import predict, score
 
     calcium = noise(900, 2)
-    expected = predict(calcium, 30, dataset=3).rates
+    expected = predict(calcium.T, 30, dataset=3).rates
     with np.errstate(all="raise"):
-        np.testing.assert_array_equal(predict(calcium, 30, dataset=3).rates, expected)
+        np.testing.assert_array_equal(predict(calcium.T, 30, dataset=3).rates, expected)
         predict_calcium(np.zeros((500, 1)), 3)
         score(np.zeros((400, 1)), np.zeros((400, 1)))

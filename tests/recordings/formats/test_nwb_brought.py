@@ -272,12 +272,11 @@ def in_every_format(folder):
 
 
 def test_the_same_recording_in_every_format(tmp_path):
-    from spikefinder_keras.network.weights import load_network
     from spikefinder_keras.recordings.pipeline import predict
 
-    network, found = load_network("described"), {}
+    found = {}
     for path in in_every_format(tmp_path):
-        prediction = predict(path, dataset=7, weights=network)
+        prediction = predict(path, dataset=7)
         assert prediction.names == ("0", "2", "3", "5")
         assert prediction.recording.frame_rate == RATE
         assert any(note.startswith("neuropil subtracted") for note in prediction.recording.notes)
