@@ -6,7 +6,7 @@ the ROIs it is of, as suite2p, neuroconv, CaImAn and the Allen Institute write t
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ...files.child import Unreadable
 from .array_names import RELATIVE, plain
 from .arrays import make_recording, only_orientation
 from .hdf5 import check_own, checked, resolve
+from .nwb_about import about
 from .rois import accepted, checked_cells, corrected
 
 SERIES = "series "
@@ -153,6 +154,7 @@ def parse_hdf5(file, variable):
     yield "unit", _text(data.attrs.get("unit", "")) if data is not None else ""
     yield "gain", _gain(data)
     yield "rois", series.ids()
+    yield "about", about(series)
     start = series.dataset("starting_time")
     if start is not None:
         yield "start", [float(start[()]), float(start.attrs.get("rate", 0))]
@@ -277,7 +279,9 @@ def recording(path, values, options):
         raise DataError(
             f"{path}: {name} has shape {traces.shape}, but {len(rois or ())} ROIs; correct it"
         )
-    notes = [SERIES + name]
+    notes, told = [SERIES + name], values["about"]
+    if told:
+        notes.append("the file says: " + ", ".join(f"{k} {v}" for k, v in told.items()))
     orientation = "time-neuron" if traces.shape[1] == len(rois) else "neuron-time"
     if orientation == "neuron-time":
         notes.append(f"{name} is ROI x time in the file, against NWB's rule")
@@ -331,7 +335,7 @@ def recording(path, values, options):
     )
     if start and "times" not in values:
         made.times[:] += start
-    return made
+    return replace(made, about=told)
 
 
 def _scaled(traces, gain):

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spikefinder_keras import predict
 from spikefinder_keras.errors import DataError, OutputError, SpikefinderError, UsageError
 from spikefinder_keras.recordings.formats import (
     check_prediction_path,
@@ -548,7 +549,14 @@ def test_nwb(recording, example):
     assert (recording.unit, recording.frame_rate) == ("F", 30)
     np.testing.assert_allclose(recording.times, 5 + np.arange(FRAMES) / 30)
     assert recording.source == str(example)
-    assert recording.notes == ("series ophys/Fluorescence/RoiResponseSeries",)
+    assert recording.notes == (
+        "series ophys/Fluorescence/RoiResponseSeries",
+        "the file says: indicator GCaMP6s",
+    )
+    assert recording.about == {"indicator": "GCaMP6s"}
+    assert "GCaMP6s, so GCaMP" in predict(recording).description["indicator"]
+    stated = predict(recording, indicator="OGB-1").description["indicator"]
+    assert "OGB-1, so dye" in stated
 
 
 def test_nwb_prefers_dff_and_leaves_out_what_is_processed(tmp_path):
@@ -565,7 +573,7 @@ def test_nwb_prefers_dff_and_leaves_out_what_is_processed(tmp_path):
     assert recording.unit == "dF/F"
     assert recording.frame_rate == pytest.approx(20)
     np.testing.assert_array_equal(recording.times, times)
-    assert recording.notes[1] == "dF/F in percent, divided by 100"
+    assert recording.notes[2] == "dF/F in percent, divided by 100"
 
 
 def series_of(*places, kind="RoiResponseSeries"):
@@ -607,7 +615,7 @@ def test_nwb_with_rois_in_rows_and_a_gain(tmp_path):
     recording = read_recording(path, frame_rate=15)
     np.testing.assert_allclose(recording.fluorescence, 2 * TRACES.T + 1, rtol=1e-6)
     assert recording.frame_rate == 15
-    assert "is ROI x time in the file" in recording.notes[1]
+    assert "is ROI x time in the file" in recording.notes[2]
     assert "15 Hz as stated, but 30 Hz in the file" in recording.notes[2]
 
 
