@@ -616,7 +616,7 @@ def test_nwb_with_rois_in_rows_and_a_gain(tmp_path):
     np.testing.assert_allclose(recording.fluorescence, 2 * TRACES.T + 1, rtol=1e-6)
     assert recording.frame_rate == 15
     assert "is ROI x time in the file" in recording.notes[2]
-    assert "15 Hz as stated, but 30 Hz in the file" in recording.notes[2]
+    assert "15 Hz as stated, but 30 Hz in the file" in recording.notes[3]
 
 
 def test_nwb_of_other_shapes(tmp_path):
