@@ -133,6 +133,8 @@ def from_named(path, values, options):
     if not {"residuals", "neuropil", "cells", "components"} & values.keys():
         names = _ids(values.get("ids"), traces.shape, orientation)
         what = f"{unit or 'traces'} from {name}" + _also(choice["others"])
+        if len(shape["block_starts"]) > 1:
+            what += f", {len(shape['block_starts'])} trials, each a block of its own"
         return make_recording(
             path,
             traces,
