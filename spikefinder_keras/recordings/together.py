@@ -7,6 +7,9 @@ import numpy as np
 JUMP = 5.0
 """Robust standard deviations that the median neuron is off in a frame of a flash, or a dark one."""
 
+MOST = 0.8
+"""Share of the neurons that are "nearly all"."""
+
 
 def common_jumps(traces):
     """Frames in which nearly all neurons are far off at once, as a mask `(frame,)`.
@@ -26,8 +29,9 @@ def common_jumps(traces):
         noise = np.nanmedian(np.abs(np.diff(traces, axis=0)), axis=0) / 0.95
         spread = np.maximum(1.48 * np.nanmedian(np.abs(off), axis=0), noise)
         off = off / np.where(spread > 0, spread, np.nan)
-        up, down = np.nanpercentile(off, [20, 80], axis=1)
-        return np.nan_to_num((up > JUMP) | (down < -JUMP)).astype(bool)
+        most = MOST * np.isfinite(off).sum(axis=1)
+        far = [(way * off > JUMP).sum(axis=1) for way in (1, -1)]
+        return (most > 0) & (np.maximum(*far) >= most)
 
 
 def median_correlation(traces):

@@ -3,6 +3,7 @@
 One pass per neuron, each by itself: nothing depends on the others. Rates are in spikes/s.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,11 +82,14 @@ class Universal:
         self.knowledge = load_knowledge(knowledge_path(path))
         self.network, self.engine = choose_engine(path, engine, progress)
         self.name, self.indicator, self.species = str(weights), indicator, species
+        self.threads = getattr(self.network, "threads", 1)
         self.belief, self.family = self.knowledge.belief(indicator, species)
 
     def prepare(self, recording, blocks, neurons):
         """Each neuron's trace and scales, see `universal_preparation.prepare_neuron`."""
-        return [prepare_neuron(recording.fluorescence[:, n], blocks) for n in neurons]
+        with ThreadPoolExecutor(self.threads) as pool:
+            traces = (recording.fluorescence[:, n] for n in neurons)
+            return list(pool.map(lambda trace: prepare_neuron(trace, blocks), traces))
 
     def run(self, recording, prepared):
         """A `UniversalNeuron` of each."""

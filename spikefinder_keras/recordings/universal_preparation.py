@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..competition.preprocess import detrend, resample
+from ..competition.preprocess import resample, robust_line
 from ..network.universal import CHANNELS
 from .preparation import Block
 
@@ -33,6 +33,9 @@ NOISE_BAND = 10.0
 """Hz; the noise in this band times `NOISE_UNITS` is the unit of the first scale."""
 
 NOISE_UNITS = 3.0
+
+LINE_POINTS = 2_000
+"""Means that the line is fitted to, at least."""
 
 LEAST_NOISE = 1e-3
 """Noise, as a share of the spread, below which a trace counts as having this much."""
@@ -113,6 +116,23 @@ def smooth_trace(trace, width=SMOOTHING):
     return gaussian_filter1d(np.asarray(trace, np.float64), width, mode="reflect", truncate=3.0)
 
 
+def line_of(trace):
+    """The robust straight line of a trace `(frame,)`, `preprocess.robust_line`, found on averages.
+
+    A line through the means of some frames each is the line through the frames, and is found as
+    much faster.
+    """
+    trace = np.asarray(trace, np.float64)
+    together = trace.size // LINE_POINTS
+    if together < 2:
+        return robust_line(trace)
+    count = trace.size // together
+    means = trace[: count * together].reshape(count, together).mean(axis=1)
+    line = robust_line(means)
+    slope = (line[-1] - line[0]) / ((count - 1) * together)
+    return line[0] + slope * (np.arange(trace.size) - (together - 1) / 2)
+
+
 def prepare_neuron(trace, blocks):
     """One neuron's trace at 100 Hz in its own unit, line and base subtracted, and its scales.
 
@@ -134,7 +154,7 @@ def prepare_neuron(trace, blocks):
         empty = [np.full(block.samples, np.nan) for block in blocks]
         return empty, Scales(*[float("nan")] * 4)
     level = float(np.median(trace[there]))
-    trace[there] = detrend(trace[there])
+    trace[there] -= line_of(trace[there])
     at_100_hz, noises, weights = [], [], []
     for block in blocks:
         known = there[block.frames]
