@@ -162,7 +162,9 @@ def find_data(data=None, out="submission", progress=False):
     """The competition folder to use, as `submission` describes; `(folder, what it is)`."""
     if data is not None:
         if not Path(data).is_dir():
-            raise DataError(f"there is no folder {data}; name the one that holds spikefinder.train")
+            raise DataError(
+                f"there is no folder {data}; name the one that holds spikefinder.train (--data)"
+            )
         return Path(data), "given"
     if from_environment := os.environ.get("SPIKEFINDER_DATA"):
         return find_data(from_environment)[0], "given by SPIKEFINDER_DATA"
@@ -178,7 +180,7 @@ def _check_apart(out, data):
     if out.resolve() in [folder.resolve() for folder in folders]:
         raise OutputError(
             f"in {out} the rates would replace the true spikes, whose files have the same names; "
-            "choose another folder"
+            "choose another folder (--out)"
         )
 
 

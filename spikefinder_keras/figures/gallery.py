@@ -219,13 +219,15 @@ def read_log(run):
             for name in ("epoch", "loss", "validation")
         }
     except (FileNotFoundError, NotADirectoryError):
-        raise TrainingError(f"{path} does not exist; name the folder of a training run") from None
+        raise TrainingError(
+            f"{path} does not exist; name the folder of a training run (--run)"
+        ) from None
     except OSError as error:
         raise TrainingError(f"cannot read {path} ({error.strerror})") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise TrainingError(f"{path} is damaged; name the folder of another run") from error
+        raise TrainingError(f"{path} is damaged; name the folder of another run (--run)") from error
     if not rows:
-        raise TrainingError(f"{path} is empty; name the folder of another run")
+        raise TrainingError(f"{path} is empty; name the folder of another run (--run)")
     return log
 
 
@@ -235,7 +237,9 @@ def _choose(sets, split, number, folder):
         return next((each for each in sets if each[0] == split), sets[0])
     if (split, number) not in sets:
         there = ", ".join(" ".join(map(str, each)) for each in sets)
-        raise UsageError(f"there is no {split} set {number} in {folder}; choose from {there}")
+        raise UsageError(
+            f"there is no {split} set {number} in {folder}; choose --set and --split from {there}"
+        )
     return split, number
 
 

@@ -164,6 +164,7 @@ def _sources(mirror, addresses, name, split=None):
         found = False
     if not found:
         raise DownloadError(
-            f"the mirror {mirror} is neither an http(s) address nor a folder; name one of the two"
+            f"the mirror {mirror} is neither an http(s) address nor a folder; name one of the two "
+            "(--mirror)"
         )
     return tuple(Path(mirror) / place for place in places)

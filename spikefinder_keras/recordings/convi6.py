@@ -160,7 +160,7 @@ def choose_datasets(dataset=None, indicator=None, area=None):
     """
     if dataset is not None:
         if indicator or area:
-            raise UsageError("give a dataset number, or an indicator and an area, not both")
+            raise UsageError("give a number (--dataset), or --indicator and --area, not both")
         return (check_dataset(dataset),)
     chosen = tuple(
         each.number

@@ -82,7 +82,7 @@ def train(data, folder, settings=None, progress=False, say=lambda line: None):
     settings = settings or Settings()
     folder = Path(folder)
     if (folder / "config.json").exists():
-        raise TrainingError(f"{folder} already holds a run; resume it, or name another folder")
+        raise TrainingError(f"{folder} already holds a run; --resume it, or name another (--out)")
     traces = read_traces(data, settings.few_data_weight, say)
     run = _new_run(folder, settings, traces)
     check_output_folder(folder)
@@ -127,7 +127,9 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
         settings = Settings(**{name: config.pop(name) for name in names})
         where, fingerprint, backend = (config[key] for key in ("data", "traces", "backend"))
     except FileNotFoundError:
-        raise TrainingError(f"there is no run in {folder}; name the folder of one") from None
+        raise TrainingError(
+            f"there is no run in {folder}; name the folder of one (--resume)"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
     for name, value in (changed or {}).items():
@@ -140,7 +142,9 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
         raise TrainingError(f"the run in {folder} began on {backend}; set KERAS_BACKEND={backend}")
     traces = read_traces(data or where, settings.few_data_weight)
     if traces.fingerprint() != fingerprint:
-        raise TrainingError(f"the data in {data or where} are not those the run began with")
+        raise TrainingError(
+            f"the data in {data or where} are not those the run began with; name them (--data)"
+        )
     run = _new_run(folder, settings, traces)
     _load_checkpoint(run)
     say(f"resuming {folder} after epoch {len(run.history)} of {settings.epochs}")
@@ -161,10 +165,10 @@ def _new_run(folder, settings, traces):
     if not run.training:
         raise TrainingError(
             f"{len(traces)} trace is too little for {settings.validation:.0%} validation; "
-            "give more, or validation 0"
+            "give more (--data), or --validation 0"
         )
     if not any((traces.spikes[i] > 0).any() for i in range(run.training)):
-        raise TrainingError("the traces that would train have no spikes; give more data")
+        raise TrainingError("the traces that would train have no spikes; give more data (--data)")
     return run
 
 
@@ -221,7 +225,7 @@ def _train_epoch(run, epoch, shown):
     if not all(np.isfinite(weights).all() for weights in (loss, *run.network.get_weights())):
         raise TrainingError(
             f"loss {loss} or weights are no numbers after epoch {epoch}; start a new run with a "
-            "lower learning rate, and look for huge values in the calcium"
+            "lower --learning-rate, and look for huge values in the calcium"
         )
     return loss
 

@@ -85,7 +85,10 @@ def run_package(*arguments, **options):
         ),
         ((*PREDICT[:-1], "--indicator", "GCaMP9"), "no dataset has GCaMP9; there are GCaMP5k in"),
         ((*PREDICT[:-1], "--indicator", "GCaMP6s", "--area", "retina"), "has GCaMP6s in retina"),
-        ((*PREDICT, "1", "--area", "V1"), "a dataset number, or an indicator and an area, not bo"),
+        (
+            (*PREDICT, "1", "--area", "V1"),
+            "a number .--dataset., or --indicator and --area, not both",
+        ),
         ((*PREDICT, "1", "--frame-rate", "0"), "a rate of 0.0 Hz is impossible; give a posi"),
         ((*PREDICT, "1", "--frame-rate", "nan"), "a rate of nan Hz is impossible; give a po"),
         ((*PREDICT, "1", "--frame-rate", "-3"), "a rate of -3.0 Hz is impossible; give a po"),

@@ -440,7 +440,10 @@ def test_the_command_takes_other_networks_sets_and_windows(competition, tmp_path
     ("arguments", "message"),
     [
         (("--set", "11"), "dataset 11 does not exist"),
-        (("--set", "6"), "there is no train set 6 in .*; choose from train 5, test 4"),
+        (
+            ("--set", "6"),
+            "there is no train set 6 in .*; choose --set and --split from train 5, test 4",
+        ),
         (("--set", "5", "--split", "test"), "there is no test set 5"),
         (("--split", "both"), "choose from .*train.*test"),
         (("--neurons", "0", "3"), "there is no neuron 3; choose from 0 to 2"),

@@ -381,8 +381,8 @@ def test_choose_datasets(choice, numbers):
     [
         ({"dataset": 0}, "0"),
         ({"dataset": 11}, "11"),
-        ({"dataset": 3, "indicator": "OGB-1"}, "a dataset number, or an indicator and an area, no"),
-        ({"dataset": 3, "area": "V1"}, "a dataset number, or an indicator and an area, not both"),
+        ({"dataset": 3, "indicator": "OGB-1"}, "a number .--dataset., or --indicator and --area"),
+        ({"dataset": 3, "area": "V1"}, "a number .--dataset., or --indicator and --area"),
         ({"indicator": "GCaMP8"}, r"no dataset has GCaMP8; there are .*GCaMP6f in V1.* leave the"),
         ({"indicator": "GCaMP6f", "area": "CA1"}, "no dataset has GCaMP6f in CA1; there are"),
     ],

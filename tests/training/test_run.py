@@ -333,7 +333,7 @@ def test_resume_refuses_what_would_be_another_run(small, tmp_path):
     write_set(tmp_path / "other", 4, *tables(seed=9))
     with pytest.raises(TrainingError, match="are not those the run began with"):
         resume(tmp_path / "run", data=tmp_path / "other")
-    with pytest.raises(TrainingError, match="already holds a run; resume it"):
+    with pytest.raises(TrainingError, match="already holds a run; --resume it"):
         train(small, tmp_path / "run")
     with pytest.raises(TrainingError, match="there is no run in"):
         resume(tmp_path / "nothing")
