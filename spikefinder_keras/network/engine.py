@@ -30,13 +30,13 @@ MEASURED = {
 }
 """`forgotten_after` of the weights that everybody uses, by the sha256 of their file."""
 
-SAMPLES_AT_ONCE = 300_000
+SAMPLES_AT_ONCE = 160_000
 """Of one run of the graph, on one core: more gain nothing and cost memory."""
 
 STEPS_AT_ONCE = 8_192
 """Of one run of `universal`, on one core; more leave the cache."""
 
-WIDE = 16
+WIDE = 8
 """Traces that fill the machine without being cut into pieces."""
 
 SHORTEST_PIECE = 2_048
@@ -126,7 +126,8 @@ class Engine:
             return [0], time
         overlap = 2 * (self.margin + self.reach)
         wanted = -(-WIDE // traces)
-        count = max(1, min(wanted, (time - overlap) // SHORTEST_PIECE))
+        # Not so short that their margins cost more than they do.
+        count = max(1, min(wanted, (time - overlap) // max(SHORTEST_PIECE, overlap)))
         # However many traces there are, none is longer than one run takes.
         count = max(count, -(-(time - overlap) // max(1, SAMPLES_AT_ONCE - overlap)))
         if count == 1:

@@ -69,7 +69,7 @@ def _windows(graph, time, traces, margin):
         length, count = time, graph.integers(1)
     else:
         wanted = do("Div", do("Mul", time, traces), SIDE_BY_SIDE)
-        new = do("Max", wanted, SHORTEST)  # samples that each window adds
+        new = do("Max", wanted, max(SHORTEST, margin))  # samples that each window adds
         length = do("Min", time, do("Add", new, margin))
         more = do("Sub", do("Add", time, new), margin + 1)
         count = do("Max", do("Div", more, new), 1)

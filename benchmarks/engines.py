@@ -1,0 +1,119 @@
+"""The engines side by side: samples per second by number of traces and length, start, memory.
+
+    python -m benchmarks engines [--json engines.json]
+
+Each line is a process of its own. For convi6 (`released`): ONNX Runtime as `predict` uses it, our
+Keras network, and the stock one with `keras.layers.Bidirectional`, both as `model.predict` on
+TensorFlow; for `universal` ONNX Runtime. Samples are at 100 Hz. `import` is the time until the
+engine could predict, `first` the first prediction, which compiles where there is something to
+compile; speed is that of the best of the following ones. At last the machine's own limit: a
+product of two matrices.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SHAPES = ((1, 30_000), (32, 30_000), (128, 30_000))
+ENGINES = ("onnx", "keras", "stock", "universal")
+
+CHILD = """
+import json, os, resource, sys, time
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+engine, traces, samples, repeats = sys.argv[1], *map(int, sys.argv[2:5])
+started = time.perf_counter()
+import numpy as np
+rng = np.random.default_rng(0)
+if engine == "universal":
+    from spikefinder_keras.network.engine import load_engine
+    network = load_engine("universal")
+    inputs = rng.standard_normal((traces, samples // 64 * 16, 4)).astype(np.float32)
+    run = lambda: network.run(inputs)
+else:
+    calcium = rng.standard_normal((traces, samples)).astype(np.float32)
+    ids = np.tile(np.eye(10, dtype=np.float32)[[4]], (traces, 1, 1))
+    if engine == "onnx":
+        from spikefinder_keras.network.engine import load_engine
+        network = load_engine("released")
+        run = lambda: network.run(calcium, ids)
+    else:
+        from spikefinder_keras.network.loading import load_network
+        from spikefinder_keras.network.recurrent import Bidirectional
+        import keras
+        network = load_network("released")
+        if engine == "stock":
+            def clone(layer):
+                stock = isinstance(layer, Bidirectional)
+                kind = keras.layers.Bidirectional if stock else type(layer)
+                return kind.from_config(layer.get_config())
+            stock = keras.models.clone_model(network, clone_function=clone)
+            stock.set_weights(network.get_weights())
+            network = stock
+        both = [calcium[..., None], np.repeat(ids, samples, axis=1)]
+        run = lambda: network.predict(both, verbose=0)
+ready = time.perf_counter() - started
+seconds = []
+for _ in range(repeats + 1):
+    started = time.perf_counter()
+    run()
+    seconds.append(time.perf_counter() - started)
+print(json.dumps({
+    "engine": engine, "traces": traces, "samples": samples, "import_s": ready,
+    "first_s": seconds[0], "best_s": min(seconds[1:]),
+    "samples_per_s": traces * samples / min(seconds[1:]),
+    "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+}))
+"""
+
+
+def measure(engine, traces, samples, repeats):
+    command = [sys.executable, "-c", CHILD, engine, *map(str, (traces, samples, repeats))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def matrix_product():
+    """GFLOP/s of a float32 product of two matrices 2,000 x 2,000."""
+    import time
+
+    import numpy as np
+
+    a = np.ones((2_000, 2_000), np.float32)
+    a @ a
+    started = time.perf_counter()
+    for _ in range(5):
+        a @ a
+    return 5 * 2 * 2_000**3 / (time.perf_counter() - started) / 1e9
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args(argv)
+    rows = []
+    print("| engine | traces x samples | M samples/s | to stock | import s | first s | peak MB |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for traces, samples in SHAPES:
+        found = {e: measure(e, traces, samples, arguments.repeats) for e in arguments.engines}
+        stock = found.get("stock", {}).get("samples_per_s")
+        for engine, row in found.items():
+            ratio = f"{row['samples_per_s'] / stock:.1f}" if stock else "-"
+            print(
+                f"| {engine} | {traces} x {samples:,} | {row['samples_per_s'] / 1e6:.3f} | {ratio} "
+                f"| {row['import_s']:.2f} | {row['first_s']:.2f} | {row['peak_MB']:.0f} |",
+                flush=True,
+            )
+            rows.append(row)
+    peak = matrix_product()
+    print(f"\nthe machine's matrix product: {peak:.0f} GFLOP/s")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"rows": rows, "matrix_GFLOPs": peak}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
