@@ -6,6 +6,12 @@ import numpy as np
 from scipy.stats import bootstrap, spearmanr
 from unseen_recordings import TRIVIAL, interval
 
+from spikefinder_keras.constants import SAMPLE_RATE
+from spikefinder_keras.network.weights import find_weights
+from spikefinder_keras.recordings.knowledge import knowledge_path, load_knowledge
+from spikefinder_keras.recordings.timing import OFFSETS
+from spikefinder_keras.recordings.universal_preparation import STEP
+
 UNSEEN = (
     *("DS02", "DS03", "DS04", "DS05-Cal520", "DS05-GCaMP6f"),
     *("DS07", "DS08", "DS18", "DS21", "DS22"),
@@ -19,6 +25,16 @@ UNIVERSAL, WITH_INDICATOR, WITH_SPECIES = (
 )
 
 SEEN = " (seen by two peers)"
+
+KINDS = (
+    ("nothing stated, or an unknown indicator", None, None),
+    ("dyes: OGB-1, Cal-520, Cal-590, Fluo-4, Rhod-2, Fura-2", "OGB-1", None),
+    ("red: R-CaMP, jRCaMP1a, R-GECO, jRGECO1a", "R-CaMP", None),
+    ("GCaMP3 to jGCaMP7, XCaMP, no species", "GCaMP6f", None),
+    ("the same, mouse or another mammal", "GCaMP6f", "mouse"),
+    ("the same, zebrafish", "GCaMP6f", "zebrafish"),
+    ("jGCaMP8, GCaMP6f_u", "jGCaMP8f", None),
+)
 
 STATED = {
     UNIVERSAL: "`universal`, nothing known",
@@ -200,6 +216,7 @@ def markdown(summary, fast):
                 for name, values in summary["paired"].items()
             ],
         ),
+        "delays": delays(load_knowledge(knowledge_path(find_weights("universal")))),
         "readme": grid(
             [STATED.get(method, method) for method in methods],
             [[f"{values['25 Hz, unseen ten']:.2f}" for values in methods.values()]],
@@ -217,7 +234,7 @@ def markdown(summary, fast):
                     str(about["neurons"]),
                     *(f"{about[method]:.2f}" for method in methods),
                 ]
-                for name, about in summary[f"by {key}"].items()
+                for name, about in sorted(summary[f"by {key}"].items())
             ],
         )
     spikes = summary["spikes"]
@@ -235,6 +252,16 @@ def markdown(summary, fast):
             + [f"{of[key]:.2f}" for key in ("true rate", "rate / true rate")]
             + [f"{of[key]:.0%}" for key in ("error of the rate", "rate within a factor of two")]
             for name, of in ((name, ways["bouts"]) for name, ways in spikes.items())
+        ],
+    )
+    mean, low, high = summary["trust"]
+    tables["whole"] = grid(
+        ["mean rates: median relative error, mean over sets", "rank correlation", "trust"],
+        [
+            [
+                *(f"{value:.3g}" for value in summary["rates"].values()),
+                f"{mean:.2f} ({low:.2f} to {high:.2f})",
+            ]
         ],
     )
     ways = list(spikes["all"])
@@ -262,6 +289,24 @@ def markdown(summary, fast):
             ],
         )
     return tables
+
+
+def delays(knowledge):
+    """The table of the delays that belong to weights, see `recordings.knowledge.Knowledge`."""
+    rows = []
+    for kind, indicator, species in KINDS:
+        belief, family = knowledge.belief(indicator, species)
+        steps = [0.0, 1.0] if family == "unknown" else [0.0]
+        means, spreads = [], []
+        for slow in steps:
+            weights = belief.weights(slow)
+            mean = weights @ OFFSETS
+            means.append(f"{1e3 * mean * STEP / SAMPLE_RATE:.0f}")
+            spread = np.sqrt(weights @ (OFFSETS - mean) ** 2)
+            spreads.append(f"{1e3 * spread * STEP / SAMPLE_RATE:.0f}")
+        source = belief.source if family != "unknown" else "measured on all sixteen sets"
+        rows.append([kind, " to ".join(means), " to ".join(spreads), source])
+    return grid(["", "delay (ms)", "spread (ms)", "source"], rows)
 
 
 def interval_text(values):
