@@ -25,23 +25,33 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from accuracy_tables import (
+    UNIVERSAL,
+    WITH_INDICATOR,
+    WITH_SPECIES,
+    markdown,
+    summarise,
+    write_tables,
+)
+from fast_indicators import table as fast_indicators
 from scipy.ndimage import gaussian_filter1d
-from unseen_recordings import SMOOTHED, interval, predict_set
+from unseen_recordings import predict_set
 
 from spikefinder_keras.constants import SAMPLE_RATE
+from spikefinder_keras.network.engine import load_engine
+from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.ground_truth import find_ground_truth, read_ground_truth
 from spikefinder_keras.recordings.knowledge import (
     STEPS_PER_SECOND,
     fit_knowledge,
-    noise_of_dff,
     outputs,
     whole_steps,
 )
 from spikefinder_keras.recordings.preparation import find_blocks
 from spikefinder_keras.recordings.rates import signal_share
+from spikefinder_keras.recordings.spikes import discrete_spikes, expected_score
 from spikefinder_keras.recordings.timing import apply_timing, correlation, slowness
 from spikefinder_keras.recordings.universal_preparation import prepare_neuron, to_samples
-from spikefinder_keras.recordings.universal_spikes import discrete_spikes, expected_score
 from spikefinder_keras.training.universal import (
     UniversalSettings,
     train_universal,
@@ -51,20 +61,10 @@ from spikefinder_keras.training.universal_data import TrainingNeuron
 FOLD_A = ("DS02", "DS03", "DS05-GCaMP6f", "DS07", "DS09", "DS16", "DS19", "DS21")
 """The other sets are fold B."""
 
-UNSEEN = (
-    *("DS02", "DS03", "DS04", "DS05-Cal520", "DS05-GCaMP6f"),
-    *("DS07", "DS08", "DS18", "DS21", "DS22"),
-)
-"""Sets that were in no competition set."""
-
 SMOOTHING, READ_EVERY = 20, 13  # Samples at 100 Hz
 TOLERANCE = 0.1  # s
-
-UNIVERSAL, WITH_INDICATOR, WITH_SPECIES = (
-    "universal",
-    "universal, indicator",
-    "universal, indicator and species",
-)
+WIDTHS = (0.04, 0.1, 0.2)  # s; of the spikes of `greedy_spikes`
+SHIFTS = range(-20, 21, 2)  # Samples at 100 Hz by which every method's rates are moved
 
 
 class Neuron:
@@ -111,12 +111,12 @@ def read_neurons(folder):
 
 
 def universal_rates(network, known, neurons):
-    """Spikes/s of each method: for each neuron a dict of lists of arrays `(step,)`."""
+    """Spikes/s of each method, a dict of lists of arrays `(step,)`, and trust of each neuron."""
     found = []
     for neuron, rates in zip(neurons, outputs(network, neurons), strict=True):
         slow = slowness(neuron.traces, rates, neuron.frame_rate)
         own, _ = whole_steps(neuron.spikes, rates)
-        factor = known.rates.factor(own.mean() * STEPS_PER_SECOND, noise_of_dff(neuron))
+        factor = known.rates.factor(STEPS_PER_SECOND * own)
         shares = [
             signal_share(scales, len(trace) / SAMPLE_RATE)
             for scales, trace in zip(neuron.scales, neuron.traces, strict=True)
@@ -133,43 +133,112 @@ def universal_rates(network, known, neurons):
                 STEPS_PER_SECOND * factor * share * apply_timing(rate, weights)
                 for rate, share in zip(rates, shares, strict=True)
             ]
-        found.append(by_method)
+        timed = apply_timing(own, known.belief()[0].weights(slow))
+        found.append((by_method, expected_score(timed)))
     return found
 
 
-def scores(neuron, samples):
-    """Both measures of rates, a list of arrays `(sample,)` at 100 Hz."""
-    truth, rates = np.concatenate(neuron.spikes), np.concatenate(samples)
+def windows(samples):
+    """Sums `(window,)` over 40 ms of `(sample,)` at 100 Hz."""
+    return samples[: samples.size // 4 * 4].reshape(-1, 4).sum(axis=1)
 
-    def windows(x):
-        return x[: x.size // 4 * 4].reshape(-1, 4).sum(axis=1)
+
+def later(samples, shift):
+    """An array `(sample,)` moved to later by `shift` samples; the end it leaves is held."""
+    if not shift:
+        return samples
+    if shift > 0:
+        return np.pad(samples, (shift, 0), mode="edge")[: samples.size]
+    return np.pad(samples, (0, -shift), mode="edge")[-shift:]
+
+
+def scores(neuron, samples):
+    """Both measures of rates, a list of arrays `(sample,)` at 100 Hz, and the first moved."""
+    truth = np.concatenate(neuron.spikes)
 
     def smooth(x):
         return gaussian_filter1d(np.asarray(x, float), SMOOTHING)[::READ_EVERY]
 
+    known = windows(truth)
+    moved = {
+        shift: correlation(known, windows(np.concatenate([later(x, shift) for x in samples])))
+        for shift in SHIFTS
+    }
     return {
-        "25 Hz": correlation(windows(truth), windows(rates)),
-        "smoothed": correlation(smooth(truth), smooth(rates)),
+        "25 Hz": moved[0],
+        "smoothed": correlation(smooth(truth), smooth(np.concatenate(samples))),
+        **{moved_by(shift): value for shift, value in moved.items()},
     }
 
 
+def moved_by(shift):
+    """Name of the measure of rates that were moved."""
+    return f"25 Hz, moved by {10 * shift} ms"
+
+
+def greedy_spikes(rate, width):
+    """Discrete spikes in the manner of Cascade (Rupprecht et al. 2021), in short.
+
+    The rate is explained by unit spikes, each a Gaussian of `width` s: one by one, where the
+    squared error falls most, until none makes it fall.
+
+    Parameters
+    ----------
+    rate : array `(step,)`
+        Expected spikes per step of 40 ms.
+
+    Returns
+    -------
+    float array `(spike,)`
+        In s, increasing.
+    """
+    reach = int(np.ceil(4 * width * STEPS_PER_SECOND))
+    shape = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (width * STEPS_PER_SECOND)) ** 2)
+    shape /= shape.sum()
+    overlap = np.convolve(shape, shape)  # what one spike takes from its neighbours' gain
+    gain = np.convolve(np.pad(rate, reach), shape[::-1], mode="valid")
+    least, spikes = shape @ shape / 2, []
+    gain = np.pad(gain, 2 * reach, constant_values=-np.inf)
+    while gain[best := int(gain.argmax())] > least:
+        spikes.append(best - 2 * reach)
+        gain[best - 2 * reach : best + 2 * reach + 1] -= overlap
+    return (np.sort(spikes) + 0.5) / STEPS_PER_SECOND
+
+
+def matches(true, found):
+    """How many spikes of two increasing arrays (s) lie within 0.1 s, matched one to one."""
+    i = j = matched = 0
+    while i < len(true) and j < len(found):
+        apart = found[j] - true[i]
+        if abs(apart) <= TOLERANCE:
+            matched, i, j = matched + 1, i + 1, j + 1
+        elif apart < 0:
+            j += 1
+        else:
+            i += 1
+    return matched
+
+
 def detection(neuron, rates):
-    """True, found and matched spikes, matched one to one within 0.1 s."""
-    totals = np.zeros(3, int)
+    """True spikes, and found and matched ones: ours, and in the manner of Cascade."""
+    ways = {"": lambda rate: discrete_spikes(rate, 0.0, STEPS_PER_SECOND)}
+    for width in WIDTHS:
+        ways[greedy(width)] = lambda rate, w=width: greedy_spikes(rate / STEPS_PER_SECOND, w)
+    counts = dict.fromkeys(["true spikes", *(f"spikes{w}" for w in ways)], 0)
+    counts |= dict.fromkeys([f"matched{w}" for w in ways], 0)
     for known, rate in zip(neuron.spikes, rates, strict=True):
         true = (np.repeat(np.arange(known.size), np.round(known).astype(int)) + 0.5) / 100.0
-        found = discrete_spikes(rate, 0.0, STEPS_PER_SECOND)
-        i = j = matched = 0
-        while i < true.size and j < found.size:
-            apart = found[j] - true[i]
-            if abs(apart) <= TOLERANCE:
-                matched, i, j = matched + 1, i + 1, j + 1
-            elif apart < 0:
-                j += 1
-            else:
-                i += 1
-        totals += (true.size, found.size, matched)
-    return totals.tolist()
+        counts["true spikes"] += true.size
+        for name, way in ways.items():
+            found = way(rate)
+            counts[f"spikes{name}"] += found.size
+            counts[f"matched{name}"] += matches(true, found)
+    return counts
+
+
+def greedy(width):
+    """End of the name of the counts of `greedy_spikes`."""
+    return f", greedy {1000 * width:g} ms"
 
 
 def universal_rows(neurons, runs, settings):
@@ -186,36 +255,39 @@ def universal_rows(neurons, runs, settings):
             say=print,
         )
         found = universal_rates(run.network, fit_knowledge(run.network, trained), scored)
-        for neuron, by_method in zip(scored, found, strict=True):
+        for neuron, (by_method, trust) in zip(scored, found, strict=True):
             for method, rates in by_method.items():
                 samples = [to_samples(r, x.size) for r, x in zip(rates, neuron.spikes, strict=True)]
-                true, spikes, matched = detection(neuron, rates)
-                together = np.concatenate(rates)
                 rows.append(
                     row(neuron, method, scores(neuron, samples))
                     | {
                         "true rate": neuron.rate,
-                        "rate": float(np.mean(together)),
-                        "true spikes": true,
-                        "spikes": spikes,
-                        "matched": matched,
-                        "trust": expected_score(together / STEPS_PER_SECOND),
-                        "noise": noise_of_dff(neuron),
+                        "rate": float(np.mean(np.concatenate(rates))),
+                        **(detection(neuron, rates) if method == UNIVERSAL else {}),
+                        "trust": trust,
                     }
                 )
     return rows
 
 
-def peer_rows(neurons, peers):
-    """The same for the peers, which are what they are."""
-    from spikefinder_keras.network.loading import load_network
-
-    networks = {name: load_network(name) for name in peers}
+def peer_rows(neurons, peers, folder):
+    """The same for the peers, which are what they are; those of a set are kept in `folder`."""
+    networks = {name: load_engine(find_weights(name)) for name in peers}
+    folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for neuron in neurons:
-        rates, _ = predict_set(neuron.truths, networks)
-        rates.pop("truth")
-        rows += [row(neuron, method, scores(neuron, own)) for method, own in rates.items()]
+    for group in dict.fromkeys(neuron.group for neuron in neurons):
+        kept = folder / f"{group}, {' '.join(peers)}.json"
+        if not kept.exists():
+            found = []
+            for neuron in (n for n in neurons if n.group == group):
+                rates, failed = predict_set(neuron.truths, networks)
+                rates.pop("truth")
+                found += [row(neuron, method, scores(neuron, own)) for method, own in rates.items()]
+                if failed:
+                    print(f"{group} {neuron.name}: OASIS failed {failed} times", file=sys.stderr)
+            kept.write_text(json.dumps(found))
+            print(f"{group}: peers", file=sys.stderr, flush=True)
+        rows += json.loads(kept.read_text())
     return rows
 
 
@@ -230,90 +302,6 @@ def row(neuron, method, measures):
     }
 
 
-def over_sets(rows, key, chosen=None):
-    """Mean over the neurons of a set, then over sets."""
-    by_set = {}
-    for each in rows:
-        if chosen is None or each["set"] in chosen:
-            by_set.setdefault(each["set"], []).append(each[key])
-    return float(np.mean([np.mean(values) for values in by_set.values()]))
-
-
-def summarise(rows):
-    """Means, paired differences with intervals over neurons, rates, spikes and trust, as a dict."""
-    from scipy.stats import bootstrap, spearmanr
-
-    methods = list(dict.fromkeys(each["method"] for each in rows))
-    by_method = {m: [each for each in rows if each["method"] == m] for m in methods}
-    summary = {"methods": {}, "paired": {}, "sets": {}}
-    for method, own in by_method.items():
-        summary["methods"][method] = {
-            f"{key}, {label}": round(over_sets(own, key, chosen), 4)
-            for key in ("25 Hz", "smoothed")
-            for label, chosen in (("all", None), ("unseen ten", UNSEEN))
-        }
-        for each in own:
-            summary["sets"].setdefault(each["set"], {}).setdefault(method, []).append(each["25 Hz"])
-    summary["sets"] = {
-        name: {method: round(float(np.mean(v)), 3) for method, v in found.items()}
-        for name, found in summary["sets"].items()
-    }
-    places = {(each["set"], each["neuron"], each["method"]): each for each in rows}
-    for other in methods:
-        if other.startswith("universal"):
-            continue
-        for own in (UNIVERSAL, WITH_INDICATOR):
-            found = [
-                each["25 Hz"] - places[each["set"], each["neuron"], other]["25 Hz"]
-                for each in by_method.get(own, [])
-                if each["set"] in UNSEEN
-            ]
-            if found:
-                low, high = interval(np.array(found))
-                summary["paired"][f"{own} - {other}, unseen ten, 25 Hz"] = [
-                    round(float(v), 4) for v in (np.mean(found), low, high)
-                ]
-    own = by_method.get(UNIVERSAL, [])
-    if own:
-        true, rate = (np.array([each[key] for each in own]) for key in ("true rate", "rate"))
-        errors = [
-            each | {"error": abs(each["rate"] - each["true rate"]) / each["true rate"]}
-            for each in own
-        ]
-        names = {each["set"] for each in own}
-        medians = [np.median([e["error"] for e in errors if e["set"] == s]) for s in sorted(names)]
-        ratio = np.array([each["spikes"] / each["true spikes"] for each in own])
-        found, known, matched = (
-            sum(each[key] for each in own) for key in ("spikes", "true spikes", "matched")
-        )
-        score = np.array([each["25 Hz"] for each in own])
-        trust = np.nan_to_num([each["trust"] for each in own])
-        limits = bootstrap(
-            (trust, score),
-            lambda x, y: spearmanr(x, y)[0],
-            paired=True,
-            vectorized=False,
-            n_resamples=1_000,
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-        summary["rates"] = {
-            "median relative error, mean over sets": round(float(np.mean(medians)), 3),
-            "rank correlation over neurons": round(float(spearmanr(true, rate)[0]), 3),
-        }
-        summary["spikes"] = {
-            "neurons with a count within a factor of two": round(
-                float(np.mean((ratio > 0.5) & (ratio < 2))), 3
-            ),
-            "precision": round(matched / max(found, 1), 3),
-            "recall": round(matched / known, 3),
-        }
-        summary["trust"] = {
-            "rank correlation with the score": round(float(spearmanr(trust, score)[0]), 3),
-            "interval": [round(float(v), 3) for v in limits],
-        }
-    return summary
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("ground_truth", type=Path)
@@ -322,22 +310,32 @@ def main(argv=None):
     parser.add_argument("--peers", nargs="*", default=["described", "published"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=UniversalSettings.steps)
-    parser.add_argument("--only-universal", action="store_true", help=f"without {SMOOTHED} and co")
+    parser.add_argument("--only-universal", action="store_true", help="without any peer")
+    parser.add_argument(
+        "--markdown", nargs="*", type=Path, default=[], metavar="PAGE", help="put the tables there"
+    )
     arguments = parser.parse_args(argv)
     neurons = read_neurons(arguments.ground_truth)
     settings = UniversalSettings(seed=arguments.seed, steps=arguments.steps)
     rows = universal_rows(neurons, arguments.runs, settings)
     if not arguments.only_universal:
-        rows += peer_rows(neurons, arguments.peers)
+        rows += peer_rows(neurons, arguments.peers, arguments.runs / "peers")
+    summary = summarise(rows)
+    summary["fast indicators"] = fast_indicators()
     arguments.out.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for each in rows for key in each))
     with (arguments.out / "scores.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    summary = summarise(rows)
     (arguments.out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    print(json.dumps(summary, indent=1))
+    tables = markdown(summary, summary["fast indicators"])
+    (arguments.out / "tables.md").write_text(
+        "\n\n".join(f"## {name}\n\n{text}" for name, text in tables.items()) + "\n"
+    )
+    for page in arguments.markdown:
+        write_tables(page, tables)
+    print(json.dumps({key: summary[key] for key in ("methods", "rates", "trust")}, indent=1))
 
 
 if __name__ == "__main__":

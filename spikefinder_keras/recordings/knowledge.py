@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import WeightsError
 from ..files.whole_files import whole_file
 from ..network.universal import predict_steps
-from .rates import RateMap, fit_rate_map
+from .rates import TERMS, RateMap, fit_rate_map
 from .timing import OFFSETS, Timing, fit_timing, indicator_family, slowness
 from .universal_preparation import STEP, network_input
 
@@ -76,12 +76,6 @@ def whole_steps(spikes, rates):
     return np.concatenate(own), np.concatenate(known)
 
 
-def noise_of_dff(neuron):
-    """Noise of a neuron, mean over its blocks weighted by their length."""
-    lengths = [len(trace) for trace in neuron.traces]
-    return float(np.average([scales.noise for scales in neuron.scales], weights=lengths))
-
-
 def fit_knowledge(network, neurons):
     """Measure it.
 
@@ -101,8 +95,7 @@ def fit_knowledge(network, neurons):
         own, known = whole_steps(neuron.spikes, rates)
         slow = slowness(neuron.traces, rates, neuron.frame_rate)
         cases.append((neuron.group, own, known, slow))
-        per_second = STEPS_PER_SECOND * np.array([own.mean(), known.mean()])
-        rate_cases.append((neuron.group, per_second[0], noise_of_dff(neuron), per_second[1]))
+        rate_cases.append((neuron.group, STEPS_PER_SECOND * own, STEPS_PER_SECOND * known.mean()))
         names = (indicator_family(neuron.indicator, s) for s in (None, neuron.species))
         families.append(set(names) - {None})
     everything = ", ".join(sorted({n.group for n in neurons}))
@@ -138,8 +131,7 @@ def save_knowledge(knowledge, path):
             for name, belief in knowledge.beliefs.items()
         },
         "rates": {
-            "with_noise": plain(knowledge.rates.with_noise),
-            "without": plain(knowledge.rates.without),
+            "terms": plain(knowledge.rates.terms),
             "source": knowledge.rates.source,
         },
     }
@@ -161,13 +153,13 @@ def load_knowledge(path):
             if not np.isfinite([belief.logits, belief.slopes]).all():
                 raise ValueError("a belief is no number")
         rates = stored["rates"]
-        with_noise, without = tuple(rates["with_noise"]), tuple(rates["without"])
-        if not (len(with_noise) == 3 and len(without) == 2):
+        terms = tuple(float(term) for term in rates["terms"])
+        if len(terms) != TERMS:
             raise ValueError("the map to spikes/s has another number of terms")
-        if not np.isfinite([*with_noise, *without]).all():
+        if not np.isfinite(terms).all():
             raise ValueError("the map to spikes/s is no number")
         beliefs[UNKNOWN]
-        return Knowledge(beliefs, RateMap(with_noise, without, rates["source"]))
+        return Knowledge(beliefs, RateMap(terms, rates["source"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"{path} does not hold what belongs to the weights ({error}); fetch or train them again"

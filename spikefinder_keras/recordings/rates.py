@@ -1,13 +1,15 @@
 """From the output of `universal`, right but for a factor, to spikes per second.
 
 The network is trained on correlation, so it says when a neuron fires and how much more often than
-at another time. How often in all, a small map says for each neuron:
+at another time. How often in all, a small map says for each neuron, from the output alone:
 
-    log(rate + 0.01) = a + b log(mean output + 0.01) + c log(noise of dF/F)
+    log(rate + 0.01) = a + b log(mean + 0.01) + c log(busy + 0.001) + d log(kurtosis)
 
-Rate and output are in spikes/s. The noise belongs in it since the network sees a trace in units of
-its noise: the same height is more spikes where the noise is high. Where dF/F is not known, counts
-without a baseline, c is 0. Fitted on recordings with known spikes, every set the same.
+Rate and mean are in spikes/s, `busy` is the share of the time in which the output is high, a
+quarter of its peaks or more, and the kurtosis is the output's own (3 for a Gaussian, more for rare
+events). How much of the time a neuron is active, and how evenly, says as much about its rate as
+the mean, whose factor differs between recordings. Nothing of it depends on the gain, the offset or
+the unit of the trace. Fitted on recordings with known spikes, every set the same.
 
 Noise alone makes the network answer too, a little. So the rates of a recording are multiplied by
 the share of its smoothed variance that is not noise (`signal_share`): 0 for noise, whatever its
@@ -21,9 +23,14 @@ import numpy as np
 SMALLEST = 0.01
 """Spikes/s; added before the logarithm."""
 
-RIDGE = 10.0
-"""Of the slopes in units of the standard deviation of what they multiply, in neurons."""
+PEAK, HIGH, LEAST_BUSY = 99.9, 0.25, 1e-3
+"""Percentile of the output that counts as its peaks, the share of it that is high, and what is
+added to the time that it is before the logarithm."""
 
+TERMS = 4
+
+RIDGE = 20.0
+"""Of the slopes in units of the standard deviation of what they multiply, in neurons."""
 
 CHANCE = 2.2
 """How far, times 1 / sqrt(seconds), the clarity of noise alone reaches above 1 (in 1 of 100)."""
@@ -44,32 +51,43 @@ def signal_share(scales, seconds):
     return float(max(1 - (by_chance / scales.clarity) ** 2, 0.0))
 
 
+def output_features(output):
+    """What the map sees of a neuron's output.
+
+    Parameters
+    ----------
+    output : array `(step,)`
+        In spikes/s, of all its blocks.
+
+    Returns
+    -------
+    float64 array `(3,)`
+        The three logarithms of the map.
+    """
+    output = np.asarray(output, np.float64)
+    mean, variance = output.mean(), output.var()
+    busy = np.mean(output > HIGH * np.percentile(output, PEAK))
+    kurtosis = np.mean((output - mean) ** 4) / variance**2 if variance > 0 else 1.0
+    return np.array([np.log(mean + SMALLEST), np.log(busy + LEAST_BUSY), np.log(kurtosis)])
+
+
 @dataclass(frozen=True)
 class RateMap:
-    """`with_noise` is (a, b, c), `without` is (a, b); `source` says what they were fitted on."""
+    """`terms` is (a, b, c, d); `source` says what they were fitted on."""
 
-    with_noise: tuple
-    without: tuple
+    terms: tuple
     source: str = ""
 
-    def mean_rate(self, output, noise=None):
-        """Mean spikes/s of a neuron.
-
-        Parameters
-        ----------
-        output : float
-            Mean of the network's output, in spikes/s.
-        noise : float, optional
-            `Scales.noise` of dF/F as a fraction.
-        """
-        known = noise is not None and np.isfinite(noise) and noise > 0
-        a, b, *c = self.with_noise if known else self.without
-        value = a + b * np.log(output + SMALLEST) + (c[0] * np.log(noise) if c else 0.0)
+    def mean_rate(self, output):
+        """Mean spikes/s of a neuron with an output `(step,)` in spikes/s."""
+        a, *slopes = self.terms
+        value = a + np.dot(slopes, output_features(output))
         return float(max(np.exp(value) - SMALLEST, 0.0))
 
-    def factor(self, output, noise=None):
+    def factor(self, output):
         """By what the output is multiplied; 0 for an output of 0."""
-        return self.mean_rate(output, noise) / output if output > 0 else 0.0
+        mean = np.mean(output)
+        return self.mean_rate(output) / float(mean) if mean > 0 else 0.0
 
 
 def fit_rate_map(cases, source=""):
@@ -77,9 +95,8 @@ def fit_rate_map(cases, source=""):
 
     Parameters
     ----------
-    cases : list of (str, float, float, float)
-        For each neuron its set, the mean output in spikes/s, the noise of dF/F, and the true mean
-        rate in spikes/s.
+    cases : list of (str, array `(step,)`, float)
+        For each neuron its set, the output in spikes/s, and the true mean rate in spikes/s.
     source : str
 
     Returns
@@ -89,14 +106,9 @@ def fit_rate_map(cases, source=""):
     groups = [group for group, *_ in cases]
     weight = np.array([1 / groups.count(group) for group in groups])
     weight *= weight.size / weight.sum()
-    output, noise, rate = np.array([numbers for _, *numbers in cases]).T
-    columns = [np.log(output + SMALLEST), np.log(noise)]
-    target = np.log(rate + SMALLEST)
-    return RateMap(
-        _ridge(np.stack(columns, axis=1), target, weight),
-        _ridge(columns[0][:, None], target, weight),
-        source,
-    )
+    features = np.stack([output_features(output) for _, output, _ in cases])
+    target = np.log(np.array([rate for *_, rate in cases]) + SMALLEST)
+    return RateMap(_ridge(features, target, weight), source)
 
 
 def _ridge(features, target, weight):

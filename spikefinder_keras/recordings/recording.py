@@ -86,12 +86,12 @@ class Prediction:
     ----------
     table : float32 array `(frame, neuron)`
         Rates at the recording's own time stamps and in its order of neurons; NaN where there was
-        nothing to predict from. In spikes per second if calibrated, else without a unit between 0
-        and 1.
+        nothing to predict from. In spikes per second of `universal`, without a unit between 0 and 1
+        of the networks of 2017.
     recording : Recording
     description : dict
-        What the rates are: `unit`, `weights`, `dataset`, `preprocessing`, `calibration`, `software`
-        and more; text or numbers, as every written file carries it.
+        What the rates are: `unit`, `weights`, `indicator` or `dataset`, `preprocessing`,
+        `software` and more; text or numbers, as every written file carries it.
     spike_times : tuple of float64 arrays, or None
         Discrete spikes of each neuron in s, where asked for.
     trust : trust.Trust, or None

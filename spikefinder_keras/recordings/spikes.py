@@ -16,6 +16,11 @@ SHARE = 0.1
 LEAST = 0.4
 """Expected spikes of the least bout that is a spike."""
 
+TYPICAL_RATE = 0.6
+"""Spikes/s; about the median over neurons with known spikes."""
+
+STEP_SECONDS = 0.04
+
 
 def spike_bouts(rates, rate, floor=FLOOR, share=SHARE):
     """Stretches of activity.
@@ -83,24 +88,27 @@ def discrete_spikes(rates, start, rate, least=LEAST, floor=FLOOR, share=SHARE):
     return start + np.concatenate(times) if times else np.empty(0)
 
 
-def expected_score(rates_per_step):
-    """The correlation with true spikes to be expected if the rates are right: trust.
+def expected_score(output):
+    """The correlation with true spikes at 25 Hz that is to be expected: trust.
 
     Spikes with Poisson statistics and rates x per step of 40 ms correlate with x by
-    sqrt(var x / (var x + mean x)), the more, the more of the rate is in few certain events.
+    sqrt(var x / (var x + mean x)): the more, the more of the rate is in few certain events. Here x
+    is the output brought to a mean of `TYPICAL_RATE`, the same for all neurons. With the neuron's
+    own mean rate, which is a guess, it orders neurons worse.
 
     Parameters
     ----------
-    rates_per_step : array `(step,)`
-        Expected spikes per step.
+    output : array `(step,)`
+        Right but for a factor; of steps of 40 ms.
 
     Returns
     -------
     float
-        0 (a constant rate) to 1; NaN without any rate.
+        0 (a constant output) to 1; NaN without any.
     """
-    x = np.asarray(rates_per_step, np.float64)
+    x = np.asarray(output, np.float64)
     x = x[np.isfinite(x)]
     if not x.size or not x.mean() > 0:
         return float("nan")
+    x = x * (TYPICAL_RATE * STEP_SECONDS / x.mean())
     return float(np.sqrt(x.var() / (x.var() + x.mean())))

@@ -74,7 +74,7 @@ AGREEMENT = Certainty("agreement", "agreement of the dataset IDs", 0.8, "depends
 mean; 1 if the ID makes no difference."""
 
 EXPECTED = Certainty(
-    "expected r", "correlation with the true spikes to be expected at 25 Hz", 0.2, "uncertain"
+    "expected r", "correlation with the true spikes to be expected at 25 Hz", 0.3, "uncertain"
 )
 """Of `universal`: see `spikes.expected_score`."""
 

@@ -117,9 +117,7 @@ class Universal:
         weights = self.belief.weights(slow)
         together = np.concatenate([output for _, output in there])
         seconds = sum(trace.size for trace, _ in there) / SAMPLE_RATE
-        # Only of what is said to be dF/F the noise means something: the rest may have any gain.
-        noise = scales.noise if recording.unit == "dF/F" else None
-        factor = self.knowledge.rates.factor(STEPS_PER_SECOND * together.mean(), noise)
+        factor = self.knowledge.rates.factor(STEPS_PER_SECOND * together)
         factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
         rates, spikes, steps = [], [], []
         for output, missing in zip(outputs, empty, strict=True):
@@ -131,7 +129,7 @@ class Universal:
             steps.append(per_second)
             rates.append(to_samples(per_second, missing.size))
             spikes.append(discrete_spikes(per_second, -HALF_SAMPLE, STEPS_PER_SECOND))
-        expected = expected_score(np.concatenate(steps) / STEPS_PER_SECOND)
+        expected = expected_score(np.concatenate(steps))
         return UniversalNeuron(traces, rates, spikes, scales, slow, expected)
 
     def rates(self, outputs):

@@ -21,7 +21,7 @@ KNOWN = Knowledge(
         "dye": Timing(FLAT, FLAT, "DS02"),
         "GCaMP": Timing(FLAT, FLAT, "DS09"),
     },
-    RateMap((1.0, 0.9, 0.3), (0.5, 0.8), "all"),
+    RateMap((1.0, 0.9, 0.3, -0.5), "all"),
 )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.recordings.spikes import (
+    TYPICAL_RATE,
     discrete_spikes,
     expected_score,
     spike_bouts,
@@ -36,8 +37,9 @@ def test_nan_is_silence():
 
 def test_trust_is_the_correlation_to_be_expected():
     rng = np.random.default_rng(0)
-    rates = rng.gamma(0.2, 0.5, 200_000)
+    rates = rng.gamma(0.2, TYPICAL_RATE / 25 / 0.2, 200_000)
     found = np.corrcoef(rates, rng.poisson(rates))[0, 1]
     assert expected_score(rates) == pytest.approx(found, abs=0.01)
+    assert expected_score(10 * rates) == pytest.approx(expected_score(rates))
     assert expected_score(np.full(10, 0.1)) == pytest.approx(0.0)
     assert np.isnan(expected_score(np.zeros(10)))

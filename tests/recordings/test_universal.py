@@ -73,6 +73,12 @@ def test_gain_and_offset_change_nothing(plain, gain, offset):
     np.testing.assert_allclose(rates_of(gain * table + offset), rates, rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("unit", ["dF/F", "F"])
+def test_the_stated_unit_and_its_gain_change_nothing(plain, unit):
+    table, _, rates = plain
+    np.testing.assert_allclose(rates_of(30 * table + 90, unit=unit), rates, rtol=0, atol=0.02)
+
+
 def test_a_straight_drift_changes_little(plain):
     table, _, rates = plain
     drifting = table + np.linspace(0, 2, len(table))[:, None]

@@ -8,7 +8,7 @@ import pytest
 import spikefinder_keras.training.universal as training
 from spikefinder_keras.errors import TrainingError, UsageError
 from spikefinder_keras.network.universal import build_universal, predict_steps
-from spikefinder_keras.recordings.rates import fit_rate_map, signal_share
+from spikefinder_keras.recordings.rates import signal_share
 from spikefinder_keras.recordings.universal_preparation import prepare_trace
 from spikefinder_keras.training.universal import (
     UniversalSettings,
@@ -127,18 +127,6 @@ def test_nothing_to_learn_from(tmp_path):
         train_universal([silent], tmp_path, TINY)
     with pytest.raises(UsageError, match="window cannot be 100"):
         UniversalSettings(window=100)
-
-
-def test_the_rate_map_finds_a_power_law_and_keeps_silence():
-    rng = np.random.default_rng(0)
-    cases = []
-    for k in range(300):
-        output, noise = np.exp(rng.uniform(-4, 2)), np.exp(rng.uniform(-5, -2))
-        cases.append((f"set {k % 6}", output, noise, 3.0 * output**0.9 * noise**0.3))
-    found = fit_rate_map(cases)
-    assert found.mean_rate(1.0, 0.05) == pytest.approx(3.0 * 0.05**0.3, rel=0.15)
-    assert found.factor(0.0) == 0.0
-    assert found.mean_rate(1.0) > found.mean_rate(0.1) > 0
 
 
 @pytest.mark.parametrize("seconds", [30.0, 120.0])
