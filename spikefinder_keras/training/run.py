@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backend import keras
+from ..backend import keras, own_settings
 from ..competition.scoring import score
 from ..errors import TrainingError
 from ..files.whole_files import check_output_folder, whole_file
@@ -53,6 +53,7 @@ class Run:
         return max(scored, key=lambda row: row["validation"])["epoch"]
 
 
+@own_settings()
 def train(data, folder, settings=None, progress=False, say=lambda line: None):
     """Start a run and carry it to its end.
 
@@ -96,6 +97,7 @@ def train(data, folder, settings=None, progress=False, say=lambda line: None):
     return _carry_on(run, progress, say)
 
 
+@own_settings()
 def resume(folder, data=None, changed=None, progress=False, say=lambda line: None):
     """Carry an interrupted run to its end, as if it had never been interrupted.
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backend import keras
+from ..backend import keras, own_settings
 from ..errors import TrainingError, UsageError
 from ..files.whole_files import check_output_folder, whole_file
 from ..network.universal import CHANNELS, LEVELS, build_universal
@@ -119,6 +119,7 @@ def universal_loss(settings):
     return loss
 
 
+@own_settings()
 def train_universal(neurons, folder, settings=None, progress=False, say=lambda line: None):
     """Train, or carry on a run that was interrupted.
 
