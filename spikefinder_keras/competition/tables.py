@@ -14,6 +14,7 @@ from ..datasets import DATASETS
 from ..errors import DataError
 from ..files.sources import is_original
 from ..files.whole_files import whole_file
+from ..text import header_cell
 from .csv_reader import read_table
 
 SIMULATED_MARK = "simulated.json"
@@ -198,6 +199,7 @@ def write_csv(path, table, names=None):
     """
     import pandas as pd
 
-    frame = pd.DataFrame(np.asarray(table), columns=names)
+    header = None if names is None else [header_cell(name) for name in names]
+    frame = pd.DataFrame(np.asarray(table), columns=header)
     with whole_file(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.12g", lineterminator="\n")

@@ -47,7 +47,11 @@ def _parse(path, variable):
     import zarr
 
     _check_files(Path(path))
-    root = zarr.open(zarr.storage.LocalStore(path, read_only=True), mode="r")
+    store = zarr.storage.LocalStore(path, read_only=True)
+    # What is in a group is what stands in its folder: consolidated metadata could name others.
+    made = {"store": store, "mode": "r"}
+    is_group = _is_group(Path(path))
+    root = zarr.open_group(**made, use_consolidated=False) if is_group else zarr.open_array(**made)
     if "nwb_version" in root.attrs:
         raise DataError(
             f"{path} is NWB in Zarr; export it to HDF5 first: hdmf_zarr.NWBZarrIO(...) to "
@@ -76,6 +80,12 @@ def _parse(path, variable):
     yield from parse_chosen(path, arrays, variable, read)
 
 
+def _is_group(folder):
+    if (folder / "zarr.json").is_file():
+        return json.loads((folder / "zarr.json").read_bytes()).get("node_type") == "group"
+    return not (folder / ".zarray").is_file()
+
+
 def _arrays(group, prefix, depth):
     for name, array in group.arrays():
         yield f"{prefix}{name}", array
@@ -101,9 +111,12 @@ def _check_files(folder):
         for name in (*folders, *files):
             if Path(here, name).is_symlink():
                 raise Unreadable(f"{name} in it is a link to another file")
+        for name in files:
+            if not Path(here, name).is_file():  # a pipe would keep us waiting
+                raise Unreadable(f"{name} in it is no ordinary file")
         metadata += [Path(here, name) for name in files if name in (*METADATA, ".zmetadata")]
     for file in metadata:
-        for codec in _codecs(json.loads(file.read_text())):
+        for codec in _codecs(json.loads(file.read_bytes())):
             if codec.removeprefix("numcodecs.") not in CODECS:
                 raise Unreadable(f"{file.name} asks for the codec {codec}, which is not trusted")
 
@@ -117,9 +130,10 @@ def _codecs(metadata):
         for key, value in metadata.items():
             if key in _CODEC_KEYS:
                 for codec in value if isinstance(value, list) else [value]:
-                    name = codec.get("id", codec.get("name")) if isinstance(codec, dict) else codec
-                    if name is not None:
-                        yield str(name)
+                    if isinstance(codec, dict):  # either, as the versions differ in what they heed
+                        yield from (str(codec[k]) for k in ("id", "name") if k in codec)
+                    elif codec is not None:
+                        yield str(codec)
             yield from _codecs(value)
 
 
