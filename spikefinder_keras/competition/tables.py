@@ -143,7 +143,8 @@ def read_pair(truth, prediction):
     if set(names) == set(order):
         if names != order:
             notes.append(f"{prediction}: neurons put into the order of {truth} by their names")
-        second = second[:, [order.index(name) for name in names]]
+        place = {name: k for k, name in enumerate(order)}
+        second = second[:, [place[name] for name in names]]
     elif set(names) & set(order):
         missing = sorted(set(names) ^ set(order))
         raise DataError(

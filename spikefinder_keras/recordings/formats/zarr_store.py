@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ...errors import DataError, OutputError
 from ...files.child import Unreadable, check_size, parse, require
-from ...files.whole_files import check_output_folder
+from ...files.whole_files import check_output_folder, partial_folder
 from .array_names import FRAME_RATES, plain
 from .arrays import from_named
 from .choosing import Found
@@ -190,7 +189,7 @@ def _whole_folder(path):
     """As `files.whole_file`, for a folder; a previous one goes only when the new one is whole."""
     path = Path(path)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
+        with partial_folder(path) as folder:
             new, old = Path(folder, "new"), Path(folder, "old")
             yield new
             if path.exists():
