@@ -34,8 +34,8 @@ def one_line(text):
 
 
 def clean_name(name):
-    """A name out of a file as `one_line` gives it, cut where it is longer than `LONGEST`."""
-    name = one_line(name)
+    """A name out of a file as `shown` gives it, on one line, cut where longer than `LONGEST`."""
+    name = re.sub(r"[\t\n\r]", " ", shown(name))
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 

@@ -94,7 +94,7 @@ def test_weights_come_back(tmp_path, seed):
 
 @pytest.fixture(scope="module", params=["universal", "described"])
 def rates(request):
-    """Rates `(frame, neuron)` of traces `(frame, neuron)` in the competition's form, or at 30 Hz."""
+    """Rates `(frame, neuron)` of traces `(frame, neuron)`, as of 2017 or at 30 Hz."""
     if request.param == "described":
         engine = load_engine("described")
         return lambda traces: predict_calcium(traces, 4, engine)

@@ -105,7 +105,7 @@ def arrange(path, head, columns, all_cells=False):
     Arranged
     """
     names = head.names
-    if names_rows(names[0], columns[0]):
+    if len(columns) > 1 and names_rows(names[0], columns[0]):
         values = np.stack(columns[1:])  # a column of the file is a frame
         label = f"the column {names[0]!r}" if names[0] else "the first column"
         return Arranged(

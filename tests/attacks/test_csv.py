@@ -32,6 +32,7 @@ def test_many_columns_take_linear_time(tmp_path, columns, twice):
     ("content", "message"),
     [
         (b"", "is empty"),
+        (b"\nq\ntime;a;b\n", "is not a number: 'q'"),  # found by the fuzzer
         (b"0,1\n", "header but no samples"),
         (b"0.5,1.5\n1,2\n", "add the missing header row"),
         (b"0,1\n1,2,3\n", "row 2: 3 cells where the header has 2"),
