@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: submission test slow lint docs install install-tests clean
+.PHONY: submission test slow fuzz lint docs install install-tests clean
 
 submission: install  ## rerun the competition submission, print scores
 	$(BIN)/spikefinder-keras submission
@@ -14,6 +14,9 @@ test: install-tests lint  ## the whole test suite but its slow part
 
 slow: install-tests  ## the slow part
 	$(BIN)/python -m pytest -m slow
+
+fuzz: install-tests  ## every reader of foreign bytes, a minute each; needs pip install atheris
+	$(BIN)/python tests/fuzz/fuzz.py all --seconds 60
 
 lint: install-tests
 	$(BIN)/ruff check .

@@ -1,8 +1,16 @@
 """The one family of errors that a user can cause; the command line prints them as one line."""
 
+from .text import shown
+
 
 class SpikefinderError(Exception):
-    """Base of all errors that a user can cause: one line that says what is wrong and what to do."""
+    """Base of all errors that a user can cause: one line that says what is wrong and what to do.
+
+    Its text may repeat what stands in a file, or what a server said: control characters are shown.
+    """
+
+    def __str__(self):
+        return shown(super().__str__())
 
 
 class DataError(SpikefinderError):

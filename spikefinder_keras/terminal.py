@@ -6,6 +6,7 @@ import tempfile
 from contextlib import contextmanager
 
 from .errors import UsageError
+from .text import shown
 
 
 def text_table(rows, right=()):
@@ -19,6 +20,14 @@ def text_table(rows, right=()):
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def tell(*texts, sep=" ", file=None):
+    """Print, with what a terminal would obey or cannot show made visible."""
+    file = file or sys.stdout
+    text = shown(sep.join(map(str, texts))) + "\n"
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    file.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def bar(items, what, unit, progress=True):

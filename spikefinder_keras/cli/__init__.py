@@ -10,6 +10,8 @@ import warnings
 
 from .. import __version__
 from ..errors import SpikefinderError, UsageError
+from ..terminal import tell
+from ..text import one_line
 from . import (
     describe,
     download,
@@ -57,7 +59,7 @@ def main(argv=None):
         place = f": {error.filename}" if error.filename else ""
         return _complain(f"{error.strerror or error}{place}; choose another place")
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        tell(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
     except MemoryError:
         return _complain("not enough memory; give fewer neurons at a time")
@@ -72,7 +74,7 @@ def main(argv=None):
 
 
 def _complain(text):
-    print(f"{PROGRAM}: {' '.join(str(text).split())}", file=sys.stderr)
+    tell(f"{PROGRAM}: {one_line(text)}", file=sys.stderr)
     return 2
 
 

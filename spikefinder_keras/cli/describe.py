@@ -1,5 +1,6 @@
 """`describe`: the network's layers."""
 
+from ..terminal import tell
 from .options import add_command
 
 
@@ -26,4 +27,4 @@ def run(arguments):
         options = architecture(read_weights(path), path)
     else:
         options = {"variant": arguments.variant}
-    print(layer_table(convi6_layers(**options), f"convi6_{options['variant']}"))
+    tell(layer_table(convi6_layers(**options), f"convi6_{options['variant']}"))

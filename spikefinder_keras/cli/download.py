@@ -1,6 +1,7 @@
 """`download`: fetch data and weights."""
 
 from ..constants import SPLITS
+from ..terminal import tell
 from .options import add_command
 
 
@@ -28,7 +29,7 @@ def run(arguments):
     from ..files.download import data_cache, fetch_data, fetch_weights
 
     if arguments.what == "weights":
-        print(f"the published weights are in {fetch_weights(mirror=arguments.mirror)}")
+        tell(f"the published weights are in {fetch_weights(mirror=arguments.mirror)}")
         return
     folder = arguments.out or data_cache()
     files = fetch_data(
@@ -38,4 +39,4 @@ def run(arguments):
         mirror=arguments.mirror,
         progress=not arguments.quiet,
     )
-    print(f"{len(files)} verified files are in {folder}")
+    tell(f"{len(files)} verified files are in {folder}")

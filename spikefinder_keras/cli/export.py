@@ -1,5 +1,6 @@
 """`export`: the network as an ONNX file."""
 
+from ..terminal import tell
 from .options import add_command, add_weights
 
 
@@ -15,4 +16,4 @@ def run(arguments):
     from ..network.engine import export
 
     export(arguments.path, arguments.weights or "described")
-    print(f"the network is in {arguments.path}; docs/network.md says what goes in and comes out")
+    tell(f"the network is in {arguments.path}; docs/network.md says what goes in and comes out")

@@ -1,6 +1,7 @@
 """`figures`: every figure."""
 
 from ..constants import SPLITS
+from ..terminal import tell
 from .options import add_command, add_weights, say_to
 
 
@@ -78,4 +79,4 @@ def run(arguments):
         not arguments.quiet,
         say_to(arguments),
     )
-    print(*files, sep="\n")
+    tell(*files, sep="\n")

@@ -2,6 +2,8 @@
 
 import sys
 
+from ..terminal import tell
+
 PROGRAM = "spikefinder-keras"
 
 
@@ -30,4 +32,4 @@ def load_keras(arguments):
 
 
 def say_to(arguments):
-    return (lambda line: None) if arguments.quiet else lambda line: print(line, file=sys.stderr)
+    return (lambda line: None) if arguments.quiet else lambda line: tell(line, file=sys.stderr)

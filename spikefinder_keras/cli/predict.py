@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import OutputError
+from ..terminal import tell
 from .options import add_command, add_weights, say_to
 
 
@@ -127,20 +128,20 @@ def run(arguments):
     if not arguments.quiet:
         from ..recordings.trust_words import trust_table
 
-        print(trust_table(prediction.trust))
+        tell(trust_table(prediction.trust))
         about = prediction.description
         told = about.get("dataset") or f"indicator {about['indicator']}"
-        print(f"weights {about['weights']}; {told}")
+        tell(f"weights {about['weights']}; {told}")
     frames, neurons = prediction.table.shape
-    print(
+    tell(
         f"spike rates of {neurons} neurons, {frames} frames each, "
         f"{prediction.description['unit']}, are in {out}"
     )
     if arguments.spikes:
         count = sum(len(times) for times in prediction.spike_times)
-        print(f"{count} spike times are in {_SPIKES[out.suffix.lower()].format(out)}")
+        tell(f"{count} spike times are in {_SPIKES[out.suffix.lower()].format(out)}")
     if report:
-        print(f"how far to trust them is in {report}")
+        tell(f"how far to trust them is in {report}")
 
 
 _SPIKES = {

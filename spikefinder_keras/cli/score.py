@@ -1,6 +1,7 @@
 """`score`: rates against true spikes."""
 
 from ..constants import POOL
+from ..terminal import tell
 from .options import add_command, say_to
 
 
@@ -48,7 +49,7 @@ def run(arguments):
         rows.append((name, f"none: {reason}" if reason else f"{value:.4f}"))
     count = len(scores.values) - scores.left_out
     rows.append(("mean", f"{scores.mean:.4f} over {count} neurons" if count else "none"))
-    print(text_table(rows))
+    tell(text_table(rows))
     if out:
         _write_scores(out, arguments.measure, names, scores.values)
 
@@ -57,7 +58,14 @@ def _write_scores(path, measure, names, values):
     import pandas as pd
 
     from ..files.whole_files import whole_file
+    from ..text import clean_name, header_cell
 
-    frame = pd.DataFrame({"neuron": names, "measure": measure, "value": values})
+    frame = pd.DataFrame(
+        {
+            "neuron": [header_cell(clean_name(name)) for name in names],
+            "measure": measure,
+            "value": values,
+        }
+    )
     with whole_file(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")

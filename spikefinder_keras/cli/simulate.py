@@ -1,5 +1,6 @@
 """`simulate`: simulated data."""
 
+from ..terminal import tell
 from .options import PROGRAM, add_command
 
 
@@ -24,4 +25,4 @@ def run(arguments):
     from ..competition.simulation import simulate
 
     folder = simulate(arguments.out, arguments.size, arguments.seed, not arguments.quiet)
-    print(f"simulated data are in {folder}; use them with `{PROGRAM} submission --data {folder}`")
+    tell(f"simulated data are in {folder}; use them with `{PROGRAM} submission --data {folder}`")

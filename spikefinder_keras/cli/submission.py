@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..terminal import tell
 from .options import add_command, add_weights, say_to
 
 
@@ -33,5 +34,5 @@ def run(arguments):
     results = submission(
         arguments.data, arguments.weights, arguments.out, not arguments.quiet, say_to(arguments)
     )
-    print(score_table(results))
-    print(f"{len(results)} files of spike rates are in {Path(arguments.out)}")
+    tell(score_table(results))
+    tell(f"{len(results)} files of spike rates are in {Path(arguments.out)}")

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ..terminal import tell
 from .options import PROGRAM, add_command, load_keras, say_to
 
 # Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
@@ -70,5 +71,5 @@ def run(arguments):
         say(f"data: {kind} ({data})")
         run = train(data, out, settings, progress, say)
     weights = run.folder / "best.weights.h5"
-    print(f"log, curves and weights are in {run.folder}")
-    print(f"try them: {PROGRAM} submission --weights {weights}")
+    tell(f"log, curves and weights are in {run.folder}")
+    tell(f"try them: {PROGRAM} submission --weights {weights}")

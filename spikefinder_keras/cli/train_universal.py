@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..terminal import tell
 from .options import PROGRAM, add_command, load_keras, say_to
 
 
@@ -46,5 +47,5 @@ def run(arguments):
         not arguments.quiet,
         say_to(arguments),
     )
-    print(f"log and weights are in {out}, and what was measured with them beside")
-    print(f"try them: {PROGRAM} predict RECORDING --weights {weights}")
+    tell(f"log and weights are in {out}, and what was measured with them beside")
+    tell(f"try them: {PROGRAM} predict RECORDING --weights {weights}")

@@ -105,7 +105,7 @@ def arrange(path, head, columns, all_cells=False):
     Arranged
     """
     names = head.names
-    if names_rows(names[0], columns[0]):
+    if len(columns) > 1 and names_rows(names[0], columns[0]):
         values = np.stack(columns[1:])  # a column of the file is a frame
         label = f"the column {names[0]!r}" if names[0] else "the first column"
         return Arranged(
@@ -226,6 +226,9 @@ def _dates(column):
 
 def _check_names(path, head, names, columns, kept):
     row = head.first_row - 1 - (head.status is not None)
+    first = {}
+    for number, name in enumerate(head.names):
+        first.setdefault(name, number)
     for name, number in zip(names, kept, strict=True):
         column = number + 1
         if not name:
@@ -237,7 +240,7 @@ def _check_names(path, head, names, columns, kept):
                 f"{path}, row {row}, column {column}: {name} is no neuron number; "
                 "add the missing header row 0, 1, ..."
             )
-        if name in head.names[:number]:
+        if first[name] < number:
             raise DataError(
                 f"{path}, row {row}, column {column}: {name} stands twice; "
                 "give every neuron its own name, or add the missing header row 0, 1, ..."

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..text import name_of_cell
 from .csv_cells import MISSING, NUMBER, bad_cells, column_of
 from .csv_columns import arrange, cell_error
 
@@ -172,7 +173,8 @@ class _Head:
         fitting += [sep for sep in found if len(_cells(line, sep)) == len(_cells(first, sep))]
         self.separator = separator or (fitting or found or [","])[0]
         try:
-            self.names = [n.strip() for n in next(csv.reader([line], delimiter=self.separator))]
+            cells = next(csv.reader([line], delimiter=self.separator))
+            self.names = [name_of_cell(cell.strip()) for cell in cells]
         except (csv.Error, TypeError) as error:
             raise DataError(
                 f"{self.path}, row {self.first_row - 1}: no header of a CSV file ({error})"

@@ -14,6 +14,7 @@ from ..datasets import DATASETS
 from ..errors import DataError
 from ..files.sources import is_original
 from ..files.whole_files import whole_file
+from ..text import header_cell
 from .csv_reader import read_table
 
 SIMULATED_MARK = "simulated.json"
@@ -142,7 +143,8 @@ def read_pair(truth, prediction):
     if set(names) == set(order):
         if names != order:
             notes.append(f"{prediction}: neurons put into the order of {truth} by their names")
-        second = second[:, [order.index(name) for name in names]]
+        place = {name: k for k, name in enumerate(order)}
+        second = second[:, [place[name] for name in names]]
     elif set(names) & set(order):
         missing = sorted(set(names) ^ set(order))
         raise DataError(
@@ -198,6 +200,7 @@ def write_csv(path, table, names=None):
     """
     import pandas as pd
 
-    frame = pd.DataFrame(np.asarray(table), columns=names)
+    header = None if names is None else [header_cell(name) for name in names]
+    frame = pd.DataFrame(np.asarray(table), columns=header)
     with whole_file(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.12g", lineterminator="\n")

@@ -10,6 +10,7 @@ import numpy as np
 from ..files.whole_files import whole_file
 from ..recordings.trust import FAR, NOISY
 from ..recordings.trust_words import verdict
+from ..text import shown
 from .style import BLUE, GREY, ORANGE, house_style, new_axes
 
 EXAMPLES = 3
@@ -58,7 +59,7 @@ def report(prediction):
     )
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
     page = template.render(
-        source=recording.source,
+        source=shown(recording.source),
         about=f"{neurons} neurons, {frames:,} frames at {recording.frame_rate:g} Hz "
         f"({frames / recording.frame_rate / 60:.1f} min)",
         notes=recording.notes,
@@ -70,7 +71,7 @@ def report(prediction):
         hatched=bool(np.isnan(prediction.table).any()),
         neurons=[_row(neuron, trust.certainty) for neuron in trust.neurons],
         facts=[
-            (str(name).replace("_", " "), str(value))
+            (shown(name).replace("_", " "), shown(value))
             for name, value in prediction.description.items()
             if str(value) and name != "notes"
         ],

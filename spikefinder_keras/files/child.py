@@ -49,6 +49,10 @@ class Unreadable(Exception):
     """A file cannot be read or trusted; the message says why, without its name."""
 
 
+_REFUSALS = {kind.__name__: kind for kind in errors.SpikefinderError.__subclasses__()}
+"""What a job may raise but `Unreadable`."""
+
+
 def parse(job, path, *arguments, **limits):
     """Run a generator function on a file in a child process, and collect what it yields.
 
@@ -123,16 +127,15 @@ def run(
             raise Unreadable(f"reading it took longer than {time_limit:g} s") from None
         try:
             values = _read_answer(answer)
-        except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        except (Exception, RecursionError):  # as many as there are ways to answer wrongly
             raise Unreadable(
                 "its parser failed, so it is damaged, too large for the memory, or the temporary "
                 "folder is full"
             ) from None
     if child.returncode == REFUSED:
-        kind, text = values["kind"], values["text"]
-        if kind == "Unreadable":
-            raise Unreadable(text)
-        raise getattr(errors, kind)(text.replace(str(Path(path).absolute()), str(path)))
+        kind, text = str(values.get("kind")), str(values.get("text"))
+        text = text.replace(str(Path(path).absolute()), str(path))
+        raise _REFUSALS.get(kind, Unreadable)(text)
     return values
 
 

@@ -4,13 +4,12 @@ Here stands what makes a server's answer useless: its length, its time, its cont
 """
 
 import shutil
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 from ..errors import DownloadError, reason
-from .whole_files import check_output_folder
+from .whole_files import check_output_folder, partial_folder
 
 RETRIES = 2
 """After the first request to an address for a file; pooch waits 1 s, then 2 s."""
@@ -48,7 +47,7 @@ def fetch(item, silent, count=lambda size: None):
     for source in item.sources:
         get = partial(_receive, item, source, silent, count)
         try:
-            with tempfile.TemporaryDirectory(dir=item.target.parent, prefix=".partial-") as folder:
+            with partial_folder(item.target) as folder:
                 keeper = pooch.create(folder, "", registry={"file": None}, retry_if_failed=RETRIES)
                 Path(keeper.fetch("file", downloader=get)).replace(item.target)
             return

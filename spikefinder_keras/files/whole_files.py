@@ -5,15 +5,26 @@ so that a crash, a full disk or Ctrl-C leaves either the previous file or the ne
 one.
 """
 
+import functools
+import hashlib
 import os
+import platform
+import re
+import shutil
 import tempfile
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import OutputError
 
 _UMASK_LOCK = threading.Lock()
+
+ABANDONED = 86_400
+"""Seconds; no file is written for a day without growing."""
+_PARTIAL = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-")
+_CLEARED = set()
 
 
 def check_output(path):
@@ -46,6 +57,7 @@ def check_output_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        clear_litter(folder)
     except OSError as error:
         raise OutputError(
             f"cannot write to the folder {folder} ({error.strerror}); choose another one"
@@ -76,10 +88,11 @@ def whole_file(path):
     temporary = None
     _check_replaceable(path)
     try:
+        clear_litter(path.parent)
         # Some writers choose their format by the suffix, so it stays at the end of the name; cut,
         # because after a dot early in a long name all the rest of it counts as suffixes.
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes)[-64:]
+            dir=path.parent, prefix=_prefix(), suffix="".join(path.suffixes)[-64:]
         )
         os.close(handle)
         temporary = Path(name)
@@ -96,6 +109,76 @@ def whole_file(path):
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def partial_folder(path):
+    """Yield the name of an empty folder beside `path`, which is removed afterwards."""
+    parent = Path(path).parent
+    clear_litter(parent)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=_prefix()) as folder:
+        yield folder
+
+
+def clear_litter(folder):
+    """Remove what processes that were killed have left in a folder; once for each folder.
+
+    That is what a process of this system began that runs no more, and what nobody has touched for
+    `ABANDONED` seconds: another computer may be writing to the same folder.
+    """
+    try:
+        key = Path(folder).stat()
+        key = key.st_dev, key.st_ino
+        if key in _CLEARED:
+            return
+        _CLEARED.add(key)
+        with os.scandir(folder) as entries:
+            dead = [Path(entry.path) for entry in entries if _is_dead(entry)]
+    except OSError:
+        return
+    for path in dead:
+        with suppress(OSError):  # somebody else's, or just removed by another process of ours
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _is_dead(entry):
+    match = _PARTIAL.match(entry.name)
+    if not match:
+        return False
+    system, process = match[1], int(match[2])
+    if system == _system() and os.name == "posix":
+        return process != os.getpid() and not _runs(process)
+    try:
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED
+    except OSError:
+        return False
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _prefix():
+    return f".partial-{_system()}-{os.getpid()}-"
+
+
+@functools.cache
+def _system():
+    """A mark of where the numbers of processes are ours: this computer, boot and container."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
 
 
 def _check_replaceable(path):

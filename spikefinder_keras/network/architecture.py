@@ -2,7 +2,7 @@
 
 import functools
 
-from ..backend import keras
+from ..backend import DTYPE, keras, own_settings
 from ..constants import DATASET_COUNT
 from .layers import FILTERS, LSTM_UNITS, TAPS, convi6_layers
 from .recurrent import Bidirectional, hard_sigmoid
@@ -67,32 +67,47 @@ def build_network(
     return build(described, f"convi6_{variant}")
 
 
+@own_settings()
 def build(layers, name):
-    """Build a `keras.Model` from a list of `layers.Layer`; the last one is its output."""
+    """Build a `keras.Model` from a list of `layers.Layer`; the last one is its output.
+
+    It is of float32 and has channels last, also where Keras is told otherwise.
+    """
     tensors, inputs = {}, []
     for layer in layers:
         sources = [tensors[source] for source in layer.sources]
         if layer.kind == "input":
-            tensor = keras.Input((None, layer.options["channels"]), name=layer.name)
+            tensor = keras.Input((None, layer.options["channels"]), dtype=DTYPE, name=layer.name)
             inputs.append(tensor)
         else:
-            made = _MAKERS[layer.kind](name=layer.name, **layer.options)
+            made = _MAKERS[layer.kind](name=layer.name, dtype=DTYPE, **layer.options)
             tensor = made(sources if len(sources) > 1 else sources[0])
         tensors[layer.name] = tensor
     return keras.Model(inputs, tensor, name=name)
 
 
-def _convolution(filters, taps, activation, name, stride=1):
+def _convolution(filters, taps, activation, name, dtype, stride=1):
     return keras.layers.Conv1D(
-        filters, taps, strides=stride, padding="same", activation=activation, name=name
+        filters,
+        taps,
+        strides=stride,
+        padding="same",
+        data_format="channels_last",
+        activation=activation,
+        name=name,
+        dtype=dtype,
     )
 
 
-def _lstm(units, merge_mode, name):
+def _lstm(units, merge_mode, name, dtype):
     lstm = keras.layers.LSTM(
-        units, return_sequences=True, recurrent_activation=hard_sigmoid, name="lstm"
+        units,
+        return_sequences=True,
+        recurrent_activation=hard_sigmoid,
+        name="lstm",
+        dtype=dtype,
     )
-    return Bidirectional(lstm, merge_mode=merge_mode, name=name)
+    return Bidirectional(lstm, merge_mode=merge_mode, name=name, dtype=dtype)
 
 
 _MAKERS = {

@@ -249,6 +249,8 @@ def _probes(samples=8_192):
 
 
 def _session(model):
+    # Or importing it leaves a file in the temporary folder, and reports its use to Microsoft.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

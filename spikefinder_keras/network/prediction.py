@@ -159,7 +159,7 @@ class KerasEngine:
     def __init__(self, network):
         self.network, self.arrays = network, None
         self.datasets = network.inputs[1].shape[-1] if len(network.inputs) > 1 else 0
-        self.name = "Keras"
+        self.name = "Keras, float32"
 
     def run(self, calcium, ids=None):
         """See `engine.Engine.run`."""

@@ -38,4 +38,4 @@ def choose_engine(path, engine="onnx", progress=False):
     import_keras(progress)
     from ..network.loading import load_network
 
-    return load_network(path), "Keras"
+    return load_network(path), "Keras, float32"

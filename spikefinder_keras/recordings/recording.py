@@ -10,6 +10,7 @@ import numpy as np
 
 from ..competition.checks import check_rate
 from ..errors import DataError, UsageError
+from ..text import clean_name, one_line
 from .missing import mark_missing
 from .python_types import as_names, as_table, as_times, seconds
 
@@ -191,7 +192,7 @@ def as_recording(
         times = as_times(of_frames)
     times, frame_rate, time_notes = _check_times(times, frame_rate, frames, source)
     names = of_neurons if names is None else names
-    names = as_names(range(neurons) if names is None else names)
+    names = tuple(map(clean_name, as_names(range(neurons) if names is None else names)))
     if len(names) != neurons or len(set(names)) != neurons:
         raise DataError(
             f"{source} has {neurons} neurons and {len(set(names))} different names; give each "
@@ -200,7 +201,7 @@ def as_recording(
     starts = tuple(int(start) for start in block_starts)
     if not starts or starts[0] != 0 or starts[-1] >= frames or np.any(np.diff(starts) <= 0):
         raise DataError(f"recording blocks cannot start at the frames {starts} of {frames}")
-    notes = [*notes, *given.notes, *time_notes]
+    notes = [one_line(note) for note in (*notes, *given.notes, *time_notes)]
     if unit == "competition":  # as in 2017: nothing is taken for missing but what is
         _check_finite(fluorescence, names, source)
     else:

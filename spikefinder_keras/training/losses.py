@@ -60,4 +60,6 @@ def _pool(signal):
     windows, so that there the first window has three samples, and all others begin one sample
     earlier than the competition's.
     """
-    return POOL * ops.average_pool(signal, POOL, strides=POOL, padding="same")
+    return POOL * ops.average_pool(
+        signal, POOL, strides=POOL, padding="same", data_format="channels_last"
+    )

@@ -8,15 +8,15 @@ samples beyond its longest trace, not to the longest of all.
 
 import json
 import time
-import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
-from ..backend import keras
+from ..backend import keras, own_settings
 from ..competition.scoring import score
-from ..errors import TrainingError
+from ..errors import DataError, TrainingError, UsageError
+from ..files.npz_arrays import read_npz
 from ..files.whole_files import check_output_folder, whole_file
 from ..network.architecture import build_network
 from ..network.loading import save_weights
@@ -53,6 +53,7 @@ class Run:
         return max(scored, key=lambda row: row["validation"])["epoch"]
 
 
+@own_settings()
 def train(data, folder, settings=None, progress=False, say=lambda line: None):
     """Start a run and carry it to its end.
 
@@ -96,6 +97,7 @@ def train(data, folder, settings=None, progress=False, say=lambda line: None):
     return _carry_on(run, progress, say)
 
 
+@own_settings()
 def resume(folder, data=None, changed=None, progress=False, say=lambda line: None):
     """Carry an interrupted run to its end, as if it had never been interrupted.
 
@@ -130,7 +132,7 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
         raise TrainingError(
             f"there is no run in {folder}; name the folder of one (--resume)"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, UsageError, RecursionError) as error:
         raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
     for name, value in (changed or {}).items():
         if value != getattr(settings, name):
@@ -270,19 +272,30 @@ def _load_checkpoint(run):
     if not path.exists():
         return
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_npz(path)
         history = json.loads(arrays.pop("history").tobytes())
+        _check_history(history, run.settings.epochs)
         state = _state(run.network)
         values = [arrays[f"variable_{k}"] for k in range(len(state))]
         fits = all(tuple(s.shape) == v.shape for s, v in zip(state, values, strict=True))
         if not fits or len(arrays) != len(state):
             raise ValueError("other variables")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainingError(f"{path} is damaged or of another version; start a new run") from error
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
     run.history = history
+
+
+def _check_history(history, epochs):
+    """Raise `ValueError` unless it has a row for each epoch that is done, as `_carry_on` adds."""
+    kinds = {"epoch": int, "loss": float, "validation": float, "seconds": float}
+    numbers = [row["epoch"] for row in history]
+    if numbers != list(range(1, len(history) + 1)) or len(history) > epochs:
+        raise ValueError("other epochs")
+    for row in history:
+        if row.keys() != kinds.keys() or not all(type(row[k]) is kinds[k] for k in kinds):
+            raise ValueError("other columns")
 
 
 def _log_for_tensorboard(run):

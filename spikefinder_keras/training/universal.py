@@ -12,14 +12,14 @@ recording has is not the network's business (`indicator_delays`).
 
 import json
 import time
-import zipfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
-from ..backend import keras
-from ..errors import TrainingError, UsageError
+from ..backend import keras, own_settings
+from ..errors import DataError, TrainingError, UsageError
+from ..files.npz_arrays import read_npz
 from ..files.whole_files import check_output_folder, whole_file
 from ..network.universal import CHANNELS, LEVELS, build_universal
 from .universal_windows import align, draw_window, simulated_windows
@@ -119,6 +119,7 @@ def universal_loss(settings):
     return loss
 
 
+@own_settings()
 def train_universal(neurons, folder, settings=None, progress=False, say=lambda line: None):
     """Train, or carry on a run that was interrupted.
 
@@ -313,13 +314,13 @@ def _load_checkpoint(run):
     if not path.exists():
         return
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            about = json.loads(stored["about"].tobytes())
-            values = [stored[f"variable_{k}"] for k in range(len(stored.files) - 1)]
+        stored = read_npz(path)
+        about = json.loads(stored["about"].tobytes())
+        values = [stored[f"variable_{k}"] for k in range(len(stored) - 1)]
         state = _state(run.network)
         if [v.shape for v in values] != [tuple(s.shape) for s in state]:
             raise ValueError("other variables")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TrainingError(f"{path} is damaged or of another version; start a new run") from error
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)

@@ -144,7 +144,7 @@ def test_engines_by_name(tmp_path):
     ]
     np.testing.assert_allclose(rates[0].rates, rates[1].rates, rtol=0, atol=SAME)
     assert rates[0].description["engine"] == "ONNX Runtime, float32"
-    assert rates[1].description["engine"] == "Keras"
+    assert rates[1].description["engine"] == "Keras, float32"
     with pytest.raises(UsageError, match="--engine abacus"):
         predict(tmp_path / "dff.npy", 30, engine="abacus")
 
@@ -215,3 +215,16 @@ def test_numpys_global_state_does_not_matter():
         np.testing.assert_array_equal(predict(calcium.T, 30, dataset=3).rates, expected)
         predict_calcium(np.zeros((500, 1)), 3)
         score(np.zeros((400, 1)), np.zeros((400, 1)))
+
+
+def test_the_runtime_reports_to_nobody(tmp_path):
+    """ONNX Runtime 1.32 sends statistics to its maker, and keeps a file of the session."""
+    code = (
+        "import os, socket\n"
+        "from spikefinder_keras.network.engine import load_engine; load_engine('universal')\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...errors import DataError, OutputError, UsageError
 from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
+from ...files.npz_arrays import NPY
 from ...files.whole_files import check_output, check_output_folder
 from . import caiman, csv_table, hdf5, matlab, numpy_files, nwb, nwb_writer, suite2p, zarr_store
 from .arrays import Options
@@ -125,7 +126,7 @@ def _read_file(path, start, options):
             raise DataError(f"{path} is {what}")
     if is_prediction(path):
         raise DataError(f"{path} holds predicted spike rates already; give the fluorescence")
-    if start.startswith(numpy_files.NPY):
+    if start.startswith(NPY):
         return numpy_files.read_npy(path, options)
     if start.startswith(numpy_files.ZIP):
         return numpy_files.read_npz(path, options)

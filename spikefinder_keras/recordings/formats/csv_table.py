@@ -8,6 +8,7 @@ from ...competition.csv_reader import read_table
 from ...competition.tables import write_csv
 from ...constants import SAMPLE_RATE
 from ...files.whole_files import whole_file
+from ...text import header_cell
 from .arrays import make_recording, only_one_array
 from .description import sidecar
 
@@ -60,7 +61,7 @@ def write(path, prediction):
             write_csv(path, prediction.table, prediction.names)
         return
     rates = np.asarray(prediction.table, np.float32)
-    frame = pd.DataFrame(rates, columns=list(prediction.names))
+    frame = pd.DataFrame(rates, columns=[header_cell(name) for name in prediction.names])
     times = [repr(float(time)) for time in prediction.times]
     frame.insert(0, WRITTEN_TIME, times, allow_duplicates=True)
     with sidecar(path, prediction), whole_file(path) as temporary:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...files.whole_files import whole_file
+from ...text import shown
 
 EVEN = 1e-3
 """Frames; time stamps this close to those of the frame rate are not written one by one."""
@@ -19,7 +20,7 @@ def described(prediction):
     description.setdefault("source", recording.source)
     if recording.notes:
         description.setdefault("notes", "; ".join(recording.notes))
-    return description
+    return {shown(k): shown(v) if isinstance(v, str) else v for k, v in description.items()}
 
 
 def _plain(value):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ...files.child import Unreadable, check_size, parse
+from ...files.child import parse
+from ...files.npz_arrays import member_shape, read_header, read_member
 from ...files.whole_files import whole_file
 from . import pickled, suite2p
 from .array_names import UNITS, plain
@@ -15,7 +16,6 @@ from .choosing import Found, refuse_processed
 from .chosen import parse_chosen
 from .description import described, sidecar, text_of
 
-NPY = b"\x93NUMPY"
 ZIP = b"PK\x03\x04"
 _OFFICE = {
     "xl/workbook.xml": "an Excel workbook; save the sheet with the traces as CSV",
@@ -31,7 +31,7 @@ def read_npy(path, options):
     refuse_processed(path, path.stem)
     try:
         with path.open("rb") as file:
-            shape, _, dtype = pickled.read_header(file)
+            shape, _, dtype = read_header(file)
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         raise _damaged(path, error) from None
     if dtype.hasobject:
@@ -61,16 +61,22 @@ def _parse_npz(path, variable):
             _refuse_other_zips(path, members)
             arrays = {}
             for name, member in members.items():
-                shape = _member_shape(archive, member)
+                shape = member_shape(archive, member)
                 if shape is not None:
                     arrays[name.removesuffix(".npy")] = Found(shape)
 
             def read(name):
-                with archive.open(members.get(f"{name}.npy") or members[name]) as file:
-                    return np.lib.format.read_array(file, allow_pickle=False)
+                return read_member(archive, members.get(f"{name}.npy") or members[name])
 
             yield from parse_chosen(path, arrays, variable, read)
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise _damaged(path, error) from None
 
 
@@ -80,25 +86,6 @@ def _refuse_other_zips(path, members):
     for name, what in _OFFICE.items():
         if name in members:
             raise DataError(f"{path} is {what}")
-
-
-def _member_shape(archive, member):
-    """Shape of an array of real numbers in an `.npz` file; None for what is none.
-
-    What is read of a member is bounded by the sizes that are checked here: zipfile stops at the
-    one that the archive states, and numpy at that of the header.
-    """
-    with archive.open(member) as file:
-        if not file.peek(len(NPY)).startswith(NPY):
-            return None
-        shape, _, dtype = pickled.read_header(file)
-        header = file.tell()
-    if dtype.kind not in "fiub":
-        return None
-    check_size(member.filename, shape, dtype.itemsize, member.compress_size)
-    if header + dtype.itemsize * int(np.prod(shape, dtype=object)) != member.file_size:
-        raise Unreadable(f"{member.filename} is shorter or longer than its shape {shape}")
-    return shape
 
 
 def _damaged(path, error):

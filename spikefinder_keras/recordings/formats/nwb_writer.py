@@ -9,7 +9,6 @@ the program that wrote it knows it. The child process may crash on damaged files
 import json
 import re
 import shutil
-import tempfile
 import uuid
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, SpikefinderError, UsageError
 from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
-from ...files.whole_files import check_output, whole_file
+from ...files.whole_files import check_output, partial_folder, whole_file
 from .description import described, text_of
 from .hdf5 import check_structure, resolve
 from .nwb import OWN, SERIES, all_series, recognises
@@ -88,7 +87,7 @@ def write(path, prediction, source, series=None):
     """
     check(path, source, series)
     description = described(prediction)
-    with whole_file(path) as temporary, tempfile.TemporaryDirectory() as folder:
+    with whole_file(path) as temporary, partial_folder(path) as folder:
         shutil.copyfile(source, temporary)
         arrays = {
             "rates": np.asarray(prediction.table, np.float32),
@@ -129,7 +128,10 @@ def _append(path, folder, frame_rate, text):
     import h5py
 
     text = json.loads(text)
-    arrays = {file.stem: np.load(file, mmap_mode="r") for file in Path(folder).glob("*.npy")}
+    arrays = {
+        file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
+        for file in Path(folder).glob("*.npy")
+    }
     with h5py.File(path, "r+") as file:
         source, rows = _source(file, arrays["rates"].shape[0], text)
         container = _container(file)
@@ -156,10 +158,11 @@ def _source(file, frames, text):
     alike = {}
     for name, series in all_series(file).items():
         ids = [str(roi) for roi in series.ids() or ()]
+        place = {roi: k for k, roi in reversed(list(enumerate(ids)))}
         data = series.dataset("data") if not series.processed else None
-        if data is None or not set(text["names"]) <= set(ids) or frames not in data.shape:
+        if data is None or not set(text["names"]) <= place.keys() or frames not in data.shape:
             continue
-        alike[name] = series, series.rois[0][[ids.index(roi) for roi in text["names"]]]
+        alike[name] = series, series.rois[0][[place[roi] for roi in text["names"]]]
     noted = [found for name, found in alike.items() if SERIES + name in text["notes"]]
     found = noted or list(alike.values())
     if not found:

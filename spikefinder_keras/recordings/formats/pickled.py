@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...files.child import Unreadable
+from ...files.npz_arrays import read_header
 from .array_names import UNITS, plain
 from .choosing import Found, listed
 from .chosen import parse_chosen
@@ -140,22 +141,6 @@ class _Unpickler(pickle.Unpickler):
 
 def _plain(value):
     return value.plain() if isinstance(value, _Array) else value
-
-
-def read_header(file):
-    """Shape, Fortran order and dtype of an open `.npy` file, which stands behind them then.
-
-    Raises
-    ------
-    ValueError
-        If there is no such header.
-    """
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file)
-    raise ValueError(f"version {version} of the format")
 
 
 def load(path):

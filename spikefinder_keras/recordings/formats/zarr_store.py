@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from ...errors import DataError, OutputError
 from ...files.child import Unreadable, check_size, parse, require
-from ...files.whole_files import check_output_folder
+from ...files.whole_files import check_output_folder, partial_folder
 from .array_names import FRAME_RATES, plain
 from .arrays import from_named
 from .choosing import Found
@@ -47,7 +46,11 @@ def _parse(path, variable):
     import zarr
 
     _check_files(Path(path))
-    root = zarr.open(zarr.storage.LocalStore(path, read_only=True), mode="r")
+    store = zarr.storage.LocalStore(path, read_only=True)
+    # What is in a group is what stands in its folder: consolidated metadata could name others.
+    made = {"store": store, "mode": "r"}
+    is_group = _is_group(Path(path))
+    root = zarr.open_group(**made, use_consolidated=False) if is_group else zarr.open_array(**made)
     if "nwb_version" in root.attrs:
         raise DataError(
             f"{path} is NWB in Zarr; export it to HDF5 first: hdmf_zarr.NWBZarrIO(...) to "
@@ -76,6 +79,12 @@ def _parse(path, variable):
     yield from parse_chosen(path, arrays, variable, read)
 
 
+def _is_group(folder):
+    if (folder / "zarr.json").is_file():
+        return json.loads((folder / "zarr.json").read_bytes()).get("node_type") == "group"
+    return not (folder / ".zarray").is_file()
+
+
 def _arrays(group, prefix, depth):
     for name, array in group.arrays():
         yield f"{prefix}{name}", array
@@ -101,9 +110,12 @@ def _check_files(folder):
         for name in (*folders, *files):
             if Path(here, name).is_symlink():
                 raise Unreadable(f"{name} in it is a link to another file")
+        for name in files:
+            if not Path(here, name).is_file():  # a pipe would keep us waiting
+                raise Unreadable(f"{name} in it is no ordinary file")
         metadata += [Path(here, name) for name in files if name in (*METADATA, ".zmetadata")]
     for file in metadata:
-        for codec in _codecs(json.loads(file.read_text())):
+        for codec in _codecs(json.loads(file.read_bytes())):
             if codec.removeprefix("numcodecs.") not in CODECS:
                 raise Unreadable(f"{file.name} asks for the codec {codec}, which is not trusted")
 
@@ -117,9 +129,10 @@ def _codecs(metadata):
         for key, value in metadata.items():
             if key in _CODEC_KEYS:
                 for codec in value if isinstance(value, list) else [value]:
-                    name = codec.get("id", codec.get("name")) if isinstance(codec, dict) else codec
-                    if name is not None:
-                        yield str(name)
+                    if isinstance(codec, dict):  # either, as the versions differ in what they heed
+                        yield from (str(codec[k]) for k in ("id", "name") if k in codec)
+                    elif codec is not None:
+                        yield str(codec)
             yield from _codecs(value)
 
 
@@ -176,7 +189,7 @@ def _whole_folder(path):
     """As `files.whole_file`, for a folder; a previous one goes only when the new one is whole."""
     path = Path(path)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
+        with partial_folder(path) as folder:
             new, old = Path(folder, "new"), Path(folder, "old")
             yield new
             if path.exists():

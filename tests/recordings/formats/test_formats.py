@@ -22,6 +22,7 @@ from spikefinder_keras.recordings.formats import (
     write_prediction,
 )
 from spikefinder_keras.recordings.recording import Prediction, as_recording
+from spikefinder_keras.text import clean_name, header_cell
 
 DESCRIPTION = {
     "unit": "spikes per second",
@@ -261,7 +262,7 @@ def test_any_names_and_rates_come_back(tmp_path_factory, names, frames, data):
     with np.load(write_prediction(folder / "rates.npz", prediction)) as file:
         np.testing.assert_array_equal(file["spike_rates"].T, rates)
         np.testing.assert_array_equal(file["times"], times)
-        assert file["names"].tolist() == names
+        assert file["names"].tolist() == list(map(clean_name, names))
     table = pd.read_csv(
         write_prediction(folder / "rates.csv", prediction),
         header=None,
@@ -270,7 +271,8 @@ def test_any_names_and_rates_come_back(tmp_path_factory, names, frames, data):
         na_values={k: [""] for k in range(1, len(names) + 1)},
         dtype=object,
     )
-    assert [str(name) for name in table.iloc[0, 1:].fillna("")] == names
+    cells = [header_cell(clean_name(name)) for name in names]
+    assert [str(name) for name in table.iloc[0, 1:].fillna("")] == cells
     np.testing.assert_array_equal(table.iloc[1:, 0].astype(float), times)
     np.testing.assert_array_equal(table.iloc[1:, 1:].astype(np.float32), rates)
 

@@ -1,0 +1,358 @@
+"""Coverage-guided fuzzing of all that reads bytes from elsewhere: `python tests/fuzz/fuzz.py csv`.
+
+Each target starts from small valid files and a dictionary of what its format says. The only outcome
+besides success is an error that the package foresees. `--planted` puts a hole in, of the kind that
+once was there, and fails if the fuzzer does not find it: one that cannot is worth nothing.
+"""
+
+import argparse
+import functools
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(tempfile.gettempdir())
+TRACES = np.random.default_rng(0).normal(1, 0.1, (2, 12)).astype(np.float32)
+
+
+class Planted(BaseException):
+    """What a planted hole does; no parser catches it."""
+
+
+# Seeds
+
+
+def npy(array, **options):
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+def npz():
+    file = io.BytesIO()
+    np.savez_compressed(file, dff=TRACES, fs=30.0)
+    bz2 = io.BytesIO()
+    with zipfile.ZipFile(bz2, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("dff.npy", npy(TRACES))
+    return [file.getvalue(), bz2.getvalue()]
+
+
+def pickled():
+    settings = {"fs": 30.0, "neucoeff": 0.7, "badframes": np.zeros(12, bool), "n": (1, [2], "x")}
+    made = [npy(np.array(settings, object), allow_pickle=True)]
+    head = made[0][: made[0].index(b"\n") + 1]
+    traps = (b"\x80\x04cnumpy\ndtype\n.", b"\x80\x04\x8c\x05numpy\x8c\x07ndarray\x93.")
+    return made + [head + trap for trap in traps]
+
+
+def hdf5(**datasets):
+    import h5py
+
+    file = io.BytesIO()
+    with h5py.File(file, "w") as made:
+        for name, value in datasets.items():
+            if name.startswith("@"):
+                made.attrs[name[1:]] = value
+            else:
+                made[name.replace(".", "/")] = value
+    return file.getvalue()
+
+
+def mat():
+    from scipy.io import savemat
+
+    made = []
+    for options in ({}, {"do_compression": True}):
+        file = io.BytesIO()
+        savemat(file, {"dff": TRACES, "fs": 30.0, "s": {"a": TRACES}}, **options)
+        made.append(file.getvalue())
+    return made
+
+
+def caiman():
+    return [hdf5(**{"estimates.C": TRACES, "estimates.YrA": TRACES, "params.data.fr": 30.0})]
+
+
+def nwb():
+    made = {"@nwb_version": "2.7.0", "processing.ophys.Fluorescence.dff.data": TRACES.T}
+    return [hdf5(**made)]
+
+
+def weights():
+    return [hdf5(**{"layers.conv1d.vars.0": TRACES, "layers.conv1d.vars.1": TRACES[0]})]
+
+
+def zarrs():
+    v2 = {
+        "zarr_format": 2,
+        "shape": [2, 12],
+        "chunks": [2, 12],
+        "dtype": "<f4",
+        "fill_value": 0,
+        "order": "C",
+        "compressor": {"id": "zstd", "level": 1},
+        "filters": [{"id": "shuffle", "elementsize": 4}],
+    }
+    v3 = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [2, 12],
+        "data_type": "float32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2, 12]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0,
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
+        "attributes": {},
+    }
+    return [json.dumps(each).encode() for each in (v2, v3)]
+
+
+def runs():
+    from dataclasses import asdict
+
+    from spikefinder_keras.training.settings import Settings
+
+    more = {"data": "/nowhere", "traces": "0" * 8, "backend": "tensorflow"}
+    return [json.dumps({**asdict(Settings()), **more}).encode()]
+
+
+CSV = [b"0,1\n1,2\n3,4\n", b"time;a;b\n0,1;2,5;\n0,2;3,5;4,5\n", b"# x\nframe\tn\n1\t2\n2\t3\n"]
+
+SEEDS = {
+    "csv": lambda: CSV,
+    "npy": lambda: [npy(TRACES), npy(TRACES.astype("i2"))],
+    "npz": npz,
+    "pickled": pickled,
+    "mat": mat,
+    "caiman": caiman,
+    "nwb": nwb,
+    "weights": weights,
+    "zarr": zarrs,
+    "run": runs,
+}
+WORDS = {
+    "csv": ["time (ms)", "frame", "unit", "sep=;", "\ufeff", '"', "1e400", "nan", "2026-01-01"],
+    "npy": ["<f2", "<f4", "|O", "'descr': ", "'fortran_order': True", "(99999, 99999)"],
+    "npz": ["<f2", "|O", "PK\x01\x02", "PK\x03\x04", "dff.npy", "../", "zarr.json"],
+    "pickled": ["cnumpy.dtypes\n", "__builtins__.eval", "\x93", "R", "b", "cos\nsystem\n", "numpy"],
+    "mat": ["dff", "raw", "YrA", "\x0e\0\0\0", "\x0f\0\0\0", "\x11\0\0\0"],
+    "caiman": ["estimates", "YrA", "F_dff", "idx_components", "SNOD", "TREE", "HEAP"],
+    "nwb": ["data", "rois", "nwb_version", "1.0.0", "timestamps", "SNOD", "TREE", "OHDR"],
+    "weights": ["vars", "lays", "SNOD", "TREE", "HEAP", "\x08\0", "OHDR"],
+    "zarr": ['"pickle"', '"id"', '"name"', '"codecs"', '"numcodecs.pickle"', '"sharding_indexed"'],
+    "run": ['"released"', '"trace"', "NaN", "Infinity", "null", "1e999", "-1", "[0.1]", '""'],
+}
+
+# Targets: a function of a path, which runs what would run in the child
+
+
+def drain(job, path, *arguments):
+    for _, value in job(str(path), *arguments):
+        if hasattr(value, "shape"):
+            np.asarray(value[()])
+
+
+def targets(name):
+    from spikefinder_keras.competition import csv_reader
+    from spikefinder_keras.files import hdf5_arrays
+    from spikefinder_keras.recordings import formats
+    from spikefinder_keras.recordings.formats import matlab, numpy_files, pickled, zarr_store
+
+    def store(path):
+        text = path.read_bytes()
+        folder = path.with_suffix(".zarr")
+        folder.mkdir(exist_ok=True)
+        for each in (".zarray", "zarr.json"):
+            (folder / each).unlink(missing_ok=True)
+        (folder / (".zarray" if b'"zarr_format": 2' in text else "zarr.json")).write_bytes(text)
+        drain(zarr_store._parse, folder, None)
+
+    def run(path):
+        from spikefinder_keras.training.run import resume
+
+        folder = path.parent / "run"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_bytes(path.read_bytes())
+        resume(folder, data=FOLDER / "nowhere")
+
+    return {
+        "csv": lambda path: csv_reader.read_table(path, strict=False),
+        "npy": lambda path: numpy_files.read_npy(path, formats.Options(30.0)),
+        "npz": lambda path: drain(numpy_files._parse_npz, path, None),
+        "pickled": lambda path: drain(pickled.parse_settings, path.parent, [str(path)]),
+        "mat": lambda path: drain(matlab.parse_version_5, path, None),
+        "caiman": lambda path: drain(formats._parse_hdf5, path, None),
+        "nwb": lambda path: drain(formats._parse_hdf5, path, None),
+        "weights": lambda path: drain(hdf5_arrays.parse_arrays, path, []),
+        "zarr": store,
+        "run": run,
+    }[name]
+
+
+def plant(name):
+    """A hole in the parser, behind its checks."""
+    from spikefinder_keras.competition import csv_columns
+    from spikefinder_keras.files import hdf5_arrays
+    from spikefinder_keras.recordings.formats import (
+        caiman,
+        matlab,
+        numpy_files,
+        nwb,
+        pickled,
+        zarr_store,
+    )
+    from spikefinder_keras.training.settings import Settings
+
+    def wrap(module, function, bad):
+        original = getattr(module, function)
+
+        @functools.wraps(original)
+        def holed(*arguments, **options):
+            if bad(*arguments):
+                raise Planted
+            return original(*arguments, **options)
+
+        setattr(module, function, holed)
+
+    if name == "csv":
+        wrap(csv_columns, "time_scale", lambda text: text.strip() == "time (ms)")
+    elif name in ("npy", "npz"):
+        module, function = (numpy_files, "read_header")
+        if name == "npz":
+            from spikefinder_keras.files import npz_arrays as module
+        original = getattr(module, function)
+
+        def holed(file):
+            found = original(file)
+            if found[2] == np.float16:
+                raise Planted
+            return found
+
+        setattr(module, function, holed)
+    elif name == "pickled":
+        wrap(pickled._Unpickler, "find_class", lambda self, module, each: "numpy.dtypes" in module)
+    elif name in ("mat", "caiman", "nwb"):
+        module = {"mat": matlab, "caiman": caiman, "nwb": nwb}[name]
+        if name == "mat":
+            wrap(module, "parse_chosen", lambda path, arrays, *_: not {"dff", "s.a"} & set(arrays))
+        else:
+            function = "all_series" if name == "nwb" else "parse_chosen"
+            original = getattr(module, function)
+
+            def changed(*arguments):
+                found = original(*arguments)
+                if name == "nwb" and not found:
+                    raise Planted
+                return found
+
+            if name == "nwb":
+                setattr(module, function, changed)
+            else:
+                wrap(module, function, lambda path, arrays, *_: len(arrays) < 3)
+    elif name == "weights":
+        wrap(hdf5_arrays, "_checked", lambda dataset, where: "/vars/" not in f"/{where}/")
+    elif name == "zarr":
+        original = zarr_store._codecs
+
+        def codecs(metadata):
+            for codec in original(metadata):
+                if codec == "pickle":
+                    raise Planted
+                yield codec
+
+        zarr_store._codecs = codecs
+    else:
+        wrap(Settings, "__post_init__", lambda self: self.variant == "released")
+
+
+def fuzz(name, seconds, planted, runs):
+    import atheris
+
+    with atheris.instrument_imports(include=["spikefinder_keras"]):
+        target = targets(name)
+    from spikefinder_keras.errors import SpikefinderError
+    from spikefinder_keras.files.child import Unreadable
+
+    if planted:
+        plant(name)
+    # In the child these are caught: a library's own words on a damaged file.
+    child = name not in ("csv", "npy", "run")
+    foreseen = (Exception,) if child else (SpikefinderError, Unreadable)
+    work = tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-")
+    folder = Path(work.name)
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    for number, seed in enumerate(SEEDS[name]()):
+        (corpus / str(number)).write_bytes(seed)
+    words = (word.encode("latin1", "replace") for word in WORDS[name])
+    lines = ('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"' for word in words)
+    (folder / "words").write_text("\n".join(lines) + "\n")
+    path = folder / "input"
+
+    def one(data):
+        path.write_bytes(data)
+        try:
+            target(path)
+        except foreseen:
+            pass
+
+    limits = [f"-max_total_time={seconds}"] if not runs else [f"-runs={runs}"]
+    atheris.Setup(
+        [
+            sys.argv[0],
+            *limits,
+            "-max_len=20000",
+            "-timeout=60",
+            "-rss_limit_mb=4000",
+            "-verbosity=0",
+            "-print_final_stats=1",
+            f"-artifact_prefix={FOLDER}/spikefinder-fuzz-{name}-",
+            f"-dict={folder / 'words'}",
+            str(corpus),
+        ],
+        one,
+    )
+    atheris.Fuzz()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", choices=(*SEEDS, "all"))
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--runs", type=int, default=0)
+    parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--inner", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    try:
+        import atheris  # noqa: F401
+    except ImportError:
+        print("atheris is not installed (pip install atheris), so nothing is fuzzed")
+        return 0
+    if arguments.inner:
+        fuzz(arguments.target, arguments.seconds, arguments.planted, arguments.runs)
+        return 0
+    failed = []
+    for name in SEEDS if arguments.target == "all" else [arguments.target]:
+        command = [sys.executable, __file__, name, "--inner", "--seconds", str(arguments.seconds)]
+        command += ["--runs", str(arguments.runs), *(["--planted"] * arguments.planted)]
+        run = subprocess.run(command, capture_output=True, env=os.environ, check=False)
+        said = (run.stdout + run.stderr).decode(errors="replace")
+        stats = [line.split()[-1] for line in said.splitlines() if "number_of_executed" in line]
+        found = "Planted" in said if arguments.planted else run.returncode == 0
+        ending = "found the hole" if arguments.planted else "no fault"
+        print(f"{name}: {stats[-1] if stats else '?'} inputs, {ending if found else 'FAILED'}")
+        if not found:
+            failed.append(name)
+            print(said[-3000:])
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
