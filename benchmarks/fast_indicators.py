@@ -8,7 +8,8 @@ peak is 8 times the standard deviation of the noise of a frame at 30 Hz. Nothing
 frame rate. Given for each rise and frame rate
 - r: mean over neurons of the correlation with the true spikes, in windows of 40 ms, or of a frame
   where that is longer;
-- late: how much later than the spike the rate peaks, in ms, in the mean over isolated spikes.
+- late: how much later than the spike the rate peaks, in ms: the middle of what is above 70% of the
+  peak, in the mean over isolated spikes.
 """
 
 import argparse
