@@ -6,10 +6,12 @@ once was there, and fails if the fuzzer does not find it: one that cannot is wor
 """
 
 import argparse
+import contextlib
 import functools
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,8 @@ class Planted(BaseException):
     """What a planted hole does; no parser catches it."""
 
 
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+
 # Seeds
 
 
@@ -41,7 +45,8 @@ def npz():
     bz2 = io.BytesIO()
     with zipfile.ZipFile(bz2, "w", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("dff.npy", npy(TRACES))
-    return [file.getvalue(), bz2.getvalue()]
+    packed = [b"\xff" + made.getvalue() for made in (file, bz2)]
+    return packed + [bytes([method]) + npy(TRACES) for method in METHODS]
 
 
 def pickled():
@@ -182,10 +187,21 @@ def targets(name):
         (folder / "config.json").write_bytes(path.read_bytes())
         resume(folder, data=FOLDER / "nowhere")
 
+    def zipped(path):
+        """The rest as a zip if the first byte is large, else zipped: checksums stop mutations."""
+        data = path.read_bytes()
+        if data[:1] > b"\x7f":
+            path.write_bytes(data[1:])
+        else:
+            method = METHODS[data[0] % 4] if data else METHODS[0]
+            with zipfile.ZipFile(path, "w", method) as archive:
+                archive.writestr("dff.npy", data[1:])
+        drain(numpy_files._parse_npz, path, None)
+
     return {
         "csv": lambda path: csv_reader.read_table(path, strict=False),
         "npy": lambda path: numpy_files.read_npy(path, formats.Options(30.0)),
-        "npz": lambda path: drain(numpy_files._parse_npz, path, None),
+        "npz": zipped,
         "pickled": lambda path: drain(pickled.parse_settings, path.parent, [str(path)]),
         "mat": lambda path: drain(matlab.parse_version_5, path, None),
         "caiman": lambda path: drain(formats._parse_hdf5, path, None),
@@ -222,7 +238,7 @@ def plant(name):
         setattr(module, function, holed)
 
     if name == "csv":
-        wrap(csv_columns, "time_scale", lambda text: text.strip() == "time (ms)")
+        wrap(csv_columns, "time_scale", lambda text: "(ms)" in text)
     elif name in ("npy", "npz"):
         module, function = (numpy_files, "read_header")
         if name == "npz":
@@ -238,24 +254,12 @@ def plant(name):
         setattr(module, function, holed)
     elif name == "pickled":
         wrap(pickled._Unpickler, "find_class", lambda self, module, each: "numpy.dtypes" in module)
-    elif name in ("mat", "caiman", "nwb"):
-        module = {"mat": matlab, "caiman": caiman, "nwb": nwb}[name]
-        if name == "mat":
-            wrap(module, "parse_chosen", lambda path, arrays, *_: not {"dff", "s.a"} & set(arrays))
-        else:
-            function = "all_series" if name == "nwb" else "parse_chosen"
-            original = getattr(module, function)
-
-            def changed(*arguments):
-                found = original(*arguments)
-                if name == "nwb" and not found:
-                    raise Planted
-                return found
-
-            if name == "nwb":
-                setattr(module, function, changed)
-            else:
-                wrap(module, function, lambda path, arrays, *_: len(arrays) < 3)
+    elif name == "mat":
+        wrap(matlab, "parse_chosen", lambda path, arrays, *_: not {"dff", "s.a"} & set(arrays))
+    elif name == "caiman":
+        wrap(caiman, "parse_chosen", lambda path, arrays, *_: len(arrays) < 3)
+    elif name == "nwb":
+        wrap(nwb, "recognises", lambda file: file.attrs.get("nwb_version", "2.7.0") != "2.7.0")
     elif name == "weights":
         wrap(hdf5_arrays, "_checked", lambda dataset, where: "/vars/" not in f"/{where}/")
     elif name == "zarr":
@@ -270,6 +274,33 @@ def plant(name):
         zarr_store._codecs = codecs
     else:
         wrap(Settings, "__post_init__", lambda self: self.variant == "released")
+
+
+def places(value, path=()):
+    """Where in a JSON value something can be replaced."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*path, key))
+
+
+def mutate_json(data, largest, seed, name, mutate):
+    """Another value at a random place of the document; else the bytes changed as they come."""
+    draw = random.Random(seed)
+    try:
+        document = json.loads(data)
+        *way, last = draw.choice([each for each in places(document) if each])
+    except (ValueError, IndexError, RecursionError):
+        return mutate(data, largest)
+    if draw.random() < 0.2:
+        return mutate(data, largest)
+    inner = document
+    for key in way:
+        inner = inner[key]
+    values = [word.strip('"') for word in WORDS[name]]
+    values += [None, True, -1, 0, 1.5, 10**12, [], {}, [inner[last]], {"id": inner[last]}]
+    inner[last] = draw.choice(values)
+    return json.dumps(document).encode()[:largest]
 
 
 def fuzz(name, seconds, planted, runs):
@@ -298,11 +329,14 @@ def fuzz(name, seconds, planted, runs):
 
     def one(data):
         path.write_bytes(data)
-        try:
+        with contextlib.suppress(foreseen):
             target(path)
-        except foreseen:
-            pass
 
+    options = {}
+    if name in ("zarr", "run"):
+        options["custom_mutator"] = lambda data, largest, seed: mutate_json(
+            data, largest, seed, name, atheris.Mutate
+        )
     limits = [f"-max_total_time={seconds}"] if not runs else [f"-runs={runs}"]
     atheris.Setup(
         [
@@ -318,6 +352,7 @@ def fuzz(name, seconds, planted, runs):
             str(corpus),
         ],
         one,
+        **options,
     )
     atheris.Fuzz()
 
