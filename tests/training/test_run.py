@@ -106,8 +106,9 @@ def test_traces_in_stacking_order_with_the_released_weights(small):
 
 
 @pytest.fixture
-def float64():
-    """Networks built meanwhile compute in float64."""
+def float64(monkeypatch):
+    """Networks built meanwhile compute in float64, and so do losses."""
+    monkeypatch.setattr(network_module, "DTYPE", "float64")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
     yield
