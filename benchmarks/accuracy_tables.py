@@ -218,8 +218,11 @@ def markdown(summary, fast):
         ),
         "delays": delays(load_knowledge(knowledge_path(find_weights("universal")))),
         "readme": grid(
-            [STATED.get(method, method) for method in methods],
-            [[f"{values['25 Hz, unseen ten']:.2f}" for values in methods.values()]],
+            ["", "correlation"],
+            [
+                [STATED.get(method, method), f"{values['25 Hz, unseen ten']:.2f}"]
+                for method, values in methods.items()
+            ],
         ),
     }
     names = ["", "neurons", *(STATED.get(method, method) for method in methods)]
