@@ -116,7 +116,7 @@ def test_neurons_in_another_order(rates, seed, order):
 @FEW
 @given(st.integers(0, 2**32 - 1))
 def test_one_by_one_is_as_all_at_once(rates, seed):
-    """Within 3e-7, three units of a float32 below 1: sums over a batch are taken in another order."""
+    """Within 3e-7, float32 round-off below 1: sums over a batch are taken in another order."""
     traces = some(seed)
     single = np.concatenate([rates(traces[:, k : k + 1]) for k in range(4)], axis=1)
     np.testing.assert_allclose(single, rates(traces), rtol=0, atol=3e-7)
