@@ -61,7 +61,8 @@ def report(prediction):
     page = template.render(
         source=shown(recording.source),
         about=f"{neurons} neurons, {frames:,} frames at {recording.frame_rate:g} Hz "
-        f"({frames / recording.frame_rate / 60:.1f} min)",
+        f"({frames / recording.frame_rate / 60:.1f} min), predicted by the weights "
+        f"{shown(prediction.description['weights'])}",
         notes=recording.notes,
         warnings=trust.warnings,
         window=f"{WINDOW:g}",
@@ -203,7 +204,7 @@ def rate_map(prediction, ax=None):
     if np.isnan(relative).any():
         ax.patch.set(hatch="////", edgecolor=GREY)
     ax.set_xlabel("time (min)" if minutes else "time (s)")
-    ax.set_ylabel("neuron (in the file's order)")
+    ax.set_ylabel("neuron")
     ax.locator_params(axis="y", integer=True)
     ax.figure.colorbar(image, ax=ax, label="rate, least to largest", pad=0.01)
     return ax

@@ -359,3 +359,7 @@ def test_a_folder_is_no_file(tmp_path):
         write_report(tmp_path, make(1))
     with pytest.raises(OutputError, match=r"cannot write .*page.html \(No such file or directory"):
         write_report(tmp_path / "missing" / "page.html", make(1))
+
+
+def test_the_page_says_what_predicted():
+    assert "predicted by the weights &lt;i&gt;mine&lt;/i&gt;" in report(make())
