@@ -14,6 +14,19 @@ SECONDS = 60
 MEMORY = 900 << 20
 """Bytes resident, of the program or any of its children, whichever is most."""
 
+MEASURED = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:])
+_, status, usage = os.wait4(child.pid, 0)
+child.returncode = 0
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss << 10)
+"""
+"""Runs a program and prints its status and memory.
+
+In a process between: the memory of one that starts others counts as theirs, and that of the tests
+is large.
+"""
+
 
 @pytest.fixture
 def attack(tmp_path):
@@ -25,29 +38,32 @@ def attack(tmp_path):
         before = everything(tmp_path)
         started = time.monotonic()
         with (tmp_path / "tmp.out").open("wb+") as out, (tmp_path / "tmp.err").open("wb+") as err:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "spikefinder_keras", *map(os.fspath, arguments)],
+            program = [sys.executable, "-m", "spikefinder_keras", *map(os.fspath, arguments)]
+            subprocess.run(
+                [sys.executable, "-c", MEASURED, *program],
                 stdout=out,
                 stderr=err,
                 cwd=tmp_path,
                 env={**os.environ, "TMPDIR": str(temporary)},
+                check=True,
             )
-            _, code, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(code)
             seconds = time.monotonic() - started
             texts = [f.seek(0) or f.read().decode(errors="surrogateescape") for f in (out, err)]
+        *lines, numbers = texts[0].splitlines(keepends=True)
+        returncode, most = map(int, numbers.split())
+        texts[0] = "".join(lines)
         for name in ("tmp.out", "tmp.err"):
             (tmp_path / name).unlink()
-        assert child.returncode in ((0, 2) if status is None else (status,)), texts
-        if child.returncode == 2:
+        assert returncode in ((0, 2) if status is None else (status,)), texts
+        if returncode == 2:
             assert texts[1].count("\n") == 1, texts[1]
             assert texts[1].startswith("spikefinder-keras: ")
             assert "fault of the program" not in texts[1], texts[1]
         assert seconds < SECONDS
-        assert usage.ru_maxrss << 10 < memory
-        allowed = set(new) if child.returncode == 0 else set()
+        assert most < memory
+        allowed = set(new) if returncode == 0 else set()
         assert {path for path in everything(tmp_path) ^ before if path not in allowed} == set()
-        return SimpleNamespace(status=child.returncode, out=texts[0], err=texts[1])
+        return SimpleNamespace(status=returncode, out=texts[0], err=texts[1])
 
     run.folder = tmp_path
     run.predict = lambda path, *more, **options: run(
