@@ -117,7 +117,11 @@ def partial_folder(path):
     parent = Path(path).parent
     clear_litter(parent)
     with tempfile.TemporaryDirectory(dir=parent, prefix=_prefix()) as folder:
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            time.sleep(0.3)  # where one of a library's threads failed, the others may still write
+            raise
 
 
 def clear_litter(folder):
