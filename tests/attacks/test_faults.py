@@ -20,6 +20,10 @@ CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
 MOST = 400
 """Calls of a command; more would be a loop."""
 
+LONG = pytest.mark.skipif(
+    "SPIKEFINDER_FAULTS" not in os.environ, reason="takes many minutes; set SPIKEFINDER_FAULTS=1"
+)
+
 
 class Faults:
     """Counts what is done to files in a folder, and lets the call number `at` fail."""
@@ -149,7 +153,8 @@ def unchanged(name, same):
     "suffix",
     [
         "csv",
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("npy", "npz", "mat", "zarr")),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("npy", "npz", "mat")),
+        pytest.param("zarr", marks=[pytest.mark.slow, LONG]),
     ],
 )
 def test_predict(tmp_path, capsys, suffix):
@@ -171,6 +176,7 @@ def test_predict(tmp_path, capsys, suffix):
     assert total >= 4 * len(codes), kinds
 
 
+@LONG
 @pytest.mark.slow
 def test_train(tmp_path, capsys):
     """A run that met a fault is resumed to the weights of one that met none."""
