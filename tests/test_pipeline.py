@@ -528,6 +528,13 @@ def test_describe_weights(weights):
     assert out.splitlines()[-1] == "convi6_released: 8,157 parameters"
 
 
+def test_describe_universal():
+    status, out, _ = run("describe", "--weights", "universal")
+    assert status == 0
+    assert re.search(r"entry +Conv1D 32 x 9", out)
+    assert out.splitlines()[-1] == "universal: 76,321 parameters"
+
+
 def test_the_default_run_needs_nothing(tmp_path, monkeypatch):
     embedded = Path(cli.__file__).parents[2] / "weights" / "convi6-described.weights.h5"
     if not embedded.exists():

@@ -20,11 +20,17 @@ def add(commands):
 def run(arguments):
     from ..network.layers import convi6_layers, layer_table
 
-    if arguments.weights:
-        from ..network.weights import architecture, find_weights, read_weights
+    if not arguments.weights:
+        variant = arguments.variant
+        tell(layer_table(convi6_layers(variant), f"convi6_{variant}"))
+        return
+    from ..network.universal import are_universal
+    from ..network.weights import architecture, find_weights, layers_of, read_weights
 
-        path = find_weights(arguments.weights)
-        options = architecture(read_weights(path), path)
+    path = find_weights(arguments.weights)
+    layers, arrays = layers_of(read_weights(path), path)
+    if are_universal(layers):
+        name = "universal"
     else:
-        options = {"variant": arguments.variant}
-    tell(layer_table(convi6_layers(**options), f"convi6_{options['variant']}"))
+        name = f"convi6_{architecture(arrays, path)['variant']}"
+    tell(layer_table(layers, name))

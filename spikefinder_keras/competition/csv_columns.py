@@ -26,7 +26,6 @@ COUNTERS = (
 UNITS = ("unitid", "unit", "neuron", "neuronid", "cell", "cellid", "roi", "roiid", "component")
 """Headers of the column that says which neuron a row of a long table is of."""
 
-MOST_NEURONS = 100_000
 FEWEST_ROWS = 10
 """A column that increases over fewer rows is no counter or time by that alone."""
 
@@ -47,8 +46,15 @@ _LABELS = ("label", "labels", "file", "filename")
 
 
 @dataclass
-class Arranged:
-    """Neurons, time stamps in s, and notes on the columns that are neither."""
+class CsvTable:
+    """What a CSV file holds.
+
+    `names` is a list of str; `values` a float64 array `(row, neuron)`, NaN where a cell is empty;
+    `times` a float64 array `(row,)` of time stamps in s, or None; `notes` a list of lines for the
+    user on what was left out or understood. `competition`: the header is that of the competition,
+    0 to n - 1, and no column was anything but a neuron. `turned`: the file has a row for each
+    neuron, named by its first column.
+    """
 
     names: list
     values: np.ndarray
@@ -102,13 +108,13 @@ def arrange(path, head, columns, all_cells=False):
 
     Returns
     -------
-    Arranged
+    CsvTable
     """
     names = head.names
     if len(columns) > 1 and names_rows(names[0], columns[0]):
         values = np.stack(columns[1:])  # a column of the file is a frame
         label = f"the column {names[0]!r}" if names[0] else "the first column"
-        return Arranged(
+        return CsvTable(
             [text.strip() for text in columns[0]],
             values,
             notes=[f"neurons are rows, named by {label}"],
@@ -144,7 +150,7 @@ def arrange(path, head, columns, all_cells=False):
     kept, more = _imagej(names, kept)
     notes += more
     kept, more = _accepted(head.status, kept, all_cells)
-    return Arranged(
+    return CsvTable(
         [names[k] for k in kept],
         np.stack([columns[k] for k in kept], axis=1),
         times,
@@ -331,7 +337,7 @@ def _long(path, names, columns, kept):
                      "the raw ones (YrA) if it is that")  # fmt: skip
     times = places * time_scale(names[axis]) if stamps else None
     found = [f"{number:g}" for number in units]
-    return Arranged(found, table, times, notes)
+    return CsvTable(found, table, times, notes)
 
 
 def cell_error(path, row, column, head, what):

@@ -7,7 +7,6 @@ or a counter. Where two readings are possible the file is refused, with what to 
 import csv
 import io
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,33 +19,6 @@ from .csv_columns import arrange, cell_error
 _COMMENT = (b"#", b"%", b"//")
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 _BLANK_ENDS = re.compile(rb",+(?=\n)")
-
-
-@dataclass
-class CsvTable:
-    """What a CSV file holds.
-
-    Attributes
-    ----------
-    names : list of str
-    values : float64 array `(row, neuron)`
-        NaN where a cell is empty.
-    times : float64 array `(row,)` or None
-        Time stamps in s.
-    notes : list of str
-        What was left out or understood, for the user.
-    competition : bool
-        The header is that of the competition, 0 to n - 1, and no column was anything but a neuron.
-    turned : bool
-        The file has a row for each neuron, named by its first column.
-    """
-
-    names: list
-    values: np.ndarray
-    times: np.ndarray | None = None
-    notes: list = field(default_factory=list)
-    competition: bool = False
-    turned: bool = False
 
 
 def read_table(path, strict=True, all_cells=False):
@@ -64,7 +36,7 @@ def read_table(path, strict=True, all_cells=False):
 
     Returns
     -------
-    CsvTable
+    csv_columns.CsvTable
 
     Raises
     ------
@@ -72,7 +44,7 @@ def read_table(path, strict=True, all_cells=False):
         If the file is missing or empty, has no header, rows of different length, a cell that is no
         number, or can be read in two ways. The message names file, row and column, counted from 1.
     """
-    text, notes = _read_text(path)
+    text, notes = _read_text(path), []
     head = _Head(path, text, notes)
     body = head.body
     if not body.strip():
@@ -84,12 +56,12 @@ def read_table(path, strict=True, all_cells=False):
     table = arrange(path, head, columns, all_cells)
     if strict:
         _check_finite(path, columns, head)
-    notes = [*notes, *more, *table.notes]
-    return CsvTable(table.names, table.values, table.times, notes, table.competition, table.turned)
+    table.notes = [*notes, *more, *table.notes]
+    return table
 
 
 def _read_text(path):
-    """The file's bytes as UTF-8 with `\\n` line ends, and notes."""
+    """The file's bytes as UTF-8 with `\\n` line ends."""
     try:
         text = Path(path).read_bytes()
     except FileNotFoundError:
@@ -109,7 +81,7 @@ def _read_text(path):
     text = text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not text.strip():
         raise DataError(f"{path} is empty; give a header row and one row per sample")
-    return text, []
+    return text
 
 
 class _Head:

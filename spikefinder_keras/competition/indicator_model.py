@@ -166,26 +166,6 @@ def to_dff(bright, indicator):
     return indicator.contrast * (bright - rest) / (1 + indicator.contrast * rest)
 
 
-def single_spike(indicator, seconds=3.0):
-    """The response to one spike at 0.
-
-    Returns
-    -------
-    (float, float, float)
-        Amplitude in dF/F, s from the spike to half of it, s from the peak to half of it.
-    """
-    influx = np.zeros((round(seconds * STEP_RATE), 1))
-    influx[0] = 1.0
-    trace = to_dff(bright_share(influx, indicator), indicator)[:, 0]
-    trace = np.concatenate([[0.0], trace])
-    peak = int(trace.argmax())
-    half = trace[peak] / 2
-    rise = np.interp(half, trace[: peak + 1], np.arange(peak + 1)) / STEP_RATE
-    below = np.flatnonzero(trace[peak:] < half)
-    fall = below[0] / STEP_RATE if below.size else float("inf")
-    return float(trace[peak]), float(rise), float(fall)
-
-
 def random_indicators(count, rng):
     """Indicators as nobody has measured them, spread over all that is known and beyond.
 

@@ -30,7 +30,7 @@ import numpy as np
 from ..constants import SAMPLE_RATE, SPLITS, TEST_DATASETS
 from ..datasets import DATASETS, check_dataset
 from ..errors import UsageError
-from ..files.whole_files import check_output_folder, whole_file
+from ..files.whole_files import check_output_folder, write_text
 from ..terminal import bar
 from .preprocess import bin_spikes, preprocess
 from .tables import SIMULATED_MARK, file_name, write_csv
@@ -168,9 +168,8 @@ def simulate(folder, size="small", seed=0, progress=False):
         split_folder = check_output_folder(folder / f"spikefinder.{split}")
         write_csv(split_folder / file_name(split, number, "calcium"), calcium)
         write_csv(split_folder / file_name(split, number, "spikes"), spikes)
-    with whole_file(folder / SIMULATED_MARK) as temporary:
-        made = {"made by": "spikefinder-keras simulate", "size": size, "seed": int(seed)}
-        temporary.write_text(json.dumps(made) + "\n")
+    made = {"made by": "spikefinder-keras simulate", "size": size, "seed": int(seed)}
+    write_text(folder / SIMULATED_MARK, json.dumps(made) + "\n")
     return folder
 
 

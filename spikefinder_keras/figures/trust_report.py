@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from ..files.whole_files import whole_file
+from ..files.whole_files import write_text
 from ..recordings.trust import FAR, NOISY
 from ..recordings.trust_words import verdict
 from ..text import shown
@@ -41,9 +41,7 @@ def write_report(path, prediction):
     OutputError
         If it cannot be written.
     """
-    text = report(prediction)
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, report(prediction))
 
 
 def report(prediction):

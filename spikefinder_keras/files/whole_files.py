@@ -111,6 +111,12 @@ def whole_file(path):
             temporary.unlink(missing_ok=True)
 
 
+def write_text(path, text):
+    """Write a file of text in UTF-8, whole or not at all; `OutputError` if it cannot be."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def partial_folder(path):
     """Yield the name of an empty folder beside `path`, which is removed afterwards."""

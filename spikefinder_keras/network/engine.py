@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import __version__
 from .onnx_graph import build_graph
-from .universal import LEVELS, reach
+from .universal import LEVELS, are_universal, reach
 from .weights import find_weights, layers_of, read_weights
 
 MARGINS = (256, 512, 1024, 2048)
@@ -45,6 +45,21 @@ SHORTEST_PIECE = 2_048
 
 MEASURE = "measure"
 
+CONVI6_FILE = {
+    "input": "calcium at 100 Hz, preprocessed as the Spikefinder competition's",
+    "rate": "100 Hz",
+    "unit": "arbitrary, between 0 and 1",
+    "padding": "put 3000 zeros behind each trace, as the released run of 2017 did",
+}
+UNIVERSAL_FILE = {
+    "input": "four channels at 25 Hz: the two halves of 40 ms in units of the noise and of the "
+    "spread, see recordings.universal_preparation",
+    "rate": "25 Hz",
+    "unit": "proportional to expected spikes",
+    "padding": f"a whole number of {2**LEVELS} steps",
+}
+"""What an exported file says of its input and output."""
+
 
 class Engine:
     """A network that predicts, from its layers and weights.
@@ -69,6 +84,7 @@ class Engine:
     """
 
     name = "ONNX Runtime, float32"
+    about = CONVI6_FILE
 
     def __init__(self, layers, arrays, margin=MEASURE, threads=None):
         self.layers, self.arrays = layers, arrays
@@ -113,11 +129,7 @@ class Engine:
                 rates[trace, :, first:last] = piece[:, first - start : last - start]
 
         parts = [rows[k : k + size] for k in range(0, len(rows), size)]
-        if len(parts) == 1:
-            predict(parts[0])
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(predict, parts))
+        _side_by_side(predict, parts, self.threads)
         return rates
 
     def _pieces(self, traces, time):
@@ -140,6 +152,7 @@ class UniversalEngine:
     """The network `universal`, from its layers and weights; see `Engine`."""
 
     name = Engine.name
+    about = UNIVERSAL_FILE
 
     def __init__(self, layers, arrays, threads=None):
         self.layers, self.arrays, self.margin = layers, arrays, None
@@ -184,11 +197,7 @@ class UniversalEngine:
                 together.append([])
             together[-1].append((t, first))
         parts = [part for together in parts.values() for part in together]
-        if len(parts) == 1:
-            predict(parts[0])
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(predict, parts))
+        _side_by_side(predict, parts, self.threads)
         return rates
 
 
@@ -204,7 +213,7 @@ def load_engine(name_or_path="described", mirror=None):
     """
     path = find_weights(name_or_path, mirror)
     layers, arrays = layers_of(read_weights(path), path)
-    if layers[-1].name == "rate":
+    if are_universal(layers):
         return UniversalEngine(layers, arrays)
     return Engine(layers, arrays, MEASURED.get(hash_of(path), MEASURE))
 
@@ -246,6 +255,14 @@ def _probes(samples=8_192):
         transients[onset:] += rng.exponential(4) * np.exp(-(time[onset:] - onset) / 80)
     steps = np.repeat(rng.standard_normal(8) * 3, samples // 8)
     return np.stack([*noise, transients + noise[0], steps, 0 * time, 0 * time + 5]).astype("f4")
+
+
+def _side_by_side(work, parts, threads):
+    if len(parts) == 1:
+        work(parts[0])
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, parts))
 
 
 def _session(model):
@@ -290,10 +307,7 @@ def export(path, weights="described"):
         "software": f"spikefinder-keras {__version__}",
         "weights": str(weights),
         "weights_sha256": hash_of(source),
-        "input": "calcium at 100 Hz, preprocessed as the Spikefinder competition's",
-        "rate": "100 Hz",
-        "unit": "arbitrary, between 0 and 1",
-        "padding": "put 3000 zeros behind each trace, as the released run of 2017 did",
+        **engine.about,
     }
     model = build_graph(engine.layers, engine.arrays, engine.margin, metadata)
     onnx.checker.check_model(model, full_check=True)

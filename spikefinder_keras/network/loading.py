@@ -6,6 +6,7 @@ from ..backend import keras
 from ..errors import UsageError
 from ..files.whole_files import check_output, whole_file
 from .architecture import build, build_network
+from .universal import are_universal
 from .weights import architecture, find_weights, layers_of, misfit, read_weights
 
 
@@ -31,7 +32,7 @@ def load_network(name_or_path="described", mirror=None):
     """
     path = find_weights(name_or_path, mirror)
     layers, arrays = layers_of(read_weights(path), path)
-    if layers[-1].name == "rate":
+    if are_universal(layers):
         network = build(layers, "universal")
     else:  # with the name of its variant, and dropout
         network = build_network(**architecture(arrays, path))

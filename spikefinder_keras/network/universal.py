@@ -34,6 +34,7 @@ WIDTH = 32
 LEVELS = 4
 MIDDLE = 2
 ENTRY_TAPS, BLOCK_TAPS, EXIT_TAPS = 9, 5, 5
+OUTPUT = "rate"  # The last layer
 
 
 def universal_layers(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS):
@@ -83,7 +84,7 @@ def universal_layers(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNEL
         add(f"join_{level}", "add", f"mix_{level}", f"down_{level}_add")
         block(f"up_{level}")
     add("exit_norm", "rms")
-    add("rate", "convolution", filters=1, taps=EXIT_TAPS, activation="softplus")
+    add(OUTPUT, "convolution", filters=1, taps=EXIT_TAPS, activation="softplus")
     return layers
 
 
@@ -92,6 +93,11 @@ def build_universal(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS
     from .architecture import build
 
     return build(universal_layers(width, levels, middle, channels), "universal")
+
+
+def are_universal(layers):
+    """Whether layers are these rather than those of convi6: their output is called so."""
+    return layers[-1].name == OUTPUT
 
 
 def reach(levels=LEVELS, middle=MIDDLE):

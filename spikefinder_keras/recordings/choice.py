@@ -26,9 +26,9 @@ def check_choice(weights=None, indicator=None, dataset=None, area=None, spikes=F
     UsageError
         If they don't, or if there is no such dataset.
     """
-    old = dataset is not None or area is not None
-    old = old or (weights is not None and not is_universal(weights))
-    if old and weights is not None and is_universal(weights):
+    universal = weights is not None and is_universal(weights)
+    old = dataset is not None or area is not None or (weights is not None and not universal)
+    if old and universal:
         raise UsageError(
             "--dataset and --area are for the networks of 2017; leave them out, or name their "
             "--weights, such as described"

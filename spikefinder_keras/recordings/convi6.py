@@ -12,8 +12,8 @@ from ..errors import UsageError
 from ..network.prediction import Table, as_engine, predict_under
 from ..network.weights import find_weights
 from .engines import choose_engine
-from .preparation import LONGEST_BRIDGED, gaps, prepare
-from .trust import AGREEMENT, NeuronTrust, agreement, as_dff, distance, noise_level
+from .preparation import LONGEST_BRIDGED, prepare
+from .trust import AGREEMENT, agreement, judge_neuron
 
 ALL_DATASETS = tuple(dataset.number for dataset in DATASETS)
 
@@ -72,26 +72,14 @@ class Convi6:
         tables = zip(*outputs.values(), strict=True)
         return [sum(each) / len(outputs) for each in tables]
 
-    def spikes(self, *_):
-        """None that mean anything: the rates have no unit."""
-        raise UsageError(
-            f"the rates of the weights {self.name} have no unit, so there are no spike times "
-            "(--spikes) of them; take --weights universal"
-        )
-
     def judge(self, recording, blocks, neurons, calcium, outputs):
         """A `NeuronTrust` for each neuron; all dataset IDs are compared on an excerpt."""
         by_dataset = self._compare(blocks, calcium, outputs)
         found = []
         for column, neuron in enumerate(neurons):
-            dff = as_dff(recording.fluorescence[:, neuron], recording.unit)
-            level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
             trace = np.concatenate([table[:, column] for table in calcium])
-            far, feature = distance(trace[np.isfinite(trace)])
             same = agreement([rates[:, column] for rates in by_dataset])
-            missing = gaps(recording, blocks, neuron)
-            name = recording.names[neuron]
-            found.append(NeuronTrust(name, level, far, feature, same, *missing))
+            found.append(judge_neuron(recording, blocks, neuron, trace, same))
         return found
 
     def _compare(self, blocks, calcium, outputs):

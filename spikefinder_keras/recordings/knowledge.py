@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import WeightsError
-from ..files.whole_files import whole_file
+from ..files.whole_files import write_text
 from ..network.universal import predict_steps
 from .rates import TERMS, RateMap, fit_rate_map
 from .timing import OFFSETS, Timing, fit_timing, indicator_family, slowness
-from .universal_preparation import STEP, network_input
-
-STEPS_PER_SECOND = 100.0 / STEP
+from .universal_preparation import STEP, STEPS_PER_SECOND, network_input
 
 UNKNOWN = "unknown"
 
@@ -135,8 +133,7 @@ def save_knowledge(knowledge, path):
             "source": knowledge.rates.source,
         },
     }
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(stored, indent=1) + "\n")
+    write_text(path, json.dumps(stored, indent=1) + "\n")
 
 
 def load_knowledge(path):

@@ -8,6 +8,8 @@ where its running integral passes the middle of each spike. What is left over is
 
 import numpy as np
 
+from .universal_preparation import STEPS_PER_SECOND
+
 FLOOR = 0.25
 """Spikes/s; between bouts the rate is below it, or below `SHARE` of the bout's largest."""
 
@@ -19,18 +21,14 @@ LEAST = 0.4
 TYPICAL_RATE = 0.6
 """Spikes/s; about the median over neurons with known spikes."""
 
-STEP_SECONDS = 0.04
 
-
-def spike_bouts(rates, rate, floor=FLOOR, share=SHARE):
+def spike_bouts(rates, floor=FLOOR, share=SHARE):
     """Stretches of activity.
 
     Parameters
     ----------
     rates : array `(sample,)`
         Expected spikes/s.
-    rate : float
-        Samples per second, in Hz.
     floor : float
     share : float
 
@@ -78,7 +76,7 @@ def discrete_spikes(rates, start, rate, least=LEAST, floor=FLOOR, share=SHARE):
     """
     rates = np.nan_to_num(np.asarray(rates, np.float64))
     times = []
-    for bout in spike_bouts(rates, rate, floor, share):
+    for bout in spike_bouts(rates, floor, share):
         mass = np.concatenate([[0.0], np.cumsum(rates[bout])]) / rate
         count = int(np.floor(mass[-1] + 1 - least))
         if count:
@@ -110,5 +108,5 @@ def expected_score(output):
     x = x[np.isfinite(x)]
     if not x.size or not x.mean() > 0:
         return float("nan")
-    x = x * (TYPICAL_RATE * STEP_SECONDS / x.mean())
+    x = x * (TYPICAL_RATE * (1 / STEPS_PER_SECOND) / x.mean())
     return float(np.sqrt(x.var() / (x.var() + x.mean())))

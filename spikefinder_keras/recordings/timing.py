@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..constants import SAMPLE_RATE
 from .universal_preparation import STEP
 
 OFFSETS = np.arange(-2, 4)
@@ -97,9 +98,6 @@ class Timing:
         return weights / weights.sum()
 
 
-NOT_SHIFTED = Timing(np.where(OFFSETS == 0, 30.0, 0.0), np.zeros(OFFSETS.size), "no delay")
-
-
 def shifted(rates):
     """Rates `(step,)` read later by each of `OFFSETS`, `(offset, step)`; ends are held."""
     reach = max(abs(OFFSETS.min()), OFFSETS.max())
@@ -173,7 +171,7 @@ def slowness(traces, rates, frame_rate):
             return float(k)
         return k + (level - transient[k]) / (transient[k + 1] - transient[k])
 
-    rise = (crossing(0.9) - crossing(0.1)) / 100.0
+    rise = (crossing(0.9) - crossing(0.1)) / SAMPLE_RATE
     own = rise**2 - EVENT_WIDTH**2 - (FRAME_WIDTH / frame_rate) ** 2
     return float(min(np.sqrt(max(own, 0.0)) / SLOW, 1.0))
 
@@ -222,12 +220,6 @@ def fit_timing(cases, by_slowness=False, source=""):
     found = minimize(cost, start, method="L-BFGS-B").x.reshape(-1, OFFSETS.size)
     slopes = found[1] if by_slowness else np.zeros(OFFSETS.size)
     return Timing(found[0], slopes, source)
-
-
-def timing_score(case, timing):
-    """Correlation at 25 Hz of one case (see `fit_timing`) under a belief."""
-    _, rates, truth, slow = case
-    return correlation(truth, apply_timing(rates, timing.weights(slow)))
 
 
 def correlation(x, y):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..competition.preprocess import BASELINE, TOP
 from ..constants import POOL, SAMPLE_RATE
+from .preparation import gaps
 from .together import common_jumps, median_correlation
 
 SHORTEST = 30.0
@@ -224,6 +225,15 @@ def as_dff(trace, unit):
     if unit == "F" or (unit is None and baseline > 0.5):
         return (trace - baseline) / baseline if baseline > 0 else None
     return trace
+
+
+def judge_neuron(recording, blocks, neuron, trace, certainty):
+    """The `NeuronTrust` of a neuron, with its trace `(sample,)` in the competition's form."""
+    dff = as_dff(recording.fluorescence[:, neuron], recording.unit)
+    level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
+    far, feature = distance(trace[np.isfinite(trace)])
+    missing = gaps(recording, blocks, neuron)
+    return NeuronTrust(recording.names[neuron], level, far, feature, certainty, *missing)
 
 
 def smoothness(trace):

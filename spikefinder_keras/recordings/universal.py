@@ -14,13 +14,19 @@ from ..constants import SAMPLE_RATE
 from ..network.universal import predict_steps
 from ..network.weights import find_weights
 from .engines import choose_engine
-from .knowledge import STEPS_PER_SECOND, knowledge_path, load_knowledge
-from .preparation import LONGEST_BRIDGED, gaps, samples_in_gaps
+from .knowledge import knowledge_path, load_knowledge
+from .preparation import LONGEST_BRIDGED, samples_in_gaps
 from .rates import signal_share
 from .spikes import discrete_spikes, expected_score
 from .timing import apply_timing, slowness
-from .trust import EXPECTED, NeuronTrust, as_dff, distance, noise_level
-from .universal_preparation import Scales, network_input, prepare_neuron, to_samples
+from .trust import EXPECTED, judge_neuron
+from .universal_preparation import (
+    STEPS_PER_SECOND,
+    Scales,
+    network_input,
+    prepare_neuron,
+    to_samples,
+)
 
 HALF_SAMPLE = 0.5 / SAMPLE_RATE
 """s; a sample at 100 Hz is centred on its time, and begins so much earlier."""
@@ -152,14 +158,10 @@ class Universal:
         """A `NeuronTrust` for each neuron."""
         found = []
         for neuron, own in zip(neurons, outputs, strict=True):
-            dff = as_dff(recording.fluorescence[:, neuron], recording.unit)
-            level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
             trace = np.concatenate(own.traces)
             trace = trace[np.isfinite(trace)]
-            far, feature = distance(scale(trace)) if trace.size else (float("nan"), "")
-            missing = gaps(recording, blocks, neuron)
-            name = recording.names[neuron]
-            found.append(NeuronTrust(name, level, far, feature, own.expected, *missing))
+            trace = scale(trace) if trace.size else trace
+            found.append(judge_neuron(recording, blocks, neuron, trace, own.expected))
         return found
 
     def describe(self, recording):

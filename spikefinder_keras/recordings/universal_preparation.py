@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..competition.preprocess import resample, robust_line
+from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
 from .preparation import Block
 
 STEP = 4
 """Samples at 100 Hz per step of the network: it works at 25 Hz."""
+
+STEPS_PER_SECOND = SAMPLE_RATE / STEP
 
 BASE = 15
 """Percentile of the smoothed trace that becomes 0."""
@@ -79,7 +82,7 @@ def smoothing_of_noise():
     A Gaussian of standard deviation s passes density n, variance per Hz of sampling rate, with
     variance n^2 / (2 sqrt(pi) s).
     """
-    return 1 / np.sqrt(2 * np.sqrt(np.pi) * SMOOTHING / 100.0)
+    return 1 / np.sqrt(2 * np.sqrt(np.pi) * SMOOTHING / SAMPLE_RATE)
 
 
 def noise_density(trace, frame_rate):
@@ -204,7 +207,7 @@ def network_input(trace, scales, delay=0.0):
     """
     trace = np.asarray(trace, np.float64)
     steps = -(-trace.size // STEP)
-    reach = np.arange(steps * STEP) + delay * 100.0
+    reach = np.arange(steps * STEP) + delay * SAMPLE_RATE
     trace = np.interp(reach, np.arange(trace.size), trace)
     halves = trace.reshape(steps, 2, STEP // 2).mean(axis=2)
     noise = max(scales.noise, LEAST_NOISE * scales.spread)

@@ -14,6 +14,7 @@ from ..competition.indicator_model import (
     random_indicators,
     to_dff,
 )
+from ..constants import SAMPLE_RATE
 from ..recordings.universal_preparation import smoothing_of_noise
 
 RATES = (0.05, 12.0)
@@ -56,7 +57,7 @@ def made_up_train(seconds, rng):
         rng.uniform(0, 1.2) * fluctuation(FAST) + rng.uniform(0, 1.5) * fluctuation(SLOW)
     )
     starts *= rate * (1 - burst) / 100 / starts.mean()
-    found = [(np.repeat(np.arange(samples), rng.poisson(np.minimum(starts, 3))) / 100.0)]
+    found = [(np.repeat(np.arange(samples), rng.poisson(np.minimum(starts, 3))) / SAMPLE_RATE)]
     found[0] = found[0] + rng.random(found[0].size) / 100
     while found[-1].size:
         more = found[-1][rng.random(found[-1].size) < burst]

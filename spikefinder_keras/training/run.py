@@ -15,12 +15,12 @@ import numpy as np
 
 from ..backend import keras, own_settings
 from ..competition.scoring import score
-from ..errors import DataError, TrainingError, UsageError
-from ..files.npz_arrays import read_npz
-from ..files.whole_files import check_output_folder, whole_file
+from ..errors import TrainingError, UsageError
+from ..files.whole_files import check_output_folder, write_text
 from ..network.architecture import build_network
 from ..network.loading import save_weights
 from ..network.prediction import Table, predict_tables
+from .checkpoint import load_checkpoint, save_checkpoint
 from .losses import pearson_loss, pearson_loss_per_trace
 from .settings import Settings
 from .traces import Traces, read_traces
@@ -93,7 +93,7 @@ def train(data, folder, settings=None, progress=False, say=lambda line: None):
         "traces": traces.fingerprint(),
         "backend": keras.backend.backend(),
     }
-    _write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
+    write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
     return _carry_on(run, progress, say)
 
 
@@ -253,38 +253,20 @@ def _save(run):
         save_weights(run.network, run.folder / "best.weights.h5")
     lines = [",".join(run.history[0])]
     lines += [",".join(map(str, row.values())) for row in run.history]
-    _write_text(run.folder / "log.csv", "\n".join(lines) + "\n")
+    write_text(run.folder / "log.csv", "\n".join(lines) + "\n")
     _log_for_tensorboard(run)
-    variables = {f"variable_{k}": np.asarray(v) for k, v in enumerate(_state(run.network))}
-    history = json.dumps(run.history)
-    with whole_file(run.folder / "checkpoint.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, history=np.frombuffer(history.encode(), np.uint8), **variables)
-
-
-def _state(network):
-    """Everything that changes in training: weights, dropout's random state, the optimiser's."""
-    return [*network.variables, *network.optimizer.variables]
+    save_checkpoint(run.folder / "checkpoint.npz", run.network, {"history": run.history})
 
 
 def _load_checkpoint(run):
     """Set the run to its last whole epoch; a run killed in its first has none yet and starts."""
     path = run.folder / "checkpoint.npz"
-    if not path.exists():
-        return
-    try:
-        arrays = read_npz(path)
-        history = json.loads(arrays.pop("history").tobytes())
-        _check_history(history, run.settings.epochs)
-        state = _state(run.network)
-        values = [arrays[f"variable_{k}"] for k in range(len(state))]
-        fits = all(tuple(s.shape) == v.shape for s, v in zip(state, values, strict=True))
-        if not fits or len(arrays) != len(state):
-            raise ValueError("other variables")
-    except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TrainingError(f"{path} is damaged or of another version; start a new run") from error
-    for variable, value in zip(state, values, strict=True):
-        variable.assign(value)
-    run.history = history
+    if path.exists():
+        epochs = run.settings.epochs
+        about = load_checkpoint(
+            path, run.network, lambda about: _check_history(about["history"], epochs)
+        )
+        run.history = about["history"]
 
 
 def _check_history(history, epochs):
@@ -319,8 +301,3 @@ def _draw(run):
     title = f"{run.settings.variant}, seed {run.settings.seed}, {run.training} traces"
     ax = learning_curves(*columns, title)
     save(ax, run.folder / "curves.png")
-
-
-def _write_text(path, text):
-    with whole_file(path) as temporary:
-        temporary.write_text(text)

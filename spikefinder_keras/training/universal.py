@@ -7,7 +7,7 @@ windows together, as the score is.
 Sets differ in when the calcium answers, by the indicator but also by how frames were stamped. So
 each set has its own delay, found during training as the shift of its spikes that fits the network
 best, and the spikes are shifted by it: the network learns shapes, not clocks. Which delay a new
-recording has is not the network's business (`indicator_delays`).
+recording has is not the network's business (`recordings.timing`).
 """
 
 import json
@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from ..backend import keras, own_settings
-from ..errors import DataError, TrainingError, UsageError
-from ..files.npz_arrays import read_npz
-from ..files.whole_files import check_output_folder, whole_file
+from ..errors import TrainingError, UsageError
+from ..files.whole_files import check_output_folder, write_text
 from ..network.universal import CHANNELS, LEVELS, build_universal
+from .checkpoint import load_checkpoint, save_checkpoint
 from .universal_windows import align, draw_window, simulated_windows
 
 ops = keras.ops
@@ -279,7 +279,7 @@ def _check_config(folder, settings):
     config = {**asdict(settings), "backend": keras.backend.backend()}
     config["align_at"] = list(settings.align_at)
     if not path.exists():
-        _write_text(path, json.dumps(config, indent=1) + "\n")
+        write_text(path, json.dumps(config, indent=1) + "\n")
         return
     try:
         found = json.loads(path.read_text())
@@ -293,39 +293,26 @@ def _check_config(folder, settings):
             )
 
 
-def _state(network):
-    return [*network.variables, *network.optimizer.variables]
-
-
 def _save_checkpoint(run):
     lines = ["step,loss,seconds"]
     lines += [",".join(map(str, row.values())) for row in run.history]
-    _write_text(run.folder / "log.csv", "\n".join(lines) + "\n")
-    variables = {f"variable_{k}": np.asarray(v) for k, v in enumerate(_state(run.network))}
+    write_text(run.folder / "log.csv", "\n".join(lines) + "\n")
     about = {"history": run.history, "delays": run.delays, "done": run.done}
-    about = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    path = run.folder / "checkpoint.npz"
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, about=about, **variables)
+    save_checkpoint(run.folder / "checkpoint.npz", run.network, about)
 
 
 def _load_checkpoint(run):
     path = run.folder / "checkpoint.npz"
     if not path.exists():
         return
-    try:
-        stored = read_npz(path)
-        about = json.loads(stored["about"].tobytes())
-        values = [stored[f"variable_{k}"] for k in range(len(stored) - 1)]
-        state = _state(run.network)
-        if [v.shape for v in values] != [tuple(s.shape) for s in state]:
-            raise ValueError("other variables")
-    except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TrainingError(f"{path} is damaged or of another version; start a new run") from error
-    for variable, value in zip(state, values, strict=True):
-        variable.assign(value)
-    if set(about["delays"]) != set(run.delays):
-        raise TrainingError(f"{path} was trained on other sets; name another folder")
+
+    def check(about):
+        if set(about["delays"]) != set(run.delays):
+            raise TrainingError(f"{path} was trained on other sets; name another folder")
+        if not isinstance(about["history"], list) or not isinstance(about["done"], int):
+            raise ValueError("another history")
+
+    about = load_checkpoint(path, run.network, check)
     run.delays, run.history, run.done = about["delays"], about["history"], about["done"]
 
 
@@ -333,9 +320,4 @@ def _save_result(run):
     from ..network.loading import save_weights
 
     save_weights(run.network, run.folder / "universal.weights.h5")
-    _write_text(run.folder / "delays.json", json.dumps(run.delays, indent=1) + "\n")
-
-
-def _write_text(path, text):
-    with whole_file(path) as temporary:
-        temporary.write_text(text)
+    write_text(run.folder / "delays.json", json.dumps(run.delays, indent=1) + "\n")

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..competition.preprocess import resample
 from ..competition.tables import read_set
+from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, trace_lengths
 from ..recordings.ground_truth import find_ground_truth, read_ground_truth
 from ..recordings.preparation import find_blocks
@@ -18,7 +19,7 @@ class TrainingNeuron:
 
     `group` is its set: neurons that share a delay. `traces` and `scales` come from
     `universal_preparation.prepare_neuron`; `spikes` are counts per sample. `indicator`, `species`
-    and `frame_rate` (Hz) are for `universal_knowledge` alone.
+    and `frame_rate` (Hz) are for `recordings.knowledge` alone.
     """
 
     group: str
@@ -27,7 +28,7 @@ class TrainingNeuron:
     spikes: list
     indicator: str = ""
     species: str = ""
-    frame_rate: float = 100.0
+    frame_rate: float = SAMPLE_RATE
 
 
 def ground_truth_neurons(folder):
@@ -76,7 +77,7 @@ def competition_neurons(folder, numbers=(4,)):
         for column, length in enumerate(trace_lengths(calcium)):
             trace = np.nan_to_num(calcium[:length, column])
             known = np.nan_to_num(spikes[:length, column]).clip(0)
-            frames = resample(trace, 100.0, frame_rate)
+            frames = resample(trace, SAMPLE_RATE, frame_rate)
             prepared, scales = prepare_trace(frames, frame_rate)
             prepared = prepared[:length].astype(np.float32)
             known = known[: prepared.size].astype(np.float32)

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from ..network.universal import CHANNELS, predict_steps
+from ..constants import SAMPLE_RATE
+from ..network.universal import CHANNELS
+from ..recordings.knowledge import outputs
 from ..recordings.timing import correlation
-from ..recordings.universal_preparation import STEP, network_input, prepare_trace
+from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
 from .augmentation import simulated_recordings
 
-DELAYS = np.arange(-12, 19) / 100.0
+DELAYS = np.arange(-12, 19) / SAMPLE_RATE
 """s; the shifts of the spikes among which `align` chooses."""
 
 
@@ -37,7 +39,9 @@ def draw_window(neuron, delay, steps, rng):
     offset = 0 if room > 0 else int(rng.integers(0, -room // STEP + 1))
     part = slice(first, min(first + samples, len(trace)))
     count = -(-(part.stop - part.start) // STEP)
-    later = np.clip(np.arange(part.start, part.stop) + round(delay * 100), 0, len(trace) - 1)
+    later = np.clip(
+        np.arange(part.start, part.stop) + round(delay * SAMPLE_RATE), 0, len(trace) - 1
+    )
     count = min(count, steps - offset)
     inputs[offset : offset + count] = network_input(trace[later], neuron.scales[k])[:count]
     known = spikes[part]
@@ -51,7 +55,7 @@ def simulated_windows(settings, counts):
 
     Parameters
     ----------
-    settings : universal_training.UniversalSettings
+    settings : universal.UniversalSettings
     counts : sequence of arrays `(sample,)`
         Recorded spikes per 10 ms, see `augmentation.simulated_recordings`.
 
@@ -60,7 +64,7 @@ def simulated_windows(settings, counts):
     float32 array `(neuron, window, step, channel)`, float32 array `(neuron, window, step)`
     """
     steps = settings.windows * settings.window
-    seconds = steps * STEP / 100.0
+    seconds = steps / STEPS_PER_SECOND
     # Another stream than the batches', which have [seed, step].
     rng = np.random.default_rng([settings.seed, 2**32 - 1])
     inputs, truth = [], []
@@ -69,7 +73,7 @@ def simulated_windows(settings, counts):
     ):
         prepared, scales = prepare_trace(trace, rate)
         inputs.append(network_input(prepared, scales)[:steps])
-        step = (times * 100.0 / STEP).astype(int)
+        step = (times * SAMPLE_RATE / STEP).astype(int)
         truth.append(np.bincount(step[step < steps], minlength=steps))
     shape = (-1, settings.windows, settings.window)
     return (
@@ -91,15 +95,8 @@ def align(network, neurons):
     dict of str to float
         s for each group; the mean over its neurons decides.
     """
-    inputs = [
-        network_input(trace, scales)
-        for n in neurons
-        for trace, scales in zip(n.traces, n.scales, strict=True)
-    ]
-    rates = iter(predict_steps(network, inputs))
     curves = {}
-    for neuron in neurons:
-        own = [next(rates) for _ in neuron.traces]
+    for neuron, own in zip(neurons, outputs(network, neurons), strict=True):
         curves.setdefault(neuron.group, []).append(shift_curve(own, neuron.spikes))
     return {
         group: float(DELAYS[np.mean(found, axis=0).argmax()]) for group, found in curves.items()
@@ -112,7 +109,7 @@ def shift_curve(rates, spikes):
     `rates` are arrays `(step,)`, `spikes` arrays `(sample,)`, one of each for each block.
     """
     curve = []
-    for samples in np.round(DELAYS * 100).astype(int):
+    for samples in np.round(DELAYS * SAMPLE_RATE).astype(int):
         x, y = [], []
         for rate, known in zip(rates, spikes, strict=True):
             steps = known.size // STEP

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,15 @@ def target(folder, name=NAME):
 def left(folder):
     """Files below a folder that are none of the competition's."""
     return [path for path in folder.rglob("*") if path.is_file() and path.name not in CONTENTS]
+
+
+def any_bytes(folder):
+    """Whether a file of `left` holds bytes, while another process makes and removes such files."""
+    for path in left(folder):
+        with suppress(FileNotFoundError):
+            if path.stat().st_size:
+                return True
+    return False
 
 
 def child(code, **arguments):
@@ -313,13 +323,13 @@ def test_a_killed_or_interrupted_process_leaves_no_file(server, tmp_path, one_fi
     code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "fetch_data(folder, mirror=url)"
     process = child(code, folder=tmp_path, url=server.url)
-    deadline = time.monotonic() + 10
-    while not any(path.stat().st_size for path in left(tmp_path)):
+    deadline = time.monotonic() + 30
+    while not any_bytes(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(how)
     server.release.set()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
     assert process.returncode != 0
     assert not target(tmp_path).exists()
     if how == signal.SIGINT:

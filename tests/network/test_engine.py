@@ -206,6 +206,20 @@ def test_export_writes_a_checked_model_with_free_axes(tmp_path):
     }
 
 
+def test_the_exported_universal_says_what_it_is(tmp_path):
+    """And gives what `predict` goes on with."""
+    import onnxruntime
+
+    model = export(tmp_path / "model.onnx", "universal")
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert about["rate"] == "25 Hz"
+    assert about["unit"] == "proportional to expected spikes"
+    inputs = np.random.default_rng(0).standard_normal((2, 128, 4)).astype(np.float32)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (found,) = session.run(["rate"], {"calcium": inputs})
+    np.testing.assert_allclose(found, load_engine("universal").run(inputs), rtol=0, atol=SAME)
+
+
 def test_numpys_global_state_does_not_matter():
     from spikefinder_keras import predict, score
 

@@ -28,7 +28,7 @@ def test_a_bout_gets_its_number_at_its_time(count):
 def test_two_events_in_one_stretch_are_two_bouts():
     time = np.arange(100)
     rates = 20 * np.exp(-(((time - 30) / 2.0) ** 2)) + 20 * np.exp(-(((time - 60) / 2.0) ** 2))
-    assert len(spike_bouts(rates + 0.3, 25.0)) >= 2
+    assert len(spike_bouts(rates + 0.3)) >= 2
 
 
 def test_nan_is_silence():

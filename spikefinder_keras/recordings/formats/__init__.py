@@ -9,7 +9,7 @@ from ...errors import DataError, OutputError, UsageError
 from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
 from ...files.npz_arrays import NPY
-from ...files.whole_files import check_output, check_output_folder
+from ...files.whole_files import check_output
 from . import caiman, csv_table, hdf5, matlab, numpy_files, nwb, nwb_writer, suite2p, zarr_store
 from .arrays import Options
 from .description import is_prediction, sidecar_path
@@ -197,7 +197,6 @@ def check_prediction_path(path, source=None, series=None, overwrite=False):
         return path
     _spare_the_source(path, source, overwrite)
     if suffix == ".zarr":
-        check_output_folder(path.parent)
         zarr_store.check(path)
     else:
         check_output(path)

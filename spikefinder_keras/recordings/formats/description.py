@@ -31,6 +31,13 @@ def _plain(value):
     return value if isinstance(value, str | int | float) else text_of(value)
 
 
+def spikes_in_a_row(prediction):
+    """Discrete spikes of all neurons: times in s and numbers of the neurons, `(spike,)` each."""
+    counts = [len(times) for times in prediction.spike_times]
+    times = np.concatenate([np.empty(0), *prediction.spike_times])
+    return times, np.repeat(np.arange(len(counts)), counts)
+
+
 def text_of(value):
     """`value` as JSON text."""
     return json.dumps(value, ensure_ascii=False, indent=1, default=_unknown)

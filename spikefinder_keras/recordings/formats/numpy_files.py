@@ -14,7 +14,7 @@ from .array_names import UNITS, plain
 from .arrays import from_named, make_recording, only_one_array
 from .choosing import Found, refuse_processed
 from .chosen import parse_chosen
-from .description import described, sidecar, text_of
+from .description import described, sidecar, spikes_in_a_row, text_of
 
 ZIP = b"PK\x03\x04"
 _OFFICE = {
@@ -121,8 +121,6 @@ def write_npz(path, prediction):
         "description": np.array(text_of(described(prediction))),
     }
     if prediction.spike_times is not None:
-        counts = [len(times) for times in prediction.spike_times]
-        arrays["spike_times"] = np.concatenate([np.empty(0), *prediction.spike_times])
-        arrays["spike_neurons"] = np.repeat(np.arange(len(counts)), counts)
+        arrays["spike_times"], arrays["spike_neurons"] = spikes_in_a_row(prediction)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)

@@ -85,7 +85,6 @@ def write(path, prediction, source, series=None):
 
     The comments of the series hold the description as JSON.
     """
-    check(path, source, series)
     description = described(prediction)
     with whole_file(path) as temporary, partial_folder(path) as folder:
         shutil.copyfile(source, temporary)
@@ -177,9 +176,12 @@ def _free_name(container, source):
     """A name that is not taken: `SpikeRatesPlane0` of `RoiResponseSeriesPlane0`, `..._2`."""
     own = source.name.rsplit("/", 1)[-1]
     rest = re.sub("RoiResponseSeries", "", own)
-    name = f"{NAME}{rest}" if rest != own else f"{NAME}_{own}"
+    return _free(container, f"{NAME}{rest}" if rest != own else f"{NAME}_{own}")
+
+
+def _free(group, name):
     number, free = 2, name
-    while free in container:
+    while free in group:
         free, number = f"{name}_{number}", number + 1
     return free
 
@@ -227,10 +229,7 @@ def _units(module, name, arrays, text, source, rows):
     import h5py
 
     hdmf = source.dataset("rois").attrs.get("namespace", "hdmf-common")
-    free, number = name, 2
-    while free in module:
-        free, number = f"{name}_{number}", number + 1
-    table = _typed(module, free, "Units")
+    table = _typed(module, _free(module, name), "Units")
     table.attrs["description"] = f"spikes drawn from {name.removesuffix('Spikes')}"
     table.attrs.create("colnames", ["spike_times", "rois"], dtype=h5py.string_dtype())
     ids = table.create_dataset("id", data=np.arange(len(arrays["spike_ends"]), dtype=np.int64))

@@ -14,7 +14,7 @@ from .array_names import FRAME_RATES, plain
 from .arrays import from_named
 from .choosing import Found
 from .chosen import parse_chosen
-from .description import described, text_of
+from .description import described, spikes_in_a_row, text_of
 from .hdf5 import LEVELS
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
@@ -152,7 +152,6 @@ def write(path, prediction):
     """
     import zarr
 
-    check(path)
     rates = np.asarray(prediction.table, np.float32).T
     description = json.loads(text_of(described(prediction)))
     arrays = {
@@ -161,10 +160,9 @@ def write(path, prediction):
         "neuron": (np.array(prediction.names, dtype=np.str_), ["neuron"], {}),
     }
     if prediction.spike_times is not None:
-        counts = [len(times) for times in prediction.spike_times]
-        spikes = np.concatenate([np.empty(0), *prediction.spike_times])
-        arrays["spike_times"] = (spikes, ["spike"], {"unit": "s"})
-        arrays["spike_neurons"] = (np.repeat(np.arange(len(counts)), counts), ["spike"], {})
+        times, neurons = spikes_in_a_row(prediction)
+        arrays["spike_times"] = (times, ["spike"], {"unit": "s"})
+        arrays["spike_neurons"] = (neurons, ["spike"], {})
     with _whole_folder(path) as temporary:
         store = zarr.storage.LocalStore(temporary)
         # Version 2, which has arrays of text and all metadata in one file as a standard.
