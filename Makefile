@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
 .PHONY: submission test slow fuzz lint docs install install-tests clean
@@ -10,10 +11,10 @@ submission: install  ## rerun the competition submission, print scores
 	$(BIN)/spikefinder-keras submission
 
 test: install-tests lint  ## the whole test suite but its slow part
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: install-tests  ## the slow part
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 fuzz: install-tests  ## every reader of foreign bytes, a minute each; needs pip install atheris
 	$(BIN)/python tests/fuzz/fuzz.py all --seconds 60

@@ -156,7 +156,7 @@ def test_make_knows_the_targets_that_others_name(python):
             cwd=TREE, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        expected = {"submission": "spikefinder-keras submission", "test": 'pytest -m "not slow"'}
+        expected = {"submission": "spikefinder-keras submission", "test": '-m "not slow"'}
         assert expected.get(target, ".venv") in done.stdout
     assert f"sys.version_info < {python}" in makefile
 

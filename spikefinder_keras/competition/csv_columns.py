@@ -1,20 +1,12 @@
 """What each column of a CSV file is: a neuron, time stamps, a counter, or something else."""
 
 import re
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..errors import DataError
-
-SECONDS = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "sek"), 1.0),
-    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
-    **dict.fromkeys(("us", "µs", "usec", "microsecond", "microseconds"), 1e-6),
-    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
-    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
-}
-"""Length in s of the units of time, as people write them."""
+from .csv_names import UNITS, CsvTable, has_unit, plain, time_scale
+from .csv_programs import accepted_by_inscopix, long_table, means_of_imagej
 
 COUNTERS = (
     *("frame", "frames", "frameno", "framenumber", "framenr", "frameid", "frameindex", "index"),
@@ -23,58 +15,15 @@ COUNTERS = (
 )
 """Headers of columns that count rows, in lower case without marks."""
 
-UNITS = ("unitid", "unit", "neuron", "neuronid", "cell", "cellid", "roi", "roiid", "component")
-"""Headers of the column that says which neuron a row of a long table is of."""
-
 FEWEST_ROWS = 10
 """A column that increases over fewer rows is no counter or time by that alone."""
 
-_UNIT = "|".join(sorted(SECONDS, key=len, reverse=True))
-_TIME = re.compile(
-    rf"(?:frame[ _]?)?(?:times?|t|timestamps?|time[ _]?stamps?|zeit|elapsed(?:[ _]time)?)"
-    rf"(?:[ _]*[\[(/]?[ _]*(?:in[ _]+)?({_UNIT})[ _]*[\])]?)?"
-    r"|(seconds?|secs?|milliseconds?|ms|minutes?)",
-    re.IGNORECASE,
-)
-_IMAGEJ = re.compile(
-    r"(area|mean|stddev|mode|min|max|x|y|xm|ym|perim\.?|bx|by|width|height|major|minor|angle|circ\.?"
-    r"|feret\w*|intden|median|skew|kurt|%area|rawintden|ar|round|solidity|minthr|maxthr)"
-    r"[ _]?(\d+|\(.*\))?",
-    re.IGNORECASE,
-)
 _LABELS = ("label", "labels", "file", "filename")
-
-
-@dataclass
-class CsvTable:
-    """What a CSV file holds.
-
-    `names` is a list of str; `values` a float64 array `(row, neuron)`, NaN where a cell is empty;
-    `times` a float64 array `(row,)` of time stamps in s, or None; `notes` a list of lines for the
-    user on what was left out or understood. `competition`: the header is that of the competition,
-    0 to n - 1, and no column was anything but a neuron. `turned`: the file has a row for each
-    neuron, named by its first column.
-    """
-
-    names: list
-    values: np.ndarray
-    times: np.ndarray | None = None
-    notes: list = field(default_factory=list)
-    competition: bool = False
-    turned: bool = False
-
-
-def plain(name):
-    """A header in lower case without marks."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def time_scale(name):
-    """Seconds in the unit of a header that means time (s where none stands), or None."""
-    match = _TIME.fullmatch(name.strip().lstrip("# "))
-    if not match:
-        return None
-    return SECONDS.get((match[1] or match[2] or "s").lower(), 1.0)
+_NO_TRACE = re.compile(
+    r"(stim\w*|(running|wheel|treadmill)?(speed|velocity|position)|running|locomotion|licks?|licking"
+    r"|rewards?|pupil\w*|trial(no|nr|number|id|index)?|ttl|trigger|sync|temperature|whisk\w*)\d*"
+)
+"""Headers, in lower case without marks, of what is recorded beside fluorescence."""
 
 
 def names_rows(name, column):
@@ -86,11 +35,6 @@ def names_rows(name, column):
         and all(isinstance(text, str) and re.match(r"[^\W\d]", text.strip()) for text in column)
         and len(set(column)) == len(column)
     )
-
-
-def _has_unit(name):
-    match = _TIME.fullmatch(name.strip().lstrip("# "))
-    return bool(match and (match[1] or match[2]))
 
 
 def arrange(path, head, columns, all_cells=False):
@@ -139,17 +83,23 @@ def arrange(path, head, columns, all_cells=False):
         else:
             leading = False
             kept.append(number)
-    long = _long(path, names, columns, kept)
+    long = long_table(path, names, columns, kept)
     if long is not None:
         return long
+    beside = [k for k in kept if _NO_TRACE.fullmatch(plain(names[k]))]
+    if len(beside) < len(kept):
+        kept = [k for k in kept if k not in beside]
+        notes += [
+            f"the column {names[k]!r} is no fluorescence by its name: left out" for k in beside
+        ]
     if not kept:
         raise DataError(
             f"{path} has time stamps but no neuron; give each neuron a column of its own"
         )
     _check_names(path, head, [names[k] for k in kept], [columns[k] for k in kept], kept)
-    kept, more = _imagej(names, kept)
+    kept, more = means_of_imagej(names, kept)
     notes += more
-    kept, more = _accepted(head.status, kept, all_cells)
+    kept, more = accepted_by_inscopix(head.status, kept, all_cells)
     return CsvTable(
         [names[k] for k in kept],
         np.stack([columns[k] for k in kept], axis=1),
@@ -178,7 +128,7 @@ def _kind(path, head, number, column, leading, want_time, competition):
     increasing = column.size > 1 and bool((steps > 0).all())
     counts = increasing and bool((steps == 1).all())
     enough = column.size >= FEWEST_ROWS
-    if counts and enough and column[0] in (0, 1) and scale is not None and not _has_unit(name):
+    if counts and enough and column[0] in (0, 1) and scale is not None and not has_unit(name):
         return "counts the rows", None
     if scale is not None and want_time and (leading or (increasing and enough)):
         missing = np.flatnonzero(np.isnan(column))
@@ -275,69 +225,6 @@ def _is_number(name):
 def _counts_up(names):
     """Whether a header numbers the neurons, from 0 or 1."""
     return any([int(n) for n in names] == list(range(s, s + len(names))) for s in (0, 1))
-
-
-def _imagej(names, kept):
-    """Of ImageJ's measurements of each ROI the means alone."""
-    matches = {k: _IMAGEJ.fullmatch(names[k]) for k in kept}
-    if not all(matches.values()):
-        return kept, []
-    kinds = {match[1].lower() for match in matches.values()}
-    means = [k for k in kept if matches[k][1].lower() == "mean"]
-    if len(kinds) < 2 or not means:
-        return kept, []
-    others = ", ".join(sorted(kinds - {"mean"}))
-    return means, [f"ImageJ's measurements: the means read, {others} left out"]
-
-
-def _accepted(status, kept, all_cells):
-    """Of Inscopix's cells the accepted ones, if anybody has accepted some."""
-    if status is None or all_cells:
-        return kept, []
-    accepted = [k for k in kept if status[k] == "accepted"]
-    accepted = accepted or [k for k in kept if status[k] != "rejected"] or kept
-    if len(accepted) == len(kept):
-        return kept, []
-    left = len(kept) - len(accepted)
-    return accepted, [
-        f"{left} of {len(kept)} cells left out, which Inscopix's header does not call accepted "
-        "(--all-rois keeps them)"
-    ]
-
-
-def _long(path, names, columns, kept):
-    """A long table (neuron, frame or time, value) with a column per neuron; None for another."""
-    from_names = {plain(name): k for k, name in enumerate(names)}
-    unit = next((from_names[n] for n in UNITS if n in from_names), None)
-    if unit is None or isinstance(columns[unit], list) or len(names) > 5:
-        return None
-    stamps = [k for k in range(len(names)) if k != unit and time_scale(names[k]) is not None]
-    frames = [k for k in range(len(names)) if plain(names[k]) in ("frame", "frames", "sample")]
-    axis = (stamps or frames or [None])[0]
-    values = [k for k in kept if k not in (unit, *stamps, *frames)]
-    if axis is None or len(values) != 1 or isinstance(columns[axis], list):
-        return None
-    if np.isnan(columns[unit]).any() or np.isnan(columns[axis]).any():
-        return None
-    units, column = np.unique(columns[unit], return_inverse=True)
-    places, row = np.unique(columns[axis], return_inverse=True)
-    if len(units) == len(columns[unit]) or len(places) * len(units) > 100 * len(columns[unit]):
-        return None
-    if len(np.unique(row * len(units) + column)) != len(row):
-        raise DataError(
-            f"{path}: {names[axis]} repeats within {names[unit]}; give each neuron one value a "
-            "frame"
-        )
-    table = np.full((len(places), len(units)), np.nan)
-    table[row, column] = columns[values[0]]
-    value = names[values[0]]
-    notes = [f"a long table: {len(units)} neurons by {names[unit]}, their {value} by {names[axis]}"]
-    if value in ("C", "S"):
-        notes.append(f"{value} is what CaImAn and Minian call denoised or deconvolved traces; give "
-                     "the raw ones (YrA) if it is that")  # fmt: skip
-    times = places * time_scale(names[axis]) if stamps else None
-    found = [f"{number:g}" for number in units]
-    return CsvTable(found, table, times, notes)
 
 
 def cell_error(path, row, column, head, what):

@@ -120,7 +120,8 @@ class _Head:
         if header.startswith((b"# ", b"#")) and not comments:
             header = header.lstrip(b"# ")
         if comments:
-            notes.append(f"{len(comments)} lines of comment before the header left out")
+            lines = "one line" if len(comments) == 1 else f"{len(comments)} lines"
+            notes.append(f"{lines} of comment before the header left out")
         self._read_header(header, separator)
         self._second_header()
         self._decimal_sign(notes)
@@ -128,6 +129,9 @@ class _Head:
     def _is_data(self, line):
         cells = re.split(rb"[,;\t]", line)
         return all(NUMBER.fullmatch(c.decode("latin1").replace(",", ".")) or not c for c in cells)
+
+    def _is_blank_row(self, line):
+        return not re.search("[,;\t]", line) and all(map(NUMBER.fullmatch, line.split()))
 
     def _same_cells(self, comment, line):
         count = [max(each.count(sep) for sep in (b",", b";", b"\t")) for each in (comment, line)]
@@ -143,6 +147,11 @@ class _Head:
         found = [sep for sep in _SEPARATORS if sep in line]
         fitting = [sep for sep in found if line.count(sep) == first.count(sep)]
         fitting += [sep for sep in found if len(_cells(line, sep)) == len(_cells(first, sep))]
+        if not (separator or found) and len(first.split()) > 1 and self._is_blank_row(first):
+            raise DataError(
+                f"{self.path}: its cells are separated by blanks; separate them by commas, "
+                "semicolons or tabs"
+            )
         self.separator = separator or (fitting or found or [","])[0]
         try:
             cells = next(csv.reader([line], delimiter=self.separator))
@@ -226,9 +235,12 @@ def _check_field_counts(path, body, columns, first_row):
     wrong = np.flatnonzero(fields != columns)
     if wrong.size:
         row = wrong[0]
+        what = "give every row one cell per neuron"
+        if columns < fields[-1] == np.median(fields):
+            what = "remove lines before the header, or begin them with #"
         raise DataError(
             f"{path}, row {row + first_row}: {fields[row]} cells where the header has {columns}; "
-            "give every row one cell per neuron"
+            f"{what}"
         )
 
 
@@ -265,7 +277,14 @@ def _parse(path, body, head, strict):
     for number in range(len(head.names)):
         texts = cells[number].tolist()
         columns.append(column_of(texts, strict, odd))
-    for row, column in bad_cells(columns, head.names):
+    bad = bad_cells(columns, head.names)
+    below = [text for text in columns[0][1:] if isinstance(text, str) and NUMBER.fullmatch(text)]
+    if below and len(bad) == len(columns) > 1 and {row for row, _ in bad} == {0}:
+        raise DataError(
+            f"{path}, row {head.first_row}: no cell is a number, as in a second header; remove "
+            "this row, or the one above it"
+        )
+    for row, column in bad:
         text = columns[column][row]
         raise cell_error(path, row, column, head, f"is not a number: {text[:20]!r}")
     if odd:

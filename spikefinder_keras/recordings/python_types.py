@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 
-from ..competition.csv_columns import SECONDS
+from ..competition.csv_names import SECONDS
 from ..errors import DataError
 
 TIMES = ("time", "times", "t", "timestamp", "timestamps")

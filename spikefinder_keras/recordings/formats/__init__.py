@@ -44,6 +44,14 @@ _NOT_DATA = {
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with `git lfs pull`",
     b"<!doctype html": "a web page; download the file itself",
     b"<html": "a web page; download the file itself",
+    b"par1": "a Parquet file; save it as CSV",
+    b"arrow1": "a Feather file; save it as CSV",
+    b"\x1f\x8b": "compressed; unpack it first",
+    b"ii*\0": "a TIFF image; give the traces that were extracted from the movie",
+    b"mm\0*": "a TIFF image; give the traces that were extracted from the movie",
+    b"riff": "a movie; give the traces that were extracted from it",
+    b"\x80\x04\x95": "a pickle, which may hold programs; save an array as .npy or a table as CSV",
+    b"\x80\x05\x95": "a pickle, which may hold programs; save an array as .npy or a table as CSV",
 }
 
 

@@ -33,9 +33,15 @@ class Options:
 
 
 def one_number(path, name, value):
-    """The frame rate in Hz that an array of one number holds, or `DataError`."""
+    """The frame rate in Hz that an array of one number holds, or of the same for each trial.
+
+    Raises
+    ------
+    DataError
+        If it is no number, or trials differ.
+    """
     value = np.asarray(value)
-    if value.size != 1 or value.dtype.kind not in "fiu":
+    if value.dtype.kind not in "fiu" or len(np.unique(value)) != 1:
         raise DataError(f"{path}: {name} is not one number; give the frame rate in Hz there")
     try:
         return check_rate(value.reshape(-1)[0].item())

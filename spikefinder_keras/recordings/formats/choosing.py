@@ -5,6 +5,7 @@ tell its shape, its neighbours and its name together; where these leave two read
 asked. An array of a struct or group has a dotted name, `data.dff`.
 """
 
+import functools
 import math
 import re
 from dataclasses import dataclass, field
@@ -121,7 +122,12 @@ def choose(path, arrays, variable=None):
             [n for n in beside if time_unit(n) and (sized(n) > 1 or max(shape) == 1)],
             key=lambda n: sized(n) not in shape,
         ),
-        "rate": [n for n in beside if plain(n) in FRAME_RATES],
+        # What another array has as its attribute is that one's.
+        "rate": [
+            n
+            for n in beside
+            if plain(n) in FRAME_RATES and (_group(n) == traces or _group(n) not in arrays)
+        ],
     }
     if orientation:  # the coordinates of xarray have the names of the dimensions
         axis = 0 if orientation == "neuron-time" else 1
@@ -148,12 +154,12 @@ class _View:
         return [other for other in self.arrays if _group(other) == group]
 
     def beside(self, name):
-        """Neighbours first, then arrays below them, then those further up, then all."""
+        """Its own and its neighbours first, then arrays below, then those further up, then all."""
         group = _group(name)
 
         def distance(other):
             theirs = _group(other)
-            if theirs == group:
+            if theirs in (group, name):
                 return 0
             if theirs.startswith(group):
                 return 1 + theirs.count(".")
@@ -170,6 +176,7 @@ class _View:
         alone = dimensions is not None and orientation_of(dimensions) is None
         return bool(names & {"c", "a", "b", "s", "yra", "cn"}) or alone
 
+    @functools.cached_property
     def frame_counts(self):
         """Numbers of frames that time stamps or traces of known names have; may be empty."""
         sizes = {math.prod(f.shape) for n, f in self.arrays.items() if time_unit(n)}
@@ -187,8 +194,8 @@ class _View:
         shape = self.arrays[name].shape
         longest = max(shape, default=0)
         if math.prod(shape) < 2 or (len(shape) > 2 and sum(size > 1 for size in shape) > 2):
-            return plain(name) in UNITS and len(shape) > 0 and not self.frame_counts()
-        counts = self.frame_counts()
+            return plain(name) in UNITS and len(shape) > 0 and not self.frame_counts
+        counts = self.frame_counts
         if sum(size > 1 for size in shape) == 1:  # a vector: beside tables a number for each cell
             return not counts or longest in counts
         return not counts or any(size in counts for size in shape)

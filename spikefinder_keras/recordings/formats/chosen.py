@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 
 from ..python_types import times_in
-from .array_names import time_unit
+from .array_names import FRAME_RATES, plain, time_unit
 from .choosing import Found, choose
 
 
@@ -36,6 +36,15 @@ def parse_chosen(path, arrays, variable, read):
         if role == "times":
             array = times_in(np.asarray(array[()]), time_unit(name, arrays[name].unit))
         yield role, array
+
+
+def rates_among(attributes, prefix=""):
+    """`(name, float array)` of each attribute of an array, group or file that is a frame rate."""
+    for name, value in attributes.items():
+        if plain(name) in FRAME_RATES:
+            number = np.asarray(value)
+            if number.size == 1 and number.dtype.kind in "fiu":
+                yield f"{prefix}{name}", number.reshape(()).astype(np.float64)
 
 
 def _only_counts(values, name, unit):

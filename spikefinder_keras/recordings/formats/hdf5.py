@@ -9,10 +9,9 @@ import math
 import numpy as np
 
 from ...files.child import Unreadable, check_size
-from .array_names import FRAME_RATES, plain
 from .arrays import from_named
 from .choosing import Found
-from .chosen import of_pieces, parse_chosen
+from .chosen import of_pieces, parse_chosen, rates_among
 
 MOST_OBJECTS = 100_000
 DEEPEST = 50
@@ -120,10 +119,6 @@ def parse_hdf5(file, variable, reverse=False):
 
     arrays, items = {}, {}
     _collect(file, "", 0, arrays, items, reverse)
-    for name, value in file.attrs.items():
-        if plain(name) in FRAME_RATES and getattr(value, "size", 1) == 1:
-            arrays.setdefault(name, Found(()))
-            items.setdefault(name, value)
     turned = []
 
     def read(name):
@@ -156,6 +151,7 @@ def _collect(group, prefix, depth, arrays, items, reverse):
     """List the arrays below a group: shapes into `arrays`, datasets into `items`."""
     import h5py
 
+    _collect_rates(group, prefix, arrays, items)
     for key in group:
         if not isinstance(group.get(key, getlink=True), h5py.HardLink) or key.startswith("#"):
             continue
@@ -171,15 +167,34 @@ def _collect(group, prefix, depth, arrays, items, reverse):
                 shape = item.shape[::-1] if reverse else item.shape
                 arrays[name] = Found(shape, _dimensions(item))
                 items[name] = item
+                _collect_rates(item, f"{name}.", arrays, items)
             elif item.dtype == h5py.ref_dtype and item.size <= MOST_PIECES:
                 _collect_cells(item, name, arrays, items, reverse)
 
 
+def _collect_rates(item, prefix, arrays, items):
+    for name, value in rates_among(item.attrs, prefix):
+        arrays.setdefault(name, Found(()))
+        items.setdefault(name, value)
+
+
 def _collect_cells(item, name, arrays, items, reverse):
-    """List a cell array: trials of a recording as one array, else each cell by its number."""
+    """List a cell array, or what stands in a field of all structs of an array."""
+    pieces = [item.file[ref] for ref in item[()].ravel() if ref]
+    _collect_pieces(pieces, name, 0, arrays, items, reverse)
+
+
+def _collect_pieces(pieces, name, depth, arrays, items, reverse):
+    """List trials of a recording as one array, else each cell by its number."""
     import h5py
 
-    pieces = [item.file[ref] for ref in item[()].ravel() if ref]
+    if pieces and depth < LEVELS and all(isinstance(piece, h5py.Group) for piece in pieces):
+        for key in pieces[0]:
+            links = [piece.get(key, getlink=True) for piece in pieces]
+            if all(isinstance(link, h5py.HardLink) for link in links):
+                own = [piece[key] for piece in pieces]
+                _collect_pieces(own, f"{name}.{key}", depth + 1, arrays, items, reverse)
+        return
     numeric = [p for p in pieces if isinstance(p, h5py.Dataset) and p.dtype.kind in "fiub"]
     if not numeric or len(numeric) != len(pieces):
         return

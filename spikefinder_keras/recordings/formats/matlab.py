@@ -71,34 +71,41 @@ def _collect(value, name, depth, arrays, loaded, stored):
         return
     if value.dtype.names and depth <= hdf5.LEVELS:
         for key in value.dtype.names:
-            if value.size == 1:
-                _collect(value[key].flat[0], f"{name}.{key}", depth + 1, arrays, loaded, stored)
-            else:
-                _collect_field(value[key].ravel(), f"{name}.{key}", arrays, loaded)
-    elif value.dtype == object and 0 < value.size <= hdf5.MOST_PIECES:
-        cells = list(value.ravel())
-        if value.size == 1 and isinstance(cells[0], np.ndarray) and cells[0].dtype.names:
-            _collect(cells[0], name, depth + 1, arrays, loaded, stored)
-        elif all(isinstance(c, np.ndarray) and c.dtype.kind in "fiub" for c in cells):
-            whole = of_pieces([cell.shape for cell in cells])
-            if whole:
-                arrays[name], loaded[name] = whole, cells if len(cells) > 1 else cells[0]
-            else:
-                for number, cell in enumerate(cells, 1):
-                    _collect(cell, f"{name}{{{number}}}", depth + 1, arrays, loaded, stored)
+            _collect_pieces(value[key], f"{name}.{key}", depth, arrays, loaded, stored)
+    elif value.dtype == object and value.size <= hdf5.MOST_PIECES:
+        _collect_pieces(value, name, depth, arrays, loaded, stored)
     elif value.dtype.kind in "fiub" and depth > 0:
         check_size(name, value.shape, value.dtype.itemsize, stored)
         arrays[name], loaded[name] = Found(value.shape), value
 
 
-def _collect_field(values, name, arrays, loaded):
-    """List a field of an array of structs, if it holds one number in each, as `stat.iscell`."""
-    numbers = [np.ravel(value) for value in values if isinstance(value, np.ndarray | np.generic)]
-    if len(numbers) == len(values) and all(
-        number.size == 1 and number.dtype.kind in "fiub" for number in numbers
-    ):
-        arrays[name] = Found((len(numbers), 1))
-        loaded[name] = np.array([float(number[0]) for number in numbers])
+def _collect_pieces(cells, name, depth, arrays, loaded, stored):
+    """List the cells of a cell array, or what stands in a field of all structs of an array.
+
+    Trials of a recording are one array, so is a number in each; other cells go by their numbers.
+    """
+    pieces = [piece for piece in np.ravel(cells) if isinstance(piece, np.ndarray)]
+    if len(pieces) == 1:
+        _collect(pieces[0], name, depth + 1, arrays, loaded, stored)
+    elif all(piece.dtype.kind in "fiub" for piece in pieces):
+        whole = of_pieces([piece.shape for piece in pieces])
+        if pieces and all(piece.size == 1 for piece in pieces):  # as `stat.iscell`
+            numbers = np.array([float(piece.flat[0]) for piece in pieces])
+            table = sum(size > 1 for size in cells.shape) > 1 and len(pieces) == cells.size
+            loaded[name] = numbers.reshape(cells.shape if table else (-1, 1))
+            arrays[name] = Found(loaded[name].shape)
+        elif whole:
+            arrays[name], loaded[name] = whole, pieces
+        else:
+            for number, piece in enumerate(pieces, 1):
+                _collect(piece, f"{name}{{{number}}}", depth + 1, arrays, loaded, stored)
+    elif depth <= hdf5.LEVELS and all(piece.dtype.names for piece in pieces):
+        structs = [struct for piece in pieces for struct in piece.ravel()]
+        for key in pieces[0].dtype.names:
+            if all(key in piece.dtype.names for piece in pieces):
+                own = np.empty(len(structs), object)
+                own[:] = [struct[key] for struct in structs]
+                _collect_pieces(own, f"{name}.{key}", depth + 1, arrays, loaded, stored)
 
 
 def parse_hdf5(file, variable):

@@ -10,10 +10,9 @@ import numpy as np
 from ...errors import DataError, OutputError
 from ...files.child import Unreadable, check_size, parse, require
 from ...files.whole_files import check_output_folder, partial_folder
-from .array_names import FRAME_RATES, plain
 from .arrays import from_named
 from .choosing import Found
-from .chosen import parse_chosen
+from .chosen import parse_chosen, rates_among
 from .description import described, spikes_in_a_row, text_of
 from .hdf5 import LEVELS
 
@@ -56,17 +55,19 @@ def _parse(path, variable):
             f"{path} is NWB in Zarr; export it to HDF5 first: hdmf_zarr.NWBZarrIO(...) to "
             "pynwb.NWBHDF5IO(..., 'w').export"
         )
-    items = {"array": root} if isinstance(root, zarr.Array) else dict(_arrays(root, "", 0))
+    items = {"array": root} if isinstance(root, zarr.Array) else _arrays(root)
     arrays = {
         name: Found(item.shape, _dimensions(item), item.attrs.get("units"))
         for name, item in items.items()
         if getattr(item.dtype, "kind", "") in "fiub"
     }
-    rates = {name: value for name, value in root.attrs.items() if plain(name) in FRAME_RATES}
+    groups = {} if isinstance(root, zarr.Array) else dict(_groups(root, "", 0))
+    rates = dict(rates_among(root.attrs))
+    for name, item in {**{name: items[name] for name in arrays}, **groups}.items():
+        rates |= rates_among(item.attrs, f"{name}.")
     for name, value in rates.items():
-        if isinstance(value, int | float):
-            arrays.setdefault(name, Found(()))
-            items.setdefault(name, np.asarray(value, np.float64))
+        arrays.setdefault(name, Found(()))
+        items.setdefault(name, value)
 
     def read(name):
         item = items[name]
@@ -85,12 +86,19 @@ def _is_group(folder):
     return not (folder / ".zarray").is_file()
 
 
-def _arrays(group, prefix, depth):
-    for name, array in group.arrays():
-        yield f"{prefix}{name}", array
+def _arrays(root):
+    """The arrays of a store by their dotted names, neighbours one after another."""
+    found = dict(root.arrays())
+    for prefix, group in _groups(root, "", 0):
+        found |= {f"{prefix}.{name}": array for name, array in group.arrays()}
+    return found
+
+
+def _groups(group, prefix, depth):
     if depth < LEVELS:
         for name, inner in group.groups():
-            yield from _arrays(inner, f"{prefix}{name}.", depth + 1)
+            yield f"{prefix}{name}", inner
+            yield from _groups(inner, f"{prefix}{name}.", depth + 1)
 
 
 def _dimensions(array):

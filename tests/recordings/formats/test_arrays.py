@@ -171,7 +171,7 @@ def test_processed_traces(tmp_path, name):
     [
         ({"dff": TRACES}, "does not tell its frame rate; state it in Hz"),
         ({"dff": TRACES, "fs": -1.0}, "fs: a rate of -1.0 Hz is impossible"),
-        ({"dff": TRACES, "fs": np.ones(2)}, "fs is not one number; give the frame rate in Hz"),
+        ({"dff": TRACES, "fs": np.arange(2.0)}, "fs is not one number; give the frame rate in Hz"),
         ({"dff": TRACES, "t": TIMES[:-1]}, "200 frames but 199 time stamps"),
         ({"dff": TRACES, "t": TIMES[::-1]}, "time stamp of frame 1 .* not later than"),
         ({"dff": TRACES, "t": np.where(TIMES > 9, np.nan, TIMES)}, "time stamp of frame 41"),

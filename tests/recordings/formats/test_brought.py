@@ -3,6 +3,8 @@
 Every test builds its own files, as the programs and laboratories of public reports write them.
 """
 
+import pickle
+import time
 import zipfile
 from datetime import UTC, datetime
 
@@ -381,6 +383,73 @@ def test_other_programs_in_matlab(tmp_path):
     same(read_recording(path, orientation="time-neuron"), DFF)
 
 
+@pytest.mark.parametrize("kind", ["cells of structs", "array of structs"])
+def test_a_struct_for_each_trial(tmp_path, kind):
+    parts = np.split(DFF, [100, 350], axis=1)
+    if kind == "cells of structs":
+        trials = in_cells([{"dff": part, "fs": RATE, "name": "x"} for part in parts])
+    else:
+        trials = np.zeros((1, 3), dtype=[("dff", "O"), ("fs", "O"), ("name", "O")])
+        trials[0, :] = [(part, RATE, "x") for part in parts]
+    savemat(tmp_path / "a.mat", {"session": trials})
+    recording = read_recording(tmp_path / "a.mat")
+    same(recording, DFF)
+    assert (recording.frame_rate, recording.block_starts) == (RATE, (0, 100, 350))
+    for trial in trials.flat if kind == "cells of structs" else ():
+        trial["fs"] += trial["dff"].shape[1]
+    if kind == "array of structs":
+        trials["fs"][0, 1] = 2 * RATE
+    savemat(tmp_path / "a.mat", {"session": trials})
+    refused(tmp_path / "a.mat", "session.fs is not one number", DataError)
+
+
+def test_a_cell_for_each_number(tmp_path):
+    """Thousands of them are listed at once, and are no trace of one neuron."""
+    numbers = in_cells(list(DFF[:, :500].ravel())).reshape(6, 50, 10)
+    savemat(tmp_path / "a.mat", {"traces": numbers, "fs": RATE})
+    refused(tmp_path / "a.mat", r"has shape \(6, 50, 10\)", DataError)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for number in range(3_000):
+            file[f"part{number // 100}/array{number}"] = np.zeros(3)
+        file["dff"] = DFF
+    started = time.process_time()
+    same(read_recording(tmp_path / "a.h5", frame_rate=RATE), DFF)
+    assert time.process_time() - started < 5
+
+
+def test_structs_in_cells_of_version_7_3(tmp_path):
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        cells = file.create_dataset("session", (2, 1), h5py.ref_dtype)
+        cells.attrs["MATLAB_class"] = np.bytes_("cell")
+        for number, part in enumerate((DFF[:, :250], DFF[:, 250:])):
+            file[f"#refs#/{number}/dff"] = part.T
+            file[f"#refs#/{number}/fs"] = [[RATE]]
+            cells[number, 0] = file[f"#refs#/{number}"].ref
+    recording = read_recording(path)
+    same(recording, DFF)
+    assert (recording.frame_rate, recording.block_starts) == (RATE, (0, 250))
+
+
+@pytest.mark.parametrize("where", ["", "data", "data/dff"])
+@pytest.mark.parametrize("format", ["h5", "zarr"])
+def test_the_frame_rate_in_an_attribute(tmp_path, where, format):
+    path = tmp_path / f"a.{format}"
+    if format == "h5":
+        with h5py.File(path, "w") as file:
+            file["data/dff"], file["data/wheel"] = DFF, np.zeros(7)
+            file["data/wheel"].attrs["fs"] = 1000.0
+            (file[where] if where else file).attrs["sampling_rate"] = RATE
+    else:
+        group = zarr.open_group(path, mode="w")
+        group.create_array("data/dff", data=DFF)
+        group.create_array("data/wheel", data=np.zeros(7)).attrs["fs"] = 1000.0
+        (group[where] if where else group).attrs["sampling_rate"] = RATE
+    recording = read_recording(path)
+    same(recording, DFF)
+    assert recording.frame_rate == RATE
+
+
 def test_structs_of_version_7_3(tmp_path):
     path = tmp_path / "a.mat"
     with h5py.File(path, "w", userblock_size=512) as file:
@@ -611,6 +680,51 @@ def test_imagej(tmp_path):
     frame = pd.DataFrame({"Label": labels, "Mean(soma)": RAW[0]})
     frame.to_csv(tmp_path / "Results.csv", index_label=" ")
     same(read_recording(tmp_path / "Results.csv", frame_rate=RATE), RAW[:1], 1e-9)
+
+
+def test_what_is_recorded_beside_fluorescence(tmp_path):
+    frame = pd.DataFrame(DFF.T, columns=list("abcdef"), index=pd.Index(TIMES, name="time"))
+    for name in ("stim", "Running speed", "lick_1", "trial", "Pupil diameter"):
+        frame.insert(0, name, np.arange(FRAMES) % 7)
+    frame.to_csv(tmp_path / "a.csv")
+    recording = read_recording(tmp_path / "a.csv")
+    same(recording, DFF, 1e-12)
+    assert "the column 'Running speed' is no fluorescence by its name: left out" in recording.notes
+    assert len(recording.notes) == 5
+    frame[["stim"]].to_csv(tmp_path / "a.csv")  # then it is what there is
+    assert read_recording(tmp_path / "a.csv").names == ("stim",)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("Experiment: m1\nFrame rate,30\n\n" + table(), "remove lines before the header, or begin"),
+        (
+            table().replace("\n", "\ns,dF/F,dF/F,dF/F,dF/F,dF/F,dF/F\n", 1),
+            "row 2: no cell is a num",
+        ),
+        (table().replace(",", " "), "separated by blanks; separate them by commas"),
+        ("\n".join("0.1 0.2 0.3" for _ in range(20)), "separated by blanks; separate them"),
+    ],
+)
+def test_tables_that_say_what_is_to_be_changed(tmp_path, text, message):
+    refused(csv(tmp_path / "a.csv", text), message, DataError)
+
+
+@pytest.mark.parametrize(
+    "start, message",
+    [
+        (b"PAR1" + bytes(40), "is a Parquet file; save it as CSV"),
+        (b"ARROW1" + bytes(40), "is a Feather file; save it as CSV"),
+        (b"\x1f\x8b\x08" + bytes(40), "is compressed; unpack it first"),
+        (b"II*\0" + bytes(40), "is a TIFF image; give the traces"),
+        (b"RIFF\x10\x00\x00\x00AVI LIST", "is a movie; give the traces"),
+        (pickle.dumps([1.0] * 40), "is a pickle, which may hold programs"),
+    ],
+)
+def test_other_files_are_named_for_what_they_are(tmp_path, start, message):
+    (tmp_path / "a.dat").write_bytes(start)
+    refused(tmp_path / "a.dat", message, DataError)
 
 
 @pytest.mark.parametrize("index", [False, True])

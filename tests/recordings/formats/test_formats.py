@@ -71,8 +71,8 @@ def assert_described(description):
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"II*\0\x08\0\0\0" + bytes(100), "is of an unknown kind; give one of suite2p's folder"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is of an unknown kind"),
+        (b"II*\0\x08\0\0\0" + bytes(100), "is a TIFF image; give the traces"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is of an unknown kind; give one of suite2p's folder"),
         (b"  <!DOCTYPE html><html>404", "is a web page; download the file itself"),
         (b"<html>\n", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "is a pointer of Git LFS"),
