@@ -34,6 +34,7 @@ from accuracy_tables import (
     write_tables,
 )
 from fast_indicators import table as fast_indicators
+from fast_indicators import trained_on_fast
 from scipy.ndimage import gaussian_filter1d
 from unseen_recordings import predict_set
 
@@ -324,7 +325,8 @@ def main(argv=None):
     if not arguments.only_universal:
         rows += peer_rows(neurons, arguments.peers, arguments.runs / "peers")
     summary = summarise(rows)
-    summary["fast indicators"] = fast_indicators()
+    fast = trained_on_fast(arguments.runs / "fast", arguments.steps, arguments.seed)
+    summary["fast indicators"] = fast_indicators(fast)
     arguments.out.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for each in rows for key in each))
     with (arguments.out / "scores.csv").open("w", newline="") as file:

@@ -36,6 +36,9 @@ KINDS = (
     ("jGCaMP8, GCaMP6f_u", "jGCaMP8f", None),
 )
 
+BANDS = {"under 0.3": (0, 0.3), "0.3 to 2": (0.3, 2), "2 to 5": (2, 5), "above 5": (5, np.inf)}
+"""Neurons by their true rate in spikes/s."""
+
 STATED = {
     UNIVERSAL: "`universal`, nothing known",
     WITH_INDICATOR: "`universal`, indicator stated",
@@ -106,6 +109,7 @@ def rates_and_spikes(rows, way=""):
         "count within a factor of two": round(float(np.mean((counts > 0.5) & (counts < 2))), 2),
         "precision": round(matched / max(found, 1), 2),
         "recall": round(matched / true, 2),
+        "missed": true - matched,
     }
 
 
@@ -179,6 +183,12 @@ def summarise(rows):
         name: {way or "bouts": rates_and_spikes(of, way) for way in ways}
         for name, of in [("all", own), *sorted(groups(own, "indicator").items())]
     }
+    summary["by rate"] = {
+        f"{name} spikes/s": rates_and_spikes(of)
+        for name, (low, high) in BANDS.items()
+        for of in [[each for each in own if low <= each["true rate"] < high]]
+        if of
+    }
     summary["trust"] = trust(own)
     return summary
 
@@ -249,12 +259,17 @@ def markdown(summary, fast):
             "predicted / true",
             "error",
             "within a factor of 2",
+            "of all missed spikes",
         ],
         [
             [name, str(of["neurons"])]
             + [f"{of[key]:.2f}" for key in ("true rate", "rate / true rate")]
             + [f"{of[key]:.0%}" for key in ("error of the rate", "rate within a factor of two")]
-            for name, of in ((name, ways["bouts"]) for name, ways in spikes.items())
+            + [f"{of['missed'] / spikes['all']['bouts']['missed']:.0%}"]
+            for name, of in (
+                *((name, ways["bouts"]) for name, ways in spikes.items()),
+                *summary["by rate"].items(),
+            )
         ],
     )
     mean, low, high = summary["trust"]
@@ -286,9 +301,14 @@ def markdown(summary, fast):
         tables["fast"] = grid(
             ["rise", *(f"{rate:g} Hz" for rate in rates)],
             [
-                [f"{rise} ms"]
-                + [f"{cells[rise, r]['r']:.2f}, {cells[rise, r]['late']:+d} ms" for r in rates]
+                line
                 for rise in sorted({row["rise"] for row in fast})
+                for line in (
+                    [f"{rise} ms"]
+                    + [f"{cells[rise, r]['r']:.2f}, {cells[rise, r]['late']:+d} ms" for r in rates],
+                    ["by a network trained for it; share of that"]
+                    + ["{trained for it:.2f}; {ratio:.0%}".format(**cells[rise, r]) for r in rates],
+                )
             ],
         )
     return tables

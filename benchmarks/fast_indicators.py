@@ -1,6 +1,6 @@
 """`predict` with its default options on simulated indicators that are faster than any in training.
 
-    python benchmarks/fast_indicators.py [--csv FILE]
+    python benchmarks/fast_indicators.py [--runs FOLDER] [--csv FILE]
 
 Spikes of neurons that fire about once in two seconds, some in short bursts, through the kernel
 (1 - exp(-t / rise)) exp(-t / decay), linear, exposed over whole frames, with white noise: a spike's
@@ -10,6 +10,8 @@ frame rate. Given for each rise and frame rate
   where that is longer;
 - late: how much later than the spike the rate peaks, in ms: the middle of what is above 70% of the
   peak, in the mean over isolated spikes.
+With `--runs`, beside it a network of the same form and recipe that is trained on such indicators
+alone (rise of 3 to 10 ms, other neurons), and the ratio of the two r.
 """
 
 import argparse
@@ -21,6 +23,18 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from spikefinder_keras import predict
+from spikefinder_keras.network.weights import find_weights
+from spikefinder_keras.recordings.knowledge import (
+    FAST,
+    UNKNOWN,
+    Knowledge,
+    knowledge_path,
+    load_knowledge,
+    save_knowledge,
+)
+from spikefinder_keras.recordings.universal_preparation import prepare_trace
+from spikefinder_keras.training.universal import UniversalSettings, train_universal
+from spikefinder_keras.training.universal_data import TrainingNeuron
 
 KERNELS = {3: 0.1, 5: 0.2, 10: 0.3}
 """Rise in ms, and the decay in s that goes with it."""
@@ -68,36 +82,67 @@ def score(times, rates, stamps, frame_rate):
     return float(np.corrcoef(counts, found)[0, 1]), float(lags[top] @ mean[top] / mean[top].sum())
 
 
-def measure(rise, frame_rate, seed=0):
+def fast_neurons(count, rng):
+    """Neurons to train on, of random fast indicators at random frame rates."""
+    neurons = []
+    for number in range(count):
+        times, rise = spike_times(rng), np.exp(rng.uniform(*np.log([0.003, 0.010])))
+        frame_rate = np.exp(rng.uniform(*np.log([7.0, 110.0])))
+        trace = simulate(times, rise, rng.uniform(0.1, 0.3), frame_rate, rng)
+        prepared, scales = prepare_trace(trace, frame_rate)
+        # The prepared trace begins with the middle of the first frame.
+        samples = np.arange(prepared.size + 1) / 100.0 + 0.5 / frame_rate - 0.005
+        spikes = np.histogram(times, samples)[0].astype(float)
+        neurons.append(TrainingNeuron(f"fast {number % 8}", [prepared], [scales], [spikes]))
+    return neurons
+
+
+def trained_on_fast(folder, steps, seed=0):
+    """Weights of a network that knows nothing but fast indicators, with no delay."""
+    neurons = fast_neurons(200, np.random.default_rng([seed, 1]))
+    settings = UniversalSettings(steps=steps, simulated=0.0, seed=seed)
+    run = train_universal(neurons, folder, settings, progress=True, say=print)
+    path = run.folder / "universal.weights.h5"
+    rates = load_knowledge(knowledge_path(find_weights("universal"))).rates
+    save_knowledge(Knowledge({UNKNOWN: FAST}, rates), knowledge_path(path))
+    return path
+
+
+def measure(rise, frame_rate, weights=None, seed=0):
     """`(r, late in s)` for a rise in ms."""
     rng = np.random.default_rng(seed)
     trains = [spike_times(rng) for _ in range(NEURONS)]
     traces = [simulate(t, rise / 1e3, KERNELS[rise], frame_rate, rng) for t in trains]
     stamps = (np.arange(len(traces[0])) + 0.5) / frame_rate
-    rates = predict(np.array(traces), times=stamps).rates
+    rates = predict(np.array(traces), times=stamps, weights=weights).rates
     found = [score(t, own, stamps, frame_rate) for t, own in zip(trains, rates, strict=True)]
     return tuple(float(value) for value in np.mean(found, axis=0))
 
 
-def table():
-    """Rows of dicts, one for each rise and frame rate."""
-    return [
-        {"rise": rise, "frame rate": rate, "r": round(r, 3), "late": round(1e3 * late)}
-        for rise in KERNELS
-        for rate in FRAME_RATES
-        for r, late in [measure(rise, rate)]
-    ]
+def table(weights=None):
+    """Rows of dicts, one for each rise and frame rate; with the r of other `weights` beside it."""
+    rows = []
+    for rise in KERNELS:
+        for rate in FRAME_RATES:
+            r, late = measure(rise, rate)
+            row = {"rise": rise, "frame rate": rate, "r": round(r, 3), "late": round(1e3 * late)}
+            if weights is not None:
+                known, _ = measure(rise, rate, weights)
+                row |= {"trained for it": round(known, 3), "ratio": round(r / known, 3)}
+            rows.append(row)
+    return rows
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=Path, help="train a network for it, and keep it there")
+    parser.add_argument("--steps", type=int, default=UniversalSettings.steps)
     parser.add_argument("--csv", type=Path)
     arguments = parser.parse_args(argv)
-    rows = table()
+    weights = arguments.runs and trained_on_fast(arguments.runs, arguments.steps)
+    rows = table(weights)
     for row in rows:
-        print(
-            f"rise {row['rise']} ms, {row['frame rate']:g} Hz: r {row['r']}, {row['late']} ms late"
-        )
+        print(", ".join(f"{name} {value:g}" for name, value in row.items()))
     if arguments.csv:
         with arguments.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
