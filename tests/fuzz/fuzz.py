@@ -15,6 +15,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -170,6 +171,9 @@ def targets(name):
     from spikefinder_keras.recordings import formats
     from spikefinder_keras.recordings.formats import matlab, numpy_files, pickled, zarr_store
 
+    if name == "run":  # imports Keras
+        from spikefinder_keras.training.run import resume
+
     def store(path):
         text = path.read_bytes()
         folder = path.with_suffix(".zarr")
@@ -180,8 +184,6 @@ def targets(name):
         drain(zarr_store._parse, folder, None)
 
     def run(path):
-        from spikefinder_keras.training.run import resume
-
         folder = path.parent / "run"
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_bytes(path.read_bytes())
@@ -303,7 +305,7 @@ def mutate_json(data, largest, seed, name, mutate):
     return json.dumps(document).encode()[:largest]
 
 
-def fuzz(name, seconds, planted, runs):
+def fuzz(name, seconds, planted, runs, kept):
     import atheris
 
     with atheris.instrument_imports(include=["spikefinder_keras"]):
@@ -318,10 +320,10 @@ def fuzz(name, seconds, planted, runs):
     foreseen = (Exception,) if child else (SpikefinderError, Unreadable)
     work = tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-")
     folder = Path(work.name)
-    corpus = folder / "corpus"
-    corpus.mkdir()
+    corpus = Path(kept) / name if kept else folder / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(SEEDS[name]()):
-        (corpus / str(number)).write_bytes(seed)
+        (corpus / f"seed-{number}").write_bytes(seed)
     words = (word.encode("latin1", "replace") for word in WORDS[name])
     lines = ('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"' for word in words)
     (folder / "words").write_text("\n".join(lines) + "\n")
@@ -363,6 +365,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--corpus", default="", help="folder that keeps what a long run has found")
     parser.add_argument("--inner", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     try:
@@ -371,18 +374,25 @@ def main():
         print("atheris is not installed (pip install atheris), so nothing is fuzzed")
         return 0
     if arguments.inner:
-        fuzz(arguments.target, arguments.seconds, arguments.planted, arguments.runs)
+        fuzz(
+            *(arguments.target, arguments.seconds, arguments.planted),
+            *(arguments.runs, arguments.corpus),
+        )
         return 0
     failed = []
     for name in SEEDS if arguments.target == "all" else [arguments.target]:
         command = [sys.executable, __file__, name, "--inner", "--seconds", str(arguments.seconds)]
-        command += ["--runs", str(arguments.runs), *(["--planted"] * arguments.planted)]
+        command += ["--runs", str(arguments.runs), "--corpus", arguments.corpus]
+        command += ["--planted"] * arguments.planted
+        started = time.monotonic()
         run = subprocess.run(command, capture_output=True, env=os.environ, check=False)
         said = (run.stdout + run.stderr).decode(errors="replace")
         stats = [line.split()[-1] for line in said.splitlines() if "number_of_executed" in line]
         found = "Planted" in said if arguments.planted else run.returncode == 0
         ending = "found the hole" if arguments.planted else "no fault"
-        print(f"{name}: {stats[-1] if stats else '?'} inputs, {ending if found else 'FAILED'}")
+        seconds = time.monotonic() - started
+        inputs = stats[-1] if stats else "?"
+        print(f"{name}: {inputs} inputs in {seconds:.0f} s, {ending if found else 'FAILED'}")
         if not found:
             failed.append(name)
             print(said[-3000:])
