@@ -29,6 +29,15 @@ class Planted(BaseException):
     """What a planted hole does; no parser catches it."""
 
 
+class Escaped(BaseException):
+    """A parser did what none may do: it started something, or opened or changed another file."""
+
+
+CHILDS = ("npz", "pickled", "mat", "caiman", "nwb", "weights", "zarr")
+"""Targets that run in the child process: what a library says of a damaged file is caught there, and
+it may die. The others may do neither."""
+
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 # Seeds
@@ -314,6 +323,41 @@ def limit_memory():
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
+class Watch:
+    """While it is on, whatever starts a program, connects, or touches other files escapes."""
+
+    def __init__(self, folder):
+        from spikefinder_keras.files import confinement
+
+        self.on, self.folder = False, str(folder)
+        self.writing = confinement._WRITING
+        self.changes = {*confinement._CHANGING_EVENTS}
+        self.refused = {*confinement._EVENTS}
+        self.readable = (
+            self.folder,
+            "/proc/",
+            sys.prefix,
+            sys.base_prefix,
+            *filter(None, sys.path),
+        )
+        sys.addaudithook(self.hook)
+
+    def hook(self, event, arguments):
+        if not self.on or not (event == "open" or event in self.changes | self.refused):
+            return
+        places = [os.fsdecode(each) for each in arguments if isinstance(each, str | bytes)]
+        places = places[:1] if event == "open" else places
+        bad = event in self.refused or not all(map(self.ours, places))
+        if event == "open" and not arguments[2] & self.writing:
+            bad = bad and not places[0].startswith(self.readable)
+        if bad:
+            self.on = False
+            raise Escaped(event, arguments)
+
+    def ours(self, place):
+        return str(Path(place).resolve()).startswith(self.folder)
+
+
 def fuzz(name, seconds, planted, runs, kept):
     import atheris
 
@@ -324,9 +368,7 @@ def fuzz(name, seconds, planted, runs, kept):
 
     if planted:
         plant(name)
-    # In the child these are caught: a library's own words on a damaged file.
-    child = name not in ("csv", "npy", "run")
-    foreseen = (Exception,) if child else (SpikefinderError, Unreadable)
+    foreseen = (Exception,) if name in CHILDS else (SpikefinderError, Unreadable)
     work = tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-")
     folder = Path(work.name)
     corpus = Path(kept) / name if kept else folder / "corpus"
@@ -338,10 +380,20 @@ def fuzz(name, seconds, planted, runs, kept):
     (folder / "words").write_text("\n".join(lines) + "\n")
     path = folder / "input"
 
-    def one(data):
-        path.write_bytes(data)
+    for seed in SEEDS[name]():  # so that what is imported late is there
+        path.write_bytes(seed)
         with contextlib.suppress(foreseen):
             target(path)
+    watch = Watch(folder)
+
+    def one(data):
+        path.write_bytes(data)
+        watch.on = True
+        try:
+            with contextlib.suppress(foreseen):
+                target(path)
+        finally:
+            watch.on = False
 
     limit_memory()
     options = {}
@@ -391,22 +443,46 @@ def main():
         return 0
     failed = []
     for name in SEEDS if arguments.target == "all" else [arguments.target]:
-        command = [sys.executable, __file__, name, "--inner", "--seconds", str(arguments.seconds)]
-        command += ["--runs", str(arguments.runs), "--corpus", arguments.corpus]
-        command += ["--planted"] * arguments.planted
-        started = time.monotonic()
-        run = subprocess.run(command, capture_output=True, env=os.environ, check=False)
-        said = (run.stdout + run.stderr).decode(errors="replace")
-        stats = [line.split()[-1] for line in said.splitlines() if "number_of_executed" in line]
-        found = "Planted" in said if arguments.planted else run.returncode == 0
+        with tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-") as temporary:
+            inputs, deaths, seconds, said = in_turns(name, arguments, temporary)
+        found = "Planted" in said if arguments.planted else not said
         ending = "found the hole" if arguments.planted else "no fault"
-        seconds = time.monotonic() - started
-        inputs = stats[-1] if stats else "?"
-        print(f"{name}: {inputs} inputs in {seconds:.0f} s, {ending if found else 'FAILED'}")
+        died = f", {deaths} deaths of the child" if deaths else ""
+        ending = ending if found else "FAILED"
+        print(f"{name}: {inputs} inputs in {seconds:.0f} s{died}, {ending}", flush=True)
         if not found:
             failed.append(name)
             print(said[-3000:])
     return bool(failed)
+
+
+def in_turns(name, arguments, temporary):
+    """Fuzz until the time is over or a fault is found, over deaths of a library in the child.
+
+    Returns
+    -------
+    int, int, float, str
+        Inputs, deaths, seconds, and what the fuzzer said of a fault.
+    """
+    inputs = deaths = 0
+    started = time.monotonic()
+    while True:
+        left = round(arguments.seconds - (time.monotonic() - started))
+        command = [sys.executable, __file__, name, "--inner", "--seconds", str(max(left, 1))]
+        command += ["--runs", str(arguments.runs), "--corpus", arguments.corpus or temporary]
+        command += ["--planted"] * arguments.planted
+        run = subprocess.run(command, capture_output=True, env=os.environ, check=False)
+        said = (run.stderr + run.stdout).decode(errors="replace")
+        counts = [line.split()[-1] for line in said.splitlines() if "number_of_executed" in line]
+        inputs += int(counts[-1]) if counts else 0
+        seconds = time.monotonic() - started
+        if run.returncode == 0:
+            return inputs, deaths, seconds, ""
+        if name not in CHILDS or "Uncaught Python exception" in said or not counts:
+            return inputs, deaths, seconds, said
+        deaths += 1
+        if seconds > arguments.seconds - 5 or arguments.runs:
+            return inputs, deaths, seconds, ""
 
 
 if __name__ == "__main__":
