@@ -27,8 +27,8 @@ SUFFIXES = (".csv", ".npy", ".npz", ".mat", ".zarr")
 class Victims:
     """Runs commands, and kills them after a random share of the time that one takes."""
 
-    def __init__(self, seconds, seed=0):
-        self.seconds, self.draw, self.kills = seconds, random.Random(seed), 0
+    def __init__(self, seed):
+        self.seconds, self.draw, self.kills = 0.0, random.Random(seed), 0
 
     def run(self, command, killed=True):
         """True if the command was through before it was killed."""
@@ -78,7 +78,7 @@ def small_network(variant, **_):
     return keras.Model([calcium, dataset], rate, name=f"convi6_{variant}")
 
 
-def training(folder, count):
+def training(folder, count, seed):
     """Killed runs are resumed, killed again, and end as the one that was not: weights, optimiser,
     random state and log."""
     from spikefinder_keras.competition.tables import write_csv
@@ -98,7 +98,7 @@ def training(folder, count):
     write_csv(data / "1.train.spikes.csv", spikes)
     write_csv(data / "1.train.calcium.csv", spikes + rng.normal(size=spikes.shape))
     start = ["train", "--data", data, "--epochs", "6", "--batch", "2", "--quiet", "--out"]
-    victims = Victims(0)
+    victims = Victims(seed)
     victims.time([*start, folder / "whole"])
     expected, at, runs = state_of(folder / "whole"), Counter(), 0
     while victims.kills < count:
@@ -139,7 +139,7 @@ def state_of(run):
 # Prediction
 
 
-def prediction(folder, count):
+def prediction(folder, count, seed):
     """What stood there is there, or what was to come; never half of it, and nothing else."""
     draw = np.random.default_rng(0)
     out, kept = folder / "out", folder / "kept"
@@ -149,7 +149,7 @@ def prediction(folder, count):
         source = folder / f"{name}.npy"
         np.save(source, draw.normal(1, 0.1, (2, frames)).astype("f4"))
         commands[name] = ["predict", source, "--frame-rate", "30", "--quiet", "--overwrite"]
-    victims, whole, ended = Victims(0), {}, Counter()
+    victims, whole, ended = Victims(seed), {}, Counter()
     for name in ("new", "old"):
         for suffix in SUFFIXES:
             victims.time([*commands[name], "--out", out / f"r{suffix}"])
@@ -198,7 +198,7 @@ class Trickle(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def download(folder, count):
+def download(folder, count, seed):
     """Each file is the published one or not there; the next run fetches what is missing."""
     from spikefinder_keras.files import sources
 
@@ -221,7 +221,7 @@ def download(folder, count):
     try:
         os.environ["SPIKEFINDER_CACHE"] = str(folder / "cache")
         command = ["download", "data", "--mirror", address, "--quiet", "--out"]
-        victims = Victims(0)
+        victims = Victims(seed)
         victims.time([*command, folder / "whole"])
         whole, at, runs = contents(folder / "whole"), Counter(), 0
         assert len(whole) == len(files)
@@ -246,6 +246,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("training", "prediction", "download"))
     parser.add_argument("count", type=int)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
     kill = globals()[arguments.what]
     # Loaded before the first fork, and nothing more: threads would not survive it.
@@ -269,7 +270,7 @@ def main():
         tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
         work = Path(folder, "work")
         work.mkdir()
-        found = kill(work, arguments.count)
+        found = kill(work, arguments.count, arguments.seed)
         left = [path.name for path in temporary.rglob("*")]
         tempfile.tempdir = None
         assert not left, left
