@@ -24,14 +24,22 @@ import numpy as np
 SUFFIXES = (".csv", ".npy", ".npz", ".mat", ".zarr")
 
 
+WRITING = 0.03
+"""s; about as long as it takes to write a file after its temporary one appears."""
+
+
 class Victims:
-    """Runs commands, and kills them after a random share of the time that one takes."""
+    """Runs commands and kills them: after a random share of the time that one takes, or, as often,
+    just after a temporary file has appeared."""
 
     def __init__(self, seed):
         self.seconds, self.draw, self.kills = 0.0, random.Random(seed), 0
 
-    def run(self, command, killed=True):
-        """True if the command was through before it was killed."""
+    def run(self, command, folder=None):
+        """True if the command was through before it was killed; it is, if there is no `folder`.
+
+        The folder is where it writes.
+        """
         from spikefinder_keras.cli import main
 
         child = os.fork()
@@ -42,11 +50,22 @@ class Victims:
                 os.dup2(nowhere, 1)
                 status = main([str(part) for part in command])
             os._exit(status)
-        end = time.monotonic() + self.draw.uniform(0, self.seconds)
-        done = 0
-        while not done and (not killed or time.monotonic() < end):
+        end, done = float("inf"), 0
+        if folder:
+            end = time.monotonic() + self.draw.uniform(0, self.seconds)
+            wait = self.draw.random() < 0.5
+            skipped = self.draw.randrange(4)  # of the temporary files
+            seen = temporary(folder)
+        while not done and time.monotonic() < end:
             done, status = os.waitpid(child, os.WNOHANG)
-            time.sleep(0.002)
+            if folder and wait:
+                end = max(end, time.monotonic() + 1)
+                new = temporary(folder) - seen
+                if new and skipped:
+                    seen, skipped = seen | new, skipped - 1
+                elif new:
+                    wait, end = False, time.monotonic() + self.draw.uniform(0, WRITING)
+            time.sleep(0.001)
         if not done:
             os.kill(child, signal.SIGKILL)
             _, status = os.waitpid(child, 0)
@@ -58,8 +77,14 @@ class Victims:
     def time(self, command):
         """Let the command run to its end, and take its time for the longest."""
         started = time.monotonic()
-        assert self.run(command, killed=False)
+        assert self.run(command)
         self.seconds = time.monotonic() - started
+
+
+def temporary(folder):
+    """Names of what is being written below a folder."""
+    names = (name for _, folders, files in os.walk(folder) for name in (*folders, *files))
+    return {name for name in names if name.startswith(".partial-")}
 
 
 # Training
@@ -106,7 +131,7 @@ def training(folder, count, seed):
         while not through:
             begun = (run / "config.json").exists()
             command = ["train", "--resume", run, "--quiet"] if begun else [*start, run]
-            through = victims.run(command, killed=victims.kills < count)
+            through = victims.run(command, run if victims.kills < count else None)
             log = run / "log.csv"
             if not through:
                 at[log.read_text().count("\n") - 1 if log.exists() else 0] += 1
@@ -157,7 +182,7 @@ def prediction(folder, count, seed):
     shutil.copytree(out, kept)
     while victims.kills < count:
         suffix = SUFFIXES[victims.kills % len(SUFFIXES)]
-        victims.run([*commands["new"], "--out", out / f"r{suffix}"])
+        victims.run([*commands["new"], "--out", out / f"r{suffix}"], out)
         states = set()
         for name, data in contents(out).items():
             if ".partial-" not in name and whole["old"][name] != whole["new"][name]:
@@ -169,7 +194,7 @@ def prediction(folder, count, seed):
             (shutil.rmtree if place.is_dir() else os.unlink)(place)
         shutil.copytree(kept, out, dirs_exist_ok=True)
     for suffix in SUFFIXES:
-        assert victims.run([*commands["new"], "--out", out / f"r{suffix}"], killed=False)
+        assert victims.run([*commands["new"], "--out", out / f"r{suffix}"])
     assert contents(out) == whole["new"]
     return f"{victims.kills} kills, after which stood {dict(ended)} files, each whole"
 
@@ -228,7 +253,7 @@ def download(folder, count, seed):
         while victims.kills < count:
             out, through = folder / f"out{runs}", False
             while not through:
-                through = victims.run([*command, out], killed=victims.kills < count)
+                through = victims.run([*command, out], out if victims.kills < count else None)
                 now = {n: data for n, data in contents(out).items() if ".partial-" not in n}
                 assert now.items() <= whole.items()
                 if not through:
