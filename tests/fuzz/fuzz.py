@@ -177,9 +177,15 @@ def drain(job, path, *arguments):
 def targets(name):
     from spikefinder_keras.competition import csv_reader
     from spikefinder_keras.files import hdf5_arrays
+    from spikefinder_keras.files.child import Unreadable
     from spikefinder_keras.recordings import formats
     from spikefinder_keras.recordings.formats import matlab, numpy_files, pickled, zarr_store
 
+    def another_target(*_arguments, **_options):
+        raise Unreadable("what is in the child has a target of its own")
+
+    if name == "npy":
+        numpy_files.parse = another_target
     if name == "run":  # imports Keras
         from spikefinder_keras.training.run import resume
 
