@@ -34,6 +34,10 @@ _COMMANDS = (
 )
 
 
+LONGEST = 4_000
+"""Characters of what is said of a mistake: a name in a file may have any number of them."""
+
+
 def main(argv=None):
     """Run the command line `argv` (by default the process's own) and return its exit status.
 
@@ -74,7 +78,9 @@ def main(argv=None):
 
 
 def _complain(text):
-    tell(f"{PROGRAM}: {one_line(text)}", file=sys.stderr)
+    text = one_line(text)
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    tell(f"{PROGRAM}: {text}", file=sys.stderr)
     return 2
 
 

@@ -18,6 +18,7 @@ COUNTERS = (
 FEWEST_ROWS = 10
 """A column that increases over fewer rows is no counter or time by that alone."""
 
+_COUNT = re.compile(r"\d{1,9}", re.ASCII)
 _LABELS = ("label", "labels", "file", "filename")
 _NO_TRACE = re.compile(
     r"(stim\w*|(running|wheel|treadmill)?(speed|velocity|position)|running|locomotion|licks?|licking"
@@ -191,7 +192,7 @@ def _check_names(path, head, names, columns, kept):
             raise DataError(
                 f"{path}, row {row}, column {column}: no name in the header; number the neurons"
             )
-        if _is_number(name) and not name.isdigit():
+        if _is_number(name) and not _COUNT.fullmatch(name):
             raise DataError(
                 f"{path}, row {row}, column {column}: {name} is no neuron number; "
                 "add the missing header row 0, 1, ..."
@@ -201,7 +202,7 @@ def _check_names(path, head, names, columns, kept):
                 f"{path}, row {row}, column {column}: {name} stands twice; "
                 "give every neuron its own name, or add the missing header row 0, 1, ..."
             )
-    if all(name.isdigit() for name in names) and not _counts_up(names):
+    if all(map(_COUNT.fullmatch, names)) and not _counts_up(names):
         inside = 0
         for name, column in zip(names, columns, strict=True):
             known = column[np.isfinite(column)]

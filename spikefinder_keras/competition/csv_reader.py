@@ -18,7 +18,8 @@ from .csv_columns import arrange, cell_error
 
 _COMMENT = (b"#", b"%", b"//")
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
-_BLANK_ENDS = re.compile(rb",+(?=\n)")
+_BLANK_ENDS = re.compile(rb"(?<!,),++(?=\n)")
+"""Each run of commas is looked at once, as all here is: a crafted file must not take for ever."""
 
 
 def read_table(path, strict=True, all_cells=False):
@@ -104,14 +105,17 @@ class _Head:
         blank = len(text) - len(text.lstrip(b"\n"))
         if blank and re.search(rb"[,;\t]", text[blank:].partition(b"\n")[0]):
             comments, text = [b""] * blank, text[blank:]
+        at, last = 0, len(text.rstrip())
         while True:
-            line, _, rest = text.partition(b"\n")
+            end = text.find(b"\n", at)
+            line = text[at:end]
             stated = re.fullmatch(rb"\s*sep=(.)\s*", line, re.IGNORECASE)
-            if not (line.startswith(_COMMENT) or stated) or not rest.strip():
+            if not (line.startswith(_COMMENT) or stated) or not 0 <= end < last:
                 break
             separator = stated[1].decode(errors="replace") if stated else separator
             comments.append(line)
-            text = rest
+            at = end + 1
+        text = text[at:]
         self.first_row = len(comments) + 2
         header, _, self.body = text.partition(b"\n")
         if comments and self._is_data(header) and self._same_cells(comments[-1], header):
@@ -180,9 +184,10 @@ class _Head:
             return
         sign = self.separator.encode()
         if b"," in self.body:
-            number = rb"(?:^|[\n%b])\s*-?\d+%b\d+\s*(?=[\n%b]|$)"
-            with_point = re.search(number % (sign, rb"\.", sign), self.body)
-            with_comma = re.search(number % (sign, rb",", sign), self.body)
+            end = rb"\n" + re.escape(sign)
+            number = rb"(?:^|[%b])[\t ]{,9}-?\d++%b\d++[\t ]{,9}(?=[%b]|$)"
+            with_point = re.search(number % (end, rb"\.", end), self.body)
+            with_comma = re.search(number % (end, rb",", end), self.body)
             if with_point and with_comma:
                 row = self.first_row + self.body[: with_comma.end()].count(b"\n")
                 raise DataError(

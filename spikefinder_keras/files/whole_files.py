@@ -5,6 +5,8 @@ so that a crash, a full disk or Ctrl-C leaves either the previous file or the ne
 one.
 """
 
+import ctypes
+import errno
 import functools
 import hashlib
 import os
@@ -98,8 +100,7 @@ def whole_file(path):
         temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        _flush(temporary)
         temporary.replace(path)
         temporary = None
     except OSError as error:
@@ -122,12 +123,66 @@ def partial_folder(path):
     """Yield the name of an empty folder beside `path`, which is removed afterwards."""
     parent = Path(path).parent
     clear_litter(parent)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=_prefix()) as folder:
+    # What cannot be removed now goes as litter; it must not undo what is done.
+    with tempfile.TemporaryDirectory(
+        dir=parent, prefix=_prefix(), ignore_cleanup_errors=True
+    ) as folder:
         try:
             yield folder
         except BaseException:
             time.sleep(0.3)  # where one of a library's threads failed, the others may still write
             raise
+
+
+@contextmanager
+def whole_folder(path):
+    """As `whole_file`, for a folder: yield the name of one to be made, which then becomes `path`.
+
+    On Linux the two change places in one step. Elsewhere a kill between two steps, a few
+    microseconds, leaves neither.
+    """
+    path = Path(path)
+    try:
+        with partial_folder(path) as folder:
+            new = Path(folder, "new")
+            yield new
+            for file in new.rglob("*"):
+                if file.is_file():
+                    _flush(file)
+            _put(new, path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error.strerror or error}); free space or choose another place"
+        ) from error
+
+
+def _put(new, path):
+    """Let the folder `new` be `path`; a previous one takes its place, or one beside it."""
+    if not path.exists():
+        new.rename(path)
+    elif not _exchange(new, path):
+        old = new.with_name("old")
+        path.rename(old)
+        try:
+            new.rename(path)
+        except OSError:
+            old.rename(path)
+            raise
+
+
+def _exchange(one, other):
+    """Let two paths change places in one step; False where the system cannot do that."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if not renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange):
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
+        return False  # not on this file system
+    raise OSError(number, os.strerror(number), str(other))
 
 
 def clear_litter(folder):
@@ -204,6 +259,11 @@ def _check_replaceable(path):
         ) from error
     if special:  # the administrator could rename a table onto /dev/null
         raise OutputError(f"{path} is no ordinary file; choose another place")
+
+
+def _flush(file):
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def _umask():

@@ -150,7 +150,7 @@ def _name_map(stored, path):
             )
     names = {}
     for kind, layer, weight, where in found:
-        if weight.isdigit():
+        if weight.isdecimal():
             order = _IN_ORDER[kind]
             weight = order[int(weight)] if int(weight) < len(order) else weight
         if kind == "lstm":

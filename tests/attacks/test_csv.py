@@ -1,5 +1,6 @@
 """CSV files that would take long, or be misread."""
 
+import contextlib
 import re
 import time
 
@@ -26,6 +27,51 @@ def test_many_columns_take_linear_time(tmp_path, columns, twice):
     else:
         assert read_table(tmp_path / "a.csv").values.shape == (2, columns)
     assert time.process_time() - started < 4
+
+
+LONG = 300_000
+LINEAR = {
+    "commas that end in none": b"a,b\n" + b"," * LONG + b"x\n",
+    "blank lines between decimal commas": b"a;b\n1,5;2\n" + b"\n" * LONG + b"1;2\n",
+    "blanks": b"a;b\n1,5;2\n;" + b" " * LONG + b"x\n",
+    "separated by blanks": b"sep= \na b\n1,5" + b" " * LONG + b"x\n",
+    "digits": b"a,b\n1," + b"9" * LONG + b"x\n",
+    "digits in a header": b"# a,b\n" + b"9" * LONG + b"x,2\n1,2\n",
+    "digits in a date": b"t,b\n" + (b"9" * LONG + b"x,1\n") * 2,
+    "quotation marks": b"a,b\n" + b'"' * LONG + b",1\n",
+    "lines of comment": b"#\n" * LONG + b"a,b\n1,2\n3,4\n",
+    "lines that state": b"sep=;\n" * LONG + b"a;b\n1;2\n3;4\n",
+    "names of frames": b"a,b\n" + b"x" * LONG + b".ti.ti.ti,1\n" * 9,
+    "a slash at a time": b"Label,a\n" + b"." * LONG + b",1\n",
+}
+
+
+@pytest.mark.parametrize("what", LINEAR)
+def test_nothing_repeated_takes_longer_than_its_length(tmp_path, what):
+    """What searches for patterns must not begin anew at each character; half a minute once."""
+    (tmp_path / "a.csv").write_bytes(LINEAR[what])
+    started = time.process_time()
+    for strict in (True, False):
+        with contextlib.suppress(DataError):
+            read_table(tmp_path / "a.csv", strict=strict)
+    assert time.process_time() - started < 4
+
+
+@pytest.mark.parametrize("header", ["²,³", "1²,2", "٣,٤", f"{'9' * 5_000},1", "१,२"])
+def test_digits_that_are_no_numbers(tmp_path, header):
+    """`isdigit` is true of more than `int` understands."""
+    (tmp_path / "a.csv").write_text(f"{header}\n1,2\n3,4\n", encoding="utf-8")
+    try:
+        assert read_table(tmp_path / "a.csv").values.shape == (2, 2)
+    except DataError as error:
+        assert "add the missing header row" in str(error)
+
+
+@pytest.mark.parametrize("sign", "]^\\-.*|é\"'")
+def test_any_sign_between_cells(tmp_path, sign):
+    (tmp_path / "a.csv").write_text(f"sep={sign}\na{sign}b\n1,5{sign}2\n", encoding="utf-8")
+    with contextlib.suppress(DataError):
+        assert read_table(tmp_path / "a.csv").values.shape[1] <= 2
 
 
 @pytest.mark.parametrize(

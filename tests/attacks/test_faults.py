@@ -1,28 +1,41 @@
-"""Each open, write, flush to the disk and renaming made to fail in turn, until nothing fails."""
+"""Each open, write, flush to the disk and renaming made to fail in turn, until nothing fails.
+
+What is computed between them is computed once, or stands in for it: thousands of commands are run,
+each to its first fault.
+"""
 
 import builtins
 import errno
+import hashlib
 import io
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
+import h5py
+import keras
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from spikefinder_keras.cli import main
+from spikefinder_keras.competition import simulation
 from spikefinder_keras.competition.tables import write_csv
-from spikefinder_keras.files import download, sources
+from spikefinder_keras.errors import SpikefinderError
+from spikefinder_keras.figures import learning_curves, save
+from spikefinder_keras.files import sources, whole_files
+from spikefinder_keras.network.weights import find_weights
+from spikefinder_keras.recordings import ground_truth, knowledge
+from spikefinder_keras.training import run as training
+from spikefinder_keras.training import universal, universal_data
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
-MOST = 400
+MOST = 600
 """Calls of a command; more would be a loop."""
-
-LONG = pytest.mark.skipif(
-    "SPIKEFINDER_FAULTS" not in os.environ, reason="takes many minutes; set SPIKEFINDER_FAULTS=1"
-)
 
 
 class Faults:
@@ -43,6 +56,7 @@ class Faults:
             (tempfile, "mkstemp", None),
             (tempfile, "TemporaryFile", None),
             (shutil, "copyfile", None),
+            (whole_files, "_exchange", None),
         ):
             monkeypatch.setattr(module, name, self.watch(name, getattr(module, name), writes))
 
@@ -116,124 +130,269 @@ def contents(folder):
     }
 
 
-def every_fault(folder, command, capsys, prepare, codes=CODES, stable=lambda before, now: None):
-    """Run a command until no call is left to fail; the number of calls, by kind."""
+def without_date(name, content):
+    """MATLAB's files say in their first 116 bytes when they were written."""
+    return content[116:] if content and name.endswith(".mat") else content
+
+
+def every_fault(folder, act, capsys, prepare, codes=CODES, after=lambda status, before: None):
+    """Do something until no call is left to fail; the number of calls, and the last ones by kind.
+
+    Parameters
+    ----------
+    folder : Path
+        The calls that concern files in it fail.
+    act : arguments of the command line, or a function that returns its exit status
+    prepare : function
+        Called before each; what it returns is given to `after`.
+    codes : sequence of int, or of sequences of int
+        The error of each round; of several, each call meets the next.
+    after : function of exit status and what `prepare` has returned
+    """
     total = 0
     for code in codes:
         for at in range(1, MOST):
             before = prepare()
             with pytest.MonkeyPatch.context() as patch:
                 faults = Faults(folder, patch)
-                faults.at, faults.code = at, code
-                status = main([str(part) for part in command])
+                faults.at, faults.code = at, np.ravel(code)[at % np.size(code)].item()
+                status = act() if callable(act) else main([str(part) for part in act])
             said = capsys.readouterr().err
+            left = [path.name for path in Path(folder).rglob(".partial-*")]
+            assert not left, (at, faults.kinds)
             if faults.calls < at:
                 assert status == 0, said
                 break
             total += 1
-            now = contents(folder)
-            assert not [name for name in now if ".partial-" in name], (at, faults.kinds)
-            if status == 0:  # what failed was dispensable
-                continue
-            assert status == 2
-            assert said.count("\n") == 1, said
-            assert "fault of the program" not in said, said
-            for name, content in before.items():
-                stable(name, now.get(name, b"") == content)
+            if status:  # else what failed was dispensable
+                assert status == 2
+                assert said.count("\n") == 1, said
+                assert "fault of the program" not in said, said
+            after(status, before)
         else:
             raise AssertionError("it never ends")
     return total, faults.kinds
 
 
-def unchanged(name, same):
-    assert same, f"{name} was changed"
+def tried(folder, act, capsys, codes=CODES, least=4, states=2):
+    """`every_fault`, over files that are there, then over none: a file is whole or as it was.
+
+    Doing it twice makes the same files, so a previous file is recognised by something added to it.
+    """
+    assert (act() if callable(act) else main([str(part) for part in act])) == 0
+    whole = contents(folder)
+    previous = {
+        name: content if ".zarr/" in name else content + b"previous"
+        for name, content in whole.items()
+    }
+    for there in (previous, {})[:states]:
+
+        def prepare(there=there):
+            shutil.rmtree(folder)
+            for name, content in there.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+            folder.mkdir(exist_ok=True)
+            return there
+
+        def after(status, there):
+            now = contents(folder)
+            if status:
+                assert set(there) <= set(now)
+            for name, content in now.items():
+                allowed = [whole[name], *([there[name]] if status and name in there else [])]
+                same = [without_date(name, each) for each in allowed]
+                assert without_date(name, content) in same, f"{name} is neither old nor whole"
+
+        total, kinds = every_fault(folder, act, capsys, prepare, codes, after)
+        assert total >= least * len(codes), kinds
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def once(monkeypatch, name):
+    """Let a function compute what it is first asked for, and give it ever after."""
+    module, _, function = name.rpartition(".")
+    module = __import__(f"spikefinder_keras.{module}", fromlist=[function])
+    original, found = getattr(module, function), []
+
+    def remembered(*arguments, **options):
+        if not found:
+            found.append(original(*arguments, **options))
+        return found[0]
+
+    monkeypatch.setattr(module, function, remembered)
+
+
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "suffix",
+    "name",
     [
-        "csv",
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("npy", "npz", "mat")),
-        pytest.param("zarr", marks=[pytest.mark.slow, LONG]),
+        "r.csv",
+        *(pytest.param(f"r.{suffix}", marks=SLOW) for suffix in ("npy", "npz", "mat", "zarr")),
+        pytest.param("report", marks=SLOW),
     ],
 )
-def test_predict(tmp_path, capsys, suffix):
-    source, folder = tmp_path / "a.npy", tmp_path / "out"
+def test_predict(tmp_path, folder, capsys, monkeypatch, name):
+    source = tmp_path / "a.npy"
     np.save(source, np.random.default_rng(0).normal(1, 0.1, (2, 300)).astype("f4"))
-    folder.mkdir()
-    out = folder / f"r.{suffix}"
-    command = ["predict", source, "--frame-rate", "30", "--quiet", "--overwrite", "--out", out]
-    assert main(list(map(str, command))) == 0
-    before = contents(folder)
-    codes = CODES if suffix == "npz" else CODES[:1]
+    once(monkeypatch, "recordings.pipeline.predict")
+    options = ["--frame-rate", "30", "--quiet", "--overwrite"]
+    if name == "report":
+        once(monkeypatch, "figures.trust_report.report")
+        options, name = [*options, "--report", folder / "r.html", "--spikes"], "r.csv"
+    many = {"codes": CODES[:1], "states": 1} if name == "r.zarr" else {}
+    tried(folder, ["predict", source, *options, "--out", folder / name], capsys, **many)
+
+
+@SLOW
+@pytest.mark.parametrize("command", ["submission", "simulate", "score", "export", "figure"])
+def test_what_else_writes(tmp_path, folder, capsys, monkeypatch, command):
+    rng = np.random.default_rng(0)
+    spikes = rng.poisson(0.05, (300, 2)).astype(float)
+    for kind in ("calcium", "spikes"):
+        write_csv(tmp_path / f"4.train.{kind}.csv", spikes)
+    if command == "submission":
+        once(monkeypatch, "competition.submission.predict_sets")
+        once(monkeypatch, "competition.submission.load_engine")
+        act = ["submission", "--data", tmp_path, "--quiet", "--out", folder]
+    elif command == "simulate":
+        monkeypatch.setattr(simulation, "DATASETS", simulation.DATASETS[:1])
+        monkeypatch.setattr(simulation, "TEST_DATASETS", 0)
+        once(monkeypatch, "competition.simulation.simulate_set")
+        act = ["simulate", "--quiet", "--out", folder]
+    elif command == "score":
+        table = tmp_path / "4.train.spikes.csv"
+        act = ["score", table, table, "--csv", folder / "scores.csv"]
+    elif command == "export":
+        once(monkeypatch, "network.engine.load_engine")
+        act = ["export", folder / "a.onnx"]
+    else:
+        ax = learning_curves([1, 2], [0.5, 0.4], [0.1, 0.2], "a run")
+
+        def act():
+            try:
+                save(ax, folder / "a.png")
+            except SpikefinderError as error:
+                print(error, file=sys.stderr)
+                return 2
+            return 0
+
+    tried(folder, act, capsys)
+
+
+def small_network(*_arguments, **_options):
+    """Of three weights, with all that a large one has to store of its optimiser."""
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    network.compile(keras.optimizers.AdamW(1e-2, use_ema=True), "mse", run_eagerly=True)
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def steps_of(seed):
+    """Inputs and truth of a step for `small_network`."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(4, 2)), rng.normal(size=(4, 1))
+
+
+def weights_in(run):
+    """All that a finished run is judged by: weights, state of the optimiser, knowledge."""
+    found = {}
+    for path in run.rglob("*.h5"):
+        with h5py.File(path) as file:
+            file.visititems(lambda name, item, path=path: found.update(
+                {(path.name, name): item[()].tobytes()} if hasattr(item, "shape") else {}
+            ))  # fmt: skip
+    with np.load(run / "checkpoint.npz") as file:
+        found |= {key: file[key].tobytes() for key in file if key.startswith("variable")}
+    return found | {path.name: path.read_bytes() for path in run.rglob("*.knowledge.json")}
+
+
+def trained_on(folder, capsys, start, carry_on):
+    """`every_fault` of a training; carried on, it ends with the weights of one without a fault."""
+    run, expected = folder / "run", {}
 
     def prepare():
-        for name, content in before.items():
-            (folder / name).write_bytes(content)
-        return before
+        shutil.rmtree(folder)
+        folder.mkdir()
 
-    total, kinds = every_fault(folder, command, capsys, prepare, codes, unchanged)
-    assert total >= 4 * len(codes), kinds
-
-
-@LONG
-@pytest.mark.slow
-def test_train(tmp_path, capsys):
-    """A run that met a fault is resumed to the weights of one that met none."""
-    rng = np.random.default_rng(0)
-    spikes = rng.poisson(0.05, (300, 4)).astype(float)
-    (tmp_path / "data").mkdir()
-    write_csv(tmp_path / "data/1.train.spikes.csv", spikes)
-    write_csv(tmp_path / "data/1.train.calcium.csv", spikes + rng.normal(size=spikes.shape))
-    folder = tmp_path / "runs"
-    options = ["--data", tmp_path / "data", "--epochs", "1", "--quiet"]
-    total = at = 0
-    while True:
-        at += 1
-        run = folder / str(at)
-        with pytest.MonkeyPatch.context() as patch:
-            faults = Faults(folder, patch)
-            faults.at, faults.code = at, CODES[at % 3]
-            status = main([str(part) for part in ("train", *options, "--out", run)])
-        said = capsys.readouterr().err
-        assert not list(folder.rglob(".partial-*")) if folder.exists() else True
-        if faults.calls < at:
-            assert status == 0
-            break
-        total += 1
+    def after(status, _):
         if status:
-            assert status == 2
-            assert said.count("\n") == 1, said
-            assert "fault of the program" not in said, said
-            if (run / "config.json").exists():
-                assert main(["train", "--resume", str(run), "--quiet"]) == 0
-    assert total >= 15, faults.kinds
+            command = carry_on if (run / "config.json").exists() else start
+            again = main([str(part) for part in command])
+            assert again == 0, capsys.readouterr().err
+            capsys.readouterr()
+        assert weights_in(run) == expected
+
+    assert main([str(part) for part in start]) == 0
+    expected |= weights_in(run)
+    return every_fault(folder, start, capsys, prepare, [CODES], after)
 
 
-def test_download(tmp_path, capsys, monkeypatch):
-    name = "1.train.spikes.csv"
-    mirror, folder = tmp_path / "mirror", tmp_path / "out"
+@SLOW
+def test_train(tmp_path, folder, capsys, monkeypatch):
+    """A run that met a fault is resumed to the weights of one that met none."""
+
+    def epoch_of(run, epoch, shown):
+        return float(run.network.train_on_batch(*steps_of(epoch)))
+
+    monkeypatch.setattr(training, "build_network", small_network)
+    monkeypatch.setattr(training, "compile_network", lambda network, settings: None)
+    monkeypatch.setattr(training, "_train_epoch", epoch_of)
+    monkeypatch.setattr(training, "_validate", lambda run: float(len(run.history)))
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: path.write_bytes(b"picture"))
+    spikes = np.random.default_rng(0).poisson(0.05, (300, 4)).astype(float)
+    (tmp_path / "data").mkdir()
+    for kind in ("calcium", "spikes"):
+        write_csv(tmp_path / f"data/1.train.{kind}.csv", spikes)
+    options = ["--data", tmp_path / "data", "--epochs", "2", "--quiet", "--out", folder / "run"]
+    resume = ["train", "--resume", folder / "run", "--quiet"]
+    total, kinds = trained_on(folder, capsys, ["train", *options], resume)
+    assert total >= 50, kinds
+
+
+@SLOW
+def test_train_universal(tmp_path, folder, capsys, monkeypatch):
+    """Its checkpoints, its weights, its delays and the knowledge measured with them."""
+    shipped = knowledge.load_knowledge(knowledge.knowledge_path(find_weights("universal")))
+    neurons = [SimpleNamespace(group="a", spikes=[np.ones(9)])]
+    for module, name, stand_in in (
+        (ground_truth, "find_ground_truth", lambda folder: []),
+        (universal_data, "ground_truth_neurons", lambda folder: neurons),
+        (universal, "_new_network", small_network),
+        (universal, "simulated_windows", lambda *_: ()),
+        (universal, "_batch", lambda run, rng: steps_of(rng.integers(99))),
+        (universal, "align", lambda *_: {"a": 0.0}),
+        (knowledge, "fit_knowledge", lambda *_: shipped),
+    ):
+        monkeypatch.setattr(module, name, stand_in)
+    monkeypatch.setattr(universal, "CHECKPOINT_EVERY", 1)
+    command = ["train-universal", "--ground-truth", tmp_path, "--steps", "2", "--quiet"]
+    command += ["--out", folder / "run"]
+    total, kinds = trained_on(folder, capsys, command, command)
+    assert total >= 30, kinds
+
+
+@pytest.mark.parametrize("what", ["data", pytest.param("weights", marks=SLOW)])
+def test_download(tmp_path, folder, capsys, monkeypatch, what):
+    name, weights = "1.train.spikes.csv", "model_convnet_6"
+    mirror = tmp_path / "mirror"
     mirror.mkdir()
     (mirror / name).write_bytes(b"0\n1\n")
+    (mirror / weights).write_bytes(b"0\n1\n")
     files = {name: sources.File(mirror / name, "git blob id", "", 0, ()).identity(mirror / name)}
+    known = {"published": (weights, hashlib.sha256(b"0\n1\n").hexdigest(), "")}
     monkeypatch.setattr(sources, "COMPETITION_FILES", files)
-    monkeypatch.setattr(download, "ADVICE", "advice")
-
-    def prepare():
-        shutil.rmtree(folder, ignore_errors=True)
-        return {}
-
-    command = [
-        "download",
-        "data",
-        "--out",
-        folder,
-        "--mirror",
-        mirror,
-        "--quiet",
-        "--datasets",
-        "1",
-    ]
-    total, kinds = every_fault(folder, command, capsys, prepare, CODES, unchanged)
-    assert total >= 3 * len(CODES), kinds
-    assert (folder / "spikefinder.train" / name).read_bytes() == b"0\n1\n"
+    monkeypatch.setattr(sources, "WEIGHTS", known)
+    monkeypatch.setenv("SPIKEFINDER_CACHE", str(folder))
+    command = ["download", what, "--mirror", mirror, "--quiet"]
+    if what == "data":
+        command += ["--out", folder, "--datasets", "1"]
+    tried(folder, command, capsys, least=3)

@@ -1,20 +1,18 @@
 """kill -9 at any moment: what stood there stays, and what was left goes at the next start."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from spikefinder_keras.files import whole_files
 from spikefinder_keras.files.whole_files import partial_folder, whole_file
 
-PROGRAM = (sys.executable, "-m", "spikefinder_keras")
+SLOW = ("training", "prediction")
 KILL = """
 import os, signal, sys
 from spikefinder_keras.files.whole_files import partial_folder, whole_file
@@ -79,51 +77,14 @@ def test_a_link_among_the_litter_is_removed_and_not_followed(tmp_path):
     assert (secret / "kept").exists()
 
 
-def kills_in_prediction(folder, count, suffixes=(".csv", ".npy", ".npz", ".mat", ".zarr")):
-    """Kill predictions at random moments; the previous file stays or the new one is whole."""
-    draw = random.Random(0)
-    path = folder / "a.npy"
-    np.save(path, np.random.default_rng(0).normal(1, 0.1, (2, 300)).astype("f4"))
-    temporary = folder / "tmp"
-    temporary.mkdir()
-    environment = {**os.environ, "TMPDIR": str(temporary)}
-    killed = 0
-    out = folder / "out"
-    out.mkdir()
-    command = [*PROGRAM, "predict", path, "--frame-rate", "30", "--quiet", "--overwrite", "--out"]
-    seconds = []
-    for suffix in suffixes:
-        started = time.monotonic()
-        subprocess.run([*command, out / f"r{suffix}"], check=True, env=environment)
-        seconds.append(time.monotonic() - started)
-    whole = snapshot(out)
-    while killed < count:
-        target = out / f"r{suffixes[killed % len(suffixes)]}"
-        child = subprocess.Popen([*command, target], env=environment, stdout=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.2, 1.1) * min(seconds))
-        child.kill()
-        killed += child.wait() == -signal.SIGKILL
-        now = {name: size for name, size in snapshot(out).items() if ".partial-" not in name}
-        assert now == whole
-    for suffix in suffixes:
-        subprocess.run([*command, out / f"r{suffix}"], check=True, env=environment)
-    assert snapshot(out) == whole
-    assert list(temporary.iterdir()) == []
-    return killed
-
-
-def snapshot(folder):
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            found[str(path.relative_to(folder))] = path.stat().st_size
-    return found
-
-
-def test_killed_in_prediction(tmp_path):
-    assert kills_in_prediction(tmp_path, 5) == 5
-
-
-@pytest.mark.slow
-def test_killed_in_prediction_often(tmp_path):
-    assert kills_in_prediction(tmp_path, int(os.environ.get("SPIKEFINDER_KILLS", "30"))) >= 30
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
+@pytest.mark.parametrize(
+    "what", ["download", *(pytest.param(w, marks=pytest.mark.slow) for w in SLOW)]
+)
+def test_killed_at_any_moment(what):
+    """See `kills.py`, which does it any number of times."""
+    count = 8 if what == "download" else 20
+    command = [sys.executable, Path(__file__).with_name("kills.py"), what, str(count)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert f"{count} kills" in run.stdout

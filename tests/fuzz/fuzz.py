@@ -15,6 +15,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -26,6 +27,15 @@ TRACES = np.random.default_rng(0).normal(1, 0.1, (2, 12)).astype(np.float32)
 
 class Planted(BaseException):
     """What a planted hole does; no parser catches it."""
+
+
+class Escaped(BaseException):
+    """A parser did what none may do: it started something, or opened or changed another file."""
+
+
+CHILDS = ("npz", "pickled", "mat", "caiman", "nwb", "weights", "zarr")
+"""Targets that run in the child process: what a library says of a damaged file is caught there, and
+it may die. The others may do neither."""
 
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -167,8 +177,17 @@ def drain(job, path, *arguments):
 def targets(name):
     from spikefinder_keras.competition import csv_reader
     from spikefinder_keras.files import hdf5_arrays
+    from spikefinder_keras.files.child import Unreadable
     from spikefinder_keras.recordings import formats
     from spikefinder_keras.recordings.formats import matlab, numpy_files, pickled, zarr_store
+
+    def another_target(*_arguments, **_options):
+        raise Unreadable("what is in the child has a target of its own")
+
+    if name == "npy":
+        numpy_files.parse = another_target
+    if name == "run":  # imports Keras
+        from spikefinder_keras.training.run import resume
 
     def store(path):
         text = path.read_bytes()
@@ -180,8 +199,6 @@ def targets(name):
         drain(zarr_store._parse, folder, None)
 
     def run(path):
-        from spikefinder_keras.training.run import resume
-
         folder = path.parent / "run"
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_bytes(path.read_bytes())
@@ -303,7 +320,51 @@ def mutate_json(data, largest, seed, name, mutate):
     return json.dumps(document).encode()[:largest]
 
 
-def fuzz(name, seconds, planted, runs):
+def limit_memory():
+    """As in the child, where what asks for more gets a MemoryError."""
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + (3 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+class Watch:
+    """While it is on, whatever starts a program, connects, or touches other files escapes."""
+
+    def __init__(self, folder):
+        from spikefinder_keras.files import confinement
+
+        self.on, self.folder = False, str(folder)
+        self.writing = confinement._WRITING
+        self.changes = {*confinement._CHANGING_EVENTS}
+        self.refused = {*confinement._EVENTS}
+        self.readable = (
+            self.folder,
+            "/proc/",
+            sys.prefix,
+            sys.base_prefix,
+            *filter(None, sys.path),
+        )
+        sys.addaudithook(self.hook)
+
+    def hook(self, event, arguments):
+        if not self.on or not (event == "open" or event in self.changes | self.refused):
+            return
+        places = [os.fsdecode(each) for each in arguments if isinstance(each, str | bytes)]
+        places = places[:1] if event == "open" else places
+        bad = event in self.refused or not all(map(self.ours, places))
+        if event == "open" and not arguments[2] & self.writing:
+            bad = bad and not places[0].startswith(self.readable)
+        if bad:
+            self.on = False
+            raise Escaped(event, arguments)
+
+    def ours(self, place):
+        return str(Path(place).resolve()).startswith(self.folder)
+
+
+def fuzz(name, seconds, planted, runs, kept):
     import atheris
 
     with atheris.instrument_imports(include=["spikefinder_keras"]):
@@ -313,25 +374,34 @@ def fuzz(name, seconds, planted, runs):
 
     if planted:
         plant(name)
-    # In the child these are caught: a library's own words on a damaged file.
-    child = name not in ("csv", "npy", "run")
-    foreseen = (Exception,) if child else (SpikefinderError, Unreadable)
+    foreseen = (Exception,) if name in CHILDS else (SpikefinderError, Unreadable)
     work = tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-")
     folder = Path(work.name)
-    corpus = folder / "corpus"
-    corpus.mkdir()
+    corpus = Path(kept) / name if kept else folder / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(SEEDS[name]()):
-        (corpus / str(number)).write_bytes(seed)
+        (corpus / f"seed-{number}").write_bytes(seed)
     words = (word.encode("latin1", "replace") for word in WORDS[name])
     lines = ('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"' for word in words)
     (folder / "words").write_text("\n".join(lines) + "\n")
     path = folder / "input"
 
-    def one(data):
-        path.write_bytes(data)
+    for seed in SEEDS[name]():  # so that what is imported late is there
+        path.write_bytes(seed)
         with contextlib.suppress(foreseen):
             target(path)
+    watch = Watch(folder)
 
+    def one(data):
+        path.write_bytes(data)
+        watch.on = True
+        try:
+            with contextlib.suppress(foreseen):
+                target(path)
+        finally:
+            watch.on = False
+
+    limit_memory()
     options = {}
     if name in ("zarr", "run"):
         options["custom_mutator"] = lambda data, largest, seed: mutate_json(
@@ -344,7 +414,7 @@ def fuzz(name, seconds, planted, runs):
             *limits,
             "-max_len=20000",
             "-timeout=60",
-            "-rss_limit_mb=4000",
+            "-rss_limit_mb=0",
             "-verbosity=0",
             "-print_final_stats=1",
             f"-artifact_prefix={FOLDER}/spikefinder-fuzz-{name}-",
@@ -363,6 +433,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--corpus", default="", help="folder that keeps what a long run has found")
     parser.add_argument("--inner", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     try:
@@ -371,22 +442,53 @@ def main():
         print("atheris is not installed (pip install atheris), so nothing is fuzzed")
         return 0
     if arguments.inner:
-        fuzz(arguments.target, arguments.seconds, arguments.planted, arguments.runs)
+        fuzz(
+            *(arguments.target, arguments.seconds, arguments.planted),
+            *(arguments.runs, arguments.corpus),
+        )
         return 0
     failed = []
     for name in SEEDS if arguments.target == "all" else [arguments.target]:
-        command = [sys.executable, __file__, name, "--inner", "--seconds", str(arguments.seconds)]
-        command += ["--runs", str(arguments.runs), *(["--planted"] * arguments.planted)]
-        run = subprocess.run(command, capture_output=True, env=os.environ, check=False)
-        said = (run.stdout + run.stderr).decode(errors="replace")
-        stats = [line.split()[-1] for line in said.splitlines() if "number_of_executed" in line]
-        found = "Planted" in said if arguments.planted else run.returncode == 0
+        with tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-") as temporary:
+            inputs, deaths, seconds, said = in_turns(name, arguments, temporary)
+        found = "Planted" in said if arguments.planted else not said
         ending = "found the hole" if arguments.planted else "no fault"
-        print(f"{name}: {stats[-1] if stats else '?'} inputs, {ending if found else 'FAILED'}")
+        died = f", {deaths} deaths of the child" if deaths else ""
+        ending = ending if found else "FAILED"
+        print(f"{name}: {inputs} inputs in {seconds:.0f} s{died}, {ending}", flush=True)
         if not found:
             failed.append(name)
             print(said[-3000:])
     return bool(failed)
+
+
+def in_turns(name, arguments, temporary):
+    """Fuzz until the time is over or a fault is found, over deaths of a library in the child.
+
+    Returns
+    -------
+    int, int, float, str
+        Inputs, deaths, seconds, and what the fuzzer said of a fault.
+    """
+    inputs = deaths = 0
+    started = time.monotonic()
+    while True:
+        left = round(arguments.seconds - (time.monotonic() - started))
+        command = [sys.executable, __file__, name, "--inner", "--seconds", str(max(left, 1))]
+        command += ["--runs", str(arguments.runs), "--corpus", arguments.corpus or temporary]
+        command += ["--planted"] * arguments.planted
+        run = subprocess.run(command, capture_output=True, env=os.environ, check=False)
+        said = (run.stderr + run.stdout).decode(errors="replace")
+        counts = [line.split()[-1] for line in said.splitlines() if "number_of_executed" in line]
+        inputs += int(counts[-1]) if counts else 0
+        seconds = time.monotonic() - started
+        if run.returncode == 0:
+            return inputs, deaths, seconds, ""
+        if name not in CHILDS or "Uncaught Python exception" in said or not counts:
+            return inputs, deaths, seconds, said
+        deaths += 1
+        if seconds > arguments.seconds - 5 or arguments.runs:
+            return inputs, deaths, seconds, ""
 
 
 if __name__ == "__main__":

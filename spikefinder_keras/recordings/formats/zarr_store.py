@@ -2,14 +2,13 @@
 
 import json
 import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError, OutputError
 from ...files.child import Unreadable, check_size, parse, require
-from ...files.whole_files import check_output_folder, partial_folder
+from ...files.whole_files import check_output_folder, whole_folder
 from .arrays import from_named
 from .choosing import Found
 from .chosen import parse_chosen, rates_among
@@ -171,7 +170,7 @@ def write(path, prediction):
         times, neurons = spikes_in_a_row(prediction)
         arrays["spike_times"] = (times, ["spike"], {"unit": "s"})
         arrays["spike_neurons"] = (neurons, ["spike"], {})
-    with _whole_folder(path) as temporary:
+    with whole_folder(path) as temporary:
         store = zarr.storage.LocalStore(temporary)
         # Version 2, which has arrays of text and all metadata in one file as a standard.
         group = zarr.open_group(store, mode="w", zarr_format=2)
@@ -188,25 +187,3 @@ def write(path, prediction):
             }
         )
         zarr.consolidate_metadata(store)
-
-
-@contextmanager
-def _whole_folder(path):
-    """As `files.whole_file`, for a folder; a previous one goes only when the new one is whole."""
-    path = Path(path)
-    try:
-        with partial_folder(path) as folder:
-            new, old = Path(folder, "new"), Path(folder, "old")
-            yield new
-            if path.exists():
-                path.rename(old)
-            try:
-                new.rename(path)
-            except OSError:
-                if old.exists():
-                    old.rename(path)
-                raise
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error.strerror or error}); free space or choose another place"
-        ) from error
