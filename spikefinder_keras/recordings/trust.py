@@ -167,7 +167,7 @@ def features(calcium):
     below = np.flatnonzero(correlation < 0.5)
     return {
         "height": float(np.percentile(calcium, 99.9)),
-        "skewness": float(np.mean(centred**3) / variance**1.5),
+        "skewness": float(np.mean(centred * centred**2) / variance**1.5),
         "memory": 0.1 * float(below[0] if below.size else x.size),
         "roughness": float(np.mean(np.diff(x) ** 2) / (2 * variance)),
     }

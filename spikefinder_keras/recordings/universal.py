@@ -42,8 +42,8 @@ class UniversalNeuron:
         At 100 Hz, line and base subtracted, one for each block; NaN where a block has no value.
     rates : list of float64 arrays `(sample,)`
         Expected spikes/s at 100 Hz, one for each block; NaN where a block has no value.
-    spikes : list of float64 arrays `(spike,)`
-        Discrete spikes in s from the start of each block.
+    steps : list of float64 arrays `(step,)`
+        The same at 25 Hz, as the network gave them; empty where a block has no value.
     scales : universal_preparation.Scales
     slowness : float
         Of its transients, see `timing.slowness`.
@@ -54,7 +54,7 @@ class UniversalNeuron:
 
     traces: list
     rates: list
-    spikes: list
+    steps: list
     scales: Scales
     slowness: float
     expected: float
@@ -125,18 +125,16 @@ class Universal:
         seconds = sum(trace.size for trace, _ in there) / SAMPLE_RATE
         factor = self.knowledge.rates.factor(STEPS_PER_SECOND * together)
         factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
-        rates, spikes, steps = [], [], []
+        rates, steps = [], []
         for output, missing in zip(outputs, empty, strict=True):
             if output is None:
                 rates.append(missing)
-                spikes.append(np.empty(0))
+                steps.append(np.empty(0))
                 continue
-            per_second = factor * apply_timing(output, weights)
-            steps.append(per_second)
-            rates.append(to_samples(per_second, missing.size))
-            spikes.append(discrete_spikes(per_second, -HALF_SAMPLE, STEPS_PER_SECOND))
+            steps.append(factor * apply_timing(output, weights))
+            rates.append(to_samples(steps[-1], missing.size))
         expected = expected_score(np.concatenate(steps))
-        return UniversalNeuron(traces, rates, spikes, scales, slow, expected)
+        return UniversalNeuron(traces, rates, steps, scales, slow, expected)
 
     def rates(self, outputs):
         """For each block an array `(sample, neuron)` at 100 Hz, in spikes/s."""
@@ -147,7 +145,8 @@ class Universal:
         found = []
         for neuron, own in zip(neurons, outputs, strict=True):
             parts = []
-            for block, times in zip(blocks, own.spikes, strict=True):
+            for block, steps in zip(blocks, own.steps, strict=True):
+                times = discrete_spikes(steps, -HALF_SAMPLE, STEPS_PER_SECOND)
                 lost = samples_in_gaps(recording, block, neuron)
                 at = np.clip((times * SAMPLE_RATE).astype(int), 0, block.samples - 1)
                 parts.append(recording.times[block.frames.start] + times[~lost[at]])
