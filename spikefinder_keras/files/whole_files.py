@@ -130,6 +130,23 @@ def partial_folder(path):
             raise
 
 
+def replace_folder(new, path, old):
+    """Rename the whole folder `new` to `path`; what stood there goes to `old` in the meantime."""
+    if path.exists():
+        path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+
+
+def remove_folder(folder):
+    """Remove a folder with all that is in it, as far as possible; it need not be there."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def clear_litter(folder):
     """Remove what processes that were killed have left in a folder; once for each folder.
 

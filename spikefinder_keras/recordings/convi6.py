@@ -51,10 +51,16 @@ class Convi6:
         if hasattr(weights, "run") or hasattr(weights, "predict_on_batch"):
             self.network, self.name = as_engine(weights), getattr(weights, "name", "given")
         else:
-            network, _ = choose_engine(find_weights(weights), engine, progress)
+            self.path = find_weights(weights)
+            network, _ = choose_engine(self.path, engine, progress)
             self.network, self.name = as_engine(network), str(weights)
         self.knows_datasets = self.network.datasets > 0
         self.numbers = numbers if self.knows_datasets else numbers[:1]
+
+    @property
+    def threads(self):
+        """Groups of neurons that may be predicted side by side."""
+        return getattr(self.network, "threads", 1)
 
     def prepare(self, recording, blocks, neurons):
         """The input: for each block a float32 array `(sample, neuron)` at 100 Hz."""

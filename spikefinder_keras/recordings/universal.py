@@ -3,7 +3,6 @@
 One pass per neuron, each by itself: nothing depends on the others. Rates are in spikes/s.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,18 +83,20 @@ class Universal:
     def __init__(
         self, weights="universal", indicator=None, species=None, engine="onnx", progress=False
     ):
-        path = find_weights(weights)
-        self.knowledge = load_knowledge(knowledge_path(path))
-        self.network, self.engine = choose_engine(path, engine, progress)
+        self.path = find_weights(weights)
+        self.knowledge = load_knowledge(knowledge_path(self.path))
+        self.network, self.engine = choose_engine(self.path, engine, progress)
         self.name, self.indicator, self.species = str(weights), indicator, species
-        self.threads = getattr(self.network, "threads", 1)
         self.belief, self.family = self.knowledge.belief(indicator, species)
+
+    @property
+    def threads(self):
+        """Groups of neurons that may be predicted side by side."""
+        return getattr(self.network, "threads", 1)
 
     def prepare(self, recording, blocks, neurons):
         """Each neuron's trace and scales, see `universal_preparation.prepare_neuron`."""
-        with ThreadPoolExecutor(self.threads) as pool:
-            traces = (recording.fluorescence[:, n] for n in neurons)
-            return list(pool.map(lambda trace: prepare_neuron(trace, blocks), traces))
+        return [prepare_neuron(recording.fluorescence[:, n], blocks) for n in neurons]
 
     def run(self, recording, prepared):
         """A `UniversalNeuron` of each."""
