@@ -92,7 +92,7 @@ def _parse(path, variable, piece=PIECE):
         item = items[name]
         if isinstance(item, np.ndarray):
             return item
-        stored = _stored(Path(path, *name.split(".")) if len(items) > 1 else Path(path))
+        stored = _stored(Path(path, item.path))
         largest = None if is_table(item.shape) else LARGEST_ARRAY
         check_size(name, item.shape, item.dtype.itemsize, stored, item.chunks, largest)
         if is_large(item.shape, item.dtype.itemsize, piece):
