@@ -22,9 +22,9 @@ ONSET = 20
 truth, where recordings are short, holding 20 scores better than 10 and as well as 50."""
 
 EXCERPT, SHORTEST, LONGEST = 40, 1_000, 12_000
-"""All dataset IDs are compared on the liveliest 1 / 40 of a neuron, 10 s to 2 min of it. The nine
-others cost 3.6 times as much for a sample as one alone, what they have in common computed once, so
-the comparison is less than a tenth of a prediction that takes longer than a blink."""
+"""All dataset IDs are compared on the liveliest 1 / 40 of a neuron, 10 s to 2 min of it. Ten cost
+3 to 4 times as much for a sample as one, as what they have in common is computed once; so the
+comparison is less than a tenth of a prediction that takes longer than a blink."""
 
 
 class Convi6:
@@ -82,7 +82,7 @@ class Convi6:
 
     def judge(self, recording, blocks, neurons, calcium, outputs):
         """A `NeuronTrust` for each neuron; all dataset IDs are compared on an excerpt."""
-        by_dataset = self._compare(blocks, calcium, outputs)
+        by_dataset = self._compare(blocks, calcium)
         found = []
         for column, neuron in enumerate(neurons):
             trace = np.concatenate([table[:, column] for table in calcium])
@@ -90,17 +90,12 @@ class Convi6:
             found.append(judge_neuron(recording, blocks, neuron, trace, same))
         return found
 
-    def _compare(self, blocks, calcium, outputs):
+    def _compare(self, blocks, calcium):
         """Rates `(sample, neuron)` under every ID, of a lively part of the longest block."""
         longest = int(np.argmax([block.samples for block in blocks]))
-        samples = liveliest(calcium[longest])
-        rates = [np.take_along_axis(tables[longest], samples, 0) for tables in outputs.values()]
-        rest = [number for number in ALL_DATASETS if number not in outputs]
-        if self.knows_datasets and rest:
-            excerpt = np.take_along_axis(calcium[longest], samples, 0)
-            others = rates_by_dataset(self.network, [excerpt], rest)
-            rates += [tables[0] for tables in others.values()]
-        return rates
+        excerpt = np.take_along_axis(calcium[longest], liveliest(calcium[longest]), 0)
+        numbers = ALL_DATASETS if self.knows_datasets else self.numbers
+        return [tables[0] for tables in rates_by_dataset(self.network, [excerpt], numbers).values()]
 
     def describe(self, recording):
         """What the rates are, as every written file says it: a dict of text and numbers."""
