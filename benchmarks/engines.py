@@ -11,10 +11,9 @@ product of two matrices.
 """
 
 import argparse
-import json
-import subprocess
 import sys
-from pathlib import Path
+
+from child_process import add_json, answer, head, keep, line
 
 SHAPES = ((1, 30_000), (32, 30_000), (128, 30_000))
 ENGINES = ("onnx", "keras", "stock", "universal")
@@ -68,12 +67,6 @@ print(json.dumps({
 """
 
 
-def measure(engine, traces, samples, repeats):
-    command = [sys.executable, "-c", CHILD, engine, *map(str, (traces, samples, repeats))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def matrix_product():
     """GFLOP/s of a float32 product of two matrices 2,000 x 2,000."""
     import time
@@ -92,26 +85,28 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     arguments = parser.parse_args(argv)
     rows = []
-    print("| engine | traces x samples | M samples/s | to stock | import s | first s | peak MB |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    head("engine", "traces x samples", "M samples/s", "to stock", "import s", "first s", "peak MB")
     for traces, samples in SHAPES:
-        found = {e: measure(e, traces, samples, arguments.repeats) for e in arguments.engines}
+        found = {e: answer(CHILD, e, traces, samples, arguments.repeats) for e in arguments.engines}
         stock = found.get("stock", {}).get("samples_per_s")
         for engine, row in found.items():
             ratio = f"{row['samples_per_s'] / stock:.1f}" if stock else "-"
-            print(
-                f"| {engine} | {traces} x {samples:,} | {row['samples_per_s'] / 1e6:.3f} | {ratio} "
-                f"| {row['import_s']:.2f} | {row['first_s']:.2f} | {row['peak_MB']:.0f} |",
-                flush=True,
+            line(
+                engine,
+                f"{traces} x {samples:,}",
+                f"{row['samples_per_s'] / 1e6:.3f}",
+                ratio,
+                f"{row['import_s']:.2f}",
+                f"{row['first_s']:.2f}",
+                f"{row['peak_MB']:.0f}",
             )
             rows.append(row)
     peak = matrix_product()
     print(f"\nthe machine's matrix product: {peak:.0f} GFLOP/s")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows, "matrix_GFLOPs": peak}, indent=1))
+    keep(arguments.json, rows, matrix_GFLOPs=peak)
     return 0
 
 

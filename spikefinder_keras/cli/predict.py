@@ -73,12 +73,25 @@ def add(commands):
     command.add_argument(
         "--all-rois", action="store_true", help="also ROIs that their program calls no cells"
     )
+    command.add_argument(
+        "--memory",
+        metavar="SIZE",
+        help="to take, such as 2GiB (default: a quarter of the machine's); larger recordings are "
+        "predicted piece by piece, and an interrupted run into .zarr goes on where it stopped",
+    )
+    command.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of Dask, whose workers predict the pieces into .zarr; or local, for workers on each "
+        "core of this machine",
+    )
 
 
 def run(arguments):
     from ..files.whole_files import check_output
     from ..recordings.choice import check_choice
-    from ..recordings.formats import check_prediction_path, read_recording, write_prediction
+    from ..recordings.formats import check_prediction_path
+    from ..recordings.memory import parse_memory
 
     source, say = Path(arguments.recording), say_to(arguments)
     chosen = {
@@ -86,6 +99,7 @@ def run(arguments):
         for name in ("weights", "indicator", "dataset", "area", "spikes")
     }
     check_choice(**chosen)
+    memory = parse_memory(arguments.memory)
     if arguments.frame_rate is not None:  # before a large file is read
         from ..competition.checks import check_rate
 
@@ -93,29 +107,26 @@ def run(arguments):
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
     check_prediction_path(out, source, arguments.series, arguments.overwrite)
     report = arguments.report and check_output(arguments.report)
-    recording = read_recording(
-        source,
-        arguments.frame_rate,
-        arguments.orientation,
-        arguments.unit,
-        arguments.variable,
-        arguments.neuropil,
-        arguments.all_rois,
-    )
-    for line in recording.notes:
-        say(f"{source.name}: {line}")
-    from ..recordings.pipeline import predict
+    if arguments.scheduler is not None:
+        from ..recordings.distributed import check_scheduler
 
-    prediction = predict(
-        recording,
-        **chosen,
-        species=arguments.species,
-        engine=arguments.engine,
-        progress=not arguments.quiet,
+        check_scheduler(out)
+    from ..recordings.file_to_file import predict_file
+    from ..recordings.task import Task
+
+    reading = {name: getattr(arguments, name) for name in _READING} | {"memory": memory}
+    choice = chosen | {"species": arguments.species, "engine": arguments.engine}
+    prediction = predict_file(
+        Task(source, reading, choice),
+        out,
+        memory,
+        arguments.scheduler,
+        arguments.series,
+        arguments.overwrite,
+        say,
+        not arguments.quiet,
     )
-    write_prediction(out, prediction, source, arguments.series, arguments.overwrite)
-    for line in prediction.trust.warnings:
-        say(f"{source.name}: {line}")
+    recording = prediction.recording
     if recording.unit == "competition":
         from ..competition.submission import notices
 
@@ -144,6 +155,7 @@ def run(arguments):
         tell(f"how far to trust them is in {report}")
 
 
+_READING = ("frame_rate", "orientation", "unit", "variable", "neuropil", "all_rois")
 _SPIKES = {
     ".csv": "{}.json, under spike_times",
     ".npy": "{}.json, under spike_times",

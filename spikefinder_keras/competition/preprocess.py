@@ -62,7 +62,7 @@ def preprocess(trace, frame_rate, rate=SAMPLE_RATE):
     (10,)
     """
     trace = check_trace(trace)
-    _resampled_length(trace.size, frame_rate, rate)  # Fails before the work, not after it
+    resampled_length(trace.size, frame_rate, rate)  # Fails before the work, not after it
     return resample(scale(detrend(trace)), frame_rate, rate)
 
 
@@ -246,7 +246,7 @@ def resample(trace, frame_rate, rate=SAMPLE_RATE):
         As `preprocess`.
     """
     trace = check_trace(trace)
-    samples = _resampled_length(trace.size, frame_rate, rate)
+    samples = resampled_length(trace.size, frame_rate, rate)
     if abs(float(frame_rate) - float(rate)) <= RATE_TOLERANCE:
         return trace.copy()
     # As `scipy.signal.resample`, whose import takes longer than most predictions.
@@ -297,7 +297,8 @@ def bin_spikes(times, samples, rate=SAMPLE_RATE):
     return np.bincount(bins[inside], minlength=samples).astype(np.float64)
 
 
-def _resampled_length(frames, frame_rate, rate):
+def resampled_length(frames, frame_rate, rate=SAMPLE_RATE):
+    """How many samples `resample` makes of so many frames; `UsageError` if that is impossible."""
     frame_rate, rate = check_rate(frame_rate), check_rate(rate)
     if abs(frame_rate - rate) <= RATE_TOLERANCE:
         return frames

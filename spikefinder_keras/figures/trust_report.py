@@ -22,6 +22,9 @@ WINDOW = 60.0
 COLUMNS = 250
 """Time bins of the map of all rates: two pixels wide where the page is narrowest."""
 
+AT_A_TIME = 100
+"""Neurons whose rates are averaged into bins together."""
+
 TEMPLATE = "trust_report.html"
 """The page, in Jinja's language; whatever is put into it is escaped."""
 
@@ -67,7 +70,7 @@ def report(prediction):
         certainty=trust.certainty,
         limits={"noise": f"{NOISY:g}", "far": f"{FAR:g}"},
         pictures={name: _picture(ax) for name, ax in zip(names, pictures, strict=True)},
-        hatched=bool(np.isnan(prediction.table).any()),
+        hatched=pictures[1].patch.get_hatch() is not None,
         neurons=[_row(neuron, trust.certainty) for neuron in trust.neurons],
         facts=[
             (shown(name).replace("_", " "), shown(value))
@@ -176,10 +179,14 @@ def rate_map(prediction, ax=None):
     frames, neurons = prediction.table.shape
     bins = min(COLUMNS, frames)
     edges = np.linspace(0, frames, bins + 1).astype(int)
-    rates = np.nan_to_num(prediction.table)
-    there = np.isfinite(prediction.table)
-    sums = np.add.reduceat(rates, edges[:-1], axis=0, dtype=np.float64)
-    counts = np.add.reduceat(there, edges[:-1], axis=0, dtype=np.float64)
+    sums, counts = np.empty((2, bins, neurons))
+    for first in range(0, neurons, AT_A_TIME):  # as all of it may be larger than the memory
+        part = slice(first, first + AT_A_TIME)
+        rates = prediction.table[:, part]
+        there = np.isfinite(rates)
+        rates = np.where(there, rates, 0)
+        sums[:, part] = np.add.reduceat(rates, edges[:-1], axis=0, dtype=np.float64)
+        counts[:, part] = np.add.reduceat(there, edges[:-1], axis=0, dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # bins and neurons without any rate
         mean = sums / counts

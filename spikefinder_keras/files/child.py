@@ -26,7 +26,7 @@ from .confinement import confine, end_with_parent
 CHILD_MEMORY = 6 << 30
 """Bytes of address space, with the libraries and the mapped result."""
 LARGEST_ARRAY = 4 << 30
-"""Bytes; 10,000 neurons at 30 Hz for an hour. Only `.npy` files may hold more."""
+"""Bytes; 10,000 neurons at 30 Hz for an hour. Tables that are read in pieces may be larger."""
 SMALL_ARRAY = 64 << 20
 """Bytes; an array below may be stored in as little space as its compression made of it."""
 BEST_COMPRESSION = 100
@@ -225,12 +225,15 @@ def main(request):
     return REFUSED
 
 
-def check_size(what, shape, itemsize, stored, chunks=()):
-    """Raise `Unreadable` if an array is too large, or can't be made of its stored bytes."""
+def check_size(what, shape, itemsize, stored, chunks=(), largest=LARGEST_ARRAY):
+    """Raise `Unreadable` if an array is too large, or can't be made of its stored bytes.
+
+    `largest` is None for one that is read in pieces.
+    """
     claimed = itemsize * math.prod(shape)
-    if claimed > LARGEST_ARRAY:
+    if largest is not None and claimed > largest:
         raise Unreadable(
-            f"{what} claims {claimed} bytes, more than {LARGEST_ARRAY >> 30} GiB; split it, or "
+            f"{what} claims {claimed} bytes, more than {largest >> 30} GiB; split it, or "
             "save it as .npy"
         )
     if claimed > max(SMALL_ARRAY, BEST_COMPRESSION * stored):

@@ -146,18 +146,18 @@ def whole_folder(path):
         with partial_folder(path) as folder:
             new = Path(folder, "new")
             yield new
-            for file in new.rglob("*"):
-                if file.is_file():
-                    _flush(file)
-            _put(new, path)
+            replace_folder(new, path)
     except OSError as error:
         raise OutputError(
             f"cannot write {path} ({error.strerror or error}); free space or choose another place"
         ) from error
 
 
-def _put(new, path):
-    """Let the folder `new` be `path`; a previous one takes its place, or one beside it."""
+def replace_folder(new, path):
+    """Flush the folder `new` and let it be `path`; what stood there takes its place or is `old`."""
+    for file in new.rglob("*"):
+        if file.is_file():
+            _flush(file)
     if not path.exists():
         new.rename(path)
     elif not _exchange(new, path):
@@ -183,6 +183,11 @@ def _exchange(one, other):
     if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
         return False  # not on this file system
     raise OSError(number, os.strerror(number), str(other))
+
+
+def remove_folder(folder):
+    """Remove a folder with all that is in it, as far as possible; it need not be there."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def clear_litter(folder):

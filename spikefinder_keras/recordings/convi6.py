@@ -21,8 +21,10 @@ ONSET = 20
 """Samples (200 ms) at the start of a trace that tell of the network's padding alone: on the ground
 truth, where recordings are short, holding 20 scores better than 10 and as well as 50."""
 
-EXCERPT = 12_000
-"""Samples (two minutes) of each neuron on which all dataset IDs are compared."""
+EXCERPT, SHORTEST, LONGEST = 40, 1_000, 12_000
+"""All dataset IDs are compared on the liveliest 1 / 40 of a neuron, 10 s to 2 min of it. Ten cost
+3 to 4 times as much for a sample as one, as what they have in common is computed once; so the
+comparison is less than a tenth of a prediction that takes longer than a blink."""
 
 
 class Convi6:
@@ -51,10 +53,16 @@ class Convi6:
         if hasattr(weights, "run") or hasattr(weights, "predict_on_batch"):
             self.network, self.name = as_engine(weights), getattr(weights, "name", "given")
         else:
-            network, _ = choose_engine(find_weights(weights), engine, progress)
+            self.path = find_weights(weights)
+            network, _ = choose_engine(self.path, engine, progress)
             self.network, self.name = as_engine(network), str(weights)
         self.knows_datasets = self.network.datasets > 0
         self.numbers = numbers if self.knows_datasets else numbers[:1]
+
+    @property
+    def threads(self):
+        """Groups of neurons that may be predicted side by side."""
+        return getattr(self.network, "threads", 1)
 
     def prepare(self, recording, blocks, neurons):
         """The input: for each block a float32 array `(sample, neuron)` at 100 Hz."""
@@ -74,7 +82,7 @@ class Convi6:
 
     def judge(self, recording, blocks, neurons, calcium, outputs):
         """A `NeuronTrust` for each neuron; all dataset IDs are compared on an excerpt."""
-        by_dataset = self._compare(blocks, calcium, outputs)
+        by_dataset = self._compare(blocks, calcium)
         found = []
         for column, neuron in enumerate(neurons):
             trace = np.concatenate([table[:, column] for table in calcium])
@@ -82,15 +90,12 @@ class Convi6:
             found.append(judge_neuron(recording, blocks, neuron, trace, same))
         return found
 
-    def _compare(self, blocks, calcium, outputs):
-        """Rates `(sample, neuron)` under every ID, of the beginning of the longest block."""
+    def _compare(self, blocks, calcium):
+        """Rates `(sample, neuron)` under every ID, of a lively part of the longest block."""
         longest = int(np.argmax([block.samples for block in blocks]))
-        rates = [tables[longest][:EXCERPT] for tables in outputs.values()]
-        rest = [number for number in ALL_DATASETS if number not in outputs]
-        if self.knows_datasets and rest:
-            others = rates_by_dataset(self.network, [calcium[longest][:EXCERPT]], rest)
-            rates += [tables[0] for tables in others.values()]
-        return rates
+        excerpt = np.take_along_axis(calcium[longest], liveliest(calcium[longest]), 0)
+        numbers = ALL_DATASETS if self.knows_datasets else self.numbers
+        return [tables[0] for tables in rates_by_dataset(self.network, [excerpt], numbers).values()]
 
     def describe(self, recording):
         """What the rates are, as every written file says it: a dict of text and numbers."""
@@ -123,6 +128,21 @@ class Convi6:
             "engine": self.network.name,
             "software": software,
         }
+
+
+def liveliest(calcium):
+    """Where each neuron varies most: numbers of samples `(sample of the excerpt, neuron)`.
+
+    Parameters
+    ----------
+    calcium : array `(sample, neuron)`
+        NaN where missing.
+    """
+    samples, neurons = calcium.shape
+    length = min(samples, int(np.clip(samples // EXCERPT, SHORTEST, LONGEST)))
+    count = samples // length
+    parts = np.nan_to_num(calcium[: count * length]).reshape(count, length, neurons)
+    return length * parts.std(axis=1).argmax(axis=0) + np.arange(length)[:, None]
 
 
 def choose_datasets(dataset=None, indicator=None, area=None):

@@ -91,6 +91,12 @@ class Missing:
         self.values = dict.fromkeys(("infinite", "constant", "still"), 0)
         self.neurons = dict.fromkeys(self.values, 0)
 
+    def add(self, other):
+        """Count what another one has counted too."""
+        for kind in self.values:
+            self.values[kind] += other.values[kind]
+            self.neurons[kind] += other.neurons[kind]
+
     def mark(self, trace, frame_rate):
         """The mask of what is no data in a trace `(frame,)`, or None; counts it."""
         found = no_data(trace, frame_rate)
@@ -120,7 +126,7 @@ class Missing:
         return lines
 
 
-def mark_missing(traces, frame_rate, own=False):
+def mark_missing(traces, frame_rate, own=False, missing=None):
     """Set to NaN what is no data.
 
     Parameters
@@ -130,14 +136,16 @@ def mark_missing(traces, frame_rate, own=False):
         In Hz.
     own : bool
         `traces` may be changed in place, as far as it can be written to.
+    missing : Missing, optional
+        That counts on.
 
     Returns
     -------
     traces : float array `(frame, neuron)`
         The same array where there was nothing to change, else a changed copy.
-    notes : list of str
+    missing : Missing
     """
-    missing, writable = Missing(), own and traces.flags.writeable
+    missing, writable = missing or Missing(), own and traces.flags.writeable
     neurons = traces.shape[1]
     for first in range(0, neurons, GROUP):
         part = np.ascontiguousarray(traces[:, first : first + GROUP].T)
@@ -147,4 +155,4 @@ def mark_missing(traces, frame_rate, own=False):
                 if not writable:
                     traces, writable = np.array(traces), True
                 traces[mask, neuron] = np.nan
-    return traces, missing.notes(neurons)
+    return traces, missing

@@ -1,11 +1,14 @@
 """Anybody's own recording in, spike rates on its own time stamps out: the journey of the data.
 
-    read ─ find blocks ─┬─ for each group of neurons ──────────────────────────────┬─ put together
-                        │ prepare ─ network ─ rates ─ back to frames ─ spikes, trust │
+    open ─ find blocks ─┬─ for each piece, for groups of its neurons ────────────────┬─ put together
+                        │ read ─ prepare ─ network ─ rates ─ frames ─ spikes, trust │
 
-Which network, and what it is told of the recording, is chosen before (`choose_network`).
+Which network, and what it is told of the recording, is chosen before (`choose_network`). A piece is
+what is read and written at a time; groups keep the cores busy, each with its own.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +16,22 @@ import numpy as np
 from ..errors import UsageError
 from ..terminal import count_bar
 from .choice import choose_network
+from .memory import piece_size
+from .missing import Missing
 from .preparation import find_blocks, to_frames
 from .recording import Prediction, Recording, as_recording
+from .results import Piece, Table
 from .trust import Trust, recording_warnings
 
-GROUP_SAMPLES = 4_000_000
-"""Samples at 100 Hz that are prepared and predicted at a time, to bound the memory."""
+GROUP_SAMPLES = 1_000_000
+"""Samples at 100 Hz that a core prepares and predicts at a time; more gain nothing."""
 
 
-@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
+def numpys_own():
+    """Numpy's own settings of what to warn of, whatever the user's; each thread needs it anew."""
+    return np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")
+
+
 def predict(
     source,
     frame_rate=None,
@@ -36,6 +46,7 @@ def predict(
     orientation=None,
     unit=None,
     engine="onnx",
+    memory=None,
     progress=False,
     **reading,
 ):
@@ -64,6 +75,8 @@ def predict(
         Of an array, see `recording.as_recording`.
     engine : "onnx" or "keras"
         What computes, see `engines.choose_engine`.
+    memory : int, optional
+        Bytes to take beside the result; by default a quarter of the machine's.
     progress : bool
         Show a bar on the standard error.
     **reading
@@ -81,19 +94,14 @@ def predict(
     SpikefinderError
         If the source, the weights or an argument cannot be used; one line says why.
     """
-    recording = _read(source, frame_rate, times, orientation, unit, reading)
+    recording = _read(source, frame_rate, times, orientation, unit, memory, reading)
     network = choose_network(
         recording, weights, indicator, species, dataset, area, spikes, engine, progress
     )
-    blocks = find_blocks(recording)
-    parts = [
-        _predict_group(network, recording, blocks, neurons, spikes)
-        for neurons in _groups(recording, blocks, progress)
-    ]
-    return _put_together(network, recording, blocks, parts)
+    return predict_into(Table(recording), network, recording, spikes, memory, progress)
 
 
-def _read(source, frame_rate, times, orientation, unit, reading):
+def _read(source, frame_rate, times, orientation, unit, memory, reading):
     if isinstance(source, Recording):
         return source
     if isinstance(source, (str, Path)):
@@ -101,19 +109,99 @@ def _read(source, frame_rate, times, orientation, unit, reading):
 
         if times is not None:
             raise UsageError(f"{source} is a file; time stamps go with an array, or into the file")
-        return read_recording(source, frame_rate, orientation, unit, **reading)
+        return read_recording(source, frame_rate, orientation, unit, memory=memory, **reading)
     return as_recording(source, frame_rate, times, orientation, unit=unit, **reading)
 
 
-def _groups(recording, blocks, progress):
-    """Ranges of neurons that fit into memory together, with a progress bar."""
-    count = recording.fluorescence.shape[1]
-    size = max(1, GROUP_SAMPLES // sum(block.samples for block in blocks))
-    with count_bar(count, "predicting", "neuron", progress) as shown:
-        for first in range(0, count, size):
-            neurons = range(first, min(first + size, count))
-            yield neurons
-            shown.update(len(neurons))
+def predict_into(result, network, recording, spikes=False, memory=None, progress=False, by=None):
+    """Predict a recording piece by piece.
+
+    Parameters
+    ----------
+    result : results.Table, or one of `formats.results`
+    network : Universal or Convi6
+    recording : Recording
+    spikes : bool
+    memory : int, optional
+        Bytes.
+    progress : bool
+    by : function, optional
+        What predicts the pieces instead of this process; called with them and with a function
+        that moves the progress bar on by so many neurons.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    SpikefinderError
+    """
+    with numpys_own():
+        blocks = find_blocks(recording)
+        pieces = result.todo(neurons_at_a_time(recording, memory))
+        count = sum(map(len, pieces))
+        with count_bar(count, "predicting", "neuron", progress) as shown:
+            if by is not None:
+                by(pieces, shown.update)
+            else:
+                for neurons, part in _read_ahead(recording, pieces):
+                    found = predict_piece(network, neurons, part, blocks, spikes, shown.update)
+                    result.write(found)
+        return _put_together(result, network, recording, blocks, spikes)
+
+
+def neurons_at_a_time(recording, memory=None):
+    """How many neurons make a piece."""
+    frames, dtype = len(recording.times), recording.fluorescence.dtype
+    return max(1, piece_size(memory) // (frames * max(dtype.itemsize, 4)))
+
+
+def _read_ahead(recording, pieces):
+    """Each piece and what is read of it; the next one is read while the last one is predicted."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = [reader.submit(recording.part, neurons) for neurons in pieces[:1]]
+        for k, neurons in enumerate(pieces):
+            part = coming.pop().result()
+            coming = [reader.submit(recording.part, each) for each in pieces[k + 1 : k + 2]]
+            yield neurons, part
+
+
+def predict_piece(network, neurons, part, blocks, spikes, update=lambda count: None):
+    """The `Piece` of some neurons, groups of them on each core.
+
+    Parameters
+    ----------
+    network : Universal or Convi6
+    neurons : range
+        Which they are of the whole recording.
+    part : (Recording, missing.Missing)
+        Of these neurons, see `Recording.part`.
+    blocks : sequence of Block
+    spikes : bool
+    update : function
+        Called with the number of neurons done, from time to time.
+    """
+    recording, missing = part
+    rates = np.empty((len(neurons), len(recording.times)), np.float32)
+
+    def work(group):
+        with numpys_own():
+            table, times, trust = _predict_group(network, recording, blocks, group, spikes)
+            rates[group.start : group.stop] = table.T
+        update(len(group))
+        return times, trust
+
+    samples = sum(block.samples for block in blocks)
+    size = max(1, min(GROUP_SAMPLES // samples, -(-len(neurons) // network.threads)))
+    groups = [range(k, min(k + size, len(neurons))) for k in range(0, len(neurons), size)]
+    pool = ThreadPoolExecutor(network.threads)
+    try:
+        found = list(pool.map(work, groups))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    times = [own for times, _ in found for own in times] if spikes else None
+    return Piece(neurons, rates, times, [each for _, trust in found for each in trust], missing)
 
 
 def _predict_group(network, recording, blocks, neurons, spikes):
@@ -126,13 +214,17 @@ def _predict_group(network, recording, blocks, neurons, spikes):
     return rates, times, trust
 
 
-def _put_together(network, recording, blocks, parts):
-    rates, spikes, trust = zip(*parts, strict=True)
-    neurons = [neuron for part in trust for neuron in part]
+def _put_together(result, network, recording, blocks, spikes):
+    pieces, missing = result.pieces(), Missing()
+    for piece in pieces:
+        missing.add(piece.missing)
+    found = missing.notes(len(recording.names))
+    recording = replace(recording, notes=(*recording.notes, *found))
+    neurons = tuple(neuron for piece in pieces for neuron in piece.trust)
     return Prediction(
-        np.concatenate(rates, axis=1),
+        result.rates.T,
         recording,
         network.describe(recording),
-        None if None in spikes else tuple(times for part in spikes for times in part),
-        Trust(tuple(neurons), recording_warnings(recording, blocks, neurons), network.certainty),
+        tuple(times for piece in pieces for times in piece.spikes) if spikes else None,
+        Trust(neurons, recording_warnings(recording, blocks, neurons), network.certainty),
     )

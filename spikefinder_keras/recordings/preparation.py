@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..competition.preprocess import RATE_TOLERANCE, detrend, resample, scale
+from ..competition.preprocess import RATE_TOLERANCE, detrend, resampled_length, scale
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
+from .fourier import fast_resample
 
 LONGEST_BRIDGED = 0.5
 """s; gaps up to it are interpolated, within longer ones the rates are left empty."""
@@ -101,7 +102,7 @@ def _block(recording, start, end):
                 )
             rate = max(grid - 1, 1) / (times[-1] - times[0])
             positions, count = (times - times[0]) * rate, max(grid, 2)
-    samples = len(resample(np.zeros(count), rate))
+    samples = resampled_length(count, rate)
     return Block(slice(start, end), positions, count, rate, samples)
 
 
@@ -134,7 +135,7 @@ def prepare(recording, blocks, neurons):
             if known.any():
                 grid = np.arange(block.grid_frames)
                 values = np.interp(grid, block.positions[known], trace[block.frames][known])
-                table[:, column] = resample(values, block.frame_rate)
+                table[:, column] = fast_resample(values, block.frame_rate)
     return calcium
 
 

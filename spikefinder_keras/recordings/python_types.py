@@ -11,6 +11,7 @@ import numpy as np
 
 from ..competition.csv_names import SECONDS
 from ..errors import DataError
+from .stored import Stored
 
 TIMES = ("time", "times", "t", "timestamp", "timestamps")
 TIME_DIMENSIONS = (*TIMES, "frame", "frames", "sample", "samples")
@@ -58,7 +59,7 @@ def as_table(traces, source):
     if isinstance(traces, np.ma.MaskedArray):
         values = traces.astype(np.result_type(traces.dtype, np.float32))
         return Table(values.filled(np.nan), notes=_masked(np.ma.count_masked(traces)))
-    if isinstance(traces, np.ndarray):
+    if isinstance(traces, np.ndarray | Stored):
         return Table(traces)
     if hasattr(traces, "dims") and hasattr(traces, "coords"):  # xarray
         return _of_dimensions(traces)

@@ -39,6 +39,9 @@ TOGETHER = 0.5
 MOST_PAIRS_OF = 200
 """Neurons that are compared with each other, evenly chosen."""
 
+MOST_VALUES = 8_000_000
+"""Of all of them; of long recordings fewer neurons are compared, to bound the memory."""
+
 NOISY = 5.0
 """Noise level that Cascade's authors call poor."""
 
@@ -167,7 +170,7 @@ def features(calcium):
     below = np.flatnonzero(correlation < 0.5)
     return {
         "height": float(np.percentile(calcium, 99.9)),
-        "skewness": float(np.mean(centred**3) / variance**1.5),
+        "skewness": float(np.mean(centred * centred**2) / variance**1.5),
         "memory": 0.1 * float(below[0] if below.size else x.size),
         "roughness": float(np.mean(np.diff(x) ** 2) / (2 * variance)),
     }
@@ -268,19 +271,21 @@ def recording_warnings(recording, blocks, neurons):
     seconds = sum(block.samples for block in blocks) / SAMPLE_RATE
     levels = np.array([neuron.noise_level for neuron in neurons])
     slow = recording.frame_rate < SLOW
+    compared = int(np.clip(MOST_VALUES // frames, 3, MOST_PAIRS_OF))
+    some = np.unique(np.linspace(0, count - 1, compared).astype(int))
+    sample = recording.part(some)[0].fluorescence
     if (
         recording.unit != "F"
         and np.isfinite(levels).any()
         and np.nanmedian(levels) > PERCENT
-        and (not slow or _range(recording.fluorescence) > PERCENT_RANGE)
+        and (not slow or _range(sample) > PERCENT_RANGE)
     ):
         lines.append(
             f"the median noise level is {np.nanmedian(levels):.0f} % Hz^-1/2: dF/F seems to be in "
             "percent; it does not change the rates, but give fractions for a true noise level"
         )
-    some = np.unique(np.linspace(0, count - 1, MOST_PAIRS_OF).astype(int))
     if recording.unit != "competition":
-        smooth = [smoothness(recording.fluorescence[:, neuron]) for neuron in some]
+        smooth = [smoothness(trace) for trace in sample.T]
         if np.isfinite(smooth).any() and np.nanmedian(smooth) > (SMOOTH_SLOW if slow else SMOOTH):
             lines.append(
                 "the traces seem to be smoothed, denoised or upsampled already; the network was "
@@ -302,17 +307,13 @@ def recording_warnings(recording, blocks, neurons):
             "most traces change much faster or slower than any in training: is the frame rate "
             f"{recording.frame_rate:g} Hz?"
         )
-    jumps = (
-        np.zeros(frames, bool)
-        if recording.unit == "competition"
-        else common_jumps(recording.fluorescence[:, some])
-    )
+    jumps = np.zeros(frames, bool) if recording.unit == "competition" else common_jumps(sample)
     if jumps.any():
         lines.append(
             f"in {int(jumps.sum())} frames nearly all neurons jump at once, as by flashes of light "
             "or dark frames: mark these frames as missing (NaN)"
         )
-    together = median_correlation(recording.fluorescence[~jumps][:, some])
+    together = median_correlation(sample[~jumps])
     if together > TOGETHER:
         lines.append(
             f"the neurons move together (median correlation {together:.2f}): has neuropil been "

@@ -3,7 +3,6 @@
 One pass per neuron, each by itself: nothing depends on the others. Rates are in spikes/s.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +41,8 @@ class UniversalNeuron:
         At 100 Hz, line and base subtracted, one for each block; NaN where a block has no value.
     rates : list of float64 arrays `(sample,)`
         Expected spikes/s at 100 Hz, one for each block; NaN where a block has no value.
-    spikes : list of float64 arrays `(spike,)`
-        Discrete spikes in s from the start of each block.
+    steps : list of float64 arrays `(step,)`
+        The same at 25 Hz, as the network gave them; empty where a block has no value.
     scales : universal_preparation.Scales
     slowness : float
         Of its transients, see `timing.slowness`.
@@ -54,7 +53,7 @@ class UniversalNeuron:
 
     traces: list
     rates: list
-    spikes: list
+    steps: list
     scales: Scales
     slowness: float
     expected: float
@@ -84,18 +83,20 @@ class Universal:
     def __init__(
         self, weights="universal", indicator=None, species=None, engine="onnx", progress=False
     ):
-        path = find_weights(weights)
-        self.knowledge = load_knowledge(knowledge_path(path))
-        self.network, self.engine = choose_engine(path, engine, progress)
+        self.path = find_weights(weights)
+        self.knowledge = load_knowledge(knowledge_path(self.path))
+        self.network, self.engine = choose_engine(self.path, engine, progress)
         self.name, self.indicator, self.species = str(weights), indicator, species
-        self.threads = getattr(self.network, "threads", 1)
         self.belief, self.family = self.knowledge.belief(indicator, species)
+
+    @property
+    def threads(self):
+        """Groups of neurons that may be predicted side by side."""
+        return getattr(self.network, "threads", 1)
 
     def prepare(self, recording, blocks, neurons):
         """Each neuron's trace and scales, see `universal_preparation.prepare_neuron`."""
-        with ThreadPoolExecutor(self.threads) as pool:
-            traces = (recording.fluorescence[:, n] for n in neurons)
-            return list(pool.map(lambda trace: prepare_neuron(trace, blocks), traces))
+        return [prepare_neuron(recording.fluorescence[:, n], blocks) for n in neurons]
 
     def run(self, recording, prepared):
         """A `UniversalNeuron` of each."""
@@ -125,18 +126,16 @@ class Universal:
         seconds = sum(trace.size for trace, _ in there) / SAMPLE_RATE
         factor = self.knowledge.rates.factor(STEPS_PER_SECOND * together)
         factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
-        rates, spikes, steps = [], [], []
+        rates, steps = [], []
         for output, missing in zip(outputs, empty, strict=True):
             if output is None:
                 rates.append(missing)
-                spikes.append(np.empty(0))
+                steps.append(np.empty(0))
                 continue
-            per_second = factor * apply_timing(output, weights)
-            steps.append(per_second)
-            rates.append(to_samples(per_second, missing.size))
-            spikes.append(discrete_spikes(per_second, -HALF_SAMPLE, STEPS_PER_SECOND))
+            steps.append(factor * apply_timing(output, weights))
+            rates.append(to_samples(steps[-1], missing.size))
         expected = expected_score(np.concatenate(steps))
-        return UniversalNeuron(traces, rates, spikes, scales, slow, expected)
+        return UniversalNeuron(traces, rates, steps, scales, slow, expected)
 
     def rates(self, outputs):
         """For each block an array `(sample, neuron)` at 100 Hz, in spikes/s."""
@@ -147,7 +146,8 @@ class Universal:
         found = []
         for neuron, own in zip(neurons, outputs, strict=True):
             parts = []
-            for block, times in zip(blocks, own.spikes, strict=True):
+            for block, steps in zip(blocks, own.steps, strict=True):
+                times = discrete_spikes(steps, -HALF_SAMPLE, STEPS_PER_SECOND)
                 lost = samples_in_gaps(recording, block, neuron)
                 at = np.clip((times * SAMPLE_RATE).astype(int), 0, block.samples - 1)
                 parts.append(recording.times[block.frames.start] + times[~lost[at]])

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..competition.preprocess import resample, robust_line
+from ..competition.preprocess import resampled_length, robust_line
 from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
+from .fourier import fast_resample
 from .preparation import Block
 
 STEP = 4
@@ -167,7 +168,7 @@ def prepare_neuron(trace, blocks):
         values = trace[block.frames][known]
         grid = np.arange(block.grid_frames)
         at_100_hz.append(
-            resample(np.interp(grid, block.positions[known], values), block.frame_rate)
+            fast_resample(np.interp(grid, block.positions[known], values), block.frame_rate)
         )
         noises.append(noise_density(values, block.frame_rate))
         weights.append(values.size)
@@ -180,7 +181,7 @@ def prepare_neuron(trace, blocks):
 
 def prepare_trace(trace, frame_rate):
     """As `prepare_neuron` for one block of frames without gaps: `(float64 array, Scales)`."""
-    samples = len(resample(np.zeros(len(trace)), frame_rate))
+    samples = resampled_length(len(trace), frame_rate)
     positions = np.arange(len(trace), dtype=float)
     block = Block(slice(0, len(trace)), positions, len(trace), float(frame_rate), samples)
     (prepared,), scales = prepare_neuron(trace, [block])
@@ -207,8 +208,11 @@ def network_input(trace, scales, delay=0.0):
     """
     trace = np.asarray(trace, np.float64)
     steps = -(-trace.size // STEP)
-    reach = np.arange(steps * STEP) + delay * SAMPLE_RATE
-    trace = np.interp(reach, np.arange(trace.size), trace)
+    if delay:
+        reach = np.arange(steps * STEP) + delay * SAMPLE_RATE
+        trace = np.interp(reach, np.arange(trace.size), trace)
+    else:
+        trace = np.pad(trace, (0, steps * STEP - trace.size), mode="edge")
     halves = trace.reshape(steps, 2, STEP // 2).mean(axis=2)
     noise = max(scales.noise, LEAST_NOISE * scales.spread)
     units = [NOISE_UNITS * noise * np.sqrt(NOISE_BAND), scales.spread]

@@ -10,9 +10,11 @@ from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
 from ...files.npz_arrays import NPY
 from ...files.whole_files import check_output
+from ..memory import PIECE, piece_size
 from . import caiman, csv_table, hdf5, matlab, numpy_files, nwb, nwb_writer, suite2p, zarr_store
 from .arrays import Options
 from .description import is_prediction, sidecar_path
+from .pieces import bring, is_large, place
 from .pynapple_frame import to_pynapple
 
 __all__ = [
@@ -63,6 +65,7 @@ def read_recording(
     variable=None,
     neuropil=None,
     all_rois=False,
+    memory=None,
 ):
     """Read a recording, whatever program wrote it.
 
@@ -85,11 +88,15 @@ def read_recording(
         suite2p's settings say, else 0.7.
     all_rois : bool
         Keep the ROIs too that suite2p or CaImAn calls no cells.
+    memory : int, optional
+        Bytes that a prediction may take, by default a quarter of the machine's. Traces that are
+        large for it stay in the file.
 
     Returns
     -------
     Recording
-        Its arrays may be read-only, mapped into memory from the file.
+        Its arrays may be read-only, mapped into memory from the file; large ones are
+        `stored.Stored`, of which `Recording.part` reads some neurons.
 
     Raises
     ------
@@ -101,7 +108,8 @@ def read_recording(
         for this format is not installed; the message says how to install it.
     """
     path = Path(path)
-    options = Options(frame_rate, orientation, unit, variable, neuropil, all_rois)
+    piece = piece_size(memory)
+    options = Options(frame_rate, orientation, unit, variable, neuropil, all_rois, piece)
     try:
         if path.is_dir():
             return _read_folder(path, options)
@@ -139,7 +147,8 @@ def _read_file(path, start, options):
     if start.startswith(numpy_files.ZIP):
         return numpy_files.read_npz(path, options)
     if any(start[at:].startswith(SIGNATURE) for at in _HDF5_OFFSETS):
-        values = parse(_parse_hdf5, path, options.variable, libraries=["h5py"])
+        values = parse(_parse_hdf5, path, options.variable, options.piece, libraries=["h5py"])
+        values = bring(path, values, hdf5.parse_rows, "h5py")
         return _HDF5_KINDS[values["kind"]].recording(path, values, options)
     if matlab.is_version_5(start):
         values = parse(matlab.parse_version_5, path, options.variable, libraries=["scipy.io"])
@@ -153,7 +162,7 @@ def _read_file(path, start, options):
     return csv_table.read(path, options)
 
 
-def _parse_hdf5(path, variable):
+def _parse_hdf5(path, variable, piece=PIECE):
     """Child: say what kind of HDF5 file it is, and read it as that."""
     import h5py
 
@@ -162,7 +171,10 @@ def _parse_hdf5(path, variable):
         hdf5.check_structure(file, links=nwb.recognises(file))
         kind = next(kind for kind, module in _HDF5_KINDS.items() if module.recognises(file))
         yield "kind", kind
-        yield from _HDF5_KINDS[kind].parse_hdf5(file, variable)
+        for name, value in _HDF5_KINDS[kind].parse_hdf5(file, variable):
+            left = isinstance(value, h5py.Dataset)
+            left = left and is_large(value.shape, value.dtype.itemsize, piece)
+            yield name, place(value.name, value) if left else value
 
 
 def check_prediction_path(path, source=None, series=None, overwrite=False):

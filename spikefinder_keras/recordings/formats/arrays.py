@@ -6,8 +6,11 @@ import numpy as np
 
 from ...competition.checks import check_rate
 from ...errors import DataError, UsageError
+from ..memory import PIECE
 from ..python_types import as_names
-from ..recording import RATE_MISMATCH, as_recording, orientation_by, rate_of
+from ..recording import as_recording, orientation_by
+from ..stored import elementwise
+from ..time_stamps import RATE_MISMATCH, rate_of
 from .rois import accepted, checked_cells, corrected, numbered
 
 USUAL_NEUROPIL = 0.7
@@ -16,7 +19,8 @@ USUAL_NEUROPIL = 0.7
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may state of a recording; the arguments of `read_recording` but the path."""
+    """What a user may state of a recording, as the arguments of `read_recording`; and of how many
+    bytes a table stays in its file."""
 
     frame_rate: float | None = None
     orientation: str | None = None
@@ -24,6 +28,7 @@ class Options:
     variable: str | None = None
     neuropil: float | None = None
     all_rois: bool = False
+    piece: int = PIECE
 
     def share(self, of_file=None):
         """Share of the neuropil to subtract: as stated, else as the file tells, else the usual."""
@@ -158,7 +163,7 @@ def from_named(path, values, options):
         tables = [None if table is None else table.T for table in tables]
     traces, residuals, neuropil = tables
     if residuals is not None:
-        traces = np.asarray(traces) + np.asarray(residuals)
+        traces = elementwise(np.add, traces, residuals)
         name = f"{name} + {roles['residuals']}"
     of = roles.get("cells") or roles.get("components")
     kept, kind = None, "components" if "residuals" in roles or "components" in roles else "ROIs"

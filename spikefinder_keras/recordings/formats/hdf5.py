@@ -8,10 +8,12 @@ import math
 
 import numpy as np
 
-from ...files.child import Unreadable, check_size
+from ...files.child import LARGEST_ARRAY, Unreadable, check_size
+from ..stored import pick
 from .arrays import from_named
 from .choosing import Found
 from .chosen import of_pieces, parse_chosen, rates_among
+from .pieces import is_table
 
 MOST_OBJECTS = 100_000
 DEEPEST = 50
@@ -101,8 +103,17 @@ def checked(dataset, where):
     if dataset.dtype.kind not in "fiub":
         raise Unreadable(f"{where} holds {dataset.dtype} values, not real numbers")
     stored = dataset.id.get_storage_size()
-    check_size(where, dataset.shape, dataset.dtype.itemsize, stored, dataset.chunks)
+    shape, largest = dataset.shape, None if is_table(dataset.shape) else LARGEST_ARRAY
+    check_size(where, shape, dataset.dtype.itemsize, stored, dataset.chunks, largest)
     return dataset
+
+
+def parse_rows(path, name, axis, numbers):
+    """Child: some rows of a table in a file, see `pieces.bring`."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        yield "rows", pick(checked(resolve(file, name), name), axis, np.array(numbers))
 
 
 def parse_hdf5(file, variable, reverse=False):

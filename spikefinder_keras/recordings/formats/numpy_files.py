@@ -15,6 +15,7 @@ from .arrays import from_named, make_recording, only_one_array
 from .choosing import Found, refuse_processed
 from .chosen import parse_chosen
 from .description import described, sidecar, spikes_in_a_row, text_of
+from .pieces import is_large, mapped
 
 ZIP = b"PK\x03\x04"
 _OFFICE = {
@@ -45,6 +46,8 @@ def read_npy(path, options):
         traces = np.load(path, mmap_mode="c" if 0 not in shape else None, allow_pickle=False)
     except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise _damaged(path, error) from None
+    if is_large(traces.shape, traces.itemsize, options.piece):
+        traces = mapped(path, traces)
     return make_recording(path, traces, options, unit=unit, notes=notes)
 
 

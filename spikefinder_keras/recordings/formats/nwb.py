@@ -12,11 +12,13 @@ import numpy as np
 
 from ...errors import DataError, UsageError
 from ...files.child import Unreadable
+from ..stored import elementwise
 from .array_names import RELATIVE, plain
 from .arrays import make_recording, only_orientation
 from .hdf5 import check_own, checked, resolve
 from .nwb_about import about
-from .rois import accepted, checked_cells, corrected
+from .pieces import ROLES
+from .rois import accepted, checked_cells, corrected, scaled
 
 SERIES = "series "
 """Begins the note that says which series a recording is of."""
@@ -272,8 +274,10 @@ def _cells(series):
 
 def recording(path, values, options):
     """The recording of what `parse_hdf5` yielded."""
+    for role in set(ROLES) & values.keys():
+        if values[role].ndim == 1:
+            values[role] = values[role][:, None]
     traces, rois, name = values["traces"], values["rois"], values["name"]
-    traces = traces[:, None] if traces.ndim == 1 else traces
     rois = list(range(min(traces.shape))) if rois is None and traces.ndim == 2 else rois
     if traces.ndim != 2 or len(rois) not in traces.shape:
         raise DataError(
@@ -292,10 +296,10 @@ def recording(path, values, options):
     if unit == "dF/F" and values["unit"].lower() in ("%", "percent"):
         gain, offset = gain / 100, offset / 100
         notes.append("dF/F in percent, divided by 100")
-    traces = _scaled(traces, (gain, offset))
+    traces = scaled(traces, (gain, offset))
     if "residuals" in values:
-        residuals = _scaled(np.asarray(values["residuals"]), values["residuals gain"])
-        traces = traces + residuals.reshape(traces.shape)
+        residuals = scaled(values["residuals"], values["residuals gain"])
+        traces = elementwise(np.add, traces, residuals)
         notes.append(f"{name} + {values['residuals name']}")
     start, rate = values.get("start", (0.0, None))
     if rate is not None and not rate > 0:
@@ -313,7 +317,7 @@ def recording(path, values, options):
     )
     neuropil = values.get("neuropil")
     if neuropil is not None:
-        neuropil = _scaled(np.asarray(neuropil), values["neuropil gain"]).reshape(traces.shape)
+        neuropil = scaled(neuropil, values["neuropil gain"])
         neuropil = neuropil.T if turned else neuropil
     table, more = corrected(
         path, table, neuropil, options.share(), kept, options.frame_rate or rate,
@@ -336,11 +340,3 @@ def recording(path, values, options):
     if start and "times" not in values:
         made.times[:] += start
     return replace(made, about=told)
-
-
-def _scaled(traces, gain):
-    factor, offset = gain
-    if (factor, offset) == (1, 0):
-        return traces
-    dtype = np.result_type(traces.dtype, np.float32).type
-    return traces * dtype(factor) + dtype(offset)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...errors import DataError, UsageError
 from ..missing import Missing
+from ..stored import Stored, by_rows, elementwise
 
 
 def accepted(path, cells, count, what="iscell"):
@@ -102,14 +103,31 @@ def corrected(path, fluorescence, neuropil, factor, kept, frame_rate=None, name=
     if neuropil is None:
         notes = [f"neuropil not subtracted: there is no {name}"] if name else []
         every = kept.size == len(fluorescence)
-        return (fluorescence if every else fluorescence[kept]), notes
+        if every:
+            return fluorescence, notes
+        stored = isinstance(fluorescence, Stored)
+        return fluorescence.keep(kept) if stored else fluorescence[kept], notes
     if neuropil.shape != fluorescence.shape:
         raise DataError(
             f"{path}: F is {fluorescence.shape}, but {name} is {neuropil.shape}; give two of the "
             "same run"
         )
     dtype = np.result_type(fluorescence.dtype, neuropil.dtype, np.float32)
-    traces, missing = np.empty((kept.size, fluorescence.shape[1]), dtype), Missing()
+    notes = [f"neuropil subtracted: F - {factor:g} {name}"]
+    if isinstance(fluorescence, Stored) or isinstance(neuropil, Stored):
+
+        def subtract(missing, own, around):
+            numbers, missing = range(len(own)), missing or Missing()
+            return _subtract(own, around, numbers, factor, dtype, frame_rate, missing)
+
+        return by_rows(subtract, fluorescence, neuropil, dtype=dtype).keep(kept), notes
+    missing = Missing()
+    traces = _subtract(fluorescence, neuropil, kept, factor, dtype, frame_rate, missing)
+    return traces, notes + missing.notes(kept.size, "ROIs' F")
+
+
+def _subtract(fluorescence, neuropil, kept, factor, dtype, frame_rate, missing):
+    traces = np.empty((len(kept), fluorescence.shape[1]), dtype)
     for row, roi in enumerate(kept):  # one by one, as both arrays may be larger than the memory
         np.multiply(neuropil[roi], -dtype.type(factor), out=traces[row])
         own = np.asarray(fluorescence[roi], dtype)
@@ -117,8 +135,18 @@ def corrected(path, fluorescence, neuropil, factor, kept, frame_rate=None, name=
         gone = missing.mark(own, frame_rate or 1.0)
         if gone is not None:
             traces[row, gone] = np.nan
-    notes = [f"neuropil subtracted: F - {factor:g} {name}"]
-    return traces, notes + missing.notes(kept.size, "ROIs' F")
+    return traces
+
+
+def scaled(traces, gain):
+    """`traces` times a factor, plus an offset; `gain` is both."""
+    factor, offset = gain
+    if (factor, offset) == (1, 0):
+        return traces
+    dtype = np.result_type(traces.dtype, np.float32)
+    return elementwise(
+        lambda rows: rows * dtype.type(factor) + dtype.type(offset), traces, dtype=dtype
+    )
 
 
 def check_factor(factor):

@@ -5,14 +5,17 @@ A folder of several planes is one recording. `Fall.mat`, which suite2p writes fo
 """
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 from ...files.child import parse
+from ..stored import elementwise
 from . import pickled
 from .arrays import Options, make_recording, one_number, only_one_array, only_orientation
+from .pieces import is_large, mapped
 from .rois import accepted, checked_cells, corrected
 
 SETTINGS = ("settings.npy", "ops.npy", "db.npy", "reg_outputs.npy")
@@ -96,6 +99,9 @@ class _Plane:
     def __init__(self, folder, options):
         self.folder = folder
         arrays = {name: _array(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")}
+        for name, array in arrays.items():
+            if array is not None and is_large(array.shape, array.itemsize, options.piece):
+                arrays[name] = mapped(folder / f"{name}.npy", array)
         fluorescence = arrays["F"]
         if fluorescence.ndim != 2 or not fluorescence.size:
             raise DataError(f"{folder}: F has shape {fluorescence.shape}; give ROIs x frames")
@@ -119,8 +125,7 @@ class _Plane:
         self.block_starts, more = settings.blocks(frames)
         bad, bad_notes = settings.bad_frames(frames)
         if bad is not None:
-            self.traces = np.array(self.traces, np.result_type(self.traces.dtype, np.float32))
-            self.traces[:, bad] = np.nan
+            self.traces = elementwise(partial(_blank, bad), self.traces, dtype=np.float32)
         self.notes = [
             f"F from F.npy, {self.rois.size} of {count} ROIs",
             *left_out,
@@ -129,6 +134,12 @@ class _Plane:
             *more,
             *bad_notes,
         ]
+
+
+def _blank(bad, rows):
+    rows = np.array(rows, np.result_type(rows.dtype, np.float32))
+    rows[:, bad] = np.nan
+    return rows
 
 
 class _Settings:

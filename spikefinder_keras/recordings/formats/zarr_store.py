@@ -7,13 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, OutputError
-from ...files.child import Unreadable, check_size, parse, require
+from ...files.child import LARGEST_ARRAY, Unreadable, check_size, parse, require
 from ...files.whole_files import check_output_folder, whole_folder
+from ..memory import PIECE
+from ..stored import pick
 from .arrays import from_named
 from .choosing import Found
 from .chosen import parse_chosen, rates_among
 from .description import described, spikes_in_a_row, text_of
 from .hdf5 import LEVELS
+from .pieces import bring, is_large, is_table, place
+
+RATES = "spike_rates"
+CHUNK = 1 << 20
+"""Values of a chunk that is written: whole traces of some neurons, unless they are longer."""
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
 
@@ -36,11 +43,12 @@ def recognises(folder):
 def read(folder, options):
     """Recording of a Zarr array, or of the arrays in a group and the groups in it."""
     require("zarr", "reading Zarr", "zarr")
-    return from_named(folder, parse(_parse, folder, options.variable, libraries=["zarr"]), options)
+    values = parse(_parse, folder, options.variable, options.piece, libraries=["zarr"])
+    return from_named(folder, bring(folder, values, parse_rows, "zarr"), options)
 
 
-def _parse(path, variable):
-    """Child: the arrays of a recording in a Zarr store."""
+def _open(path):
+    """Child: the array or group that a store is."""
     import zarr
 
     _check_files(Path(path))
@@ -48,7 +56,20 @@ def _parse(path, variable):
     # What is in a group is what stands in its folder: consolidated metadata could name others.
     made = {"store": store, "mode": "r"}
     is_group = _is_group(Path(path))
-    root = zarr.open_group(**made, use_consolidated=False) if is_group else zarr.open_array(**made)
+    return zarr.open_group(**made, use_consolidated=False) if is_group else zarr.open_array(**made)
+
+
+def parse_rows(path, name, axis, numbers):
+    """Child: some rows of a table in a store, see `pieces.bring`."""
+    root = _open(path)
+    yield "rows", pick(root[name] if name else root, axis, np.array(numbers))
+
+
+def _parse(path, variable, piece=PIECE):
+    """Child: the arrays of a recording in a Zarr store."""
+    import zarr
+
+    root = _open(path)
     if "nwb_version" in root.attrs:
         raise DataError(
             f"{path} is NWB in Zarr; export it to HDF5 first: hdmf_zarr.NWBZarrIO(...) to "
@@ -72,8 +93,11 @@ def _parse(path, variable):
         item = items[name]
         if isinstance(item, np.ndarray):
             return item
-        stored = _stored(Path(path, *name.split(".")) if len(items) > 1 else Path(path))
-        check_size(name, item.shape, item.dtype.itemsize, stored, item.chunks)
+        stored = _stored(Path(path, item.path))
+        largest = None if is_table(item.shape) else LARGEST_ARRAY
+        check_size(name, item.shape, item.dtype.itemsize, stored, item.chunks, largest)
+        if is_large(item.shape, item.dtype.itemsize, piece):
+            return place(item.path, item)
         return np.asarray(item[...])
 
     yield from parse_chosen(path, arrays, variable, read)
@@ -157,12 +181,33 @@ def write(path, prediction):
     Discrete spikes are `spike_times` in s, all neurons in a row, and `spike_neurons`, which counts
     neurons from 0. The rest are attributes.
     """
+    with whole_folder(path) as store:
+        rates = np.asarray(prediction.table, np.float32).T
+        begin(store, *rates.shape)[:] = rates
+        fill(store, prediction)
+
+
+def begin(folder, neurons, frames):
+    """Make a store of rates that are all NaN, `(neuron, frame)`; returns their array."""
     import zarr
 
-    rates = np.asarray(prediction.table, np.float32).T
+    # Version 2, which has arrays of text and all metadata in one file as a standard.
+    group = zarr.open_group(zarr.storage.LocalStore(folder), mode="w", zarr_format=2)
+    shape = (neurons, frames)
+    chunks = (min(neurons, max(1, CHUNK // frames)), min(frames, CHUNK))
+    return group.create_array(RATES, shape=shape, chunks=chunks, dtype="f4", fill_value=np.nan)
+
+
+def fill(folder, prediction):
+    """Write all of a prediction but the rates into the store that `begin` has made."""
+    import zarr
+
+    store = zarr.storage.LocalStore(folder)
+    group = zarr.open_group(store, mode="r+", zarr_format=2, use_consolidated=False)
     description = json.loads(text_of(described(prediction)))
+    unit = description.get("unit", "a.u.")
+    group[RATES].attrs.update({"_ARRAY_DIMENSIONS": ["neuron", "times"], "units": unit})
     arrays = {
-        "spike_rates": (rates, ["neuron", "times"], {"units": description.get("unit", "a.u.")}),
         "times": (np.asarray(prediction.times), ["times"], {"units": "s"}),
         "neuron": (np.array(prediction.names, dtype=np.str_), ["neuron"], {}),
     }
@@ -170,20 +215,16 @@ def write(path, prediction):
         times, neurons = spikes_in_a_row(prediction)
         arrays["spike_times"] = (times, ["spike"], {"unit": "s"})
         arrays["spike_neurons"] = (neurons, ["spike"], {})
-    with whole_folder(path) as temporary:
-        store = zarr.storage.LocalStore(temporary)
-        # Version 2, which has arrays of text and all metadata in one file as a standard.
-        group = zarr.open_group(store, mode="w", zarr_format=2)
-        for name, (array, dimensions, attributes) in arrays.items():
-            # Or xarray takes the numbers that equal the usual one, 0, for missing.
-            fill = np.nan if array.dtype.kind == "f" else None
-            made = group.create_array(name, data=array, fill_value=fill)
-            made.attrs.update({"_ARRAY_DIMENSIONS": dimensions, **attributes})
-        group.attrs.update(
-            {
-                "frame_rate": float(prediction.recording.frame_rate),
-                "names": list(prediction.names),
-                "description": description,
-            }
-        )
-        zarr.consolidate_metadata(store)
+    for name, (array, dimensions, attributes) in arrays.items():
+        # Or xarray takes the numbers that equal the usual one, 0, for missing.
+        fill_value = np.nan if array.dtype.kind == "f" else None
+        made = group.create_array(name, data=array, fill_value=fill_value, overwrite=True)
+        made.attrs.update({"_ARRAY_DIMENSIONS": dimensions, **attributes})
+    group.attrs.update(
+        {
+            "frame_rate": float(prediction.recording.frame_rate),
+            "names": list(prediction.names),
+            "description": description,
+        }
+    )
+    zarr.consolidate_metadata(store)

@@ -494,7 +494,7 @@ def test_a_zarr_codec_with_code(tmp_path):
 
 def test_declared_sizes_of_zarr(tmp_path):
     for shape, chunks, message in (
-        ((1 << 20, 1 << 20), (1, 1 << 10), "more than 4 GiB"),
+        ((1 << 20, 1 << 20), (1, 1 << 10), "but the file holds"),
         ((1 << 10, 1 << 18), (1, 1 << 10), "but the file holds"),
         ((10, 10), (1 << 16, 1 << 18), "dff claims chunks of 68719476736 bytes"),
     ):

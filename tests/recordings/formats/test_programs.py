@@ -453,7 +453,7 @@ def cycle(file, folder):
         (external_link_elsewhere, "/estimates/A/other is a link to another file"),
         (external_storage, "/estimates/F_dff takes its values from another file"),
         (virtual, "/estimates/F_dff takes its values from another file"),
-        (huge, "claims 4398046511104 bytes, more than 4 GiB"),
+        (huge, "claims 4398046511104 bytes, but the file holds"),
         (hollow, "claims 1073741824 bytes, but the file holds 0 of them"),
         (huge_chunks, "estimates/F_dff claims chunks of 2147483648 bytes"),
         (deep, "nested deeper than 50"),

@@ -1,0 +1,77 @@
+"""Traces too large to be handed over at once: a child says where they stand, others read pieces."""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from ...errors import DataError
+from ...files.child import parse
+from ..memory import PIECE
+from ..stored import Stored, pick
+
+ROLES = ("traces", "neuropil", "residuals")
+"""What may be that large."""
+
+
+def is_table(shape):
+    """Whether an array of this shape can be read in pieces."""
+    return len(shape) == 2 and min(shape) > 1
+
+
+def is_large(shape, itemsize, piece=PIECE):
+    """Whether an array is read in pieces, of at most so many bytes."""
+    return is_table(shape) and itemsize * math.prod(shape) > piece
+
+
+def place(name, array):
+    """Child: where an array stands in the file, instead of its values."""
+    return {"stored": name, "shape": list(array.shape), "dtype": array.dtype.str}
+
+
+def bring(path, values, job, library):
+    """`values` of a child, with a `Stored` for each array that it has left in the file.
+
+    Parameters
+    ----------
+    path : str or Path
+    values : dict
+    job : function
+        For a child: called as `job(path, name, axis, numbers)`, yields `rows`, an array as
+        `stored.pick` gives it.
+    library : str
+        That the job needs.
+    """
+    for role in ROLES:
+        value = values.get(role)
+        if isinstance(value, dict):
+            shape, dtype = tuple(map(int, value["shape"])), np.dtype(value["dtype"])
+            load = partial(_load, path, job, library, str(value["stored"]), shape)
+            values[role] = Stored(shape, dtype, load)
+    return values
+
+
+def _load(path, job, library, name, shape, axis, numbers, missing):
+    values = parse(job, path, name, axis, numbers.tolist(), libraries=[library])
+    rows = values.get("rows")
+    if getattr(rows, "shape", None) != (numbers.size, shape[1 - axis]):
+        raise DataError(f"{path} has changed while it was read; start again")
+    return np.array(rows)
+
+
+def mapped(path, array):
+    """A `Stored` for an array that is mapped into memory from an `.npy` file."""
+    return Stored(array.shape, array.dtype, partial(_load_mapped, path))
+
+
+def _load_mapped(path, axis, numbers, missing):
+    """Rows of an `.npy` file; mapped anew each time, so that what was read does not stay."""
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    if axis == 0:
+        return np.array(pick(mapped, 0, numbers))
+    found = np.empty((numbers.size, mapped.shape[0]), mapped.dtype)
+    step = max(1, PIECE // (mapped.shape[1] * mapped.itemsize))
+    for first in range(0, mapped.shape[0], step):
+        part = np.load(path, mmap_mode="r", allow_pickle=False)[first : first + step]
+        found[:, first : first + step] = pick(part, 1, numbers)
+    return found

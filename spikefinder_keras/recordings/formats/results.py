@@ -1,0 +1,97 @@
+"""Results that grow in their file: `.npy` and Zarr piece by piece, all others at the end."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import UsageError
+from ...files.whole_files import partial_folder, whole_file
+from ..memory import budget
+from ..results import Table
+from . import suite2p, write_prediction
+from .description import sidecar
+from .pieces import mapped
+from .zarr_result import zarr_result
+
+
+@contextmanager
+def result_for(path, recording, identity, memory=None, source=None, series=None, overwrite=False):
+    """Where a prediction collects that is to be written to `path`, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Checked by `check_prediction_path`.
+    recording : Recording
+    identity : dict
+        See `task.Task.identity`; a Zarr store of the same run is continued.
+    memory : int, optional
+        Bytes that a prediction may take.
+    source, series, overwrite
+        As for `write_prediction`.
+
+    Yields
+    ------
+    results.Table, or what has its methods
+        And `finish(prediction)`, which writes what is left and gives the prediction back, with the
+        rates where they now are.
+
+    Raises
+    ------
+    UsageError
+        If the rates are too many for a format that is written at once.
+    OutputError
+        If writing fails.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".zarr":
+        with zarr_result(path, recording, identity) as result:
+            yield result
+    elif suffix == ".npy" and not suite2p.planes_of(source):
+        with partial_folder(path) as folder:
+            yield _Rows(path, Path(folder, "rates.npy"), recording)
+    else:
+        size = 4 * recording.fluorescence.size
+        if size > budget(memory) // 2:
+            raise UsageError(
+                f"the rates take {size / 2**30:.1f} GiB, too much for {path.suffix}, which is "
+                "written at once; name the result .zarr or .npy (--out), or allow more (--memory)"
+            )
+        yield _AtOnce(
+            recording, lambda made: write_prediction(path, made, source, series, overwrite)
+        )
+
+
+class _AtOnce(Table):
+    """Rates in memory, written at the end."""
+
+    def __init__(self, recording, write):
+        super().__init__(recording)
+        self._write = write
+
+    def finish(self, prediction):
+        self._write(prediction)
+        return prediction
+
+
+class _Rows(Table):
+    """Rates in an `.npy` file, mapped anew for each piece, so that it does not stay in memory."""
+
+    def __init__(self, path, rows, recording):
+        frames, neurons = recording.fluorescence.shape
+        self._path, self._rows, self._pieces = path, rows, []
+        made = np.lib.format.open_memmap(rows, "w+", np.float32, (neurons, frames))
+        self.rates = mapped(rows, made)
+
+    def write(self, piece):
+        rows = np.lib.format.open_memmap(self._rows, "r+")
+        rows[piece.neurons.start : piece.neurons.stop] = piece.rates
+        piece.rates = None
+        self._pieces.append(piece)
+
+    def finish(self, prediction):
+        with sidecar(self._path, prediction, times=True), whole_file(self._path) as temporary:
+            self._rows.replace(temporary)
+        return replace(prediction, table=mapped(self._path, self.rates).T)

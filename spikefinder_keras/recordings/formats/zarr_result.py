@@ -1,0 +1,157 @@
+"""A result that grows in a Zarr store: by pieces, from several processes, over several runs.
+
+    .partial-rates.zarr/run.json  what identifies the run
+                        store/    the store to be
+                        done/     for each piece that is whole a file of its trust and spikes
+
+The store gets its final name when it is whole. A run that was interrupted leaves the folder, and
+the next one into the same place goes on with it, if it is of the same identity.
+"""
+
+import json
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial, wraps
+from pathlib import Path
+
+from ...errors import OutputError
+from ...files.whole_files import remove_folder, replace_folder, write_text
+from ..results import Piece
+from ..stored import Stored, pick
+from .zarr_store import RATES, begin, fill
+
+_DONE = re.compile(r"(\d+)-(\d+)\.json")
+
+
+@contextmanager
+def zarr_result(path, recording, identity):
+    """Yield the `ZarrResult` that becomes `path`; see `results.result_for`."""
+    result = ZarrResult(path.with_name(f".partial-{path.name}"))
+    try:
+        result.begin(recording, identity)
+        yield result
+    except BaseException:
+        if not result.worth_keeping():
+            remove_folder(result.folder)
+        raise
+
+
+def _writes(method):
+    """What fails in a method that writes becomes an `OutputError`."""
+
+    @wraps(method)
+    def checked(self, *arguments):
+        try:
+            return method(self, *arguments)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {self.path} ({error.strerror or error}); free space or choose "
+                "another place"
+            ) from error
+
+    return checked
+
+
+class ZarrResult:
+    """See the module, and `results.Table` for what its methods are.
+
+    Parameters
+    ----------
+    folder : Path
+        That of the unfinished result. A process that only writes pieces needs no more.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.path = self.folder.with_name(self.folder.name.removeprefix(".partial-"))
+        self.notes = ()
+
+    @_writes
+    def begin(self, recording, identity):
+        """Go on with what is there, or begin anew."""
+        frames, neurons = recording.fluorescence.shape
+        run, text = self.folder / "run.json", json.dumps(identity)
+        try:
+            same = json.loads(run.read_bytes()) == json.loads(text)
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            if run.exists():
+                self.notes = (
+                    "an unfinished result of another recording, or of other settings or weights, "
+                    "was there: begun anew",
+                )
+            remove_folder(self.folder)
+            (self.folder / "done").mkdir(parents=True)
+            begin(self._store, neurons, frames)
+            write_text(run, text)
+        self.rates = _stored(self._store)
+        done = sum(map(len, self._done()))
+        if done:
+            self.notes = (
+                f"going on where an earlier run stopped: {done} of {neurons} neurons are predicted",
+            )
+
+    @property
+    def _store(self):
+        return self.folder / "store"
+
+    def _done(self):
+        """The neurons of the pieces that are whole, as ranges in order."""
+        names = (_DONE.fullmatch(path.name) for path in (self.folder / "done").iterdir())
+        return sorted((range(int(m[1]), int(m[2])) for m in names if m), key=lambda r: r.start)
+
+    def todo(self, size):
+        """As `results.Table.todo`; no two pieces share a chunk, so that none waits for another."""
+        import zarr
+
+        array = zarr.open_array(self._store / RATES, mode="r")
+        count, chunk = array.shape[0], array.chunks[0]
+        size, pieces, first = max(chunk, size // chunk * chunk), [], 0
+        for done in (*self._done(), range(count, count)):
+            pieces += [range(k, min(k + size, done.start)) for k in range(first, done.start, size)]
+            first = done.stop
+        return pieces
+
+    @_writes
+    def write(self, piece):
+        import zarr
+
+        first, last = piece.neurons.start, piece.neurons.stop
+        zarr.open_array(self._store / RATES, mode="r+")[first:last] = piece.rates
+        if hasattr(os, "sync"):  # what is called done must be there after a power cut
+            os.sync()
+        write_text(self.folder / "done" / f"{first}-{last}.json", json.dumps(piece.told()))
+
+    def pieces(self):
+        names = (f"{each.start}-{each.stop}.json" for each in self._done())
+        return [Piece.of(json.loads((self.folder / "done" / n).read_bytes())) for n in names]
+
+    def worth_keeping(self):
+        """Whether an interrupted run has done a part of what there is to do."""
+        done = self._done() if (self.folder / "run.json").is_file() else []
+        return bool(done) and (len(done) > 1 or len(done[0]) < self.rates.shape[0])
+
+    @_writes
+    def finish(self, prediction):
+        """Write what the pieces have not, and give the store its name."""
+        fill(self._store, prediction)
+        replace_folder(self._store, self.path)
+        remove_folder(self.folder)
+        return replace(prediction, table=_stored(self.path).T)
+
+
+def _stored(store):
+    """The rates of a store of our own, `(neuron, frame)`."""
+    import zarr
+
+    array = zarr.open_array(store / RATES, mode="r")
+    return Stored(array.shape, array.dtype, partial(_load, store))
+
+
+def _load(store, axis, numbers, missing):
+    import zarr
+
+    return pick(zarr.open_array(store / RATES, mode="r"), axis, numbers)

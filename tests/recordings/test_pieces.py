@@ -1,0 +1,313 @@
+"""A recording in pieces is the same wherever it stays, and an interrupted run goes on."""
+
+import json
+import os
+import signal
+
+import h5py
+import numpy as np
+import pytest
+
+from spikefinder_keras import predict, read_recording
+from spikefinder_keras.cli import main
+from spikefinder_keras.errors import DataError, UsageError
+from spikefinder_keras.recordings import memory
+from spikefinder_keras.recordings.file_to_file import predict_file
+from spikefinder_keras.recordings.formats.zarr_result import ZarrResult
+from spikefinder_keras.recordings.memory import parse_memory
+from spikefinder_keras.recordings.stored import Stored, pick
+from spikefinder_keras.recordings.task import Task
+
+zarr = pytest.importorskip("zarr")
+
+NEURONS, FRAMES = 12, 400
+SMALL = 8 * 8_000
+"""Bytes; pieces of five neurons."""
+
+
+def traces(seed=0):
+    """F `(neuron, frame)` with a neuron that is constant, infinite values and a gap."""
+    values = np.random.default_rng(seed).normal(5, 0.5, (NEURONS, FRAMES)).astype(np.float32)
+    values[2] = 1.0
+    values[4, 7], values[7, 100:180] = np.inf, np.nan
+    values[9, 50:120] = 4.0
+    return values
+
+
+NEUROPIL = np.random.default_rng(1).normal(2, 0.2, (NEURONS, FRAMES)).astype(np.float32)
+CELLS = (np.arange(NEURONS) % 4 != 1).astype(float)
+
+
+def save_h5(path, **arrays):
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return path
+
+
+def npy(folder):
+    np.save(folder / "dff.npy", traces())
+    return folder / "dff.npy"
+
+
+def npy_turned(folder):
+    np.save(folder / "dff.npy", traces().T.astype(">f8"))
+    return folder / "dff.npy", {"orientation": "time-neuron"}
+
+
+def npy_of_counts(folder):
+    np.save(folder / "dff.npy", np.nan_to_num(100 * traces(), posinf=7).astype(np.uint16))
+    return folder / "dff.npy"
+
+
+def hdf5(folder):
+    return save_h5(folder / "a.h5", F=traces(), Fneu=NEUROPIL, iscell=CELLS)
+
+
+def caiman(folder):
+    return save_h5(folder / "a.h5", **{"estimates/C": traces(), "estimates/YrA": NEUROPIL})
+
+
+def matlab(folder):
+    path = folder / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file["dff"] = traces().T
+        file["dff"].attrs["MATLAB_class"] = np.bytes_("double")
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    return path
+
+
+def zarr_array(folder):
+    zarr.create_array(folder / "a.zarr", data=traces(), chunks=(3, 100), attributes={"fps": 30.0})
+    return folder / "a.zarr"
+
+
+def zarr_group(folder):
+    group = zarr.open_group(folder / "a.zarr", mode="w")
+    group.create_array("movie/F", data=traces())
+    group.create_array("movie/Fneu", data=NEUROPIL)
+    return folder / "a.zarr"
+
+
+def nwb(folder):
+    with h5py.File(folder / "a.nwb", "w") as file:
+        file.attrs["nwb_version"] = "2.7.0"
+        table = file.create_group("processing/ophys/ImageSegmentation/Plane")
+        table.attrs["neurodata_type"] = "PlaneSegmentation"
+        table["id"], table["iscell"] = np.arange(NEURONS) + 10, CELLS
+        for container, data in (("Fluorescence", traces()), ("Neuropil", NEUROPIL)):
+            made = file.create_group(f"processing/ophys/{container}/{container}Series")
+            made.attrs["neurodata_type"] = "RoiResponseSeries"
+            made["data"] = data.T
+            made["data"].attrs.update({"conversion": 2.0, "offset": 1.0, "unit": "a.u."})
+            made["rois"] = np.arange(NEURONS)
+            made["rois"].attrs["table"] = table.ref
+            made["starting_time"] = 0.0
+            made["starting_time"].attrs["rate"] = 30.0
+    return folder / "a.nwb"
+
+
+def suite2p(folder):
+    for name, array in (("F", traces()), ("Fneu", NEUROPIL), ("iscell", CELLS)):
+        np.save(folder / f"{name}.npy", array)
+    return folder
+
+
+SOURCES = [
+    *(npy, npy_turned, npy_of_counts, suite2p, hdf5, zarr_group, nwb),
+    *(pytest.param(each, marks=pytest.mark.slow) for each in (caiman, matlab, zarr_array)),
+]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
+def test_what_stays_in_its_file_is_the_same(source, tmp_path):
+    made = source(tmp_path)
+    path, stated = made if isinstance(made, tuple) else (made, {})
+    whole = read_recording(path, 30.0, **stated)
+    apart = read_recording(path, 30.0, **stated, memory=SMALL)
+    assert isinstance(apart.fluorescence, Stored)
+    assert not isinstance(whole.fluorescence, Stored)
+    assert (apart.names, apart.unit, apart.fluorescence.shape) == (
+        *(whole.names, whole.unit),
+        whole.fluorescence.shape,
+    )
+    neurons = range(1, len(apart.names))
+    part, missing = apart.part(neurons)
+    np.testing.assert_array_equal(part.fluorescence, whole.part(neurons)[0].fluorescence)
+    assert part.names == whole.names[1:]
+    marked = any("never change" in note for note in whole.notes)
+    assert marked == any("never change" in note for note in missing.notes(NEURONS))
+
+
+@pytest.mark.parametrize("numbers", [[3], [0, 1, 2], [1, 3], [0, 11], [0, 1, 400]])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_are_picked_from_whatever_is_indexed(numbers, axis, tmp_path):
+    values = np.arange(401 * 402).reshape(401, 402)
+    made = zarr.create_array(tmp_path / "a.zarr", data=values, chunks=(50, 60))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for each in (values, made, file.create_dataset("a", data=values, chunks=(50, 60))):
+            found = pick(each, axis, np.array(numbers))
+            np.testing.assert_array_equal(found, values.take(numbers, axis).swapaxes(0, axis))
+
+
+def test_a_file_that_changes_meanwhile_is_refused(tmp_path):
+    apart = read_recording(hdf5(tmp_path), 30.0, memory=SMALL)
+    save_h5(tmp_path / "a.h5", F=traces()[:, :99], Fneu=NEUROPIL[:, :99], iscell=CELLS)
+    with pytest.raises(DataError, match="has changed while it was read"):
+        apart.part(range(3))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".zarr", ".npz"])
+def test_a_prediction_in_pieces_is_the_same(suffix, tmp_path, monkeypatch):
+    whole = predict(npy(tmp_path), 30.0, spikes=True)
+    monkeypatch.setattr(memory, "PIECE", SMALL // 8)
+    out = tmp_path / f"rates{suffix}"
+    found = predict_file(task(tmp_path, spikes=True), out)
+    np.testing.assert_array_equal(found.table, whole.table)
+    assert repr(found.trust) == repr(whole.trust)
+    assert found.recording.notes == whole.recording.notes
+    for own, other in zip(found.spike_times, whole.spike_times, strict=True):
+        np.testing.assert_array_equal(own, other)
+    if suffix == ".npy":
+        np.testing.assert_array_equal(np.load(out), whole.table.T)
+    if suffix == ".zarr":
+        np.testing.assert_array_equal(zarr.open_group(out)["spike_rates"], whole.table.T)
+    assert not [path.name for path in tmp_path.iterdir() if ".partial-" in path.name]
+
+
+def task(folder, **choice):
+    return Task(folder / "dff.npy", {"frame_rate": 30.0, "memory": SMALL}, choice)
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """The names of the pieces that each run writes; the first run is interrupted after one."""
+    monkeypatch.setattr(memory, "PIECE", SMALL // 8)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr_store.CHUNK", FRAMES)
+    npy(tmp_path)
+    written, write = [], ZarrResult.write
+
+    def interrupt(self, piece):
+        if written:
+            raise KeyboardInterrupt
+        written.append(piece.neurons)
+        write(self, piece)
+
+    monkeypatch.setattr(ZarrResult, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        predict_file(task(tmp_path), tmp_path / "rates.zarr")
+    assert not (tmp_path / "rates.zarr").exists()
+    assert (tmp_path / ".partial-rates.zarr" / "done").is_dir()
+
+    def note(self, piece):
+        written.append(piece.neurons)
+        write(self, piece)
+
+    monkeypatch.setattr(ZarrResult, "write", note)
+    return written
+
+
+def test_an_interrupted_run_goes_on(interrupted, tmp_path):
+    said = []
+    found = predict_file(task(tmp_path), tmp_path / "rates.zarr", say=said.append)
+    assert sorted(k for neurons in interrupted for k in neurons) == list(range(NEURONS))
+    assert len(interrupted) > 2
+    np.testing.assert_array_equal(found.table, predict(tmp_path / "dff.npy", 30.0).table)
+    assert any("going on where an earlier run stopped: 5 of 12 neurons" in line for line in said)
+    assert not (tmp_path / ".partial-rates.zarr").exists()
+
+
+def test_a_run_goes_on_within_another_budget(interrupted, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "PIECE", SMALL // 16)
+    predict_file(task(tmp_path), tmp_path / "rates.zarr")
+    assert sorted(k for neurons in interrupted for k in neurons) == list(range(NEURONS))
+
+
+@pytest.mark.parametrize("change", ["source", "setting", "weights", "identity lost"])
+def test_what_is_of_another_run_is_not_continued(change, interrupted, tmp_path, monkeypatch):
+    again, run = task(tmp_path), tmp_path / ".partial-rates.zarr" / "run.json"
+    if change == "source":
+        np.save(tmp_path / "dff.npy", traces(seed=3))
+    elif change == "setting":
+        again = task(tmp_path, indicator="GCaMP8f")
+    elif change == "weights":
+        run.write_text(json.dumps(json.loads(run.read_text()) | {"weights": "0"}))
+    else:
+        run.write_text("{")
+    said = []
+    found = predict_file(again, tmp_path / "rates.zarr", say=said.append)
+    assert sum(map(len, interrupted[1:])) == NEURONS
+    assert any("begun anew" in line for line in said)
+    np.testing.assert_array_equal(
+        found.table, predict(tmp_path / "dff.npy", 30.0, **again.choice).table
+    )
+
+
+def test_rates_that_a_format_cannot_hold_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "machine_memory", lambda: 4 * 20_000)
+    with pytest.raises(UsageError, match=r"too much for \.csv.*--out.*--memory"):
+        npy(tmp_path)
+        predict_file(task(tmp_path), tmp_path / "rates.csv")
+
+
+def test_sizes_of_memory():
+    assert parse_memory(None) is None
+    assert parse_memory("2GiB") == parse_memory("2 g") == 2 << 30
+    assert parse_memory("500MB") == 500_000_000
+    assert parse_memory(str(1 << 30)) == 1 << 30
+    for text, message in (("much", "give a size"), ("1.2.3G", "give a size"), ("1MiB", "at least")):
+        with pytest.raises(UsageError, match=rf"--memory {text}.*{message}"):
+            parse_memory(text)
+    assert memory.piece_size(800) == 100
+    assert memory.machine_memory() > memory.LEAST
+
+
+def test_workers_write_zarr_alone(tmp_path, capsys):
+    pytest.importorskip("distributed")
+    command = ["predict", str(npy(tmp_path)), "--frame-rate", "30", "--scheduler", "local"]
+    assert main([*command, "--out", str(tmp_path / "a.npy")]) == 2
+    assert "--scheduler" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_workers_one_killed_give_the_serial_output(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    from spikefinder_keras.recordings import pipeline
+
+    whole = predict(npy(tmp_path), 30.0, spikes=True)
+    monkeypatch.setattr(memory, "PIECE", SMALL // 8)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr_store.CHUNK", FRAMES)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
+    killed, bar = [], pipeline.count_bar
+
+    def kill_one(*arguments):
+        made = bar(*arguments)
+        update = made.update
+
+        def updated(count):
+            if not killed:
+                process = next(iter(distributed.default_client().run(os.getpid).values()))
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+            update(count)
+
+        made.update = updated
+        return made
+
+    monkeypatch.setattr(pipeline, "count_bar", kill_one)
+    found = predict_file(task(tmp_path, spikes=True), tmp_path / "r.zarr", scheduler="local")
+    assert killed
+    np.testing.assert_array_equal(found.table, whole.table)
+    assert repr(found.trust) == repr(whole.trust)
+    for own, other in zip(found.spike_times, whole.spike_times, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("spikefinder_keras.recordings.distributed.PATIENCE", 0.2)
+    npy(tmp_path)
+    with pytest.raises(UsageError, match=r"--scheduler tcp://127\.0\.0\.1:9 does not answer"):
+        predict_file(task(tmp_path), tmp_path / "r.zarr", scheduler="tcp://127.0.0.1:9")
+    assert not (tmp_path / ".partial-r.zarr").exists()
