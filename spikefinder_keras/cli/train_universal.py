@@ -12,7 +12,7 @@ def add(commands):
         "train-universal",
         run,
         "Train the network for any recording, on recordings with known spikes and simulated ones; "
-        "one recipe, minutes, resumed where a run was interrupted. KERAS_BACKEND=jax is faster.",
+        "one recipe, resumed where a run was interrupted. KERAS_BACKEND=jax is faster.",
     )
     command.add_argument(
         "--ground-truth",

@@ -202,6 +202,8 @@ class _Head:
 
     def unquote(self, body):
         """`body` with the quotation marks around cells left out."""
+        if b'"' not in body:
+            return body
         return re.sub(rb'(?<![^,\n])"([^",\n]*)"(?![^,\n])', rb"\1", body)
 
 

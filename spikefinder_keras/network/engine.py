@@ -1,8 +1,8 @@
 """Predict with ONNX Runtime: starts at once, without Keras, and keeps all cores busy.
 
 Traces are cut into pieces where there are few of them, so that one long trace fills the machine as
-well as many short ones. That, and the windows of the LSTM in the graph, need weights that forget:
-`forgotten_after` measures for each weights file after how many samples they do.
+well as many short ones. That needs weights that forget: `forgotten_after` measures for each weights
+file after how many samples they do.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from .onnx_graph import build_graph
 from .universal import LEVELS, are_universal, reach
 from .weights import find_weights, layers_of, read_weights
 
+WINDOW = 512
 MARGINS = (256, 512, 1024, 2048)
 """Samples after which weights may have forgotten; others are run on whole traces."""
 
@@ -30,14 +31,11 @@ MEASURED = {
 }
 """`forgotten_after` of the weights that everybody uses, by the sha256 of their file."""
 
-SAMPLES_AT_ONCE = 160_000
+SAMPLES_AT_ONCE = 100_000
 """Of one run of the graph, on one core: more gain nothing and cost memory."""
 
 STEPS_AT_ONCE = 8_192
 """Of one run of `universal`, on one core; more leave the cache."""
-
-WIDE = 8
-"""Traces that fill the machine without being cut into pieces."""
 
 SHORTEST_PIECE = 2_048
 """Samples of a piece without its margins."""
@@ -94,7 +92,7 @@ class Engine:
         taps = [layer.options["taps"] for layer in layers if layer.kind == "convolution"]
         self.reach = sum(length // 2 for length in taps)
         self.margin = forgotten_after(layers, arrays) if margin == MEASURE else margin
-        self._session = _session(build_graph(layers, arrays, self.margin))
+        self._session = _session(build_graph(layers, arrays))
 
     def run(self, calcium, ids=None):
         """Rates of some traces of one length, each under one or more dataset IDs.
@@ -137,7 +135,7 @@ class Engine:
         if self.margin is None:
             return [0], time
         overlap = 2 * (self.margin + self.reach)
-        wanted = -(-WIDE // traces)
+        wanted = -(-self.threads // traces)
         # Not so short that their margins cost more than they do.
         count = max(1, min(wanted, (time - overlap) // max(SHORTEST_PIECE, overlap)))
         # However many traces there are, none is longer than one run takes.
@@ -227,20 +225,26 @@ def forgotten_after(layers, arrays):
     """Samples after which it does not matter any more with which state the LSTM began.
 
     Measured, not proved: a forget gate can stay at 1, so it depends on the weights. Noise, silence,
-    transients and steps are predicted whole, and cut into many windows with each of `MARGINS`; the
+    transients and steps are predicted whole, and in windows with each of `MARGINS` around; the
     least that makes no difference is doubled, to be safe. None if there is none, or no LSTM.
     """
     if not any(layer.kind == "lstm" for layer in layers):
         return None
-    feed = {"calcium": _probes()}
+    probes, ids = _probes(), None
     (datasets,) = [each.options["channels"] for each in layers if each.name == "dataset"] or [0]
     if datasets:
-        rows = np.arange(len(feed["calcium"])) % datasets
-        feed["dataset"] = np.eye(datasets, dtype=np.float32)[rows][:, None]
-    (whole,) = _session(build_graph(layers, arrays)).run(None, feed)
+        ids = np.eye(datasets, dtype=np.float32)[np.arange(len(probes)) % datasets][:, None]
+    network = Engine(layers, arrays, None)
+    whole = network.run(probes, ids)
     for margin in MARGINS:
-        (cut,) = _session(build_graph(layers, arrays, margin)).run(None, feed)
-        if np.abs(cut - whole).max() <= FORGOTTEN:
+        apart = margin + network.reach
+        difference = 0.0
+        for start in range(WINDOW, probes.shape[1] - WINDOW, WINDOW):
+            part = slice(max(0, start - apart), start + WINDOW + apart)
+            own = slice(start - part.start, start - part.start + WINDOW)
+            cut = network.run(probes[:, part], ids)[..., own]
+            difference = max(difference, np.abs(cut - whole[..., start : start + WINDOW]).max())
+        if difference <= FORGOTTEN:
             return 2 * margin
     return None
 
@@ -309,7 +313,7 @@ def export(path, weights="described"):
         "weights_sha256": hash_of(source),
         **engine.about,
     }
-    model = build_graph(engine.layers, engine.arrays, engine.margin, metadata)
+    model = build_graph(engine.layers, engine.arrays, metadata)
     onnx.checker.check_model(model, full_check=True)
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())

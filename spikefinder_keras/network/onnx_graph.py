@@ -1,15 +1,11 @@
 """The network as an ONNX graph, straight from its layers and weights, for ONNX Runtime and others.
 
-The same numbers as Keras' in another arrangement. Three things make it fast:
+The same numbers as Keras' in another arrangement. Two things make it fast:
 
 - The first convolution, 300 taps on one channel, gives `BLOCK` samples at a time: one product with
   a large matrix instead of many with small ones.
 - The dataset ID is constant over time, so it is an addition to the next convolution, once for its
   middle and apart for the few samples at the ends, and layers before it run once for all IDs.
-- The LSTM forgets. A trace is cut into windows that run side by side, each warmed up by `margin`
-  samples of the one before (for the backward direction: behind), and the loop over time (ONNX'
-  Scan) does few steps with many windows instead of many steps with few. At the ends of the trace
-  nothing is cut: there the states start from zero, as in Keras.
 """
 
 import numpy as np
@@ -25,7 +21,7 @@ LONG = 64
 """Taps from which a convolution of one channel is arranged in blocks."""
 
 
-def build_graph(layers, arrays, margin=None, metadata=None):
+def build_graph(layers, arrays, metadata=None):
     """Build the ONNX model of a network.
 
     Parameters
@@ -33,8 +29,6 @@ def build_graph(layers, arrays, margin=None, metadata=None):
     layers : list of layers.Layer
     arrays : dict of str to float32 array
         Their weights, by the names of `layers.shapes_of`.
-    margin : int, optional
-        Samples after which the LSTM has forgotten; without it traces are not cut.
     metadata : dict of str to str, optional
         Kept in the model.
 
@@ -60,7 +54,7 @@ def build_graph(layers, arrays, margin=None, metadata=None):
         if layer.kind == "concatenate" and "dataset" in layer.sources:
             tensors[layer.name] = _WithDataset(sources[0], width[layer.sources[0]])
         elif layer.kind == "lstm":
-            tensors[layer.name] = lstm(graph, sources[0], layer, arrays, margin)
+            tensors[layer.name] = lstm(graph, sources[0], layer, arrays)
         else:
             tensors[layer.name] = _WRITERS[layer.kind](graph, sources, layer, arrays)
     rate = graph.node("Squeeze", tensors[layers[-1].name], graph.integers([0, 1]))

@@ -10,18 +10,14 @@ OPSET = 18
 class Graph:
     """Nodes and constants of a graph that is being written; tensors are known by their names."""
 
-    def __init__(self, prefix=""):
-        self.nodes, self.constants, self.prefix = [], {}, prefix
+    def __init__(self):
+        self.nodes, self.constants = [], {}
 
     def node(self, kind, *inputs, output=None, **options):
         """Add a node and return the name of its output, or of its outputs if `output` is a list."""
         from onnx import helper
 
-        outputs = (
-            output
-            if isinstance(output, list)
-            else [output or f"{self.prefix}{kind}_{len(self.nodes)}"]
-        )
+        outputs = output if isinstance(output, list) else [output or f"{kind}_{len(self.nodes)}"]
         self.nodes.append(helper.make_node(kind, list(inputs), outputs, **options))
         return output if isinstance(output, list) else outputs[0]
 

@@ -5,7 +5,7 @@ worker reads its neurons from the recording and writes their rates into the Zarr
 all of them must see both under the same paths.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 
 from ..errors import OutputError, SpikefinderError, UsageError
@@ -66,29 +66,9 @@ def workers(address, task, folder, cores):
     """
     from distributed import Client, LocalCluster, as_completed
 
-    try:
-        if address == LOCAL:
-            cluster = LocalCluster(
-                n_workers=cores,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address=DASHBOARD,
-            )
-        else:
-            cluster = None
-        client = Client(cluster or address, timeout=PATIENCE)
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise UsageError(
-            f"--scheduler {address} does not answer, or has no workers ({error}); start them "
-            f"with `dask scheduler` and `dask worker`, or take {LOCAL}"
-        ) from error
-
     def by(pieces, update):
-        text, folder_text = task.text(), str(folder.absolute())
-        futures = client.map(
-            _work, pieces, task=text, folder=folder_text, retries=RETRIES, pure=False
-        )
+        told = {"task": task.text(), "folder": str(folder.absolute())}
+        futures = client.map(_work, pieces, **told, retries=RETRIES, pure=False)
         try:
             for future in as_completed(futures):
                 update(future.result())
@@ -102,12 +82,26 @@ def workers(address, task, folder, cores):
         finally:
             client.cancel(futures)
 
-    try:
+    with ExitStack() as stack:
+        try:
+            place = address
+            if address == LOCAL:
+                place = stack.enter_context(
+                    LocalCluster(
+                        n_workers=cores,
+                        threads_per_worker=1,
+                        host="127.0.0.1",
+                        dashboard_address=DASHBOARD,
+                    )
+                )
+            client = stack.enter_context(Client(place, timeout=PATIENCE))
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise UsageError(
+                f"--scheduler {address} does not answer, or has no workers ({error}); start them "
+                f"with `dask scheduler` and `dask worker`, or take {LOCAL}"
+            ) from error
         yield by
-    finally:
-        client.close()
-        if cluster is not None:
-            cluster.close()
 
 
 def _work(neurons, task, folder):

@@ -125,6 +125,8 @@ def average_transient(traces, rates):
     float64 array `(180,)` or None, int
         From 0.6 s before to 1.2 s after an event, weighted by its rate; the number of events.
     """
+    from scipy.ndimage import maximum_filter1d
+
     total, weight, events = np.zeros(BEFORE + AFTER), 0.0, 0
     for trace, rate in zip(traces, rates, strict=True):
         rate = np.asarray(rate, np.float64)
@@ -132,9 +134,8 @@ def average_transient(traces, rates):
             continue
         middle = rate[1:-1]
         peaks = (middle > rate[:-2]) & (middle >= rate[2:]) & (middle > PROMINENT * rate.mean())
+        peaks &= middle >= maximum_filter1d(rate, 2 * ALONE + 1, mode="nearest")[1:-1]
         for k in np.flatnonzero(peaks) + 1:
-            if rate[k] < rate[max(0, k - ALONE) : k + ALONE + 1].max():
-                continue
             # The peak of the parabola through three steps.
             bend = rate[k - 1] - 2 * rate[k] + rate[k + 1]
             off = 0.5 * (rate[k - 1] - rate[k + 1]) / bend if bend else 0.0

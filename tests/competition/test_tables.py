@@ -4,6 +4,7 @@ import codecs
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -208,6 +209,19 @@ ROUND_TRIP = settings(
 
 def finite_or_nan(width):
     return st.floats(width=width, allow_infinity=False, allow_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, int])
+@pytest.mark.parametrize("neurons", [1, 2, 5])
+def test_files_are_those_that_pandas_writes(dtype, neurons, tmp_path):
+    values = np.random.default_rng(0).normal(0, 1e3, (5_000, neurons)).astype(dtype)
+    values[3:5], values[7, 0] = 0, -1
+    if dtype is not int:
+        values[1], values[9, -1], values[11], values[12, 0] = NAN, NAN, 1e-300, -0.0
+    write_csv(tmp_path / "a.csv", values, names=["a,b", *map(str, range(neurons - 1))])
+    frame = pd.DataFrame(values, columns=["a,b", *map(str, range(neurons - 1))])
+    frame.to_csv(tmp_path / "b.csv", index=False, float_format="%.12g", lineterminator="\n")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
 @ROUND_TRIP

@@ -103,7 +103,7 @@ def test_pieces_make_no_difference(name, traces, monkeypatch):
     engine = load_engine(name)
     calcium, ids = noise(traces, 24_000, seed=2), one_hot([[k % 10] for k in range(traces)])
     cut = engine.run(calcium, ids)
-    monkeypatch.setattr(engines, "WIDE", 1)
+    monkeypatch.setattr(engine, "threads", 1)
     monkeypatch.setattr(engines, "SAMPLES_AT_ONCE", 10**9)
     assert len(engine._pieces(traces, 24_000)[0]) == 1
     np.testing.assert_allclose(cut, engine.run(calcium, ids), rtol=0, atol=SAME)

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -311,3 +313,25 @@ def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"--scheduler tcp://127\.0\.0\.1:9 does not answer"):
         predict_file(task(tmp_path), tmp_path / "r.zarr", scheduler="tcp://127.0.0.1:9")
     assert not (tmp_path / ".partial-r.zarr").exists()
+
+
+READ = """
+import resource, sys
+from spikefinder_keras import read_recording
+recording = read_recording(sys.argv[1], 30.0, sys.argv[2], memory=256 << 20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+part, _ = recording.part(range(100, 110))
+assert part.fluorescence.shape == (8_192, 10)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+@pytest.mark.parametrize("orientation", ["neuron-time", "time-neuron"])
+def test_what_was_read_does_not_stay_in_memory(orientation, tmp_path):
+    """Of a GiB, in whichever order it lies in the file."""
+    shape = (32_768, 8_192) if orientation == "neuron-time" else (8_192, 32_768)
+    np.lib.format.open_memmap(tmp_path / "dff.npy", "w+", np.float32, shape)
+    command = [sys.executable, "-c", READ, tmp_path / "dff.npy", orientation]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 200
