@@ -16,6 +16,7 @@ import numpy as np
 from ..backend import keras, own_settings
 from ..competition.scoring import score
 from ..errors import TrainingError, UsageError
+from ..files.ordinary import read_json
 from ..files.whole_files import check_output_folder, write_text
 from ..network.architecture import build_network
 from ..network.loading import save_weights
@@ -124,7 +125,7 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
     """
     folder = Path(folder)
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json")
         names = [setting.name for setting in fields(Settings)]
         settings = Settings(**{name: config.pop(name) for name in names})
         where, fingerprint, backend = (config[key] for key in ("data", "traces", "backend"))
@@ -132,7 +133,7 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
         raise TrainingError(
             f"there is no run in {folder}; name the folder of one (--resume)"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, UsageError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
     for name, value in (changed or {}).items():
         if value != getattr(settings, name):

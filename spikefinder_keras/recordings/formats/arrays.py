@@ -231,3 +231,12 @@ def only_orientation(path, orientation, usual):
         raise UsageError(
             f"{path} is {usual} for certain; leave the orientation out (--orientation)"
         )
+
+
+def scaled(traces, gain):
+    """Traces times a factor, plus an offset."""
+    factor, offset = gain
+    if (factor, offset) == (1, 0):
+        return traces
+    dtype = np.result_type(traces.dtype, np.float32).type
+    return traces * dtype(factor) + dtype(offset)

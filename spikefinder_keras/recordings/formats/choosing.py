@@ -5,6 +5,7 @@ tell its shape, its neighbours and its name together; where these leave two read
 asked. An array of a struct or group has a dotted name, `data.dff`.
 """
 
+import functools
 import math
 import re
 from dataclasses import dataclass, field
@@ -170,6 +171,7 @@ class _View:
         alone = dimensions is not None and orientation_of(dimensions) is None
         return bool(names & {"c", "a", "b", "s", "yra", "cn"}) or alone
 
+    @functools.cached_property
     def frame_counts(self):
         """Numbers of frames that time stamps or traces of known names have; may be empty."""
         sizes = {math.prod(f.shape) for n, f in self.arrays.items() if time_unit(n)}
@@ -187,8 +189,8 @@ class _View:
         shape = self.arrays[name].shape
         longest = max(shape, default=0)
         if math.prod(shape) < 2 or (len(shape) > 2 and sum(size > 1 for size in shape) > 2):
-            return plain(name) in UNITS and len(shape) > 0 and not self.frame_counts()
-        counts = self.frame_counts()
+            return plain(name) in UNITS and len(shape) > 0 and not self.frame_counts
+        counts = self.frame_counts
         if sum(size > 1 for size in shape) == 1:  # a vector: beside tables a number for each cell
             return not counts or longest in counts
         return not counts or any(size in counts for size in shape)

@@ -121,7 +121,8 @@ def parse_hdf5(file, variable, reverse=False):
     arrays, items = {}, {}
     _collect(file, "", 0, arrays, items, reverse)
     for name, value in file.attrs.items():
-        if plain(name) in FRAME_RATES and getattr(value, "size", 1) == 1:
+        number = np.asarray(value).dtype.kind in "fiu" and np.size(value) == 1
+        if plain(name) in FRAME_RATES and number:
             arrays.setdefault(name, Found(()))
             items.setdefault(name, value)
     turned = []

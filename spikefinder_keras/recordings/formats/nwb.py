@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import DataError, UsageError
 from ...files.child import Unreadable
 from .array_names import RELATIVE, plain
-from .arrays import make_recording, only_orientation
+from .arrays import make_recording, only_orientation, scaled
 from .hdf5 import check_own, checked, resolve
 from .nwb_about import about
 from .rois import accepted, checked_cells, corrected
@@ -27,6 +27,9 @@ PROCESSED = (
     *("residual", "motion", "skew"),
 )
 """Parts of the names, in lower case, of series that are no fluorescence to predict from."""
+MOST_GROUPS = 5_000
+LATEST = 1e11
+"""s; beyond it, time stamps can no longer tell frames apart."""
 CELLS = ("keep", "iscell", "is_cell", "accepted", "valid_roi")
 """Columns of the ROI table that say which are cells, in lower case; an earlier one goes first."""
 
@@ -112,9 +115,12 @@ def _text(value):
 
 def all_series(file):
     """All series of traces in an open file, by name: of ROIs, and time series of dF/F."""
-    found = {}
+    found, visited = {}, []
 
     def visit(group, path, depth, container):
+        visited.append(path)
+        if len(visited) > MOST_GROUPS:
+            raise DataError(f"{file.filename} links its groups to one another too often")
         if depth > 8:
             return
         for key in sorted(group):
@@ -292,12 +298,15 @@ def recording(path, values, options):
     if unit == "dF/F" and values["unit"].lower() in ("%", "percent"):
         gain, offset = gain / 100, offset / 100
         notes.append("dF/F in percent, divided by 100")
-    traces = _scaled(traces, (gain, offset))
+    traces = scaled(traces, (gain, offset))
     if "residuals" in values:
-        residuals = _scaled(np.asarray(values["residuals"]), values["residuals gain"])
+        residuals = scaled(np.asarray(values["residuals"]), values["residuals gain"])
         traces = traces + residuals.reshape(traces.shape)
         notes.append(f"{name} + {values['residuals name']}")
     start, rate = values.get("start", (0.0, None))
+    if not abs(start) < LATEST:
+        notes.append(f"the file tells a start at {start:g} s: not used")
+        start = 0.0
     if rate is not None and not rate > 0:
         notes.append(f"the file tells a frame rate of {rate:g} Hz: not used")
         rate = None
@@ -313,7 +322,7 @@ def recording(path, values, options):
     )
     neuropil = values.get("neuropil")
     if neuropil is not None:
-        neuropil = _scaled(np.asarray(neuropil), values["neuropil gain"]).reshape(traces.shape)
+        neuropil = scaled(np.asarray(neuropil), values["neuropil gain"]).reshape(traces.shape)
         neuropil = neuropil.T if turned else neuropil
     table, more = corrected(
         path, table, neuropil, options.share(), kept, options.frame_rate or rate,
@@ -336,11 +345,3 @@ def recording(path, values, options):
     if start and "times" not in values:
         made.times[:] += start
     return replace(made, about=told)
-
-
-def _scaled(traces, gain):
-    factor, offset = gain
-    if (factor, offset) == (1, 0):
-        return traces
-    dtype = np.result_type(traces.dtype, np.float32).type
-    return traces * dtype(factor) + dtype(offset)
