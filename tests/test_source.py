@@ -42,6 +42,54 @@ def calls(path):
             yield node, name or getattr(function, "id", "")
 
 
+PARSERS = ("File", "loadmat", "whosmat", "open_group", "open_array", "ZipFile")
+"""What opens a file that can take over, hang or swell the process."""
+IN_THE_CHILD = ("parse", "_parse", "_append")
+"""How the functions begin that run there."""
+PLAIN_READERS = ("read_text", "read_bytes", "fromfile", "loadtxt", "genfromtxt")
+READS_ITSELF = (
+    *("recordings/formats/matlab.py", "recordings/formats/zarr_store.py"),  # in the child
+    *("recordings/formats/pickled.py", "figures/trust_report.py"),  # the latter its own template
+)
+
+
+def openings(name, path):
+    """What opens a file of unknown origin outside the child, or what may be a pipe or a device."""
+    found = []
+    top = ast.parse(path.read_text()).body
+    methods = [method for each in top if isinstance(each, ast.ClassDef) for method in each.body]
+    for function in [each for each in (*top, *methods) if isinstance(each, ast.FunctionDef)]:
+        for node in ast.walk(function):
+            if not isinstance(node, ast.Call):
+                continue
+            called = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+            values = [getattr(a, "value", a) for a in (*node.args, *node.keywords)]
+            values = [getattr(value, "value", value) for value in values]
+            own = called == "File" and isinstance(node.func, ast.Name)  # of `sources`
+            parser = called in PARSERS and "w" not in values and not own
+            if parser and not function.name.startswith(IN_THE_CHILD):
+                found.append(f"{name}:{node.lineno} {called} in {function.name}")
+            reads = called in PLAIN_READERS or (called == "open" and "rb" in values)
+            if reads and name not in READS_ITSELF and not name.startswith("files/"):
+                found.append(f"{name}:{node.lineno} {called}: see files/ordinary.py")
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_what_is_of_unknown_origin_is_opened_in_the_child(name):
+    assert openings(name, MODULES[name]) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["h5py.File(path)", "loadmat(path)", "zarr.open_group(path)", "path.read_text()",
+     "path.open('rb')", "open(path, 'rb')", "np.fromfile(path)"],
+)  # fmt: skip
+def test_the_search_finds_openings(tmp_path, line):
+    (tmp_path / "planted.py").write_text(f"def read(path):\n    return {line}\n")
+    assert len(openings("planted.py", tmp_path / "planted.py")) == 1
+
+
 def names_in(node):
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 

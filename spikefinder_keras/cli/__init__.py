@@ -4,9 +4,11 @@ Whatever is decided or computed lives in the other rooms.
 """
 
 import argparse
+import logging
 import os
 import sys
 import warnings
+from contextlib import suppress
 
 from .. import __version__
 from ..errors import SpikefinderError, UsageError
@@ -47,6 +49,8 @@ def main(argv=None):
     _open_closed_streams()
     # Nothing of ours opens a window, and a name that matplotlib does not know would stop it.
     os.environ.pop("MPLBACKEND", None)
+    # What it says of a home that cannot be written to helps nobody here.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -65,6 +69,11 @@ def main(argv=None):
     except KeyboardInterrupt:
         tell(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
+    except ImportError as error:
+        return _complain(
+            f"a library does not load ({error}): there is too little memory, or the installation "
+            "is damaged; install again"
+        )
     except MemoryError:
         return _complain("not enough memory; give fewer neurons at a time")
     except Exception as error:
@@ -80,7 +89,9 @@ def main(argv=None):
 def _complain(text):
     text = one_line(text)
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
-    tell(f"{PROGRAM}: {text}", file=sys.stderr)
+    with suppress(OSError, ValueError):  # whose standard error is full or closed sees no text
+        tell(f"{PROGRAM}: {text}", file=sys.stderr)
+        sys.stderr.flush()
     return 2
 
 

@@ -7,11 +7,11 @@ or a counter. Where two readings are possible the file is refused, with what to 
 import csv
 import io
 import re
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
+from ..files.ordinary import open_ordinary
 from ..text import name_of_cell
 from .csv_cells import MISSING, NUMBER, bad_cells, column_of
 from .csv_columns import arrange, cell_error
@@ -64,7 +64,8 @@ def read_table(path, strict=True, all_cells=False):
 def _read_text(path):
     """The file's bytes as UTF-8 with `\\n` line ends."""
     try:
-        text = Path(path).read_bytes()
+        with open_ordinary(path) as file:
+            text = file.read()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except OSError as error:

@@ -11,8 +11,7 @@ from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.download import cached_weights, data_cache
 from ..files.whole_files import check_output_folder
-from ..network.engine import load_engine
-from ..network.prediction import Table, predict_tables
+from ..network.prediction import Table, as_engine, predict_tables
 from ..network.weights import PUBLISHED
 from ..terminal import bar, sample_bar, text_table
 from .published import best_published, published_score
@@ -100,7 +99,7 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
         say(
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
-    network = load_engine(weights)
+    network = as_engine(weights)
     results = []
     for each in bar(predict_sets(network, data, progress), "writing", "set", progress):
         split, number = each.split, each.number

@@ -17,9 +17,10 @@ from ..competition.tables import REAL, data_origin, find_sets
 from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, check_dataset
 from ..errors import TrainingError, UsageError
+from ..files.ordinary import read_small
 from ..files.whole_files import check_output_folder
-from ..network.engine import load_engine
 from ..network.layers import VARIANTS, convi6_layers
+from ..network.prediction import as_engine
 from ..recordings.convi6 import ALL_DATASETS, rates_by_dataset
 from ..terminal import bar
 from .diagram import network_diagram
@@ -104,7 +105,7 @@ def make_figures(
     origin = data_origin(folder)
     say(f"data:    {origin}, {kind} ({folder})")
     say(f"weights: {weights}")
-    network = load_engine(weights)
+    network = as_engine(weights)
     sets = predict_sets(network, folder, progress)
     chosen = next(each for each in sets if (each.split, each.number) == (split, number))
     neurons = neurons or _default_neurons(chosen)
@@ -212,8 +213,7 @@ def read_log(run):
     """
     path = Path(run) / "log.csv"
     try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(read_small(path).splitlines()))
         log = {
             name: np.array([float(row[name]) for row in rows])
             for name in ("epoch", "loss", "validation")

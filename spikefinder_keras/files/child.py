@@ -7,6 +7,7 @@ numbers and arrays, all through its standard output, a temporary file without a 
 arrays are mapped into memory instead of read.
 """
 
+import errno
 import importlib
 import importlib.util
 import json
@@ -36,6 +37,7 @@ TIME_LIMIT = 120.0
 """Seconds; 1,000 neurons x 80,000 frames take a few."""
 REFUSED = 3
 """Exit status of a child that has said why."""
+_NO_ROOM = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 LARGEST_ANSWER = 256 << 20
 """Bytes of JSON, all but the arrays."""
 
@@ -101,6 +103,8 @@ def run(
     writes : bool
         The job changes files; then only its other powers are taken from it.
     """
+    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise Unreadable("it is no ordinary file")
     request = {
         "module": job.__module__,
         "job": job.__name__,
@@ -111,7 +115,7 @@ def run(
         "writes": writes,
         "parent": os.getpid(),
     }
-    paths = [str(Path(entry).absolute()) for entry in sys.path]
+    paths = list(filter(None, map(_absolute, sys.path)))
     command = [sys.executable, "-P", "-W", "ignore", "-c", _CHILD, json.dumps(paths)]
     with tempfile.TemporaryFile(prefix="spikefinder-") as answer:
         try:
@@ -130,13 +134,21 @@ def run(
         except (Exception, RecursionError):  # as many as there are ways to answer wrongly
             raise Unreadable(
                 "its parser failed, so it is damaged, too large for the memory, or the temporary "
-                "folder is full"
+                "folder is full or the system's limits (ulimit) are low"
             ) from None
     if child.returncode == REFUSED:
         kind, text = str(values.get("kind")), str(values.get("text"))
         text = text.replace(str(Path(path).absolute()), str(path))
         raise _REFUSALS.get(kind, Unreadable)(text)
     return values
+
+
+def _absolute(entry):
+    """A folder to import from; None for the working one if that is gone."""
+    try:
+        return str(Path(entry).absolute())
+    except OSError:
+        return None
 
 
 # The answer: arrays one after another, then JSON that says where they are, then its length.
@@ -162,17 +174,16 @@ def _read_answer(file):
     file.seek(end)
     answer = json.loads(file.read(length))
     values = dict(answer["values"])
+    # Mapped once, as each map takes one of the few files that may be open.
+    mapped = np.memmap(file, np.uint8, "r", 0, (end,)) if end else np.empty(0, np.uint8)
     for name, (dtype, shape, offset) in answer["arrays"].items():
         dtype, shape = np.dtype(dtype), tuple(map(int, shape))
         if dtype.kind not in "fiub" or min((0, offset, *shape)) < 0:
             raise ValueError("no array of numbers")
-        if offset + dtype.itemsize * math.prod(shape) > end:
+        length = dtype.itemsize * math.prod(shape)
+        if offset + length > end:
             raise ValueError("an array beyond the end")
-        values[name] = (
-            np.memmap(file, dtype, "r", offset, shape)
-            if math.prod(shape)
-            else np.empty(shape, dtype)
-        )
+        values[name] = mapped[offset : offset + length].view(dtype).reshape(shape)
     return values
 
 
@@ -221,6 +232,8 @@ def main(request):
     except Exception as error:  # whatever the library says of a damaged file
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
         kind, text = "Unreadable", f"it is damaged, or of a kind not known here ({reason})"
+        if getattr(error, "errno", None) in _NO_ROOM:
+            text = f"there is no room for its values ({error.strerror}); see the temporary folder"
     _write_answer(answer, [("kind", kind), ("text", text)])
     return REFUSED
 

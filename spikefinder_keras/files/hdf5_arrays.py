@@ -5,9 +5,8 @@ file is opened in a child process, which accepts plain contiguous or chunked flo
 links alone.
 """
 
-from pathlib import Path
-
 from .child import Unreadable, run
+from .ordinary import open_ordinary
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 LARGEST_FILE = 64 << 20
@@ -46,9 +45,7 @@ def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
     OSError
         If the file cannot be opened.
     """
-    if Path(path).exists() and not Path(path).is_file():  # opening a pipe could wait for ever
-        raise Unreadable("it is no ordinary file")
-    with Path(path).open("rb") as file:
+    with open_ordinary(path) as file:
         start = file.read(len(SIGNATURE))
         size = file.seek(0, 2)
     if not size:

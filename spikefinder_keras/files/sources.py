@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..constants import DATASET_COUNT, SPLITS
 from ..errors import DownloadError, UsageError
+from .ordinary import open_ordinary
 
 # Git blob ids: the same blobs stand in both repositories below.
 COMPETITION_FILES = {
@@ -76,12 +77,17 @@ class File:
 
     def is_there(self, path=None):
         """Whether the right content stands at `path`, by default the target."""
-        return self.identity(path or self.target) == self.expected
+        path = Path(path or self.target)
+        try:
+            credible = path.stat().st_size <= self.limit
+        except OSError:
+            return False
+        return credible and self.identity(path) == self.expected
 
     def identity(self, path):
         """Git blob id or sha256 of a file; None if it cannot be read."""
         try:
-            with Path(path).open("rb") as file:
+            with open_ordinary(path) as file:
                 digest = hashlib.sha256()
                 if self.method == "git blob id":
                     size = os.fstat(file.fileno()).st_size

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DownloadError, reason
+from .ordinary import open_ordinary
 from .whole_files import check_output_folder, partial_folder
 
 RETRIES = 2
@@ -64,7 +65,7 @@ def _receive(item, source, silent, count, _url, target, _pooch):
     """pooch's downloader: the verified file in `target`; it tries again what requests raises."""
     if isinstance(source, Path):
         try:
-            source.open("rb").close()
+            open_ordinary(source).close()
         except OSError as error:
             raise DownloadError(error.strerror) from error
         shutil.copyfile(source, target)
@@ -100,7 +101,8 @@ def _download(item, url, silent, count, target):
         if answer.status_code != 200:
             raise requests.HTTPError(f"the server answered HTTP {answer.status_code}")
         too_large = DownloadError(f"more than {item.limit} bytes, so not the published file")
-        if int(answer.headers.get("Content-Length", 0)) > item.limit:
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > item.limit):
             raise too_large
         try:
             while chunk := answer.raw.read1(CHUNK):

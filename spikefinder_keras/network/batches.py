@@ -12,6 +12,7 @@ from ..constants import (
     PADDING_THAT_MATTERS,
     TEST_DATASETS,
 )
+from ..errors import WeightsError
 
 COST_OF_A_BATCH = 3
 """In traces: the time that a batch takes beyond that of its traces (measured on two cores)."""
@@ -136,3 +137,11 @@ def group_by_length(lengths, size):
         groups.append(order[first:end])
         end = first
     return groups[::-1]
+
+
+def check_rates(rates):
+    """Raise `WeightsError` if a network's output is no number, as of weights that are too large."""
+    if not np.isfinite(rates).all():
+        raise WeightsError(
+            "the network's output is no number: its weights are too large; name others (--weights)"
+        )

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from .. import __version__
+from ..files.ordinary import open_ordinary
 from .onnx_graph import build_graph
 from .universal import LEVELS, are_universal, reach
 from .weights import find_weights, layers_of, read_weights
@@ -59,6 +60,13 @@ UNIVERSAL_FILE = {
 """What an exported file says of its input and output."""
 
 
+def cores():
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Engine:
     """A network that predicts, from its layers and weights.
 
@@ -74,8 +82,8 @@ class Engine:
 
     Attributes
     ----------
-    datasets : int
-        Channels of the dataset ID; 0 for a network without.
+    datasets : int or None
+        Channels of the dataset ID; 0 for a network without, None for `universal`.
     margin : int or None
     name : str
         For descriptions.
@@ -88,7 +96,7 @@ class Engine:
         self.layers, self.arrays = layers, arrays
         inputs = {layer.name: layer.options.get("channels", 0) for layer in layers}
         self.datasets = inputs.get("dataset", 0)
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
         taps = [layer.options["taps"] for layer in layers if layer.kind == "convolution"]
         self.reach = sum(length // 2 for length in taps)
         self.margin = forgotten_after(layers, arrays) if margin == MEASURE else margin
@@ -151,10 +159,11 @@ class UniversalEngine:
 
     name = Engine.name
     about = UNIVERSAL_FILE
+    datasets = None
 
     def __init__(self, layers, arrays, threads=None):
         self.layers, self.arrays, self.margin = layers, arrays, None
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or cores()
         self._session = _session(build_graph(layers, arrays))
 
     def run(self, inputs):
@@ -218,7 +227,8 @@ def load_engine(name_or_path="described", mirror=None):
 
 def hash_of(path):
     """sha256 of a weights file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open_ordinary(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def forgotten_after(layers, arrays):

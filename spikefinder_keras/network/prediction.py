@@ -6,8 +6,8 @@ import numpy as np
 
 from ..constants import DATASET_COUNT
 from ..datasets import check_dataset, trace_lengths
-from ..errors import DataError, UsageError
-from .batches import fill_missing, group_by_length, padded_length
+from ..errors import DataError, UsageError, WeightsError
+from .batches import check_rates, fill_missing, group_by_length, padded_length
 
 BATCH = 16
 """Traces at a time. More of them at once gain no speed on two cores and cost memory."""
@@ -134,6 +134,7 @@ def _predict(network, tables, numbers, progress=None):
             ids = np.array([numbers[k] for k, _ in traces]) - 1
             ids = np.eye(network.datasets, dtype=np.float32)[ids]
         predicted = network.run(calcium, ids)
+        check_rates(predicted)
         for row, (k, neuron) in enumerate(traces):
             rates[k][:, :, neuron] = predicted[row, :, : len(filled[k])]
         done += padded * len(traces)
@@ -143,14 +144,29 @@ def _predict(network, tables, numbers, progress=None):
 
 
 def as_engine(network):
-    """The engine for a name or file of weights or a `keras.Model`; an engine stays itself."""
-    if hasattr(network, "run"):
-        return network
-    if hasattr(network, "predict_on_batch"):
-        return KerasEngine(network)
-    from .engine import load_engine
+    """The engine for a name or file of weights or a `keras.Model`; an engine stays itself.
 
-    return load_engine(network)
+    Raises
+    ------
+    WeightsError
+        If it is of `universal`, which takes other input.
+    UsageError, DownloadError
+        See `engine.load_engine`.
+    """
+    engine, name = network, "this network"
+    if hasattr(network, "predict_on_batch"):
+        engine = KerasEngine(network)
+    elif not hasattr(network, "run"):
+        from .engine import load_engine
+
+        engine, name = load_engine(network), network
+    if engine.datasets is None:
+        raise WeightsError(
+            f"{name} is of the network universal, which predicts raw recordings alone, with "
+            "NAME.knowledge.json beside its file; name weights of 2017, such as described "
+            "(--weights)"
+        )
+    return engine
 
 
 class KerasEngine:
@@ -159,6 +175,8 @@ class KerasEngine:
     def __init__(self, network):
         self.network, self.arrays = network, None
         self.datasets = network.inputs[1].shape[-1] if len(network.inputs) > 1 else 0
+        if network.inputs[0].shape[-1] != 1:
+            self.datasets = None
         self.name = "Keras, float32"
 
     def run(self, calcium, ids=None):

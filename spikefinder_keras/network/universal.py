@@ -21,6 +21,8 @@ is compared with its neighbours from 40 ms (first level) to 6 s (last). It is a 
 
 import numpy as np
 
+from ..errors import WeightsError
+from .batches import check_rates
 from .layers import Layer
 
 AT_A_TIME = 131_072
@@ -123,6 +125,10 @@ def predict_steps(network, inputs):
         Expected spikes per step of 40 ms, but for a factor. Each is the same whatever else is
         predicted with it.
     """
+    if getattr(network, "datasets", None) is not None or (
+        hasattr(network, "inputs") and network.inputs[0].shape[-1] != CHANNELS
+    ):
+        raise WeightsError("what stands beside these weights is for the network universal alone")
     unit = 2**LEVELS
     # So many zeros behind the end that more of them make no difference; Keras gets few lengths, as
     # JAX compiles each.
@@ -144,6 +150,7 @@ def predict_steps(network, inputs):
                 rates = np.asarray(network.predict_on_batch(batch))[..., 0]
             else:
                 rates = network.run(batch)
+            check_rates(rates)
             for row, k in enumerate(part):
                 results[k] = rates[row, : len(inputs[k])].astype(np.float64)
     return results

@@ -186,8 +186,8 @@ def layers_of(arrays, path="these weights"):
     """
     if not any(name.startswith("rms_") for name in arrays):
         return convi6_layers(**architecture(arrays, path)), arrays
-    first = arrays.get("convolution_1/kernel", np.empty((0, 0, 0)))
-    layers = universal_layers(width=max(first.shape[-1], 1))
+    *_, width = arrays.get("convolution_1/kernel", np.empty(0)).shape or (0,)
+    layers = universal_layers(width=max(width, 1))
     names = {}
     for kind in ("convolution", "rms"):
         for number, layer in enumerate([x for x in layers if x.kind == kind], 1):

@@ -13,6 +13,8 @@ import numpy as np
 
 from ..competition.preprocess import bin_spikes
 from ..errors import DataError
+from ..files.child import parse
+from .formats.hdf5 import check_structure, checked
 from .recording import Recording, as_recording
 
 IN_COMPETITION = {"DS09": 7, "DS14": 8, "DS16": 5, "DS17": 6, "DS19": 9, "DS20": 10}
@@ -73,44 +75,60 @@ def read_ground_truth(path):
     DataError
         If it is not named or not made as a file of the collection.
     """
-    import h5py
-
     match = _NAME.fullmatch(Path(path).name)
     if not match:
         raise DataError(f"{path} is not named as a file of the collection, DS09-GCaMP6f-m-V1.h5")
     dataset, indicator, species, area = match.groups()
+    values = parse(parse_groups, path, libraries=["h5py"])
     truths = []
-    try:
-        with h5py.File(path) as file:
-            for neuron in sorted(file):
-                if (dataset, neuron) in LEFT_OUT:
-                    continue
-                for name in sorted(file[neuron]):
-                    recording, spikes = _read_group(file[neuron][name], f"{dataset} {neuron}")
-                    truths.append(
-                        GroundTruth(
-                            dataset,
-                            _SPELLING.get(indicator, indicator),
-                            f"{area}, {'zebrafish' if species == 'zf' else 'mouse'}",
-                            neuron,
-                            recording,
-                            spikes,
-                            IN_COMPETITION.get(dataset),
-                        )
-                    )
-    except (OSError, KeyError, IndexError, TypeError) as error:
-        raise DataError(
-            f"{path} cannot be read as a file of the collection ({error}); fetch it again"
-        ) from error
+    for number, neuron in enumerate(values["neurons"]):
+        if (dataset, neuron) in LEFT_OUT:
+            continue
+        arrays = [values[f"{name} {number}"] for name in _ARRAYS]
+        recording, spikes = _from_arrays(*arrays, f"{dataset} {neuron}")
+        truths.append(
+            GroundTruth(
+                dataset,
+                _SPELLING.get(indicator, indicator),
+                f"{area}, {'zebrafish' if species == 'zf' else 'mouse'}",
+                neuron,
+                recording,
+                spikes,
+                IN_COMPETITION.get(dataset),
+            )
+        )
     return truths
 
 
-def _read_group(group, source):
-    """Recording and spike times `(spike,)` of `neuron_NNN/recording_NNN`."""
-    dff, times = group["dff"][()], group["time"][()]
+_ARRAYS = ("dff", "time", "spike_times")
+
+
+def parse_groups(path):
+    """Child: the arrays of all recordings, and the neuron that each is of."""
+    import h5py
+
+    neurons = []
+    with h5py.File(path, "r") as file:
+        check_structure(file)
+        for neuron in sorted(file):
+            for name in sorted(file[neuron]):
+                for array in _ARRAYS:
+                    item = file[neuron][name][array]
+                    yield f"{array} {len(neurons)}", checked(item, item.name)
+                neurons.append(neuron)
+    yield "neurons", neurons
+
+
+def _from_arrays(dff, times, spikes, source):
+    """Recording, and spike times `(spike,)`, of `neuron_NNN/recording_NNN`."""
+    if dff.ndim != 1 or dff.shape != times.shape or spikes.ndim != 1:
+        raise DataError(
+            f"{source} has dff {dff.shape}, time {times.shape} and spike_times {spikes.shape}; "
+            "fetch the collection again"
+        )
     there = np.flatnonzero(np.isfinite(dff))
     if not there.size:
         raise DataError(f"{source} has a recording without any value; leave it out")
     inside = slice(there[0], there[-1] + 1)
     recording = as_recording(dff[inside], times=times[inside], unit="dF/F", source=source)
-    return recording, group["spike_times"][()]
+    return recording, np.array(spikes)

@@ -11,13 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import WeightsError
+from ..files.ordinary import read_json
 from ..files.whole_files import write_text
 from ..network.universal import predict_steps
+from ..text import clean_name
 from .rates import TERMS, RateMap, fit_rate_map
 from .timing import OFFSETS, Timing, fit_timing, indicator_family, slowness
 from .universal_preparation import STEP, STEPS_PER_SECOND, network_input
 
 UNKNOWN = "unknown"
+
+LARGEST = 100.0
+"""Of what is measured; the exponential of more is no number of spikes."""
 
 FAST = Timing(
     np.where(OFFSETS == 0, 2.0, 0.0),
@@ -139,25 +144,27 @@ def save_knowledge(knowledge, path):
 def load_knowledge(path):
     """Read what `save_knowledge` wrote; `WeightsError` if it is missing or damaged."""
     try:
-        stored = json.loads(Path(path).read_text())
+        stored = read_json(path)
         beliefs = {
-            name: Timing(np.array(b["logits"], float), np.array(b["slopes"], float), b["source"])
+            name: Timing(
+                *(np.array(b[k], float) for k in ("logits", "slopes")), clean_name(b["source"])
+            )
             for name, b in stored["timing"].items()
         }
         for belief in beliefs.values():
             if belief.logits.shape != OFFSETS.shape or belief.slopes.shape != OFFSETS.shape:
                 raise ValueError("a belief has another number of offsets")
-            if not np.isfinite([belief.logits, belief.slopes]).all():
-                raise ValueError("a belief is no number")
+            if not (np.abs([belief.logits, belief.slopes]) < LARGEST).all():
+                raise ValueError("a belief is no credible number")
         rates = stored["rates"]
         terms = tuple(float(term) for term in rates["terms"])
         if len(terms) != TERMS:
             raise ValueError("the map to spikes/s has another number of terms")
-        if not np.isfinite(terms).all():
-            raise ValueError("the map to spikes/s is no number")
+        if not (np.abs(terms) < LARGEST).all():
+            raise ValueError("the map to spikes/s is no credible number")
         beliefs[UNKNOWN]
-        return Knowledge(beliefs, RateMap(terms, rates["source"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Knowledge(beliefs, RateMap(terms, clean_name(rates["source"])))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise WeightsError(
             f"{path} does not hold what belongs to the weights ({error}); fetch or train them again"
         ) from error

@@ -46,7 +46,7 @@ def load_checkpoint(path, network, check):
         fits = all(tuple(s.shape) == v.shape for s, v in zip(state, values, strict=True))
         if not fits or len(arrays) != len(state):
             raise ValueError("other variables")
-    except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (DataError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingError(f"{path} is damaged or of another version; start a new run") from error
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..backend import keras, own_settings
 from ..competition.scoring import score
-from ..errors import TrainingError, UsageError
+from ..errors import OutputError, TrainingError, UsageError
+from ..files.ordinary import read_json
 from ..files.whole_files import check_output_folder, write_text
 from ..network.architecture import build_network
 from ..network.loading import save_weights
@@ -124,15 +125,16 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
     """
     folder = Path(folder)
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json")
         names = [setting.name for setting in fields(Settings)]
         settings = Settings(**{name: config.pop(name) for name in names})
         where, fingerprint, backend = (config[key] for key in ("data", "traces", "backend"))
+        where = Path(where)
     except FileNotFoundError:
         raise TrainingError(
             f"there is no run in {folder}; name the folder of one (--resume)"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, UsageError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
         raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
     for name, value in (changed or {}).items():
         if value != getattr(settings, name):
@@ -286,12 +288,18 @@ def _log_for_tensorboard(run):
         import tensorflow as tf
     except ImportError:
         return
-    row = run.history[-1]
-    writer = tf.summary.create_file_writer(str(run.folder / "tensorboard"))
-    with writer.as_default(step=row["epoch"]):
-        for name in ("loss", "validation", "seconds"):
-            tf.summary.scalar(name, row[name])
-    writer.close()
+    row, folder = run.history[-1], run.folder / "tensorboard"
+    try:
+        writer = tf.summary.create_file_writer(str(folder))
+        with writer.as_default(step=row["epoch"]):
+            for name in ("loss", "validation", "seconds"):
+                tf.summary.scalar(name, row[name])
+        writer.close()
+    except tf.errors.OpError as error:
+        reason = error.message.rpartition("}}")[2].partition("[Op")[0].strip()
+        raise OutputError(
+            f"cannot write to {folder} ({reason}); free space, or move it away"
+        ) from error
 
 
 def _draw(run):

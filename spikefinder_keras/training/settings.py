@@ -1,6 +1,6 @@
 """What a training run is made of, apart from its data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -36,8 +36,11 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        if self.dropout is not None:
+        if isinstance(self.dropout, list):
             object.__setattr__(self, "dropout", tuple(self.dropout))
+        for field in fields(self):
+            if not _is_of_kind(getattr(self, field.name), field.type):
+                raise UsageError(f"{field.name} cannot be {getattr(self, field.name)!r}")
         limits = {
             "epochs": self.epochs >= 1,
             "batch": self.batch >= 1,
@@ -54,3 +57,17 @@ class Settings:
         for name, fine in limits.items():
             if not fine:
                 raise UsageError(f"{name} cannot be {getattr(self, name)}; see `train --help`")
+
+
+def _is_of_kind(value, kind):
+    """Whether a value, as from a file, is of a field's type: an int is a float, a bool is neither.
+
+    Rates of dropout are numbers.
+    """
+    if kind is bool:
+        return isinstance(value, bool)
+    if kind in (int, float, str):
+        kinds = (int, float) if kind is float else kind
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    rates = value if value is not None else ()
+    return isinstance(rates, tuple) and all(isinstance(rate, int | float) for rate in rates)

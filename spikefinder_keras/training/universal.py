@@ -19,6 +19,7 @@ import numpy as np
 
 from ..backend import keras, own_settings
 from ..errors import TrainingError, UsageError
+from ..files.ordinary import read_json
 from ..files.whole_files import check_output_folder, write_text
 from ..network.universal import CHANNELS, LEVELS, build_universal
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -282,8 +283,9 @@ def _check_config(folder, settings):
         write_text(path, json.dumps(config, indent=1) + "\n")
         return
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        found = read_json(path)
+        found.keys()
+    except (OSError, ValueError, AttributeError) as error:
         raise TrainingError(f"{path} is damaged; start a new run") from error
     for name in (*(f.name for f in fields(UniversalSettings)), "backend"):
         if found.get(name) != config[name]:
@@ -309,8 +311,13 @@ def _load_checkpoint(run):
     def check(about):
         if set(about["delays"]) != set(run.delays):
             raise TrainingError(f"{path} was trained on other sets; name another folder")
-        if not isinstance(about["history"], list) or not isinstance(about["done"], int):
-            raise ValueError("another history")
+        for row in about["history"]:
+            if row.keys() != {"step", "loss", "seconds"}:
+                raise ValueError("another history")
+        if type(about["done"]) is not int or not 0 < about["done"] <= run.settings.steps:
+            raise ValueError("other steps")
+        if not all(type(delay) is float for delay in about["delays"].values()):
+            raise ValueError("other delays")
 
     about = load_checkpoint(path, run.network, check)
     run.delays, run.history, run.done = about["delays"], about["history"], about["done"]

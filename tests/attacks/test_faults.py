@@ -260,7 +260,7 @@ def test_what_else_writes(tmp_path, folder, capsys, monkeypatch, command):
         write_csv(tmp_path / f"4.train.{kind}.csv", spikes)
     if command == "submission":
         once(monkeypatch, "competition.submission.predict_sets")
-        once(monkeypatch, "competition.submission.load_engine")
+        once(monkeypatch, "competition.submission.as_engine")
         act = ["submission", "--data", tmp_path, "--quiet", "--out", folder]
     elif command == "simulate":
         monkeypatch.setattr(simulation, "DATASETS", simulation.DATASETS[:1])

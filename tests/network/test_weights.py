@@ -476,13 +476,13 @@ def test_files_that_are_none(tmp_path, refuse, content, message):
 
 def test_missing_and_unordinary_files(tmp_path, refuse):
     refuse(tmp_path / "absent.h5", r"cannot read .*absent.h5 \(No such file")
-    refuse(tmp_path, "is no usable weights file: it is no ordinary file")
+    refuse(tmp_path, "cannot read .*no ordinary file")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path, refuse):
     os.mkfifo(tmp_path / "pipe.h5")
-    refuse(tmp_path / "pipe.h5", "it is no ordinary file")
+    refuse(tmp_path / "pipe.h5", "cannot read .*no ordinary file")
 
 
 def test_too_large_a_file(broken, refuse):

@@ -9,6 +9,7 @@ from ...errors import DataError, OutputError, UsageError
 from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
 from ...files.npz_arrays import NPY
+from ...files.ordinary import open_ordinary
 from ...files.whole_files import check_output
 from ..memory import PIECE, piece_size
 from . import caiman, csv_table, hdf5, matlab, numpy_files, nwb, nwb_writer, suite2p, zarr_store
@@ -117,7 +118,7 @@ def read_recording(
             raise DataError(f"{path} does not exist")
         if not path.is_file():
             raise DataError(f"{path} is no ordinary file; name a file or folder of a recording")
-        with path.open("rb") as file:
+        with open_ordinary(path) as file:
             start = file.read(_HDF5_OFFSETS[-1] + len(SIGNATURE))
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})") from error

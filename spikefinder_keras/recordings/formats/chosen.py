@@ -40,9 +40,9 @@ def parse_chosen(path, arrays, variable, read):
 
 def rates_among(attributes, prefix=""):
     """`(name, float array)` of each attribute of an array, group or file that is a frame rate."""
-    for name, value in attributes.items():
+    for name in attributes:
         if plain(name) in FRAME_RATES:
-            number = np.asarray(value)
+            number = np.asarray(attributes[name])
             if number.size == 1 and number.dtype.kind in "fiu":
                 yield f"{prefix}{name}", number.reshape(()).astype(np.float64)
 

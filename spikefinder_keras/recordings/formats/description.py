@@ -1,11 +1,13 @@
 """What every written file says of itself."""
 
+import errno
 import json
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from ...files.ordinary import read_json
 from ...files.whole_files import whole_file
 from ...text import shown
 
@@ -89,7 +91,9 @@ def sidecar_path(path):
 def is_prediction(path):
     """Whether a file that `sidecar` has written stands beside `path`."""
     try:
-        contents = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        contents = read_json(sidecar_path(path))
+    except OSError as error:  # such as one with a time stamp for each of a million frames
+        return error.errno == errno.EFBIG
+    except ValueError:
         return False
     return isinstance(contents, dict) and {"description", "frame_rate", "names"} <= contents.keys()

@@ -8,6 +8,7 @@ import numpy as np
 from ...errors import DataError
 from ...files.child import parse
 from ...files.npz_arrays import member_shape, read_header, read_member
+from ...files.ordinary import open_ordinary
 from ...files.whole_files import whole_file
 from . import pickled, suite2p
 from .array_names import UNITS, plain
@@ -31,7 +32,7 @@ def read_npy(path, options):
     path = Path(path)
     refuse_processed(path, path.stem)
     try:
-        with path.open("rb") as file:
+        with open_ordinary(path) as file:
             shape, _, dtype = read_header(file)
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         raise _damaged(path, error) from None
@@ -44,7 +45,7 @@ def read_npy(path, options):
     try:
         # Copied where it is written to: what is missing is marked in the memory, not in the file.
         traces = np.load(path, mmap_mode="c" if 0 not in shape else None, allow_pickle=False)
-    except (OSError, ValueError, OverflowError, MemoryError) as error:
+    except Exception as error:  # as above
         raise _damaged(path, error) from None
     if is_large(traces.shape, traces.itemsize, options.piece):
         traces = mapped(path, traces)

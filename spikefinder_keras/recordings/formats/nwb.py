@@ -29,6 +29,9 @@ PROCESSED = (
     *("residual", "motion", "skew"),
 )
 """Parts of the names, in lower case, of series that are no fluorescence to predict from."""
+MOST_GROUPS = 5_000
+LATEST = 1e11
+"""s; beyond it, time stamps can no longer tell frames apart."""
 CELLS = ("keep", "iscell", "is_cell", "accepted", "valid_roi")
 """Columns of the ROI table that say which are cells, in lower case; an earlier one goes first."""
 
@@ -114,9 +117,12 @@ def _text(value):
 
 def all_series(file):
     """All series of traces in an open file, by name: of ROIs, and time series of dF/F."""
-    found = {}
+    found, visited = {}, []
 
     def visit(group, path, depth, container):
+        visited.append(path)
+        if len(visited) > MOST_GROUPS:
+            raise DataError(f"{file.filename} links its groups to one another too often")
         if depth > 8:
             return
         for key in sorted(group):
@@ -302,6 +308,9 @@ def recording(path, values, options):
         traces = elementwise(np.add, traces, residuals)
         notes.append(f"{name} + {values['residuals name']}")
     start, rate = values.get("start", (0.0, None))
+    if not abs(start) < LATEST:
+        notes.append(f"the file tells a start at {start:g} s: not used")
+        start = 0.0
     if rate is not None and not rate > 0:
         notes.append(f"the file tells a frame rate of {rate:g} Hz: not used")
         rate = None

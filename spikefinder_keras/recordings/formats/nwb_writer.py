@@ -18,6 +18,7 @@ from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, SpikefinderError, UsageError
 from ...files.child import parse
 from ...files.hdf5_arrays import SIGNATURE
+from ...files.ordinary import open_ordinary
 from ...files.whole_files import check_output, partial_folder, whole_file
 from .description import described, text_of
 from .hdf5 import check_structure, resolve
@@ -52,7 +53,7 @@ def check(path, source, series=None):
         "such as .npz"
     )
     try:
-        with Path(source).open("rb") as file:
+        with open_ordinary(source) as file:
             if file.read(len(SIGNATURE)) != SIGNATURE:
                 raise no_source
     except OSError:

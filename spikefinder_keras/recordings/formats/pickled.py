@@ -212,7 +212,7 @@ def _numbers_of(settings, keys):
     if isinstance(value, list | tuple | int | float | np.ndarray | np.generic):
         try:
             array = np.asarray(value, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         return array if array.size <= _MOST_NUMBERS else None
     return None

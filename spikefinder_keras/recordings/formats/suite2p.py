@@ -185,11 +185,12 @@ class _Settings:
         """Frames with which the folders of movies begin, and notes."""
         counts = self._found.get("folders")
         counts = np.array([]) if counts is None else np.ravel(counts)
-        counts = counts[counts > 0]
+        counts = counts[counts != 0]
         if counts.size < 2:
             return (0,), []
-        if int(counts.sum()) != frames:
-            return (0,), [f"frames_per_folder has {int(counts.sum())} frames, F {frames}: not used"]
+        whole = (counts > 0).all() and (counts == counts.round()).all()
+        if not whole or counts.sum() != frames:
+            return (0,), [f"frames_per_folder has {counts.sum():g} frames, F {frames}: not used"]
         starts = (0, *np.cumsum(counts)[:-1].astype(int).tolist())
         return starts, [f"{counts.size} folders of movies (frames_per_folder): so many blocks"]
 
