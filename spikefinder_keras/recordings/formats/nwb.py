@@ -324,8 +324,7 @@ def recording(path, values, options):
         "ROIs",
         options.all_rois,
     )
-    neuropil = values.get("neuropil")
-    if neuropil is not None:
+    if (neuropil := values.get("neuropil")) is not None:
         neuropil = scaled(neuropil, values["neuropil gain"])
         neuropil = neuropil.T if turned else neuropil
     table, more = corrected(
