@@ -15,6 +15,7 @@ from ..text import one_line
 from . import (
     describe,
     download,
+    experiment,
     export,
     figures,
     predict,
@@ -29,7 +30,7 @@ from .options import PROGRAM
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(submission, predict, score, train, train_universal),
+    *(submission, predict, score, train, train_universal, experiment),
     *(describe, export, figures, simulate, download),
 )
 

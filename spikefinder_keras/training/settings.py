@@ -6,8 +6,10 @@ import numpy as np
 
 from ..constants import FEW_DATA_WEIGHT
 from ..errors import UsageError
+from ..network.layers import FILTERS, LSTM_UNITS, TAPS
 
 WEIGHTINGS = ("batch", "trace")
+OBJECTIVES = ("25 Hz", "12.5 Hz", "6.25 Hz", "mean", "poisson")
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,9 @@ class Settings:
     `weighting` is "batch" for the released loss, which weighs a whole batch by the mean weight of
     its traces, or "trace" to weigh each trace by its own. `few_data_weight` is the weight of sets 1
     to 5 relative to the others. `validation` is the share of the traces kept for validation, the
-    last in stacking order. `dropout` None means the variant's rates.
+    last in stacking order. `dropout` None means the variant's rates. `objective` is the rate at
+    which truth and prediction are compared, as in the released loss 25 Hz; the mean over three
+    rates; or the Poisson likelihood. `id_joins` to `gates` and the sizes are `build_network`'s.
     """
 
     variant: str = "described"
@@ -33,11 +37,19 @@ class Settings:
     dropout: tuple | None = None
     id_joins: str = "before"
     batch_normalization: bool = False
+    objective: str = "25 Hz"
+    lstm_joins: str | None = None
+    lstm_reads: str = "output"
+    gates: str = "hard_sigmoid"
+    filters: tuple = FILTERS
+    taps: tuple = TAPS
+    lstm_units: int = LSTM_UNITS
     seed: int = 0
 
     def __post_init__(self):
-        if self.dropout is not None:
-            object.__setattr__(self, "dropout", tuple(self.dropout))
+        for name in ("dropout", "filters", "taps"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         limits = {
             "epochs": self.epochs >= 1,
             "batch": self.batch >= 1,
@@ -47,6 +59,7 @@ class Settings:
             "epsilon": 0 < self.epsilon < np.inf,
             "validation": 0 <= self.validation < 1,
             "weighting": self.weighting in WEIGHTINGS,
+            "objective": self.objective in OBJECTIVES,
             "few_data_weight": 0 < self.few_data_weight < np.inf,
             "dropout": all(0 <= rate < 1 for rate in self.dropout or ()),
             "seed": 0 <= self.seed < 2**32,
