@@ -199,7 +199,10 @@ def _one_run(name, settings, plan, data, out):
 
 
 def _scores(run, traces, neurons, left_out, about):
-    """A row for each neuron left out that has spikes: the mean over its recordings."""
+    """A row for each neuron left out that has spikes: the mean over its recordings.
+
+    A rate that never varies has the correlation 0, as in the loss.
+    """
     found = {}
     where = np.flatnonzero(left_out)
     tables = [
@@ -207,12 +210,12 @@ def _scores(run, traces, neurons, left_out, about):
     ]
     for i, rates in zip(where, predict_tables(run.network, tables), strict=True):
         truth = np.where(traces.spikes[i] < 0, np.nan, traces.spikes[i])[:, None]
-        found.setdefault(neurons[i], []).append(score(truth, rates).mean)
+        if np.nanmax(truth) > 0:
+            found.setdefault(neurons[i], []).append(np.nan_to_num(score(truth, rates).mean))
     return [
         {"epoch": str(len(run.history)), "neuron": str(name), "correlation": f"{np.mean(own):.6f}"}
         | about
-        for name, values in found.items()
-        if (own := [value for value in values if np.isfinite(value)])
+        for name, own in found.items()
     ]
 
 
