@@ -4,8 +4,9 @@
 
 writes `OUT_DIR/spikefinder.train/` with sets 7 to 10 made from DS09, DS14, DS19 and DS20, every
 recording one column, preprocessed as the competition's, and copies the training sets found in
-COMPETITION_DIR beside them; `OUT_DIR/neurons.csv` says which columns are of one neuron. These four sets have no test split, so no test cell is among them. The
-embedded weights were trained on the result (see their model cards).
+COMPETITION_DIR beside them; `OUT_DIR/neurons.csv` says which columns are of one neuron. These four
+sets have no test split, so no test cell is among them. The embedded weights were trained on the
+result (see their model cards).
 """
 
 import argparse
