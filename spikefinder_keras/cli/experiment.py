@@ -33,7 +33,7 @@ def run(arguments):
     say(f"data: {kind} ({data})")
     summary = run_experiment(arguments.plan, data, out, arguments.jobs, progress, say)
     columns = (
-        "variant",
+        "name",
         "epoch",
         "seeds",
         "neurons",

@@ -92,6 +92,7 @@ def test_an_experiment(tmp_path, data, monkeypatch):
         run_experiment(path, data, out)
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_goes_on_as_if_it_had_not(tmp_path, data, monkeypatch):
     path = plan(tmp_path, PLAN.replace("score_after = [1]", "").replace("epochs = 2", "epochs = 3"))
     run_experiment(path, data, tmp_path / "whole")
