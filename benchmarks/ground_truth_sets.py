@@ -4,8 +4,9 @@
 
 writes `OUT_DIR/spikefinder.train/` with sets 7 to 10 made from DS09, DS14, DS19 and DS20, every
 recording one column, preprocessed as the competition's, and copies the training sets found in
-COMPETITION_DIR beside them. These four sets have no test split, so no test cell is among them. The
-embedded weights were trained on the result (see their model cards).
+COMPETITION_DIR beside them; `OUT_DIR/neurons.csv` says which columns are of one neuron. These four
+sets have no test split, so no test cell is among them. The embedded weights were trained on the
+result (see their model cards).
 """
 
 import argparse
@@ -23,16 +24,21 @@ from spikefinder_keras.recordings.ground_truth import (
     read_ground_truth,
 )
 from spikefinder_keras.recordings.preparation import find_blocks
+from spikefinder_keras.training.experiment import NEURONS
 
 SETS = (7, 8, 9, 10)
 
 
 def recordings(path):
-    """Calcium at 100 Hz and spikes per 10 ms of every recording of a ground-truth file."""
+    """Neuron, calcium at 100 Hz and spikes per 10 ms of every recording of a ground-truth file."""
     for truth in read_ground_truth(path):
         (block,) = find_blocks(truth.recording)
         (spikes,) = truth.spikes([block])
-        yield preprocess(truth.recording.fluorescence[:, 0], block.frame_rate), spikes
+        trace = truth.recording.fluorescence[:, 0].astype(float)
+        there = np.isfinite(trace)  # frames of one exact value count as missing
+        frames = np.arange(trace.size)
+        trace = np.interp(frames, frames[there], trace[there])
+        yield truth.neuron, preprocess(trace, block.frame_rate), spikes
 
 
 def table(columns):
@@ -55,15 +61,18 @@ def main(argv=None):
             for kind in ("calcium", "spikes"):
                 source = find_file(arguments.competition, split, number, kind)
                 shutil.copyfile(source, folder / source.name)
+    lines = ["set,column,neuron"]
     for path in find_ground_truth(arguments.ground_truth):
         number = IN_COMPETITION.get(path.name.partition("-")[0])
         if number not in SETS:
             continue
-        calcium, spikes = zip(*recordings(path), strict=True)
+        neurons, calcium, spikes = zip(*recordings(path), strict=True)
+        lines += [f"{number},{column},{neuron}" for column, neuron in enumerate(neurons)]
         write_csv(folder / file_name("train", number, "calcium"), table(calcium))
         write_csv(folder / file_name("train", number, "spikes"), table(spikes))
         rate = 100 * sum(s.sum() for s in spikes) / sum(map(len, spikes))
         print(f"set {number}: {len(calcium)} recordings of {path.name}, {rate:.2f} spikes/s")
+    (arguments.out / NEURONS).write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from ..text import one_line
 from . import (
     describe,
     download,
+    experiment,
     export,
     figures,
     predict,
@@ -31,7 +32,7 @@ from .options import PROGRAM
 __all__ = ["main"]
 
 _COMMANDS = (
-    *(submission, predict, score, train, train_universal),
+    *(submission, predict, score, train, train_universal, experiment),
     *(describe, export, figures, simulate, download),
 )
 

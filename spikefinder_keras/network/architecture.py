@@ -17,6 +17,9 @@ def build_network(
     datasets=DATASET_COUNT,
     id_joins="before",
     batch_normalization=False,
+    lstm_joins=None,
+    lstm_reads="output",
+    gates="hard_sigmoid",
 ):
     """Build the convi6 network with random weights, not compiled.
 
@@ -39,6 +42,15 @@ def build_network(
     batch_normalization : bool
         Normalise between each convolution and its activation, except the last; the authors tried
         it and found it worse.
+    lstm_joins : "sum", "concat" or "absent", optional
+        Its states are summed and added to the third convolution's output, or concatenated to it, or
+        there is no LSTM; by default as the variant says.
+    lstm_reads : "output" or "input"
+        Of the third convolution: its output, as in the figure of 2017, the program and the weights,
+        or its input, as the text says.
+    gates : "hard_sigmoid" or "sigmoid"
+        That of Keras 2.0, or the logistic function. With the latter the LSTM is Keras' own, whose
+        training is slow on TensorFlow, and the weights cannot be saved: their file does not tell.
 
     Returns
     -------
@@ -63,6 +75,9 @@ def build_network(
         datasets,
         id_joins,
         batch_normalization,
+        lstm_joins,
+        lstm_reads,
+        gates,
     )
     return build(described, f"convi6_{variant}")
 
@@ -99,15 +114,17 @@ def _convolution(filters, taps, activation, name, dtype, stride=1):
     )
 
 
-def _lstm(units, merge_mode, name, dtype):
+def _lstm(units, merge_mode, name, dtype, gates="hard_sigmoid"):
+    own = gates == "hard_sigmoid"
     lstm = keras.layers.LSTM(
         units,
         return_sequences=True,
-        recurrent_activation=hard_sigmoid,
+        recurrent_activation=hard_sigmoid if own else gates,
         name="lstm",
         dtype=dtype,
     )
-    return Bidirectional(lstm, merge_mode=merge_mode, name=name, dtype=dtype)
+    kind = Bidirectional if own else keras.layers.Bidirectional
+    return kind(lstm, merge_mode=merge_mode, name=name, dtype=dtype)
 
 
 _MAKERS = {

@@ -39,6 +39,9 @@ convolution; dropout after the first five. `released`: they are concatenated to 
 the first four. The rates are the released program's; the description names none."""
 
 ID_JOINS = ("before", "after", "nowhere")
+LSTM_JOINS = ("sum", "concat", "absent")
+LSTM_READS = ("output", "input")
+GATES = ("hard_sigmoid", "sigmoid")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Layer:
     name : str
     kind : str
         "input" (channels), "convolution" (filters, taps, activation, and optionally stride; 'same'
-        padding), "lstm" (units, merge_mode; bidirectional, tanh and hard sigmoid), "normalization"
+        padding), "lstm" (units, merge_mode; bidirectional, tanh and hard sigmoid, or another
+        sigmoid as gates), "normalization"
         (of batches), "rms" (root-mean-square norm over channels), "activation" (activation),
         "dropout" (rate), "repeat" (each sample twice), "concatenate" or "add".
     sources : tuple of str
@@ -73,12 +77,16 @@ def convi6_layers(
     datasets=DATASET_COUNT,
     id_joins="before",
     batch_normalization=False,
+    lstm_joins=None,
+    lstm_reads="output",
+    gates="hard_sigmoid",
 ):
     """The layers of convi6, from its inputs to the spike rate.
 
     Parameters
     ----------
-    variant, filters, taps, lstm_units, dropout, datasets, id_joins, batch_normalization
+    variant, filters, taps, lstm_units, dropout, datasets, id_joins, batch_normalization, \
+    lstm_joins, lstm_reads, gates
         See `architecture.build_network`.
 
     Returns
@@ -91,7 +99,9 @@ def convi6_layers(
         If an argument is impossible.
     """
     filters, taps = tuple(filters), tuple(taps)
-    _check(variant, filters, taps, lstm_units, datasets, id_joins)
+    merge_mode = VARIANTS[variant].merge_mode if variant in VARIANTS else None
+    merge_mode = merge_mode if lstm_joins is None else lstm_joins
+    _check(variant, filters, taps, lstm_units, datasets, id_joins, merge_mode, lstm_reads, gates)
     dropout = tuple(VARIANTS[variant].dropout if dropout is None else dropout)
     activations = ("tanh", *["relu"] * (len(filters) - 2), "sigmoid")
 
@@ -109,6 +119,7 @@ def convi6_layers(
         channels, length, activation = size
         if n == {"before": 3, "after": 4}.get(id_joins):
             add("join_dataset", "concatenate", "dataset")
+        fed = last
         normalize = batch_normalization and n < len(filters)
         own = None if normalize else activation
         add(f"convolution_{n}", "convolution", filters=channels, taps=length, activation=own)
@@ -117,19 +128,27 @@ def convi6_layers(
             add(f"activation_{n}", "activation", activation=activation)
         if n <= len(dropout) and dropout[n - 1]:
             add(f"dropout_{n}", "dropout", rate=dropout[n - 1])
-        if n == 3:
-            trunk, merge_mode = last, VARIANTS[variant].merge_mode
-            add("bidirectional", "lstm", units=lstm_units, merge_mode=merge_mode)
+        if n == 3 and merge_mode != "absent":
+            trunk, last = last, last if lstm_reads == "output" else fed
+            kind = {} if gates == "hard_sigmoid" else {"gates": gates}
+            add("bidirectional", "lstm", units=lstm_units, merge_mode=merge_mode, **kind)
             states, last = last, trunk
             add("join_lstm", "add" if merge_mode == "sum" else "concatenate", states)
     return layers
 
 
-def _check(variant, filters, taps, lstm_units, datasets, id_joins):
+def _check(variant, filters, taps, lstm_units, datasets, id_joins, lstm_joins, lstm_reads, gates):
     if variant not in VARIANTS:
         raise UsageError(f"there is no variant {variant!r}; choose from {', '.join(VARIANTS)}")
     if id_joins not in ID_JOINS:
         raise UsageError(f"the dataset ID cannot join {id_joins!r}; choose {', '.join(ID_JOINS)}")
+    for what, value, known in (
+        ("joins", lstm_joins, LSTM_JOINS),
+        ("reads", lstm_reads, LSTM_READS),
+        ("has gates", gates, GATES),
+    ):
+        if value not in known:
+            raise UsageError(f"no LSTM {what} {value!r}; choose {', '.join(known)}")
     if len(filters) != len(taps) or len(filters) < 4 or filters[-1] != 1:
         raise UsageError(
             f"filters {filters} and taps {taps} must be of one length, at least 4, and the last "
@@ -137,10 +156,10 @@ def _check(variant, filters, taps, lstm_units, datasets, id_joins):
         )
     if min(*filters, *taps, lstm_units) < 1 or (id_joins != "nowhere" and datasets < 1):
         raise UsageError("filters, taps, lstm_units and datasets must be at least 1")
-    if VARIANTS[variant].merge_mode == "sum" and filters[2] != lstm_units:
+    if lstm_joins == "sum" and filters[2] != lstm_units:
         raise UsageError(
             f"the LSTM's {lstm_units} channels cannot be added to the {filters[2]} of the third "
-            "convolution; make them equal, or use the variant 'released'"
+            "convolution; make them equal, or use the variant 'released', which concatenates"
         )
 
 

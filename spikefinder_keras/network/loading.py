@@ -6,6 +6,7 @@ from ..backend import keras
 from ..errors import UsageError
 from ..files.whole_files import check_output, whole_file
 from .architecture import build, build_network
+from .recurrent import Bidirectional
 from .universal import are_universal
 from .weights import architecture, find_weights, layers_of, misfit, read_weights
 
@@ -57,13 +58,18 @@ def save_weights(network, path):
     Raises
     ------
     UsageError
-        If `path` does not end in `.weights.h5`.
+        If `path` does not end in `.weights.h5`, or the LSTM has gates that the file would not tell.
     OutputError
         If it cannot be written.
     """
     path = check_output(path)
     if not path.name.endswith(".weights.h5"):
         raise UsageError(f"{path} must end in .weights.h5, the name Keras knows the format by")
+    if any(
+        isinstance(layer, keras.layers.Bidirectional) and not isinstance(layer, Bidirectional)
+        for layer in network.layers
+    ):
+        raise UsageError(f"{path} would not tell the gates of the LSTM; keep the network itself")
     # The same layers in a model of their own, without an optimiser whose state would be saved too.
     bare = keras.Model(network.inputs, network.outputs, name=network.name)
     # On a full disk the HDF5 library crashes the process, so claim the space with an ordinary file.

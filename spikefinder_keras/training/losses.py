@@ -7,6 +7,8 @@ masked samples. Where either has no variance, 2017's loss had no gradient (NaN);
 has r = 0 and takes no part in the gradient.
 """
 
+import functools
+
 from ..backend import keras
 from ..constants import POOL
 
@@ -33,12 +35,12 @@ def pearson_loss(y_true, y_pred):
 
 
 @keras.saving.register_keras_serializable("spikefinder_keras")
-def pearson_loss_per_trace(y_true, y_pred):
+def pearson_loss_per_trace(y_true, y_pred, pool=POOL):
     """1 - r for each trace, so that a sample weight weighs its own trace; `(batch,)`.
 
-    Parameters as in `pearson_loss`.
+    Parameters as in `pearson_loss`; `pool` samples are summed.
     """
-    x, y = (_pool(ops.convert_to_tensor(signal)) for signal in (y_true, y_pred))
+    x, y = (_pool(ops.convert_to_tensor(signal), pool) for signal in (y_true, y_pred))
     x = ops.cast(x, y.dtype)
     mask = ops.cast(x >= 0, y.dtype)
     count = ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1)
@@ -53,13 +55,51 @@ def pearson_loss_per_trace(y_true, y_pred):
     return 1 - ops.where(varies, product / (root + 1e-12), ops.zeros_like(product))
 
 
-def _pool(signal):
-    """Sums of 4 samples, `(batch, time / 4, 1)`; a shorter window counts as if filled up.
+def poisson_loss_per_trace(y_true, y_pred):
+    """Mean over a trace of `y - x log y`, with x and y sums of 4 samples; `(batch,)`.
+
+    The negative log-likelihood of Poisson counts, less what does not depend on the rate; the output
+    is spikes per sample. Parameters as in `pearson_loss`.
+    """
+    x, y = (_pool(ops.convert_to_tensor(signal)) for signal in (y_true, y_pred))
+    x = ops.cast(x, y.dtype)
+    mask = ops.cast(x >= 0, y.dtype)
+    each = mask * (y - ops.maximum(x, 0) * ops.log(y + 1e-6))
+    return ops.sum(each, axis=(1, 2)) / ops.maximum(ops.sum(mask, axis=(1, 2)), 1)
+
+
+PER_TRACE = {
+    "25 Hz": (pearson_loss_per_trace,),
+    **{
+        f"{100 / pool:g} Hz": (functools.partial(pearson_loss_per_trace, pool=pool),)
+        for pool in (8, 16)
+    },
+    "poisson": (poisson_loss_per_trace,),
+}
+PER_TRACE["mean"] = PER_TRACE["25 Hz"] + PER_TRACE["12.5 Hz"] + PER_TRACE["6.25 Hz"]
+"""Losses of a trace by the names of `Settings.objective`; of several the mean."""
+
+
+def loss_of(objective, weighting):
+    """The loss of a run; `settings.Settings` has the names."""
+    if objective == "25 Hz":
+        return {"batch": pearson_loss, "trace": pearson_loss_per_trace}[weighting]
+
+    def loss(y_true, y_pred):
+        each = PER_TRACE[objective]
+        values = sum(own(y_true, y_pred) for own in each) / len(each)
+        return ops.mean(values) if weighting == "batch" else values
+
+    return loss
+
+
+def _pool(signal, pool=POOL):
+    """Sums of `pool` samples, `(batch, time / pool, 1)`; a shorter window counts as if filled up.
 
     'same' padding fills up both ends: the released run's 71,986 samples are two short of whole
     windows, so that there the first window has three samples, and all others begin one sample
     earlier than the competition's.
     """
-    return POOL * ops.average_pool(
-        signal, POOL, strides=POOL, padding="same", data_format="channels_last"
+    return pool * ops.average_pool(
+        signal, pool, strides=pool, padding="same", data_format="channels_last"
     )

@@ -15,19 +15,23 @@ import numpy as np
 
 from ..backend import keras, own_settings
 from ..competition.scoring import score
-from ..errors import OutputError, TrainingError, UsageError
+from ..errors import TrainingError, UsageError
 from ..files.ordinary import read_json
 from ..files.whole_files import check_output_folder, write_text
 from ..network.architecture import build_network
 from ..network.loading import save_weights
 from ..network.prediction import Table, predict_tables
 from .checkpoint import load_checkpoint, save_checkpoint
-from .losses import pearson_loss, pearson_loss_per_trace
+from .curves import draw_curves, log_for_tensorboard
+from .losses import loss_of
 from .settings import Settings
 from .traces import Traces, read_traces
 
-LOSSES = {"batch": pearson_loss, "trace": pearson_loss_per_trace}
-"""By `Settings.weighting`."""
+_OF_NETWORK = (
+    *("filters", "taps", "lstm_units", "dropout", "id_joins", "batch_normalization"),
+    *("lstm_joins", "lstm_reads", "gates"),
+)
+"""Settings that `build_network` takes."""
 
 
 @dataclass
@@ -87,15 +91,57 @@ def train(data, folder, settings=None, progress=False, say=lambda line: None):
         raise TrainingError(f"{folder} already holds a run; --resume it, or name another (--out)")
     traces = read_traces(data, settings.few_data_weight, say)
     run = _new_run(folder, settings, traces)
-    check_output_folder(folder)
+    _write_config(run, {"data": str(Path(data).resolve())})
+    return _carry_on(run, progress, say)
+
+
+def _write_config(run, more):
+    check_output_folder(run.folder)
     config = {
-        **asdict(settings),
-        "data": str(Path(data).resolve()),
-        "traces": traces.fingerprint(),
+        **asdict(run.settings),
+        **more,
+        "traces": run.traces.fingerprint(),
         "backend": keras.backend.backend(),
     }
-    write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
-    return _carry_on(run, progress, say)
+    write_text(run.folder / "config.json", json.dumps(config, indent=1) + "\n")
+
+
+@own_settings()
+def fit(traces, folder, settings, watch=lambda run: None):
+    """Train on traces that are at hand, or carry on the run in `folder`; for `experiment`.
+
+    Kept are `config.json`, `log.csv` and `checkpoint.npz`; weights and curves are not.
+
+    Parameters
+    ----------
+    traces : Traces
+    folder : str or Path
+    settings : Settings
+    watch : function of a `Run`
+        Called after each epoch, before it counts as done.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    TrainingError
+        If `folder` holds another run, or the loss is no number.
+    """
+    run = _new_run(Path(folder), settings, traces)
+    if (run.folder / "config.json").exists():
+        known, wanted = _read_config(run.folder)[0], traces.fingerprint()
+        if known != settings or _read_config(run.folder)[1]["traces"] != wanted:
+            raise TrainingError(f"{folder} holds another run; remove it, or name another (--out)")
+        _load_checkpoint(run)
+    else:
+        _write_config(run, {})
+    for epoch in range(len(run.history) + 1, settings.epochs + 1):
+        _run_epoch(run, epoch)
+        watch(run)
+        _save_state(run)
+    return run
 
 
 @own_settings()
@@ -124,17 +170,11 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
         others than those it began with.
     """
     folder = Path(folder)
+    settings, config = _read_config(folder)
     try:
-        config = read_json(folder / "config.json")
-        names = [setting.name for setting in fields(Settings)]
-        settings = Settings(**{name: config.pop(name) for name in names})
         where, fingerprint, backend = (config[key] for key in ("data", "traces", "backend"))
         where = Path(where)
-    except FileNotFoundError:
-        raise TrainingError(
-            f"there is no run in {folder}; name the folder of one (--resume)"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+    except (KeyError, TypeError) as error:
         raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
     for name, value in (changed or {}).items():
         if value != getattr(settings, name):
@@ -155,13 +195,25 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
     return _carry_on(run, progress, say)
 
 
+def _read_config(folder):
+    """The settings of the run in a folder, and what else its configuration says, a dict."""
+    try:
+        config = read_json(folder / "config.json")
+        names = [setting.name for setting in fields(Settings)]
+        return Settings(**{name: config.pop(name) for name in names}), config
+    except FileNotFoundError:
+        raise TrainingError(
+            f"there is no run in {folder}; name the folder of one (--resume)"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+        raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
+
+
 def _new_run(folder, settings, traces):
     keras.utils.set_random_seed(settings.seed)
     network = build_network(
         settings.variant,
-        dropout=settings.dropout,
-        id_joins=settings.id_joins,
-        batch_normalization=settings.batch_normalization,
+        **{name: getattr(settings, name) for name in _OF_NETWORK},
     )
     compile_network(network, settings)
     network.optimizer.build(network.trainable_variables)
@@ -182,7 +234,7 @@ def compile_network(network, settings):
         optimizer=keras.optimizers.Adam(
             settings.learning_rate, settings.beta_1, settings.beta_2, settings.epsilon
         ),
-        loss=LOSSES[settings.weighting],
+        loss=loss_of(settings.objective, settings.weighting),
         # On TensorFlow the recurrent loops compile themselves; all else is faster uncompiled.
         jit_compile=keras.backend.backend() != "tensorflow",
     )
@@ -198,14 +250,10 @@ def _carry_on(run, progress, say):
         total=total, initial=done, desc="training", unit=" batches", disable=not progress
     ) as shown:
         for epoch in range(len(run.history) + 1, settings.epochs + 1):
-            started = time.perf_counter()
-            loss = _train_epoch(run, epoch, shown)
-            validation = _validate(run)
-            row = {"epoch": epoch, "loss": loss, "validation": validation}
-            run.history.append(row | {"seconds": round(time.perf_counter() - started, 3)})
+            row = _run_epoch(run, epoch, shown.update)
             _save(run)
-            shown.set_postfix_str(f"loss {loss:.3f}, validation {validation:.3f}")
-    _draw(run)
+            shown.set_postfix_str(f"loss {row['loss']:.3f}, validation {row['validation']:.3f}")
+    draw_curves(run)
     best = run.history[run.best - 1]
     say(
         f"trained {settings.epochs} epochs on {run.training} traces; best epoch {run.best}"
@@ -214,7 +262,16 @@ def _carry_on(run, progress, say):
     return run
 
 
-def _train_epoch(run, epoch, shown):
+def _run_epoch(run, epoch, after_batch=lambda: None):
+    """Train for an epoch and validate; the row that is added to the history."""
+    started = time.perf_counter()
+    loss = _train_epoch(run, epoch, after_batch)
+    row = {"epoch": epoch, "loss": loss, "validation": _validate(run)}
+    run.history.append(row | {"seconds": round(time.perf_counter() - started, 3)})
+    return row
+
+
+def _train_epoch(run, epoch, after_batch):
     """One pass over the shuffled training traces; its mean loss."""
     # The order depends on seed and epoch alone, so that a resumed run shuffles the same.
     order = np.random.default_rng([run.settings.seed, epoch]).permutation(run.training)
@@ -224,7 +281,7 @@ def _train_epoch(run, epoch, shown):
         run.network.reset_metrics()  # or the mean over all batches so far would come back
         loss = run.network.train_on_batch(inputs, truth, sample_weight=weights)
         total += float(loss) * len(weights)
-        shown.update()
+        after_batch()
     loss = total / len(order)
     if not all(np.isfinite(weights).all() for weights in (loss, *run.network.get_weights())):
         raise TrainingError(
@@ -253,10 +310,14 @@ def _save(run):
     save_weights(run.network, run.folder / "last.weights.h5")
     if run.best == len(run.history):
         save_weights(run.network, run.folder / "best.weights.h5")
+    log_for_tensorboard(run)
+    _save_state(run)
+
+
+def _save_state(run):
     lines = [",".join(run.history[0])]
     lines += [",".join(map(str, row.values())) for row in run.history]
     write_text(run.folder / "log.csv", "\n".join(lines) + "\n")
-    _log_for_tensorboard(run)
     save_checkpoint(run.folder / "checkpoint.npz", run.network, {"history": run.history})
 
 
@@ -280,32 +341,3 @@ def _check_history(history, epochs):
     for row in history:
         if row.keys() != kinds.keys() or not all(type(row[k]) is kinds[k] for k in kinds):
             raise ValueError("other columns")
-
-
-def _log_for_tensorboard(run):
-    """Add the last epoch to a TensorBoard log, where TensorFlow is there to write one."""
-    try:
-        import tensorflow as tf
-    except ImportError:
-        return
-    row, folder = run.history[-1], run.folder / "tensorboard"
-    try:
-        writer = tf.summary.create_file_writer(str(folder))
-        with writer.as_default(step=row["epoch"]):
-            for name in ("loss", "validation", "seconds"):
-                tf.summary.scalar(name, row[name])
-        writer.close()
-    except tf.errors.OpError as error:
-        reason = error.message.rpartition("}}")[2].partition("[Op")[0].strip()
-        raise OutputError(
-            f"cannot write to {folder} ({reason}); free space, or move it away"
-        ) from error
-
-
-def _draw(run):
-    from ..figures import learning_curves, save
-
-    columns = [[row[key] for row in run.history] for key in ("epoch", "loss", "validation")]
-    title = f"{run.settings.variant}, seed {run.settings.seed}, {run.training} traces"
-    ax = learning_curves(*columns, title)
-    save(ax, run.folder / "curves.png")

@@ -20,9 +20,9 @@ where the released run had them), so that JAX compiles few different lengths."""
 class Traces:
     """Training traces in stacking order, each as long as its samples.
 
-    `calcium` and `spikes` are lists of float32 arrays `(time,)`, `numbers` and `weights` arrays
-    `(trace,)` of dataset numbers and sample weights (mean 1), `longest` the samples beyond which no
-    batch is padded.
+    `calcium` and `spikes` are lists of float32 arrays `(time,)`; `numbers`, `columns` and `weights`
+    arrays `(trace,)` of dataset numbers, columns in their tables and sample weights (mean 1);
+    `longest` the samples beyond which no batch is padded.
     """
 
     calcium: list
@@ -30,6 +30,7 @@ class Traces:
     numbers: np.ndarray
     weights: np.ndarray
     longest: int
+    columns: np.ndarray
 
     def __len__(self):
         return len(self.calcium)
@@ -53,6 +54,19 @@ class Traces:
             truth[row, : len(self.spikes[i]), 0] = self.spikes[i]
         dataset = one_hot(self.numbers[indices], length)
         return [calcium, dataset], truth, self.weights[indices].astype(np.float32)
+
+    def subset(self, chosen):
+        """The traces at `chosen`, a bool array `(trace,)`; their weights have the mean 1 again."""
+        where = np.flatnonzero(chosen)
+        weights = self.weights[where]
+        return Traces(
+            [self.calcium[i] for i in where],
+            [self.spikes[i] for i in where],
+            self.numbers[where],
+            weights / weights.mean(),
+            self.longest,
+            self.columns[where],
+        )
 
     def fingerprint(self):
         """A hash of all samples, by which a resumed run knows its data."""
@@ -82,7 +96,7 @@ def read_traces(folder, few_data_weight=FEW_DATA_WEIGHT, say=lambda line: None):
     DataError
         If no trace is left.
     """
-    calcium, spikes, numbers = [], [], []
+    calcium, spikes, numbers, columns = [], [], [], []
     for split, number in find_sets(folder):
         if split != "train":
             continue
@@ -98,10 +112,12 @@ def read_traces(folder, few_data_weight=FEW_DATA_WEIGHT, say=lambda line: None):
             calcium.append(table[: lengths[:, neuron].max(), neuron].copy())
             spikes.append(truth[: lengths[:, neuron].max(), neuron].copy())
             numbers.append(number)
+            columns.append(neuron)
     if not calcium:
         raise DataError(f"no trace with true spikes in {folder}; training needs *.train.spikes.csv")
     if not any((trace > 0).any() for trace in spikes):
         raise DataError(f"not one spike in {folder}; there is nothing to learn from")
     numbers = np.array(numbers)
     longest = max(max(map(len, calcium)), SPLIT_LENGTH["train"])
-    return Traces(calcium, spikes, numbers, sample_weights(numbers, few_data_weight), longest)
+    weights = sample_weights(numbers, few_data_weight)
+    return Traces(calcium, spikes, numbers, weights, longest, np.array(columns))

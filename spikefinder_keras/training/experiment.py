@@ -1,0 +1,288 @@
+"""Experiments: settings x seeds, each run resumable and never repeated, one tidy table of scores.
+
+A file in TOML says what is run:
+
+    folds = 5
+    seeds = [0, 1, 2, 3, 4]
+    score_after = [25, 50]          # epochs; by default the last
+
+    [settings]                      # of `settings.Settings`, for all
+    epochs = 50
+
+    [variants."as described"]       # the first is the one that others are compared with
+    [variants."no dataset ID"]
+    id_joins = "nowhere"
+
+Neurons are cut into folds once, by set, and the recordings of a neuron stay together. The run of a
+seed leaves out fold `seed` (modulo `folds`), trains on the others to the last epoch, and is scored
+on those left out by the plain correlation at 25 Hz. Nothing is chosen on them; no test set is read.
+"""
+
+import csv
+import io
+import re
+import tomllib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from ..competition.scoring import score
+from ..errors import TrainingError, UsageError
+from ..files.whole_files import check_output_folder, write_text
+from ..network.prediction import Table, predict_tables
+from ..terminal import count_bar
+from .run import fit
+from .settings import Settings
+from .traces import read_traces
+
+NEURONS = "neurons.csv"
+"""Of a data folder: `set,column,neuron` of tables that hold several recordings of a neuron."""
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a file asks for: `variants` is a dict of names to dicts of settings."""
+
+    variants: dict
+    seeds: tuple
+    folds: int
+    score_after: tuple
+
+    def runs(self):
+        """`(name, Settings)` of each run; seeds of a variant one after another."""
+        return [
+            (name, Settings(**changed, seed=seed))
+            for seed in self.seeds
+            for name, changed in self.variants.items()
+        ]
+
+
+def read_plan(path):
+    """Read a plan.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing or no TOML, or something in it is unknown or impossible.
+    """
+    try:
+        stated = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path} ({error}); give an experiment in TOML") from None
+    known = {"folds", "seeds", "score_after", "settings", "variants"}
+    if unknown := set(stated) - known:
+        raise UsageError(f"{path} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
+    common, own = stated.get("settings", {}), stated.get("variants") or {"as described": {}}
+    names = {field.name for field in fields(Settings)} - {"seed", "validation"}
+    for name, changed in (("settings", common), *own.items()):
+        if not isinstance(changed, dict) or (unknown := set(changed) - names):
+            raise UsageError(f"{path}, {name}: unknown {unknown}; see `training.Settings`")
+    try:
+        variants = {name: {"validation": 0.0, **common, **changed} for name, changed in own.items()}
+        epochs = {Settings(**changed).epochs for changed in variants.values()}
+        seeds = tuple(map(int, stated.get("seeds", range(5))))
+        folds = int(stated.get("folds", 5))
+        after = tuple(map(int, stated.get("score_after", ())))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path}: {error}; see `training.Settings`") from None
+    if folds < 2 or not seeds or any(not 1 <= epoch <= max(epochs) for epoch in after):
+        raise UsageError(f"{path}: at least 2 folds, a seed, and score_after within the epochs")
+    if len({_folder_name(name) for name in variants}) < len(variants):
+        raise UsageError(f"{path}: two variants whose names differ in marks only")
+    return Plan(variants, seeds, folds, after)
+
+
+def neurons_of(traces, data):
+    """The neuron of each trace, as `set/neuron`: by `NEURONS` in the folder, else by column."""
+    known = {}
+    listing = Path(data) / NEURONS
+    if listing.exists():
+        for row in csv.DictReader(io.StringIO(listing.read_text(encoding="utf-8"))):
+            known[int(row["set"]), int(row["column"])] = row["neuron"]
+    places = zip(traces.numbers.tolist(), traces.columns.tolist(), strict=True)
+    return np.array([f"{place[0]}/{known.get(place, place[1])}" for place in places])
+
+
+def fold_of(neurons, folds):
+    """The fold of each trace, int array; the neurons of a set are dealt out in a fixed order."""
+    dealt, rng, number = {}, np.random.default_rng(0), 0
+    for group in sorted({name.split("/")[0] for name in neurons}, key=int):
+        own = sorted({name for name in neurons if name.split("/")[0] == group})
+        for name in rng.permutation(own):
+            dealt[name], number = number % folds, number + 1
+    return np.array([dealt[name] for name in neurons])
+
+
+def run_experiment(path, data, out, jobs=1, progress=False, say=lambda line: None):
+    """Carry out what is left of an experiment, and write `scores.csv` and `summary.csv`.
+
+    Parameters
+    ----------
+    path : str or Path
+        A plan, see above.
+    data : str or Path
+        A competition folder; its training sets are used.
+    out : str or Path
+        Folder of the runs and tables.
+    jobs : int
+        Runs at a time.
+    progress, say
+        As in `run.train`.
+
+    Returns
+    -------
+    list of dict
+        The rows of `summary.csv`, see `compare`.
+
+    Raises
+    ------
+    UsageError, DataError, OutputError, TrainingError
+    """
+    plan, out = read_plan(path), Path(out)
+    if jobs < 1:
+        raise UsageError(f"{jobs} runs at a time are too few (--jobs)")
+    check_output_folder(out)
+    tasks = [(name, settings, plan, str(data), out) for name, settings in plan.runs()]
+    rows = []
+    with count_bar(len(tasks), "experiment", "run", progress) as shown:
+        if jobs == 1:
+            for task in tasks:
+                rows += _one_run(*task)
+                shown.update()
+        else:
+            with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+                for done in as_completed([pool.submit(_one_run, *task) for task in tasks]):
+                    rows += done.result()
+                    shown.update()
+    order = {name: number for number, name in enumerate(plan.variants)}
+    rows.sort(key=lambda row: (order[row["name"]], int(row["seed"]), int(row["epoch"])))
+    write_rows(out / "scores.csv", rows)
+    summary = compare(rows)
+    write_rows(out / "summary.csv", summary)
+    say(f"{len(tasks)} runs; scores.csv and summary.csv are in {out}")
+    return summary
+
+
+def _one_run(name, settings, plan, data, out):
+    """The rows of one run, which is begun, carried on, or read if it is done already."""
+    traces = read_traces(data, settings.few_data_weight)
+    neurons = neurons_of(traces, data)
+    left_out = fold_of(neurons, plan.folds) == settings.seed % plan.folds
+    folder = out / _folder_name(name) / f"seed-{settings.seed}"
+    about = {
+        "name": name,
+        **{key: str(value) for key, value in asdict(settings).items()},
+        "data": traces.fingerprint()[:16],
+    }
+    kept = folder / "scores.csv"
+    rows = read_rows(kept) if kept.exists() else []
+    if any(row[key] != value for row in rows for key, value in about.items()):
+        raise TrainingError(f"{folder} holds another run; remove it, or name another (--out)")
+    after = {*(k for k in plan.score_after if k < settings.epochs), settings.epochs}
+
+    def watch(run):
+        nonlocal rows
+        if len(run.history) in after:
+            rows = [row for row in rows if int(row["epoch"]) != len(run.history)]
+            rows += _scores(run, traces, neurons, left_out, about)
+            write_rows(kept, rows)
+
+    if {int(row["epoch"]) for row in rows} != after:
+        folder.mkdir(parents=True, exist_ok=True)
+        fit(traces.subset(~left_out), folder, settings, watch)
+    return [row for row in rows if int(row["epoch"]) in after]
+
+
+def _scores(run, traces, neurons, left_out, about):
+    """A row for each neuron left out that has spikes: the mean over its recordings.
+
+    A rate that never varies has the correlation 0, as in the loss.
+    """
+    found = {}
+    where = np.flatnonzero(left_out)
+    tables = [
+        Table(traces.calcium[i][:, None], traces.numbers[i], longest=traces.longest) for i in where
+    ]
+    for i, rates in zip(where, predict_tables(run.network, tables), strict=True):
+        truth = np.where(traces.spikes[i] < 0, np.nan, traces.spikes[i])[:, None]
+        if np.nanmax(truth) > 0:
+            found.setdefault(neurons[i], []).append(np.nan_to_num(score(truth, rates).mean))
+    return [
+        {"epoch": str(len(run.history)), "neuron": str(name), "correlation": f"{np.mean(own):.6f}"}
+        | about
+        for name, own in found.items()
+    ]
+
+
+def compare(rows):
+    """Each variant and epoch against the first variant at its last epoch, on the same neurons.
+
+    Returns
+    -------
+    list of dict
+        `name`, `epoch`, `seeds`, `neurons`, `mean` correlation; `difference`, `low` and `high`:
+        mean paired difference with its 95% interval, by a bootstrap over seeds and, within a seed,
+        over neurons; `answer`: "better", "worse" or "too small to tell".
+    """
+    cells = {}
+    for row in rows:
+        key = row["name"], int(row["epoch"])
+        cells.setdefault(key, {})[row["seed"], row["neuron"]] = float(row["correlation"])
+    first = rows[0]["name"] if rows else None
+    reference = cells[max(key for key in cells if key[0] == first)] if rows else {}
+    summary = []
+    for (name, epoch), own in cells.items():
+        by_seed = {}
+        for (seed, neuron), value in own.items():
+            if (seed, neuron) in reference:
+                by_seed.setdefault(seed, []).append(value - reference[seed, neuron])
+        low, high = interval([np.array(values) for values in by_seed.values()])
+        answer = "better" if low > 0 else "worse" if high < 0 else "too small to tell"
+        paired = [value for values in by_seed.values() for value in values]
+        numbers = {
+            "mean": np.mean(list(own.values())),
+            "difference": np.mean(paired) if paired else np.nan,
+            "low": low,
+            "high": high,
+        }
+        counts = {"seeds": len(by_seed), "neurons": len({neuron for _, neuron in own})}
+        about = {"name": name, "epoch": epoch, **counts}
+        rounded = {key: f"{value:.4f}" for key, value in numbers.items()}
+        is_reference = own is reference
+        summary.append(about | rounded | {"answer": "-" if is_reference else answer})
+    return summary
+
+
+def interval(groups):
+    """95% interval of the mean, by resampling groups and, in each, values."""
+    if not groups:
+        return np.nan, np.nan
+    rng, means = np.random.default_rng(0), np.empty(RESAMPLES)
+    for k in range(RESAMPLES):
+        chosen = rng.integers(len(groups), size=len(groups))
+        drawn = [groups[g][rng.integers(groups[g].size, size=groups[g].size)] for g in chosen]
+        means[k] = np.concatenate(drawn).mean()
+    return tuple(np.quantile(means, [0.025, 0.975]))
+
+
+def read_rows(path):
+    """A table as a list of dicts of text."""
+    return list(csv.DictReader(io.StringIO(Path(path).read_text(encoding="utf-8"))))
+
+
+def write_rows(path, rows):
+    """Write dicts with the same keys as CSV, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _folder_name(name):
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,0 +1,200 @@
+"""Experiments: plans, folds by neuron, runs that are never repeated, and what they tell."""
+
+import numpy as np
+import pytest
+
+from spikefinder_keras.cli import main
+from spikefinder_keras.competition.tables import write_csv
+from spikefinder_keras.errors import TrainingError, UsageError
+from spikefinder_keras.training import experiment
+from spikefinder_keras.training.experiment import (
+    compare,
+    fold_of,
+    neurons_of,
+    read_plan,
+    read_rows,
+    run_experiment,
+)
+from spikefinder_keras.training.traces import read_traces
+
+PLAN = """
+folds = 2
+seeds = [0, 1]
+score_after = [1]
+[settings]
+epochs = 2
+batch = 3
+filters = [2, 2, 2, 2, 1]
+taps = [5, 3, 3, 3, 3]
+lstm_units = 2
+[variants."as described"]
+[variants."no LSTM"]
+lstm_joins = "absent"
+"""
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Sets 4 and 6 with 4 and 3 neurons of 400 samples."""
+    folder = tmp_path / "data" / "spikefinder.train"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number, neurons in ((4, 4), (6, 3)):
+        spikes = rng.poisson(0.05, (400, neurons)).astype(float)
+        kernel = np.exp(-np.arange(60) / 20)
+        calcium = np.stack([np.convolve(s, kernel)[:400] for s in spikes.T], axis=1)
+        write_csv(folder / f"{number}.train.calcium.csv", calcium)
+        write_csv(folder / f"{number}.train.spikes.csv", spikes)
+    return tmp_path / "data"
+
+
+def plan(tmp_path, text=PLAN):
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    return path
+
+
+def test_neurons_are_left_out_once_with_all_their_recordings(data):
+    traces = read_traces(data)
+    neurons = neurons_of(traces, data)
+    assert neurons.tolist() == [*(f"4/{k}" for k in range(4)), *(f"6/{k}" for k in range(3))]
+    folds = fold_of(neurons, 3)
+    assert sorted(np.bincount(folds)) == [2, 2, 3]
+    assert {f for f, n in zip(folds, neurons, strict=True) if n[0] == "6"} == {0, 1, 2}
+    (data / "neurons.csv").write_text("set,column,neuron\n4,0,a\n4,1,a\n4,2,b\n4,3,b\n")
+    neurons = neurons_of(traces, data)
+    assert neurons.tolist() == ["4/a", "4/a", "4/b", "4/b", "6/0", "6/1", "6/2"]
+    folds = fold_of(neurons, 2)
+    assert folds[0] == folds[1] != folds[2] == folds[3]
+
+
+def test_an_experiment(tmp_path, data, monkeypatch):
+    path, out = plan(tmp_path), tmp_path / "out"
+    summary = run_experiment(path, data, out)
+    assert [(row["name"], row["epoch"]) for row in summary] == [
+        *(("as described", 1), ("as described", 2), ("no LSTM", 1), ("no LSTM", 2))
+    ]
+    rows = read_rows(out / "scores.csv")
+    last = [row for row in rows if (row["name"], row["epoch"]) == ("no LSTM", "2")]
+    assert sorted(row["neuron"] for row in last) == [
+        *(f"4/{k}" for k in range(4)),
+        *(f"6/{k}" for k in range(3)),
+    ]
+    assert {row["lstm_joins"] for row in last} == {"absent"}
+    mean = np.mean([float(row["correlation"]) for row in last])
+    assert float(summary[3]["mean"]) == pytest.approx(mean, abs=1e-4)  # as it is rounded
+    before = (out / "scores.csv").read_bytes()
+    monkeypatch.setattr(experiment, "fit", None)  # what is done is not repeated
+    run_experiment(path, data, out)
+    assert (out / "scores.csv").read_bytes() == before
+    plan(tmp_path, PLAN.replace("batch = 3", "batch = 2"))
+    with pytest.raises(TrainingError, match="holds another run"):
+        run_experiment(path, data, out)
+
+
+@pytest.mark.slow
+def test_a_run_that_stops_goes_on_as_if_it_had_not(tmp_path, data, monkeypatch):
+    path = plan(tmp_path, PLAN.replace("score_after = [1]", "").replace("epochs = 2", "epochs = 3"))
+    run_experiment(path, data, tmp_path / "whole")
+    fit = experiment.fit
+
+    def stopping(traces, folder, settings, watch):
+        def stop(run):
+            watch(run)
+            if len(run.history) == 2:
+                raise KeyboardInterrupt
+
+        return fit(traces, folder, settings, stop)
+
+    monkeypatch.setattr(experiment, "fit", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(path, data, tmp_path / "cut")
+    monkeypatch.setattr(experiment, "fit", fit)
+    run_experiment(path, data, tmp_path / "cut")
+    for name in ("scores.csv", "summary.csv"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_at_a_time_give_the_same_table(tmp_path, data):
+    path = plan(tmp_path)
+    run_experiment(path, data, tmp_path / "one")
+    run_experiment(path, data, tmp_path / "two", jobs=2)
+    assert (tmp_path / "two/scores.csv").read_bytes() == (tmp_path / "one/scores.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("folds = 2", "folds = 1"), "at least 2 folds"),
+        (("folds = 2", "fold = 2"), "has unknown fold"),
+        (("seeds = [0, 1]", "seeds = []"), "a seed"),
+        (("batch = 3", "bath = 3"), "settings: unknown {'bath'}"),
+        (("batch = 3", "batch = 0"), "batch cannot be 0"),
+        (('"absent"', '"nowhere"'), "no LSTM joins 'nowhere'"),
+        (("[1]", "[3]"), "score_after within the epochs"),
+        (('"no LSTM"', '"As-described"'), "differ in marks only"),
+        (("folds", "folds ="), "give an experiment in TOML"),
+    ],
+)
+def test_faulty_plans(tmp_path, data, change, message):
+    path = plan(tmp_path, PLAN.replace(*change))
+    with pytest.raises(UsageError, match=message) as raised:
+        run_experiment(path, data, tmp_path / "out")
+    assert "\n" not in str(raised.value)
+
+
+def test_what_the_table_tells():
+    def rows(name, shift, spread, seeds=5, neurons=20):
+        rng = np.random.default_rng(1)
+        return [
+            {
+                "name": name,
+                "epoch": "50",
+                "seed": str(seed),
+                "neuron": f"4/{neuron}",
+                "correlation": str(0.3 + 0.02 * neuron + shift + spread * rng.normal()),
+            }
+            for seed in range(seeds)
+            for neuron in range(neurons)
+        ]
+
+    found = compare(
+        [
+            *rows("as described", 0, 0),
+            *rows("better", 0.05, 0.02),
+            *rows("worse", -0.05, 0.02),
+            *rows("level", 0.0, 0.05),
+        ]
+    )
+    assert [row["answer"] for row in found] == ["-", "better", "worse", "too small to tell"]
+    assert float(found[1]["low"]) < 0.05 < float(found[1]["high"])
+    # 100 values of standard deviation 0.02: 1.96 x 0.002 on each side, a little more by seeds.
+    assert 0.006 < float(found[1]["high"]) - float(found[1]["low"]) < 0.012
+
+
+def test_the_interval_knows_that_seeds_differ():
+    """Differences that only vary between seeds are as uncertain as the few seeds are."""
+    groups = [np.full(100, value) for value in (-0.1, -0.05, 0.0, 0.05, 0.1)]
+    low, high = experiment.interval(groups)
+    expected = 1.96 * np.std([g[0] for g in groups]) / np.sqrt(5)
+    assert high - low == pytest.approx(2 * expected, rel=0.1)
+
+
+def test_the_command(tmp_path, data, capsys):
+    path = plan(tmp_path, PLAN.replace("seeds = [0, 1]", "seeds = [0]"))
+    assert main(["experiment", str(path), "--data", str(data), "--out", str(tmp_path / "o")]) == 0
+    text = capsys.readouterr().out
+    assert "too small to tell" in text or "better" in text or "worse" in text
+    assert main(["experiment", str(path), "--data", str(data), "--jobs", "0"]) == 2
+    assert "(--jobs)" in capsys.readouterr().err
+    assert main(["experiment", str(tmp_path / "none.toml"), "--data", str(data)]) == 2
+
+
+def test_plans_in_the_repository_can_be_read():
+    from pathlib import Path
+
+    plans = list((Path(__file__).parents[2] / "benchmarks" / "experiments").glob("*.toml"))
+    assert plans
+    for path in plans:
+        assert len(read_plan(path).runs()) >= 5
