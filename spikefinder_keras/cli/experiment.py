@@ -14,7 +14,7 @@ def add(commands):
         "Train what a file in TOML asks for, settings x seeds, and score neurons left out; "
         "what was interrupted goes on, what is done is not repeated.",
     )
-    command.add_argument("plan", metavar="FILE.toml", help="see docs/open-questions.md")
+    command.add_argument("plan", metavar="FILE.toml", help="see docs/training.md")
     command.add_argument("--data", metavar="DIR", help="as for submission")
     command.add_argument("--out", metavar="DIR", help="of runs and tables (default: runs/FILE)")
     command.add_argument(
