@@ -351,8 +351,8 @@ class Watch:
     def hook(self, event, arguments):
         if not self.on or not (event == "open" or event in self.changes | self.refused):
             return
-        places = [os.fsdecode(each) for each in arguments if isinstance(each, str | bytes)]
-        places = places[:1] if event == "open" else places
+        named = arguments[:1] if event == "open" else arguments
+        places = [os.fsdecode(each) for each in named if isinstance(each, str | bytes)]
         bad = event in self.refused or not all(map(self.ours, places))
         if event == "open" and not arguments[2] & self.writing:
             bad = bad and not places[0].startswith(self.readable)
