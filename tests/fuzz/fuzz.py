@@ -339,13 +339,9 @@ class Watch:
         self.writing = confinement._WRITING
         self.changes = {*confinement._CHANGING_EVENTS}
         self.refused = {*confinement._EVENTS}
-        self.readable = (
-            self.folder,
-            "/proc/",
-            sys.prefix,
-            sys.base_prefix,
-            *filter(None, sys.path),
-        )
+        # pandas reads the time zone that a date names in at most five capitals, such as UTC.
+        self.readable = (self.folder, "/proc/", "/usr/share/zoneinfo/")
+        self.readable += (sys.prefix, sys.base_prefix, *filter(None, sys.path))
         sys.addaudithook(self.hook)
 
     def hook(self, event, arguments):
