@@ -447,7 +447,7 @@ def main():
     for name in SEEDS if arguments.target == "all" else [arguments.target]:
         with tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-") as temporary:
             inputs, deaths, seconds, said = in_turns(name, arguments, temporary)
-        found = "Planted" in said if arguments.planted else not said
+        found = "\nPlanted" in said if arguments.planted else not said
         ending = "found the hole" if arguments.planted else "no fault"
         died = f", {deaths} deaths of the child" if deaths else ""
         ending = ending if found else "FAILED"
