@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# For each of ten readers.
+FUZZ_SECONDS ?= 60
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
 .PHONY: submission test slow fuzz lint docs install install-tests clean
@@ -16,8 +18,9 @@ test: install-tests lint  ## the whole test suite but its slow part
 slow: install-tests  ## the slow part
 	$(PYTEST) -m slow
 
-fuzz: install-tests  ## every reader of foreign bytes, a minute each; needs pip install atheris
-	$(BIN)/python tests/fuzz/fuzz.py all --seconds 60
+fuzz: $(VENV)/installed-fuzz  ## every reader of foreign bytes; finds planted holes, then looks for others
+	$(BIN)/python tests/fuzz/fuzz.py all --planted --seconds 120
+	$(BIN)/python tests/fuzz/fuzz.py all --seconds $(FUZZ_SECONDS)
 
 lint: install-tests
 	$(BIN)/ruff check .
@@ -42,6 +45,10 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 $(VENV)/installed-tests: $(VENV)/installed
 	@echo "installing what the tests need: 840 MB more to fetch (TensorFlow, JAX), a few minutes"
 	$(PIP) --editable ".[test]"
+	touch $@
+
+$(VENV)/installed-fuzz: $(VENV)/installed-tests
+	$(PIP) "atheris>=3" || echo "there is no atheris for this system, so nothing is fuzzed"
 	touch $@
 
 clean:

@@ -7,6 +7,7 @@ import os
 import pickle
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import zarr
@@ -251,3 +252,38 @@ def test_a_pipe_in_the_store_hangs_nothing(attack):
     chunk.unlink()
     os.mkfifo(chunk)
     attack.predict(path, status=2)
+
+
+# NWB
+
+
+def nwb(path):
+    with h5py.File(path, "w") as file:
+        file.attrs["nwb_version"] = "2.7.0"
+        series = file.create_group("processing/ophys/DfOverF/RoiResponseSeries")
+        series.parent.attrs["neurodata_type"] = "DfOverF"
+        series.attrs["neurodata_type"] = "RoiResponseSeries"
+        series["data"] = TRACES.T
+        series["starting_time"] = 0.0
+        series["starting_time"].attrs["rate"] = 30.0
+    return path
+
+
+@pytest.mark.parametrize("start", [np.nan, np.inf, -np.inf, 1e300, 1e17])
+def test_a_start_that_tells_no_frames_apart(tmp_path, start):
+    path = nwb(tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        file["processing/ophys/DfOverF/RoiResponseSeries/starting_time"][()] = start
+    found = read_recording(path)
+    assert found.times[0] == 0
+    assert any("the file tells a start at" in note for note in found.notes)
+
+
+def test_groups_that_link_to_one_another(tmp_path):
+    """Six links upwards make 6 ** 8 ways to the series."""
+    path = nwb(tmp_path / "a.nwb")
+    with h5py.File(path, "r+") as file:
+        for number in range(6):
+            file[f"processing/up{number}"] = h5py.SoftLink("/processing")
+    with pytest.raises(SpikefinderError, match="links its groups to one another too often"):
+        read_recording(path)

@@ -593,3 +593,12 @@ def test_the_real_files_match_the_tables(real_tables, tmp_path, monkeypatch):
     with pytest.raises(DownloadError, match=r"2 of 2 not fetched: 5\.test"):
         fetch_data(tmp_path, 5, "test", mirror=real_tables)
     assert fetch_weights(mirror=real_tables / "published").stat().st_size == 83_592
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "²", "9" * 5_000, "1e3", "5, 5"])
+def test_a_length_that_is_none(server, tmp_path, one_file, length):
+    """A server may say anything of it: the file comes, or an error that is ours."""
+    server.always(answer(length=length))
+    with suppress(DownloadError):
+        fetch_data(tmp_path, mirror=server.url)
+    assert left(tmp_path) == []

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from spikefinder_keras.errors import OutputError
-from spikefinder_keras.files.whole_files import check_output, check_output_folder, whole_file
+from spikefinder_keras.files import whole_files
+from spikefinder_keras.files.whole_files import (
+    check_output,
+    check_output_folder,
+    whole_file,
+    whole_folder,
+)
 
 OLD, NEW = b"the previous file", b"the new file"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, where no folder is made")
@@ -280,3 +286,51 @@ def test_several_writers_of_one_file(target):
     assert os.umask(umask) == umask
     assert target.read_bytes() in contents
     assert alone(target)
+
+
+# Folders
+
+
+def folder_with(path, text):
+    path.mkdir(parents=True)
+    (path / "inner").mkdir()
+    (path / "inner" / "file").write_text(text)
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_takes_the_place_of_the_previous_one(tmp_path, monkeypatch, exchanges):
+    if not exchanges:
+        monkeypatch.setattr(whole_files, "_exchange", lambda *_: False)
+    path = tmp_path / "r.zarr"
+    for text in ("first", "second"):
+        with whole_folder(path) as new:
+            folder_with(new, text)
+        assert (path / "inner" / "file").read_text() == text
+        assert alone(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others cannot")
+def test_two_folders_change_places_in_one_step(tmp_path):
+    for name in ("one", "other"):
+        folder_with(tmp_path / name, name)
+    assert whole_files._exchange(tmp_path / "one", tmp_path / "other")
+    assert (tmp_path / "one" / "inner" / "file").read_text() == "other"
+    assert (tmp_path / "other" / "inner" / "file").read_text() == "one"
+
+
+def test_a_folder_that_cannot_be_put_leaves_the_previous_one(tmp_path, monkeypatch):
+    path = tmp_path / "r.zarr"
+    folder_with(path, "first")
+    monkeypatch.setattr(whole_files, "_exchange", lambda *_: False)
+    rename = Path.rename
+
+    def fail(self, target):
+        if self.name == "new":
+            raise OSError(5, os.strerror(5))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OutputError, match="Input/output error"), whole_folder(path) as new:
+        folder_with(new, "second")
+    assert (path / "inner" / "file").read_text() == "first"
+    assert alone(path)

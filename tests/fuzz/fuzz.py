@@ -339,20 +339,16 @@ class Watch:
         self.writing = confinement._WRITING
         self.changes = {*confinement._CHANGING_EVENTS}
         self.refused = {*confinement._EVENTS}
-        self.readable = (
-            self.folder,
-            "/proc/",
-            sys.prefix,
-            sys.base_prefix,
-            *filter(None, sys.path),
-        )
+        # pandas reads the time zone that a date names in at most five capitals, such as UTC.
+        self.readable = (self.folder, "/proc/", "/usr/share/zoneinfo/")
+        self.readable += (sys.prefix, sys.base_prefix, *filter(None, sys.path))
         sys.addaudithook(self.hook)
 
     def hook(self, event, arguments):
         if not self.on or not (event == "open" or event in self.changes | self.refused):
             return
-        places = [os.fsdecode(each) for each in arguments if isinstance(each, str | bytes)]
-        places = places[:1] if event == "open" else places
+        named = arguments[:1] if event == "open" else arguments
+        places = [os.fsdecode(each) for each in named if isinstance(each, str | bytes)]
         bad = event in self.refused or not all(map(self.ours, places))
         if event == "open" and not arguments[2] & self.writing:
             bad = bad and not places[0].startswith(self.readable)
@@ -451,7 +447,7 @@ def main():
     for name in SEEDS if arguments.target == "all" else [arguments.target]:
         with tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-") as temporary:
             inputs, deaths, seconds, said = in_turns(name, arguments, temporary)
-        found = "Planted" in said if arguments.planted else not said
+        found = "\nPlanted" in said if arguments.planted else not said
         ending = "found the hole" if arguments.planted else "no fault"
         died = f", {deaths} deaths of the child" if deaths else ""
         ending = ending if found else "FAILED"

@@ -440,3 +440,11 @@ def test_command_line(small, tmp_path, capsys):
     assert main(["train", "--data", str(small), "--epochs", "0"]) == 2
     assert main(["train", "--resume", run, "--dropout", "0.1", "0.1"]) == 2
     assert main(["train", "--resume", run]) == 0
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the log needs TensorFlow")
+def test_a_log_that_cannot_be_written(tmp_path):
+    (tmp_path / "tensorboard").write_text("")
+    run = training.Run(tmp_path, Settings(), None, None, [{"epoch": 1, "loss": 0.5}])
+    with pytest.raises(OutputError, match=r"cannot write to .*tensorboard \(Not a directory\)"):
+        training._log_for_tensorboard(run)
