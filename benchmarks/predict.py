@@ -48,10 +48,19 @@ path, weights, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 recording, _ = read_recording(path, 30.0, unit="dF/F").part(range(count))
 network = choose_network(recording, weights)
 network.network.threads = 1
-network.network.run = timed("network", network.network.run)
+plain_run = network.network.run
+network.network.run = timed("network", plain_run)
 steps = {"prepare": "prepare", "run": "rates", "rates": "rates", "judge": "trust"}
 for name, step in steps.items():
     setattr(network, name, timed(step, getattr(network, name)))
+timed_run, judge = network.network.run, network.judge
+def judge_untimed(*arguments):
+    network.network.run = plain_run
+    try:
+        return judge(*arguments)
+    finally:
+        network.network.run = timed_run
+network.judge = judge_untimed
 pipeline.to_frames = timed("rates", pipeline.to_frames)
 pipeline.recording_warnings = timed("trust", pipeline.recording_warnings)
 pipeline.predict_into(pipeline.Table(recording), network, recording)
