@@ -35,6 +35,9 @@ MEASURED = {
 SAMPLES_AT_ONCE = 100_000
 """Of one run of the graph, on one core: more gain nothing and cost memory."""
 
+UNDER_ALL_IDS = 6 * SAMPLES_AT_ONCE
+"""The same, counted anew under each dataset ID, which bounds the memory."""
+
 STEPS_AT_ONCE = 8_192
 """Of one run of `universal`, on one core; more leave the cache."""
 
@@ -113,7 +116,8 @@ class Engine:
         count = 1 if ids is None else ids.shape[1]
         starts, length = self._pieces(traces, time, count)
         rows = [(trace, start) for trace in range(traces) for start in starts]
-        size = max(1, min(-(-len(rows) // self.threads), SAMPLES_AT_ONCE // (length * count)))
+        size = min(SAMPLES_AT_ONCE // length, UNDER_ALL_IDS // (length * count))
+        size = max(1, min(-(-len(rows) // self.threads), size))
         rates = np.empty((traces, count, time), np.float32)
         # A sample is taken from the piece in which it is farthest from the cuts.
         ends = [(a + length + b) // 2 for a, b in pairwise(starts)]
@@ -142,7 +146,7 @@ class Engine:
         # Not so short that their margins cost more than they do.
         count = max(1, min(wanted, (time - overlap) // max(SHORTEST_PIECE, overlap)))
         # However many traces there are, none is longer than one run takes.
-        at_once = max(SAMPLES_AT_ONCE // ids, 4 * overlap)
+        at_once = max(min(SAMPLES_AT_ONCE, UNDER_ALL_IDS // ids), 4 * overlap)
         count = max(count, -(-(time - overlap) // (at_once - overlap)))
         if count == 1:
             return [0], time
