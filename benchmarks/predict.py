@@ -44,14 +44,23 @@ def timed(name, function):
         finally:
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
     return work
-path, weights, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+path, weights, count, dataset = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 recording, _ = read_recording(path, 30.0, unit="dF/F").part(range(count))
-network = choose_network(recording, weights)
+network = choose_network(recording, weights, dataset=dataset or None)
 network.network.threads = 1
-network.network.run = timed("network", network.network.run)
+plain_run = network.network.run
+network.network.run = timed("network", plain_run)
 steps = {"prepare": "prepare", "run": "rates", "rates": "rates", "judge": "trust"}
 for name, step in steps.items():
     setattr(network, name, timed(step, getattr(network, name)))
+timed_run, judge = network.network.run, network.judge
+def judge_untimed(*arguments):
+    network.network.run = plain_run
+    try:
+        return judge(*arguments)
+    finally:
+        network.network.run = timed_run
+network.judge = judge_untimed
 pipeline.to_frames = timed("rates", pipeline.to_frames)
 pipeline.recording_warnings = timed("trust", pipeline.recording_warnings)
 pipeline.predict_into(pipeline.Table(recording), network, recording)
@@ -143,9 +152,9 @@ def main(argv=None):
                 found = [oasis(folder / "traces.npy", neurons, penalty) for penalty in (0, 1)]
             for weights in arguments.weights:
                 row = whole(path, folder / f"rates.{store}", weights, arguments)
-                count = min(neurons, 40)
+                count, chosen = min(neurons, 40), dataset(weights, arguments)
                 row |= {"neurons": neurons, "frames": frames, "weights": weights}
-                row |= {"ms": answer(PARTS, folder / "traces.npy", weights, count)}
+                row |= {"ms": answer(PARTS, folder / "traces.npy", weights, count, chosen or 0)}
                 row |= {"oasis_s": found[0], "oasis_l1_s": found[1]}
                 rows.append(row)
                 show(row)
@@ -157,13 +166,16 @@ def whole(path, out, weights, arguments):
     """Seconds and peak memory (GiB) of the command."""
     command = [sys.executable, "-m", "spikefinder_keras", "predict", path, "--quiet"]
     command += ["--frame-rate", FRAME_RATE, "--unit", "dF/F", "--weights", weights, "--out", out]
-    if weights != "universal" and arguments.dataset:
-        command += ["--dataset", arguments.dataset]
-    for name in ("memory", "scheduler"):
-        value = getattr(arguments, name)
+    options = {"dataset": dataset(weights, arguments)}
+    options |= {name: getattr(arguments, name) for name in ("memory", "scheduler")}
+    for name, value in options.items():
         command += [f"--{name}", value] if value else []
     seconds, memory = measure(command)
     return {"s": seconds, "peak_GiB": memory}
+
+
+def dataset(weights, arguments):
+    return None if weights == "universal" else arguments.dataset
 
 
 def show(row):

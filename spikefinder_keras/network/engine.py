@@ -9,6 +9,7 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Semaphore
 
 import numpy as np
 
@@ -34,6 +35,9 @@ MEASURED = {
 
 SAMPLES_AT_ONCE = 100_000
 """Of one run of the graph, on one core: more gain nothing and cost memory."""
+
+UNDER_ALL_IDS = 6 * SAMPLES_AT_ONCE
+"""The same, counted anew under each dataset ID, which bounds the memory."""
 
 STEPS_AT_ONCE = 8_192
 """Of one run of `universal`, on one core; more leave the cache."""
@@ -101,6 +105,7 @@ class Engine:
         self.reach = sum(length // 2 for length in taps)
         self.margin = forgotten_after(layers, arrays) if margin == MEASURE else margin
         self._session = _session(build_graph(layers, arrays))
+        self._free = Semaphore(self.threads)  # groups of neurons may share the engine
 
     def run(self, calcium, ids=None):
         """Rates of some traces of one length, each under one or more dataset IDs.
@@ -116,10 +121,11 @@ class Engine:
         float32 array `(trace, id, time)`, without dataset ID `(trace, 1, time)`
         """
         traces, time = calcium.shape
-        starts, length = self._pieces(traces, time)
-        rows = [(trace, start) for trace in range(traces) for start in starts]
-        size = max(1, min(-(-len(rows) // self.threads), SAMPLES_AT_ONCE // length))
         count = 1 if ids is None else ids.shape[1]
+        starts, length = self._pieces(traces, time, count)
+        rows = [(trace, start) for trace in range(traces) for start in starts]
+        size = min(SAMPLES_AT_ONCE // length, UNDER_ALL_IDS // (length * count))
+        size = max(1, min(-(-len(rows) // self.threads), size))
         rates = np.empty((traces, count, time), np.float32)
         # A sample is taken from the piece in which it is farthest from the cuts.
         ends = [(a + length + b) // 2 for a, b in pairwise(starts)]
@@ -129,7 +135,8 @@ class Engine:
             feed = {"calcium": np.stack([calcium[t, s : s + length] for t, s in part])}
             if ids is not None:
                 feed["dataset"] = np.ascontiguousarray(ids[[trace for trace, _ in part]])
-            found = self._session.run(None, feed)[0].reshape(len(part), count, length)
+            with self._free:
+                found = self._session.run(None, feed)[0].reshape(len(part), count, length)
             for (trace, start), piece in zip(part, found, strict=True):
                 first, last = own[start]
                 rates[trace, :, first:last] = piece[:, first - start : last - start]
@@ -138,7 +145,7 @@ class Engine:
         _side_by_side(predict, parts, self.threads)
         return rates
 
-    def _pieces(self, traces, time):
+    def _pieces(self, traces, time, ids=1):
         """Where pieces of a trace begin, evenly spread, and their common length."""
         if self.margin is None:
             return [0], time
@@ -147,7 +154,8 @@ class Engine:
         # Not so short that their margins cost more than they do.
         count = max(1, min(wanted, (time - overlap) // max(SHORTEST_PIECE, overlap)))
         # However many traces there are, none is longer than one run takes.
-        count = max(count, -(-(time - overlap) // max(1, SAMPLES_AT_ONCE - overlap)))
+        at_once = max(min(SAMPLES_AT_ONCE, UNDER_ALL_IDS // ids), 4 * overlap)
+        count = max(count, -(-(time - overlap) // (at_once - overlap)))
         if count == 1:
             return [0], time
         length = -(-(time - overlap) // count) + overlap
@@ -165,6 +173,7 @@ class UniversalEngine:
         self.layers, self.arrays, self.margin = layers, arrays, None
         self.threads = threads or cores()
         self._session = _session(build_graph(layers, arrays))
+        self._free = Semaphore(self.threads)
 
     def run(self, inputs):
         """Rates of traces of one length.
@@ -190,7 +199,8 @@ class UniversalEngine:
                 (max(0, first - margin), min(steps, first + new + margin)) for _, first in part
             ]
             feed = np.stack([inputs[t, a:b] for (t, _), (a, b) in zip(part, spans, strict=True)])
-            found = self._session.run(None, {"calcium": feed})[0]
+            with self._free:
+                found = self._session.run(None, {"calcium": feed})[0]
             for (t, first), (a, _), piece in zip(part, spans, found, strict=True):
                 own = slice(first, min(first + new, steps))
                 rates[t, own] = piece[own.start - a : own.stop - a]

@@ -26,6 +26,9 @@ from .trust import Trust, recording_warnings
 GROUP_SAMPLES = 1_000_000
 """Samples at 100 Hz that a core prepares and predicts at a time; more gain nothing."""
 
+FEWEST_PIECES = 16
+"""Of a recording that workers share, so that none waits long for the last."""
+
 
 def numpys_own():
     """Numpy's own settings of what to warn of, whatever the user's; each thread needs it anew."""
@@ -139,7 +142,10 @@ def predict_into(result, network, recording, spikes=False, memory=None, progress
     """
     with numpys_own():
         blocks = find_blocks(recording)
-        pieces = result.todo(neurons_at_a_time(recording, memory))
+        size = neurons_at_a_time(recording, memory)
+        if by is not None:
+            size = min(size, -(-len(recording.names) // FEWEST_PIECES))
+        pieces = result.todo(size)
         count = sum(map(len, pieces))
         with count_bar(count, "predicting", "neuron", progress) as shown:
             if by is not None:
