@@ -3,9 +3,9 @@
 import os
 import re
 from contextlib import suppress
-from pathlib import Path
 
 from ..errors import UsageError
+from ..files.ordinary import read_small
 
 PIECE = 128 << 20
 """Bytes of a recording that are read, predicted and written at a time, at most: more gain nothing,
@@ -56,7 +56,7 @@ def machine_memory():
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in _LIMITS:
         with suppress(OSError, ValueError):
-            found.append(int(Path(path).read_text()))
+            found.append(int(read_small(path)))
     return min(found, default=8 << 30)
 
 

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files.ordinary import open_ordinary
 from .choice import choose_network
 from .formats import read_recording
 from .knowledge import knowledge_path
@@ -59,13 +60,16 @@ class Task:
         """
         reading = {key: value for key, value in self.reading.items() if key != "memory"}
         files = [network.path, knowledge_path(network.path)]
-        weights = [file.read_bytes() for file in files if file.is_file()]
+        digest = hashlib.sha256()
+        for path in filter(Path.is_file, files):
+            with open_ordinary(path) as file:
+                digest.update(file.read())
         return {
             "source": str(Path(self.source).absolute()),
             "state": _state(Path(self.source)),
             "shape": list(recording.fluorescence.shape),
             "settings": [reading, self.choice, network.describe(recording)],
-            "weights": hashlib.sha256(b"".join(weights)).hexdigest(),
+            "weights": digest.hexdigest(),
         }
 
 

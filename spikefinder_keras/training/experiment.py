@@ -31,6 +31,7 @@ import numpy as np
 
 from ..competition.scoring import score
 from ..errors import TrainingError, UsageError
+from ..files.ordinary import read_small
 from ..files.whole_files import check_output_folder, write_text
 from ..network.prediction import Table, predict_tables
 from ..terminal import count_bar
@@ -71,7 +72,7 @@ def read_plan(path):
         If the file is missing or no TOML, or something in it is unknown or impossible.
     """
     try:
-        stated = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        stated = tomllib.loads(read_small(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path} ({error}); give an experiment in TOML") from None
     known = {"folds", "seeds", "score_after", "settings", "variants"}
@@ -102,7 +103,7 @@ def neurons_of(traces, data):
     known = {}
     listing = Path(data) / NEURONS
     if listing.exists():
-        for row in csv.DictReader(io.StringIO(listing.read_text(encoding="utf-8"))):
+        for row in csv.DictReader(io.StringIO(read_small(listing))):
             known[int(row["set"]), int(row["column"])] = row["neuron"]
     places = zip(traces.numbers.tolist(), traces.columns.tolist(), strict=True)
     return np.array([f"{place[0]}/{known.get(place, place[1])}" for place in places])
@@ -272,7 +273,7 @@ def interval(groups):
 
 def read_rows(path):
     """A table as a list of dicts of text."""
-    return list(csv.DictReader(io.StringIO(Path(path).read_text(encoding="utf-8"))))
+    return list(csv.DictReader(io.StringIO(read_small(path))))
 
 
 def write_rows(path, rows):

@@ -94,7 +94,7 @@ def test_defaults_are_the_released_run():
 
 def test_139_traces_train_and_35_validate():
     """The competition's 174 traces in stacking order, cut as Keras cuts validation_split=0.2."""
-    traces = Traces([np.zeros(1)] * 174, [np.zeros(1)] * 174, None, None, 1)
+    traces = Traces([np.zeros(1)] * 174, [np.zeros(1)] * 174, None, None, 1, None)
     assert training.Run(None, Settings(), traces, None).training == 139
 
 

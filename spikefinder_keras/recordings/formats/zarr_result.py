@@ -17,10 +17,12 @@ from functools import partial, wraps
 from pathlib import Path
 
 from ...errors import OutputError
+from ...files.child import Unreadable
+from ...files.ordinary import read_json
 from ...files.whole_files import remove_folder, replace_folder, write_text
 from ..results import Piece
 from ..stored import Stored, pick
-from .zarr_store import RATES, begin, fill
+from .zarr_store import RATES, begin, check_files, fill
 
 _DONE = re.compile(r"(\d+)-(\d+)\.json")
 
@@ -74,8 +76,9 @@ class ZarrResult:
         frames, neurons = recording.fluorescence.shape
         run, text = self.folder / "run.json", json.dumps(identity)
         try:
-            same = json.loads(run.read_bytes()) == json.loads(text)
-        except (OSError, ValueError):
+            same = read_json(run) == json.loads(text)
+            check_files(self._store)  # before anything in it is opened
+        except (OSError, ValueError, Unreadable):
             same = False
         if not same:
             if run.exists():
@@ -127,7 +130,7 @@ class ZarrResult:
 
     def pieces(self):
         names = (f"{each.start}-{each.stop}.json" for each in self._done())
-        return [Piece.of(json.loads((self.folder / "done" / n).read_bytes())) for n in names]
+        return [Piece.of(read_json(self.folder / "done" / n)) for n in names]
 
     def worth_keeping(self):
         """Whether an interrupted run has done a part of what there is to do."""

@@ -47,11 +47,11 @@ def read(folder, options):
     return from_named(folder, bring(folder, values, parse_rows, "zarr"), options)
 
 
-def _open(path):
+def _parse_root(path):
     """Child: the array or group that a store is."""
     import zarr
 
-    _check_files(Path(path))
+    check_files(Path(path))
     store = zarr.storage.LocalStore(path, read_only=True)
     # What is in a group is what stands in its folder: consolidated metadata could name others.
     made = {"store": store, "mode": "r"}
@@ -61,7 +61,7 @@ def _open(path):
 
 def parse_rows(path, name, axis, numbers):
     """Child: some rows of a table in a store, see `pieces.bring`."""
-    root = _open(path)
+    root = _parse_root(path)
     yield "rows", pick(root[name] if name else root, axis, np.array(numbers))
 
 
@@ -69,7 +69,7 @@ def _parse(path, variable, piece=PIECE):
     """Child: the arrays of a recording in a Zarr store."""
     import zarr
 
-    root = _open(path)
+    root = _parse_root(path)
     if "nwb_version" in root.attrs:
         raise DataError(
             f"{path} is NWB in Zarr; export it to HDF5 first: hdmf_zarr.NWBZarrIO(...) to "
@@ -134,7 +134,7 @@ def _stored(folder):
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _check_files(folder):
+def check_files(folder):
     """Refuse links, which may lead out of the store, and codecs that do more than decode."""
     metadata = []
     for here, folders, files in os.walk(folder):
