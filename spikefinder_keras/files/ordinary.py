@@ -16,8 +16,11 @@ LARGEST_TEXT = 16 << 20
 def open_ordinary(path):
     """A file opened to read its bytes; `OSError` if it is a folder, a pipe or a device."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
         os.close(handle)
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "no ordinary file", str(path))
     return os.fdopen(handle, "rb")
 

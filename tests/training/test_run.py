@@ -20,6 +20,7 @@ from spikefinder_keras.network.architecture import build_network
 from spikefinder_keras.network.loading import load_network
 from spikefinder_keras.network.weights import read_weights
 from spikefinder_keras.training import run as training
+from spikefinder_keras.training.curves import log_for_tensorboard
 from spikefinder_keras.training.losses import pearson_loss
 from spikefinder_keras.training.run import Settings, compile_network, resume, train
 from spikefinder_keras.training.traces import Traces, read_traces
@@ -447,4 +448,4 @@ def test_a_log_that_cannot_be_written(tmp_path):
     (tmp_path / "tensorboard").write_text("")
     run = training.Run(tmp_path, Settings(), None, None, [{"epoch": 1, "loss": 0.5}])
     with pytest.raises(OutputError, match=r"cannot write to .*tensorboard \(Not a directory\)"):
-        training._log_for_tensorboard(run)
+        log_for_tensorboard(run)
