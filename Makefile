@@ -19,7 +19,7 @@ slow: install-tests  ## the slow part
 	$(PYTEST) -m slow
 
 fuzz: $(VENV)/installed-fuzz  ## every reader of foreign bytes; finds planted holes, then looks for others
-	$(BIN)/python tests/fuzz/fuzz.py all --planted --seconds 120
+	$(BIN)/python tests/fuzz/fuzz.py all --planted --seconds 600
 	$(BIN)/python tests/fuzz/fuzz.py all --seconds $(FUZZ_SECONDS)
 
 lint: install-tests
