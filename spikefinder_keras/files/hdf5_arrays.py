@@ -5,7 +5,7 @@ file is opened in a child process, which accepts plain contiguous or chunked flo
 links alone.
 """
 
-from .child import Unreadable, run
+from .child import TIME_LIMIT, Unreadable, run
 from .ordinary import open_ordinary
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -18,8 +18,6 @@ DEEPEST = 12
 LONGEST_NAME = 200
 CHILD_MEMORY = 256 << 20
 """Bytes that the child may take beyond what it has after its imports."""
-TIME_LIMIT = 30.0
-"""Seconds; a good file takes under one."""
 
 
 def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
