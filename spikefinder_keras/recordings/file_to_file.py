@@ -1,8 +1,8 @@
 """A recording's file in, a file of its rates out, in this process or by Dask's workers."""
 
-import os
 from contextlib import nullcontext
 
+from ..network.engine import cores
 from .formats.results import result_for
 from .memory import budget
 from .pipeline import predict_into
@@ -46,19 +46,19 @@ def predict_file(
     SpikefinderError
     """
     source, spikes = task.source, task.choice.get("spikes", False)
-    cores, by = len(os.sched_getaffinity(0)), nullcontext()
+    count, by = cores(), nullcontext()
     if scheduler is not None:
         from .distributed import LOCAL, workers
 
         if scheduler == LOCAL:
-            memory = budget(memory) // cores
+            memory = budget(memory) // count
     recording, network = task.open(say, progress)
     identity = task.identity(recording, network)
     with result_for(out, recording, identity, memory, source, series, overwrite) as result:
         for line in result.notes:
             say(f"{out.name}: {line}")
         if scheduler is not None:
-            by = workers(scheduler, task, result.folder, cores)
+            by = workers(scheduler, task, result.folder, count)
         with by as by_workers:
             made = predict_into(result, network, recording, spikes, memory, progress, by_workers)
         made = result.finish(made)

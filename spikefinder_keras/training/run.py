@@ -131,9 +131,10 @@ def fit(traces, folder, settings, watch=lambda run: None):
     """
     run = _new_run(Path(folder), settings, traces)
     if (run.folder / "config.json").exists():
-        known, wanted = _read_config(run.folder)[0], traces.fingerprint()
-        if known != settings or _read_config(run.folder)[1]["traces"] != wanted:
+        known, config = _read_config(run.folder)
+        if known != settings or config.get("traces") != traces.fingerprint():
             raise TrainingError(f"{folder} holds another run; remove it, or name another (--out)")
+        _check_backend(run.folder, config.get("backend"))
         _load_checkpoint(run)
     else:
         _write_config(run, {})
@@ -182,8 +183,7 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
                 f"the run in {folder} has {name} {getattr(settings, name)}, not {value}; resume it "
                 "without that option, or start a new run"
             )
-    if backend != keras.backend.backend():
-        raise TrainingError(f"the run in {folder} began on {backend}; set KERAS_BACKEND={backend}")
+    _check_backend(folder, backend)
     traces = read_traces(data or where, settings.few_data_weight)
     if traces.fingerprint() != fingerprint:
         raise TrainingError(
@@ -193,6 +193,12 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
     _load_checkpoint(run)
     say(f"resuming {folder} after epoch {len(run.history)} of {settings.epochs}")
     return _carry_on(run, progress, say)
+
+
+def _check_backend(folder, backend):
+    """Raise `TrainingError` unless the run began on the backend of this process."""
+    if backend != keras.backend.backend():
+        raise TrainingError(f"the run in {folder} began on {backend}; set KERAS_BACKEND={backend}")
 
 
 def _read_config(folder):

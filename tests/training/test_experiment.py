@@ -1,5 +1,6 @@
 """Experiments: plans, folds by neuron, runs that are never repeated, and what they tell."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,18 @@ def test_the_interval_knows_that_seeds_differ():
     low, high = experiment.interval(groups)
     expected = 1.96 * np.std([g[0] for g in groups]) / np.sqrt(5)
     assert high - low == pytest.approx(2 * expected, rel=0.1)
+
+
+def test_a_run_of_another_backend_is_not_carried_on(tmp_path, data):
+    out = tmp_path / "out"
+    seed = out / "as-described" / "seed-0"
+    run_experiment(plan(tmp_path, PLAN.replace("[0, 1]", "[0]")), data, out)
+    config = seed / "config.json"
+    backend = json.loads(config.read_text())["backend"]
+    config.write_text(config.read_text().replace(f'"{backend}"', '"abacus"'))
+    (seed / "scores.csv").unlink()
+    with pytest.raises(TrainingError, match="began on abacus; set KERAS_BACKEND=abacus"):
+        run_experiment(tmp_path / "plan.toml", data, out)
 
 
 def test_the_command(tmp_path, data, capsys):
