@@ -186,8 +186,15 @@ def _exchange(one, other):
 
 
 def remove_folder(folder):
-    """Remove a folder with all that is in it, as far as possible; it need not be there."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder with all that is in it, as far as possible; it need not be there.
+
+    Where one of a library's threads failed, the others may still write into it for a moment.
+    """
+    for pause in (0.03, 0.1, 0.3, 0.0):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not Path(folder).exists():
+            return
+        time.sleep(pause)
 
 
 def clear_litter(folder):
@@ -238,7 +245,20 @@ def _runs(process):
 
 
 def _prefix():
-    return f".partial-{_system()}-{os.getpid()}-"
+    return f".partial-{process_mark()}-"
+
+
+def process_mark():
+    """What names this process among all of all computers, for `other_process`."""
+    return f"{_system()}-{os.getpid()}"
+
+
+def other_process(mark):
+    """The number of the process with a mark if it is another of this computer and runs, else 0."""
+    system, _, process = mark.partition("-")
+    if system != _system() or not process.isdecimal() or os.name != "posix":
+        return 0
+    return int(process) if int(process) != os.getpid() and _runs(int(process)) else 0
 
 
 @functools.cache

@@ -1,9 +1,11 @@
 """Whole files or none: what stands at the path after every way in which writing can fail."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from spikefinder_keras.files import whole_files
 from spikefinder_keras.files.whole_files import (
     check_output,
     check_output_folder,
+    remove_folder,
     whole_file,
     whole_folder,
 )
@@ -334,3 +337,25 @@ def test_a_folder_that_cannot_be_put_leaves_the_previous_one(tmp_path, monkeypat
         folder_with(new, "second")
     assert (path / "inner" / "file").read_text() == "first"
     assert alone(path)
+
+
+def test_a_folder_that_others_still_write_into_is_removed(tmp_path):
+    """As when one of a library's threads failed: files go on appearing for a moment."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    begun, end = threading.Event(), time.monotonic() + 0.2
+
+    def write():
+        begun.set()
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                (folder / str(time.monotonic_ns())).write_bytes(b"")
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    remove_folder(folder)
+    for thread in threads:
+        thread.join()
+    assert not folder.exists()

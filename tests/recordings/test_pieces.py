@@ -12,7 +12,8 @@ import pytest
 
 from spikefinder_keras import predict, read_recording
 from spikefinder_keras.cli import main
-from spikefinder_keras.errors import DataError, UsageError
+from spikefinder_keras.errors import DataError, OutputError, UsageError
+from spikefinder_keras.files.whole_files import process_mark
 from spikefinder_keras.recordings import memory
 from spikefinder_keras.recordings.file_to_file import predict_file
 from spikefinder_keras.recordings.formats.zarr_result import ZarrResult
@@ -218,6 +219,44 @@ def test_an_interrupted_run_goes_on(interrupted, tmp_path):
     np.testing.assert_array_equal(found.table, predict(tmp_path / "dff.npy", 30.0).table)
     assert any("going on where an earlier run stopped: 5 of 12 neurons" in line for line in said)
     assert not (tmp_path / ".partial-rates.zarr").exists()
+
+
+def test_two_runs_at_once_into_one_store(tmp_path, monkeypatch):
+    """The second says in one line that the first is at it; the first is none the worse for it."""
+    npy(tmp_path)
+    out, write, second = tmp_path / "rates.zarr", ZarrResult.write, []
+
+    def meanwhile(self, piece):
+        if not second:
+            command = [sys.executable, "-m", "spikefinder_keras", "predict", tmp_path / "dff.npy"]
+            command += ["--frame-rate", "30", "--out", out, "--quiet"]
+            second.append(subprocess.run(command, capture_output=True, text=True, check=False))
+        write(self, piece)
+
+    monkeypatch.setattr(ZarrResult, "write", meanwhile)
+    found = predict_file(task(tmp_path), out)
+    assert second[0].returncode == 2
+    assert second[0].stderr.count("\n") == 1
+    assert f"process {os.getpid()} is writing {out}; wait for it" in second[0].stderr
+    np.testing.assert_array_equal(found.table, predict(tmp_path / "dff.npy", 30.0).table)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dff.npy", "rates.zarr"]
+
+
+def test_a_process_that_ended_holds_nothing(interrupted, tmp_path):
+    """Nor one of another computer, whose numbers mean nothing here."""
+    writer = tmp_path / ".partial-rates.zarr" / "writer"
+    assert writer.read_text() == ""  # this process lives on, but left it
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    system = process_mark().partition("-")[0]
+    for mark in (f"{system}-{ended.pid}", f"ffffffff-{os.getppid()}", "", "nonsense-x"):
+        writer.write_text(mark)
+        ZarrResult(writer.parent).check_alone()
+    writer.write_text(f"{system}-{os.getppid()}")
+    with pytest.raises(OutputError, match=f"process {os.getppid()} is writing"):
+        predict_file(task(tmp_path), tmp_path / "rates.zarr")
+    writer.unlink()
+    predict_file(task(tmp_path), tmp_path / "rates.zarr")
 
 
 def test_a_run_goes_on_within_another_budget(interrupted, tmp_path, monkeypatch):

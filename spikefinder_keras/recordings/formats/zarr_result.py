@@ -1,25 +1,33 @@
 """A result that grows in a Zarr store: by pieces, from several processes, over several runs.
 
     .partial-rates.zarr/run.json  what identifies the run
+                        writer    which process is at it
                         store/    the store to be
                         done/     for each piece that is whole a file of its trust and spikes
 
 The store gets its final name when it is whole. A run that was interrupted leaves the folder, and
-the next one into the same place goes on with it, if it is of the same identity.
+the next one into the same place goes on with it, if it is of the same identity; while one is at it
+no other may.
 """
 
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 
 from ...errors import OutputError
 from ...files.child import Unreadable
-from ...files.ordinary import read_json
-from ...files.whole_files import remove_folder, replace_folder, write_text
+from ...files.ordinary import read_json, read_small
+from ...files.whole_files import (
+    other_process,
+    process_mark,
+    remove_folder,
+    replace_folder,
+    write_text,
+)
 from ..results import Piece
 from ..stored import Stored, pick
 from .zarr_store import RATES, begin, check_files, fill
@@ -31,11 +39,14 @@ _DONE = re.compile(r"(\d+)-(\d+)\.json")
 def zarr_result(path, recording, identity):
     """Yield the `ZarrResult` that becomes `path`; see `results.result_for`."""
     result = ZarrResult(path.with_name(f".partial-{path.name}"))
+    result.check_alone()
     try:
         result.begin(recording, identity)
         yield result
     except BaseException:
-        if not result.worth_keeping():
+        if result.worth_keeping():
+            result.leave()
+        else:
             remove_folder(result.folder)
         raise
 
@@ -70,6 +81,23 @@ class ZarrResult:
         self.path = self.folder.with_name(self.folder.name.removeprefix(".partial-"))
         self.notes = ()
 
+    def check_alone(self):
+        """Raise `OutputError` if another process writes the same result."""
+        try:
+            process = other_process(read_small(self._writer))
+        except (OSError, ValueError):
+            return
+        if process:
+            raise OutputError(
+                f"process {process} is writing {self.path}; wait for it, or choose another place "
+                f"(if that process is another program, remove {self.folder})"
+            )
+
+    def leave(self):
+        """Let other processes go on."""
+        with suppress(OutputError):  # a full disk is not what is wrong first
+            write_text(self._writer, "")
+
     @_writes
     def begin(self, recording, identity):
         """Go on with what is there, or begin anew."""
@@ -90,6 +118,7 @@ class ZarrResult:
             (self.folder / "done").mkdir(parents=True)
             begin(self._store, neurons, frames)
             write_text(run, text)
+        write_text(self._writer, process_mark())
         self.rates = _stored(self._store)
         done = sum(map(len, self._done()))
         if done:
@@ -100,6 +129,10 @@ class ZarrResult:
     @property
     def _store(self):
         return self.folder / "store"
+
+    @property
+    def _writer(self):
+        return self.folder / "writer"
 
     def _done(self):
         """The neurons of the pieces that are whole, as ranges in order."""
