@@ -3,6 +3,7 @@
 A file in TOML says what is run:
 
     folds = 5
+    leave_out = [0, 1]              # folds, in turn; by default all
     seeds = [0, 1, 2, 3, 4]
     score_after = [25, 50]          # epochs; by default the last
 
@@ -13,9 +14,10 @@ A file in TOML says what is run:
     [variants."no dataset ID"]
     id_joins = "nowhere"
 
-Neurons are cut into folds once, by set, and the recordings of a neuron stay together. The run of a
-seed leaves out fold `seed` (modulo `folds`), trains on the others to the last epoch, and is scored
-on those left out by the plain correlation at 25 Hz. Nothing is chosen on them; no test set is read.
+Neurons are cut into folds once, by set, and the recordings of a neuron stay together. The run of
+seed k leaves out fold k (of those in `leave_out`, from the start again after the last), trains on
+the others to the last epoch, and is scored on the neurons left out by the plain correlation at 25
+Hz. Nothing is chosen on them; no test set is read.
 """
 
 import csv
@@ -52,15 +54,8 @@ class Plan:
     variants: dict
     seeds: tuple
     folds: int
+    leave_out: tuple
     score_after: tuple
-
-    def runs(self):
-        """`(name, Settings)` of each run; seeds of a variant one after another."""
-        return [
-            (name, Settings(**changed, seed=seed))
-            for seed in self.seeds
-            for name, changed in self.variants.items()
-        ]
 
 
 def read_plan(path):
@@ -75,8 +70,8 @@ def read_plan(path):
         stated = tomllib.loads(read_small(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path} ({error}); give an experiment in TOML") from None
-    known = {"folds", "seeds", "score_after", "settings", "variants"}
-    if unknown := set(stated) - known:
+    known = ("folds", "leave_out", "seeds", "score_after", "settings", "variants")
+    if unknown := stated.keys() - known:
         raise UsageError(f"{path} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
     common, own = stated.get("settings", {}), stated.get("variants") or {"as described": {}}
     names = {field.name for field in fields(Settings)} - {"seed", "validation"}
@@ -88,14 +83,17 @@ def read_plan(path):
         epochs = {Settings(**changed).epochs for changed in variants.values()}
         seeds = tuple(map(int, stated.get("seeds", range(5))))
         folds = int(stated.get("folds", 5))
+        leave_out = tuple(map(int, stated.get("leave_out", range(folds))))
         after = tuple(map(int, stated.get("score_after", ())))
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: {error}; see `training.Settings`") from None
     if folds < 2 or not seeds or any(not 1 <= epoch <= max(epochs) for epoch in after):
         raise UsageError(f"{path}: at least 2 folds, a seed, and score_after within the epochs")
+    if not leave_out or any(not 0 <= fold < folds for fold in leave_out):
+        raise UsageError(f"{path}: leave_out must name folds from 0 to {folds - 1}")
     if len({_folder_name(name) for name in variants}) < len(variants):
         raise UsageError(f"{path}: two variants whose names differ in marks only")
-    return Plan(variants, seeds, folds, after)
+    return Plan(variants, seeds, folds, leave_out, after)
 
 
 def neurons_of(traces, data):
@@ -121,6 +119,9 @@ def fold_of(neurons, folds):
 
 def run_experiment(path, data, out, jobs=1, progress=False, say=lambda line: None):
     """Carry out what is left of an experiment, and write `scores.csv` and `summary.csv`.
+
+    Both are written after every run. A run that `scores.csv` knows is done, so that a table can be
+    carried on without the folders of its runs.
 
     Parameters
     ----------
@@ -148,49 +149,65 @@ def run_experiment(path, data, out, jobs=1, progress=False, say=lambda line: Non
     if jobs < 1:
         raise UsageError(f"{jobs} runs at a time are too few (--jobs)")
     check_output_folder(out)
-    tasks = [(name, settings, plan, str(data), out) for name, settings in plan.runs()]
-    rows = []
+    table = out / "scores.csv"
+    runs = [(name, seed) for name in plan.variants for seed in plan.seeds]
+    rows = {(name, str(seed)): [] for name, seed in runs}  # in this order
+    for row in read_rows(table) if table.exists() else []:
+        rows.setdefault((row["name"], row["seed"]), []).append(row)
+    tasks = [(*run, plan, str(data), out, rows[run[0], str(run[1])]) for run in runs]
     with count_bar(len(tasks), "experiment", "run", progress) as shown:
-        if jobs == 1:
-            for task in tasks:
-                rows += _one_run(*task)
-                shown.update()
-        else:
-            with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-                for done in as_completed([pool.submit(_one_run, *task) for task in tasks]):
-                    rows += done.result()
-                    shown.update()
-    order = {name: number for number, name in enumerate(plan.variants)}
-    rows.sort(key=lambda row: (order[row["name"]], int(row["seed"]), int(row["epoch"])))
-    write_rows(out / "scores.csv", rows)
-    summary = compare(rows)
-    write_rows(out / "summary.csv", summary)
+        for found in _results(tasks, jobs):
+            rows |= {(row["name"], row["seed"]): found for row in found[:1]}
+            together = [row for of_run in rows.values() for row in of_run]
+            summary = compare(together)
+            write_rows(table, together)
+            write_rows(out / "summary.csv", summary)
+            shown.update()
     say(f"{len(tasks)} runs; scores.csv and summary.csv are in {out}")
     return summary
 
 
-def _one_run(name, settings, plan, data, out):
-    """The rows of one run, which is begun, carried on, or read if it is done already."""
+def _results(tasks, jobs):
+    """What `_one_run` returns of each task, as they end."""
+    if jobs == 1:
+        yield from (_one_run(*task) for task in tasks)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        try:
+            for done in as_completed([pool.submit(_one_run, *task) for task in tasks]):
+                yield done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_run(name, seed, plan, data, out, rows):
+    """The rows of one run, which is begun, carried on, or done already (if `rows` are all)."""
+    settings = Settings(**plan.variants[name], seed=seed)
     traces = read_traces(data, settings.few_data_weight)
     neurons = neurons_of(traces, data)
-    left_out = fold_of(neurons, plan.folds) == settings.seed % plan.folds
-    folder = out / _folder_name(name) / f"seed-{settings.seed}"
+    left_out = fold_of(neurons, plan.folds) == plan.leave_out[seed % len(plan.leave_out)]
+    after = {*(k for k in plan.score_after if k < settings.epochs), settings.epochs}
+    folder = out / _folder_name(name) / f"seed-{seed}"
     about = {
         "name": name,
         **{key: str(value) for key, value in asdict(settings).items()},
         "data": traces.fingerprint()[:16],
     }
     kept = folder / "scores.csv"
-    rows = read_rows(kept) if kept.exists() else []
+    rows = read_rows(kept) if kept.exists() else rows
     if any(row[key] != value for row in rows for key, value in about.items()):
-        raise TrainingError(f"{folder} holds another run; remove it, or name another (--out)")
-    after = {*(k for k in plan.score_after if k < settings.epochs), settings.epochs}
+        raise TrainingError(
+            f"{folder} or scores.csv holds another run; remove it, or name another (--out)"
+        )
 
     def watch(run):
         nonlocal rows
         if len(run.history) in after:
             rows = [row for row in rows if int(row["epoch"]) != len(run.history)]
-            rows += _scores(run, traces, neurons, left_out, about)
+            epoch, found = str(len(run.history)), score_neurons(run, traces, neurons, left_out)
+            rows += [
+                {"epoch": epoch, "neuron": n, "correlation": f"{r:.6f}"} | about for n, r in found
+            ]
             write_rows(kept, rows)
 
     if {int(row["epoch"]) for row in rows} != after:
@@ -199,25 +216,22 @@ def _one_run(name, settings, plan, data, out):
     return [row for row in rows if int(row["epoch"]) in after]
 
 
-def _scores(run, traces, neurons, left_out, about):
-    """A row for each neuron left out that has spikes: the mean over its recordings.
+def score_neurons(run, traces, neurons, chosen):
+    """`(neuron, correlation)` of each neuron that has spikes: the mean over its recordings.
 
-    A rate that never varies has the correlation 0, as in the loss.
+    `chosen` is a bool array `(trace,)`. A rate that never varies has the correlation 0, as in the
+    loss.
     """
     found = {}
-    where = np.flatnonzero(left_out)
+    where = np.flatnonzero(chosen)
     tables = [
         Table(traces.calcium[i][:, None], traces.numbers[i], longest=traces.longest) for i in where
     ]
     for i, rates in zip(where, predict_tables(run.network, tables), strict=True):
         truth = np.where(traces.spikes[i] < 0, np.nan, traces.spikes[i])[:, None]
         if np.nanmax(truth) > 0:
-            found.setdefault(neurons[i], []).append(np.nan_to_num(score(truth, rates).mean))
-    return [
-        {"epoch": str(len(run.history)), "neuron": str(name), "correlation": f"{np.mean(own):.6f}"}
-        | about
-        for name, own in found.items()
-    ]
+            found.setdefault(str(neurons[i]), []).append(np.nan_to_num(score(truth, rates).mean))
+    return [(name, float(np.mean(own))) for name, own in found.items()]
 
 
 def compare(rows):
@@ -234,41 +248,38 @@ def compare(rows):
     for row in rows:
         key = row["name"], int(row["epoch"])
         cells.setdefault(key, {})[row["seed"], row["neuron"]] = float(row["correlation"])
-    first = rows[0]["name"] if rows else None
-    reference = cells[max(key for key in cells if key[0] == first)] if rows else {}
+    reference = cells[max(key for key in cells if key[0] == rows[0]["name"])] if rows else {}
     summary = []
     for (name, epoch), own in cells.items():
         by_seed = {}
         for (seed, neuron), value in own.items():
             if (seed, neuron) in reference:
                 by_seed.setdefault(seed, []).append(value - reference[seed, neuron])
-        low, high = interval([np.array(values) for values in by_seed.values()])
+        groups = [np.array(values) for values in by_seed.values()]
+        low, high = interval(groups)
+        difference = np.concatenate(groups).mean() if groups else np.nan
         answer = "better" if low > 0 else "worse" if high < 0 else "too small to tell"
-        paired = [value for values in by_seed.values() for value in values]
-        numbers = {
-            "mean": np.mean(list(own.values())),
-            "difference": np.mean(paired) if paired else np.nan,
-            "low": low,
-            "high": high,
-        }
-        counts = {"seeds": len(by_seed), "neurons": len({neuron for _, neuron in own})}
-        about = {"name": name, "epoch": epoch, **counts}
-        rounded = {key: f"{value:.4f}" for key, value in numbers.items()}
-        is_reference = own is reference
-        summary.append(about | rounded | {"answer": "-" if is_reference else answer})
+        about = {"name": name, "epoch": epoch, "seeds": len(groups)}
+        about["neurons"] = len({neuron for _, neuron in own})
+        numbers = {"mean": np.mean([*own.values()]), "difference": difference}
+        numbers |= {"low": low, "high": high}
+        about |= {key: f"{value:.4f}" for key, value in numbers.items()}
+        summary.append(about | {"answer": "-" if own is reference else answer})
     return summary
 
 
 def interval(groups):
-    """95% interval of the mean, by resampling groups and, in each, values."""
+    """95% interval of the mean of arrays `(value,)`: both they and their values are resampled."""
     if not groups:
         return np.nan, np.nan
-    rng, means = np.random.default_rng(0), np.empty(RESAMPLES)
-    for k in range(RESAMPLES):
-        chosen = rng.integers(len(groups), size=len(groups))
-        drawn = [groups[g][rng.integers(groups[g].size, size=groups[g].size)] for g in chosen]
-        means[k] = np.concatenate(drawn).mean()
-    return tuple(np.quantile(means, [0.025, 0.975]))
+    rng = np.random.default_rng(0)
+    sizes = np.array([group.size for group in groups])
+    values = np.array([np.pad(group, (0, sizes.max() - group.size)) for group in groups])
+    chosen = rng.integers(len(groups), size=(RESAMPLES, len(groups)))
+    within = (rng.random((*chosen.shape, sizes.max())) * sizes[chosen][..., None]).astype(int)
+    counts = np.arange(sizes.max()) < sizes[chosen][..., None]
+    drawn = values[chosen[..., None], within] * counts
+    return tuple(np.quantile(drawn.sum((1, 2)) / counts.sum((1, 2)), [0.025, 0.975]))
 
 
 def read_rows(path):
@@ -279,7 +290,7 @@ def read_rows(path):
 def write_rows(path, rows):
     """Write dicts with the same keys as CSV, whole or not at all."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, rows[0] if rows else (), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

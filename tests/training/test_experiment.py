@@ -1,6 +1,7 @@
 """Experiments: plans, folds by neuron, runs that are never repeated, and what they tell."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def test_two_at_a_time_give_the_same_table(tmp_path, data):
         (("batch = 3", "batch = 0"), "batch cannot be 0"),
         (('"absent"', '"nowhere"'), "no LSTM joins 'nowhere'"),
         (("[1]", "[3]"), "score_after within the epochs"),
+        (("folds = 2", "folds = 2\nleave_out = [2]"), "leave_out must name folds from 0 to 1"),
         (('"no LSTM"', '"As-described"'), "differ in marks only"),
         (("folds", "folds ="), "give an experiment in TOML"),
     ],
@@ -176,6 +178,49 @@ def test_what_the_table_tells():
     assert 0.006 < float(found[1]["high"]) - float(found[1]["low"]) < 0.012
 
 
+def test_a_table_is_carried_on_without_the_folders_of_its_runs(tmp_path, data, monkeypatch):
+    """Also by a longer plan: only what the table lacks is run."""
+    out, one = tmp_path / "out", PLAN.replace("[0, 1]", "[0]")
+    run_experiment(plan(tmp_path, one), data, out)
+    before = read_rows(out / "scores.csv")
+    for name in ("as-described", "no-lstm"):
+        shutil.rmtree(out / name)
+    begun, fit = [], experiment.fit
+
+    def counting(traces, folder, settings, watch):
+        begun.append((folder.parent.name, settings.seed))
+        return fit(traces, folder, settings, watch)
+
+    monkeypatch.setattr(experiment, "fit", counting)
+    run_experiment(plan(tmp_path), data, out)
+    assert begun == [("as-described", 1), ("no-lstm", 1)]
+    after = read_rows(out / "scores.csv")
+    assert [row for row in after if row["seed"] == "0"] == before
+
+
+def test_chosen_folds_are_left_out_in_turn(tmp_path, data):
+    path = plan(tmp_path, PLAN.replace("folds = 2", "folds = 2\nleave_out = [1]"))
+    run_experiment(path, data, tmp_path / "out")
+    traces = read_traces(data, 1.0)
+    neurons = neurons_of(traces, data)
+    left_out = set(neurons[fold_of(neurons, 2) == 1])
+    rows = read_rows(tmp_path / "out" / "scores.csv")
+    for seed in "01":
+        assert {row["neuron"] for row in rows if row["seed"] == seed} == left_out
+
+
+def test_the_interval_of_groups_that_differ_in_size():
+    """Each value counts alike, and one group alone gives the bootstrap of its values."""
+    rng = np.random.default_rng(2)
+    values = rng.normal(0.3, 1.0, 400)
+    low, high = experiment.interval([values])
+    expected = 2 * 1.96 * np.std(values) / np.sqrt(400)
+    assert high - low == pytest.approx(expected, rel=0.05)  # 10,000 resamples know it to 2%
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.05 * expected)
+    low, high = experiment.interval([np.full(2, 5.0), np.full(6, 1.0)])
+    assert (low, high) == (1.0, 5.0)
+
+
 def test_the_interval_knows_that_seeds_differ():
     """Differences that only vary between seeds are as uncertain as the few seeds are."""
     groups = [np.full(100, value) for value in (-0.1, -0.05, 0.0, 0.05, 0.1)]
@@ -191,7 +236,8 @@ def test_a_run_of_another_backend_is_not_carried_on(tmp_path, data):
     config = seed / "config.json"
     backend = json.loads(config.read_text())["backend"]
     config.write_text(config.read_text().replace(f'"{backend}"', '"abacus"'))
-    (seed / "scores.csv").unlink()
+    for known in (out, seed):
+        (known / "scores.csv").unlink()
     with pytest.raises(TrainingError, match="began on abacus; set KERAS_BACKEND=abacus"):
         run_experiment(tmp_path / "plan.toml", data, out)
 
@@ -210,4 +256,4 @@ def test_plans_in_the_repository_can_be_read():
     plans = list((Path(__file__).parents[2] / "benchmarks").glob("*.toml"))
     assert plans
     for path in plans:
-        assert len(read_plan(path).runs()) >= 5
+        assert len(read_plan(path).seeds) >= 5
