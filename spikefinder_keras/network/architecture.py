@@ -49,8 +49,8 @@ def build_network(
         Of the third convolution: its output, as in the figure of 2017, the program and the weights,
         or its input, as the text says.
     gates : "hard_sigmoid" or "sigmoid"
-        That of Keras 2.0, or the logistic function. With the latter the LSTM is Keras' own, whose
-        training is slow on TensorFlow, and the weights cannot be saved: their file does not tell.
+        That of Keras 2.0, or the logistic function. Weights with the latter cannot be saved: their
+        file would not tell.
 
     Returns
     -------
@@ -115,16 +115,14 @@ def _convolution(filters, taps, activation, name, dtype, stride=1):
 
 
 def _lstm(units, merge_mode, name, dtype, gates="hard_sigmoid"):
-    own = gates == "hard_sigmoid"
     lstm = keras.layers.LSTM(
         units,
         return_sequences=True,
-        recurrent_activation=hard_sigmoid if own else gates,
+        recurrent_activation=hard_sigmoid if gates == "hard_sigmoid" else gates,
         name="lstm",
         dtype=dtype,
     )
-    kind = Bidirectional if own else keras.layers.Bidirectional
-    return kind(lstm, merge_mode=merge_mode, name=name, dtype=dtype)
+    return Bidirectional(lstm, merge_mode=merge_mode, name=name, dtype=dtype)
 
 
 _MAKERS = {

@@ -6,7 +6,7 @@ from ..backend import keras
 from ..errors import UsageError
 from ..files.whole_files import check_output, whole_file
 from .architecture import build, build_network
-from .recurrent import Bidirectional
+from .recurrent import hard_sigmoid
 from .universal import are_universal
 from .weights import architecture, find_weights, layers_of, misfit, read_weights
 
@@ -66,7 +66,8 @@ def save_weights(network, path):
     if not path.name.endswith(".weights.h5"):
         raise UsageError(f"{path} must end in .weights.h5, the name Keras knows the format by")
     if any(
-        isinstance(layer, keras.layers.Bidirectional) and not isinstance(layer, Bidirectional)
+        isinstance(layer, keras.layers.Bidirectional)
+        and layer.forward_layer.cell.recurrent_activation is not hard_sigmoid
         for layer in network.layers
     ):
         raise UsageError(f"{path} would not tell the gates of the LSTM; keep the network itself")

@@ -2,7 +2,7 @@
 
 Hochreiter & Schmidhuber 1997 with forget gate, in the gate order i, f, c, o of Keras, per step
 
-    (i, f, g, o) = x W + h U + b        i, f, o = hard_sigmoid(...), g = tanh(...)
+    (i, f, g, o) = x W + h U + b        i, f, o = gate(...), g = tanh(...)
     c <- f c + i g                      h <- o tanh(c)
 
 `keras.layers.LSTM` gives the same numbers, but on TensorFlow its training step grows with the
@@ -34,7 +34,7 @@ def hard_sigmoid(x):
 
 @keras.saving.register_keras_serializable("spikefinder_keras")
 class Bidirectional(keras.layers.Bidirectional):
-    """`keras.layers.Bidirectional` over an LSTM with tanh and `hard_sigmoid`, made fast.
+    """`keras.layers.Bidirectional` over an LSTM with tanh and gates of `SLOPES`, made fast.
 
     Weights, their order, names and shapes, configuration and result are those of the parent class;
     only the computation differs. In: `(batch, time, feature)`; out: `(batch, time, units)` for
@@ -43,8 +43,8 @@ class Bidirectional(keras.layers.Bidirectional):
     Parameters
     ----------
     layer : keras.layers.LSTM
-        With `activation="tanh"`, `recurrent_activation=hard_sigmoid`, `return_sequences=True`, and
-        neither dropout nor state kept between batches.
+        With `activation="tanh"`, `recurrent_activation=hard_sigmoid` or `"sigmoid"`,
+        `return_sequences=True`, and neither dropout nor state kept between batches.
     merge_mode : "concat" or "sum"
 
     Raises
@@ -59,15 +59,15 @@ class Bidirectional(keras.layers.Bidirectional):
         if not (
             isinstance(layer, keras.layers.LSTM)
             and cell.activation is keras.activations.tanh
-            and cell.recurrent_activation is hard_sigmoid
+            and cell.recurrent_activation in SLOPES
             and cell.use_bias
             and layer.return_sequences
             and not (layer.stateful or layer.return_state or layer.go_backwards)
             and not (cell.dropout or cell.recurrent_dropout)
         ):
             raise ValueError(
-                "the fast layer is for LSTM(units, activation='tanh', return_sequences=True, "
-                "recurrent_activation=hard_sigmoid) alone; use keras.layers.Bidirectional"
+                "the fast layer is for LSTM(units, activation='tanh', return_sequences=True), its "
+                "recurrent_activation hard_sigmoid or sigmoid; use keras.layers.Bidirectional"
             )
         if merge_mode not in ("concat", "sum"):
             raise ValueError(f"merge_mode must be 'concat' or 'sum', not {merge_mode!r}")
@@ -82,14 +82,15 @@ class Bidirectional(keras.layers.Bidirectional):
             ops.stack([ops.cast(getattr(cell, name), self.compute_dtype) + 0.0 for cell in cells])
             for name in ("kernel", "recurrent_kernel", "bias")
         ]
+        run = lstm(cells[0].recurrent_activation)
         x = ops.transpose(sequences, (1, 0, 2))
         x = ops.stack([x, ops.flip(x, axis=0)], axis=1)  # (time, direction, batch, feature)
         if keras.backend.backend() == "tensorflow":
             # It runs two loops side by side on two cores, faster than one over both directions.
-            h = [lstm(x[:, d : d + 1], *(w[d : d + 1] for w in weights)) for d in (0, 1)]
+            h = [run(x[:, d : d + 1], *(w[d : d + 1] for w in weights)) for d in (0, 1)]
             h = ops.concatenate(h, axis=1)
         else:
-            h = lstm(x, *weights)
+            h = run(x, *weights)
         forward, backward = h[:, 0], ops.flip(h[:, 1], axis=0)
         if self.merge_mode == "sum":
             merged = forward + backward
@@ -98,41 +99,44 @@ class Bidirectional(keras.layers.Bidirectional):
         return ops.transpose(merged, (1, 0, 2))
 
 
-@ops.custom_gradient
-def lstm(x, kernel, recurrent_kernel, bias):
-    """Hidden states of LSTMs that run side by side, each from zero states.
+@functools.cache
+def lstm(gate):
+    """The function that runs LSTMs with such gates, one of `SLOPES`, side by side from zero states.
 
-    Parameters
-    ----------
+    Its parameters are
+
     x : `(time, direction, batch, feature)`
     kernel : `(direction, feature, 4 units)`
     recurrent_kernel : `(direction, units, 4 units)`
     bias : `(direction, 4 units)`
 
-    Returns
-    -------
-    `(time, direction, batch, units)`
+    and it returns the hidden states, `(time, direction, batch, units)`.
     """
-    # An eager TensorFlow tape would otherwise try to record the loops themselves.
-    x, *weights = (ops.stop_gradient(tensor) for tensor in (x, kernel, recurrent_kernel, bias))
-    units = recurrent_kernel.shape[1]
-    zero = ops.zeros((*ops.shape(x)[1:3], units), dtype=x.dtype)
-    _, (h, c) = _in_blocks(_forward_block, (zero, zero), (x,), weights)
+    forward, backward = (functools.partial(b, gate) for b in (_forward_block, _backward_block))
 
-    def gradient(*upstream_gradient, upstream=None):
-        dh = upstream_gradient[0] if upstream is None else upstream
-        dh = dh[0] if isinstance(dh, (list, tuple)) else dh
-        h_before, c_before = (ops.concatenate([zero[None], a[:-1]], axis=0) for a in (h, c))
-        start = (zero, zero, *(ops.zeros_like(w) for w in weights))
-        carry, (dx,) = _in_blocks(
-            _backward_block, start, (x, h_before, c_before, c, dh), weights, reverse=True
-        )
-        return dx, *carry[2:]
+    @ops.custom_gradient
+    def run(x, kernel, recurrent_kernel, bias):
+        # An eager TensorFlow tape would otherwise try to record the loops themselves.
+        x, *weights = (ops.stop_gradient(each) for each in (x, kernel, recurrent_kernel, bias))
+        units = recurrent_kernel.shape[1]
+        zero = ops.zeros((*ops.shape(x)[1:3], units), dtype=x.dtype)
+        _, (h, c) = _in_blocks(forward, (zero, zero), (x,), weights, outputs=2)
 
-    return h, gradient
+        def gradient(*upstream_gradient, upstream=None):
+            dh = upstream_gradient[0] if upstream is None else upstream
+            dh = dh[0] if isinstance(dh, (list, tuple)) else dh
+            h_before, c_before = (ops.concatenate([zero[None], a[:-1]], axis=0) for a in (h, c))
+            start = (zero, zero, *(ops.zeros_like(w) for w in weights))
+            xs = (x, h_before, c_before, c, dh)
+            carry, (dx,) = _in_blocks(backward, start, xs, weights, outputs=1, reverse=True)
+            return dx, *carry[2:]
+
+        return h, gradient
+
+    return run
 
 
-def _forward_block(carry, xs, weights):
+def _forward_block(gate, carry, xs, weights):
     (x,) = xs
     kernel, recurrent_kernel, bias = weights
     z = ops.matmul(x, kernel) + bias[:, None]
@@ -140,7 +144,7 @@ def _forward_block(carry, xs, weights):
     def step(carry, now):
         h, c = carry
         (z,) = now
-        i, f, g, o = _gates(z + ops.matmul(h, recurrent_kernel))
+        i, f, g, o = _gates(gate, z + ops.matmul(h, recurrent_kernel))
         c = f * c + i * g
         h = o * ops.tanh(c)
         return (h, c), (h, c)
@@ -148,21 +152,21 @@ def _forward_block(carry, xs, weights):
     return _scan(step, carry, (z,))
 
 
-def _backward_block(carry, xs, weights):
+def _backward_block(gate, carry, xs, weights):
     """From the block's last step to its first; the carry ends with the weights' gradients."""
     x, h_before, c_before, c, dh_out = xs
     kernel, recurrent_kernel, bias = weights
     inputs = ops.concatenate([x, h_before], axis=-1)
     kernels = ops.concatenate([kernel, recurrent_kernel], axis=1)
-    i, f, g, o = _gates(ops.matmul(inputs, kernels) + bias[:, None])
-    tanh_c = ops.tanh(c)
+    i, f, g, o = _gates(gate, ops.matmul(inputs, kernels) + bias[:, None])
+    slope, tanh_c = SLOPES[gate], ops.tanh(c)
     # dz = (dc, dc, dc, dh) times these
     factors = ops.concatenate(
         [
-            g * _hard_sigmoid_slope(i),
-            c_before * _hard_sigmoid_slope(f),
+            g * slope(i),
+            c_before * slope(f),
             i * (1 - g * g),
-            tanh_c * _hard_sigmoid_slope(o),
+            tanh_c * slope(o),
         ],
         axis=-1,
     )
@@ -189,14 +193,16 @@ def _backward_block(carry, xs, weights):
     return (dh, dc, *sums), (ops.matmul(dz, ops.transpose(kernel, (0, 2, 1))),)
 
 
-def _gates(z):
+def _gates(gate, z):
     i, f, g, o = ops.split(z, 4, axis=-1)
-    return hard_sigmoid(i), hard_sigmoid(f), ops.tanh(g), hard_sigmoid(o)
+    return gate(i), gate(f), ops.tanh(g), gate(o)
 
 
-def _hard_sigmoid_slope(y):
-    """Slope of `hard_sigmoid` from its value."""
-    return 0.2 * ops.cast(ops.logical_and(y > 0.0, y < 1.0), y.dtype)
+SLOPES = {
+    hard_sigmoid: lambda y: 0.2 * ops.cast(ops.logical_and(y > 0.0, y < 1.0), y.dtype),
+    keras.activations.sigmoid: lambda y: y * (1.0 - y),
+}
+"""The gates that the fast layer knows: the slope of each from its value."""
 
 
 def _scan(step, carry, xs, reverse=False):
@@ -218,8 +224,10 @@ def _scan(step, carry, xs, reverse=False):
     return carry, tuple(y.stack() for y in ys)
 
 
-def _in_blocks(block, carry, xs, weights, reverse=False):
+def _in_blocks(block, carry, xs, weights, outputs, reverse=False):
     """Carry `block(carry, xs, weights) -> carry, ys` over the time axis (the first) of `xs`.
+
+    `outputs` is how many arrays `ys` has.
 
     Zeros fill the last block. Forward they come after all that counts; in reverse they come first,
     where the gradients are still zero and stay so.
@@ -244,16 +252,13 @@ def _in_blocks(block, carry, xs, weights, reverse=False):
         return k + 1, carry, tuple(a.write(at, y) for a, y in zip(arrays, ys, strict=True))
 
     blocks = tuple(split(x) for x in xs)
-    arrays = tuple(tf.TensorArray(xs[0].dtype, count) for _ in range(_OUTPUTS[block]))
+    arrays = tuple(tf.TensorArray(xs[0].dtype, count) for _ in range(outputs))
     _, carry, arrays = tf.while_loop(
         lambda k, *_: k < count,
         body,
         (0, carry, arrays),
     )
     return carry, tuple(a.concat()[:length] for a in arrays)
-
-
-_OUTPUTS = {_forward_block: 2, _backward_block: 1}
 
 
 @functools.cache

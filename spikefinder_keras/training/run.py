@@ -285,6 +285,7 @@ def _train_epoch(run, epoch, after_batch):
     for first in range(0, len(order), run.settings.batch):
         inputs, truth, weights = run.traces.batch(order[first : first + run.settings.batch])
         run.network.reset_metrics()  # or the mean over all batches so far would come back
+        inputs = inputs[: len(run.network.inputs)]  # without the ID where it joins nowhere
         loss = run.network.train_on_batch(inputs, truth, sample_weight=weights)
         total += float(loss) * len(weights)
         after_batch()

@@ -15,7 +15,7 @@ import pytest
 from spikefinder_keras.network.recurrent import BLOCK, Bidirectional, hard_sigmoid
 
 
-def pair(merge_mode, features, units=10, seed=0, dtype="float32"):
+def pair(merge_mode, features, units=10, seed=0, dtype="float32", gate=hard_sigmoid):
     """Stock and fast layer with the same random weights, large enough to saturate some gates."""
     rng = np.random.default_rng(seed)
     layers = [
@@ -23,7 +23,7 @@ def pair(merge_mode, features, units=10, seed=0, dtype="float32"):
             keras.layers.LSTM(
                 units,
                 return_sequences=True,
-                recurrent_activation=hard_sigmoid,
+                recurrent_activation=gate,
                 dtype=dtype,
                 name="lstm",
             ),
@@ -81,8 +81,9 @@ def gradients(layer, x, weight_of_output):
     ("batch", "time", "features", "units"),
     [(1, 1, 10, 10), (3, 257, 4, 6), (5, BLOCK, 10, 10), (2, 2 * BLOCK + 1, 10, 10)],
 )
-def test_forward(merge_mode, batch, time, features, units):
-    stock, fast = pair(merge_mode, features, units)
+@pytest.mark.parametrize("gate", [hard_sigmoid, "sigmoid"])
+def test_forward(merge_mode, batch, time, features, units, gate):
+    stock, fast = pair(merge_mode, features, units, gate=gate)
     x = signal(batch, time, features)
     expected, found = output(stock, x), output(fast, x)
     assert found.shape == expected.shape == tuple(fast.compute_output_shape(x.shape))
@@ -90,12 +91,13 @@ def test_forward(merge_mode, batch, time, features, units):
     assert np.abs(found - expected).max() <= 1e-6
 
 
+@pytest.mark.parametrize("gate", [hard_sigmoid, "sigmoid"])
 @pytest.mark.parametrize("merge_mode", ["sum", "concat"])
 @pytest.mark.parametrize("time", [7, 500, 2_000])
-def test_gradients_in_float64(merge_mode, time):
+def test_gradients_in_float64(merge_mode, time, gate):
     if keras.backend.backend() == "jax":
         pytest.skip("on JAX Keras computes tanh in float32, whatever it is given")
-    stock, fast = pair(merge_mode, 10, dtype="float64")
+    stock, fast = pair(merge_mode, 10, dtype="float64", gate=gate)
     x = signal(3, time, 10, "float64")
     weight = signal(3, time, 10 if merge_mode == "sum" else 20, "float64", seed=2)
     for expected, found in zip(
@@ -151,7 +153,7 @@ def test_configuration_comes_back():
 @pytest.mark.parametrize(
     "lstm",
     [
-        {"units": 3, "return_sequences": True},
+        {"units": 3, "return_sequences": True, "recurrent_activation": "relu"},
         {"units": 3, "recurrent_activation": hard_sigmoid},
         {"units": 3, "recurrent_activation": hard_sigmoid, "return_sequences": True, "dropout": 1},
     ],

@@ -1,6 +1,7 @@
 """Experiments: plans, folds by neuron, runs that are never repeated, and what they tell."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -252,8 +253,26 @@ def test_the_command(tmp_path, data, capsys):
     assert main(["experiment", str(tmp_path / "none.toml"), "--data", str(data)]) == 2
 
 
+PLANS = list((Path(__file__).parents[2] / "benchmarks").glob("**/*.toml"))
+
+
 def test_plans_in_the_repository_can_be_read():
-    plans = list((Path(__file__).parents[2] / "benchmarks").glob("*.toml"))
-    assert plans
-    for path in plans:
+    assert PLANS
+    for path in PLANS:
         assert len(read_plan(path).seeds) >= 5
+
+
+@pytest.mark.slow
+def test_every_variant_of_the_ablations_trains(tmp_path, data):
+    """For an epoch, on small data; each otherwise as it is asked for."""
+    (path,) = [path for path in PLANS if path.name == "ablations.toml"]
+    text = re.sub(r"(?m)^epochs = .*", "epochs = 1", path.read_text())
+    text = re.sub(r"(?m)^seeds = .*", "seeds = [0]", text)
+    text = re.sub(r"(?m)^score_after = .*", "", text)
+    small = (
+        "[settings]\nfilters = [2, 2, 2, 2, 1]\ntaps = [5, 3, 3, 3, 3]\nlstm_units = 2\nbatch = 7"
+    )
+    out = tmp_path / "out"
+    summary = run_experiment(plan(tmp_path, text.replace("[settings]", small)), data, out)
+    assert [row["name"] for row in summary] == list(read_plan(path).variants)
+    assert len({row["lstm_joins"] for row in read_rows(out / "scores.csv")}) == 3
