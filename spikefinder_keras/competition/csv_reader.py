@@ -220,9 +220,8 @@ def _trim(head, body):
     # Blank lines at the end are harmless; only with one neuron can they stand for missing samples.
     body = body.rstrip(b"\n") if len(head.names) > 1 else body.removesuffix(b"\n")
     body += b"\n"
-    lines = body.count(b"\n")
-    empty = min((len(m[0]) for m in _BLANK_ENDS.finditer(body)), default=0)
-    if empty and len(_BLANK_ENDS.findall(body)) == lines:
+    if body.count(b",\n") == body.count(b"\n"):  # no row has a value in its last cell
+        empty = min(len(match[0]) for match in _BLANK_ENDS.finditer(body))
         fields = body.partition(b"\n")[0].count(b",") + 1
         surplus = fields - len(head.names)
         while head.names and head.names[-1] == "" and len(head.names) > 1 and surplus < empty:

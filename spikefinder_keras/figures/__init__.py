@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "plots": [
             "dataset_ids",
+            "differences",
             "kernels",
             "learning_curves",
             "predictions",

@@ -288,6 +288,36 @@ def learning_curves(epochs, loss, validation=None, title="", ax=None):
     return ax
 
 
+@house_style
+def differences(names, means, lows, highs, title="", ax=None):
+    """Differences from a reference with their intervals, one line each.
+
+    Parameters
+    ----------
+    names : sequence of str
+    means, lows, highs : arrays `(name,)`
+        Mean difference of the correlation and ends of its interval; coloured where 0 is outside.
+    title : str
+    ax : matplotlib Axes, optional
+        By default a new figure's.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = ax or new_axes(5.5, 0.8 + 0.24 * len(names))
+    pairs = zip(lows, highs, strict=True)
+    colours = [BLUE if low > 0 else ORANGE if high < 0 else "black" for low, high in pairs]
+    ax.hlines(range(len(names)), lows, highs, colors=colours, linewidth=1.2)
+    ax.scatter(means, range(len(names)), c=colours, s=14, zorder=3)
+    ax.axvline(0, color=GREY, linewidth=0.6, linestyle=":")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel("difference of the correlation at 25 Hz (no unit)")
+    ax.set_title(title)
+    return ax
+
+
 def smooth(spikes):
     """Mean rate in a centred window of `SMOOTHING` samples, `(time,)` in spikes/s.
 

@@ -253,6 +253,18 @@ def test_learning_curves():
     assert len(figures.learning_curves([1], [0.9], [np.nan]).figure.axes) == 1
 
 
+def test_differences():
+    names = ["better", "worse", "level"]
+    ax = figures.differences(names, [0.1, -0.1, 0.0], [0.05, -0.2, -0.1], [0.2, -0.05, 0.1], "x")
+    intervals, means = ax.collections
+    ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
+    assert ends == [[0.05, 0.2], [-0.2, -0.05], [-0.1, 0.1]]
+    assert means.get_offsets()[:, 0].tolist() == [0.1, -0.1, 0.0]
+    assert labels(ax.get_yticklabels()) == names
+    assert ax.get_ylim() == (2.5, -0.5)  # the first on top
+    assert len({tuple(colour) for colour in means.get_facecolors()}) == 3
+
+
 # The architecture
 
 
