@@ -4,7 +4,8 @@
 
 Each line is a process of its own. For convi6 (`released`): ONNX Runtime as `predict` uses it, our
 Keras network, and the stock one with `keras.layers.Bidirectional`, both as `model.predict` on
-TensorFlow; for `universal` ONNX Runtime. Samples are at 100 Hz. `import` is the time until the
+TensorFlow; and ONNX Runtime without the LSTM, which no recurrent layer can undercut. For
+`universal` ONNX Runtime. Samples are at 100 Hz. `import` is the time until the
 engine could predict, `first` the first prediction, which compiles where there is something to
 compile; speed is that of the best of the following ones. At last the machine's own limit: a
 product of two matrices.
@@ -16,7 +17,7 @@ import sys
 from child_process import add_json, answer, head, keep, line
 
 SHAPES = ((1, 30_000), (32, 30_000), (128, 30_000))
-ENGINES = ("onnx", "keras", "stock", "universal")
+ENGINES = ("onnx", "keras", "stock", "no LSTM", "universal")
 
 CHILD = """
 import json, os, resource, sys, time
@@ -33,9 +34,17 @@ if engine == "universal":
 else:
     calcium = rng.standard_normal((traces, samples)).astype(np.float32)
     ids = np.tile(np.eye(10, dtype=np.float32)[[4]], (traces, 1, 1))
-    if engine == "onnx":
-        from spikefinder_keras.network.engine import load_engine
-        network = load_engine("released")
+    if engine in ("onnx", "no LSTM"):
+        from spikefinder_keras.network.engine import Engine, load_engine
+        if engine == "onnx":
+            network = load_engine("released")
+        else:
+            from spikefinder_keras.network.layers import convi6_layers
+            from spikefinder_keras.network.weights import weight_shapes
+            shapes = weight_shapes("released", lstm_joins="absent").items()
+            arrays = {n: 0.1 * rng.standard_normal(s).astype(np.float32) for n, s in shapes}
+            layers = convi6_layers("released", lstm_joins="absent")
+            network = Engine(layers, arrays, margin=256)
         run = lambda: network.run(calcium, ids)
     else:
         from spikefinder_keras.network.loading import load_network
