@@ -5,19 +5,27 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+MEASURE = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+child.returncode = os.waitstatus_to_exitcode(status)
+print(json.dumps([child.returncode, time.perf_counter() - started, usage.ru_maxrss / 2**20]))
+"""
 
 
 def measure(command):
-    """Seconds and peak memory in GiB of a command, which must succeed."""
-    started = time.perf_counter()
-    child = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed ({child.returncode})")
-    return time.perf_counter() - started, usage.ru_maxrss / 2**20
+    """Seconds and peak memory in GiB of a command, which must succeed.
+
+    A small process starts it: on Linux the peak of a new process begins with that of its parent.
+    """
+    failed, seconds, memory = answer(MEASURE, *command)
+    if failed:
+        sys.exit(f"{' '.join(map(str, command))} failed ({failed})")
+    return seconds, memory
 
 
 def answer(code, *arguments):
