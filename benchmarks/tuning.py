@@ -1,6 +1,6 @@
 """Tune the network of 2017: Optuna over its sizes, dropout, learning rate and weight of the sets.
 
-    python benchmarks/tuning.py COMPETITION_DIR --out benchmarks/tuning --trials 40
+    python benchmarks/tuning.py COMPETITION_DIR --out benchmarks/tuning --trials 24
 
 Neurons are cut into five folds, as in `spikefinder-keras experiment`. Two of them, `HELD_OUT`, no
 trial sees: there the best trial is compared with the network as described, by `tuned.toml`, which
@@ -115,6 +115,7 @@ def write_results(study, out):
     trials.columns = [c.removeprefix("params_").removeprefix("user_attrs_") for c in trials.columns]
     trials = trials[trials["state"].isin(["COMPLETE", "PRUNED"])]
     trials = trials[[*columns, *FAITHFUL, "weights", "seconds_per_epoch"]]
+    trials = trials.astype({"epochs": int, "weights": int})
     write_text(out / "trials.csv", trials.to_csv(index=False, float_format="%.4g"))
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
@@ -137,7 +138,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--trials", type=int, default=40, help="of all processes (default: 40)")
+    parser.add_argument("--trials", type=int, default=24, help="of all processes (default: 24)")
     arguments = parser.parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(

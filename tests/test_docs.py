@@ -56,3 +56,19 @@ def test_the_pages_build_without_a_warning(tmp_path):
         [*command, TREE / "docs", tmp_path / "html"], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_the_page_on_open_questions_shows_what_was_measured():
+    code = "import open_questions as page; print(*page.tables().values(), sep='\\n\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=TREE / "benchmarks",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    page = (TREE / "docs" / "open-questions.md").read_text()
+    tables = done.stdout.strip().split("\n\n")
+    assert len(tables) == 5
+    for table in tables:
+        assert table in page
