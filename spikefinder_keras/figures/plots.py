@@ -306,8 +306,7 @@ def differences(names, means, lows, highs, title="", ax=None):
     matplotlib Axes
     """
     ax = ax or new_axes(5.5, 0.8 + 0.24 * len(names))
-    pairs = zip(lows, highs, strict=True)
-    colours = [BLUE if low > 0 else ORANGE if high < 0 else "black" for low, high in pairs]
+    colours = np.select([np.greater(lows, 0), np.less(highs, 0)], [BLUE, ORANGE], "black")
     ax.hlines(range(len(names)), lows, highs, colors=colours, linewidth=1.2)
     ax.scatter(means, range(len(names)), c=colours, s=14, zorder=3)
     ax.axvline(0, color=GREY, linewidth=0.6, linestyle=":")

@@ -222,8 +222,7 @@ def score_neurons(run, traces, neurons, chosen):
     `chosen` is a bool array `(trace,)`. A rate that never varies has the correlation 0, as in the
     loss.
     """
-    found = {}
-    where = np.flatnonzero(chosen)
+    found, where = {}, np.flatnonzero(chosen)
     tables = [
         Table(traces.calcium[i][:, None], traces.numbers[i], longest=traces.longest) for i in where
     ]
