@@ -42,8 +42,8 @@ FAITHFUL = {
     "first_taps": TAPS[0],
     "second_taps": TAPS[1],
     "dropout": 1.0,
-    "learning_rate": 1e-3,
-    "few_data_weight": 2.5,
+    "learning_rate": Settings.learning_rate,
+    "few_data_weight": Settings.few_data_weight,
 }
 
 
@@ -78,8 +78,7 @@ class Objective:
 
     def __init__(self, data):
         self.data = data
-        self.traces = read_traces(data, 1.0)
-        self.neurons = neurons_of(self.traces, data)
+        self.neurons = neurons_of(read_traces(data, 1.0), data)
         self.folds = fold_of(self.neurons, FOLDS)
 
     def __call__(self, trial):
