@@ -2,7 +2,8 @@
 
     python -m benchmarks engines [--json engines.json]
 
-Each line is a process of its own. For convi6 (`released`): ONNX Runtime as `predict` uses it, our
+Each line is a process of its own; they predict in turns, so that a processor that slows down does
+so for all of them. For convi6 (`released`): ONNX Runtime as `predict` uses it, our
 Keras network, and the stock one with `keras.layers.Bidirectional`, both as `model.predict` on
 TensorFlow; and ONNX Runtime without the LSTM, which no recurrent layer can undercut. For
 `universal` ONNX Runtime. Samples are at 100 Hz. `import` is the time until the
@@ -12,9 +13,10 @@ product of two matrices.
 """
 
 import argparse
+import subprocess
 import sys
 
-from child_process import add_json, answer, head, keep, line
+from child_process import add_json, head, keep, line
 
 SHAPES = ((1, 30_000), (32, 30_000), (128, 30_000))
 ENGINES = ("onnx", "keras", "stock", "no LSTM", "universal")
@@ -22,7 +24,7 @@ ENGINES = ("onnx", "keras", "stock", "no LSTM", "universal")
 CHILD = """
 import json, os, resource, sys, time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-engine, traces, samples, repeats = sys.argv[1], *map(int, sys.argv[2:5])
+engine, traces, samples = sys.argv[1], *map(int, sys.argv[2:4])
 started = time.perf_counter()
 import numpy as np
 rng = np.random.default_rng(0)
@@ -61,19 +63,37 @@ else:
             network = stock
         both = [calcium[..., None], np.repeat(ids, samples, axis=1)]
         run = lambda: network.predict(both, verbose=0)
-ready = time.perf_counter() - started
-seconds = []
-for _ in range(repeats + 1):
+print(time.perf_counter() - started, flush=True)
+while sys.stdin.readline():
     started = time.perf_counter()
     run()
-    seconds.append(time.perf_counter() - started)
-print(json.dumps({
-    "engine": engine, "traces": traces, "samples": samples, "import_s": ready,
-    "first_s": seconds[0], "best_s": min(seconds[1:]),
-    "samples_per_s": traces * samples / min(seconds[1:]),
-    "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-}))
+    print(time.perf_counter() - started, flush=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
+
+
+def in_turns(engines, traces, samples, repeats):
+    """One row for each engine; each predicts once, then all of them `repeats` times in turns."""
+    children, started = {}, {}
+    for engine in engines:
+        command = [sys.executable, "-c", CHILD, engine, str(traces), str(samples)]
+        children[engine] = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        started[engine] = float(children[engine].stdout.readline())
+    seconds = {engine: [] for engine in engines}
+    for _ in range(repeats + 1):
+        for engine, child in children.items():
+            child.stdin.write("go\n")
+            seconds[engine].append(float(child.stdout.readline()))
+    rows = []
+    for engine, child in children.items():
+        memory = float(child.communicate()[0])
+        best = min(seconds[engine][1:])
+        row = {"engine": engine, "traces": traces, "samples": samples, "peak_MB": memory}
+        row |= {"import_s": started[engine], "first_s": seconds[engine][0], "best_s": best}
+        rows.append(row | {"samples_per_s": traces * samples / best})
+    return rows
 
 
 def matrix_product():
@@ -93,18 +113,18 @@ def matrix_product():
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     add_json(parser)
     arguments = parser.parse_args(argv)
     rows = []
     head("engine", "traces x samples", "M samples/s", "to stock", "import s", "first s", "peak MB")
     for traces, samples in SHAPES:
-        found = {e: answer(CHILD, e, traces, samples, arguments.repeats) for e in arguments.engines}
-        stock = found.get("stock", {}).get("samples_per_s")
-        for engine, row in found.items():
+        found = in_turns(arguments.engines, traces, samples, arguments.repeats)
+        stock = {row["engine"]: row["samples_per_s"] for row in found}.get("stock")
+        for row in found:
             ratio = f"{row['samples_per_s'] / stock:.1f}" if stock else "-"
             line(
-                engine,
+                row["engine"],
                 f"{traces} x {samples:,}",
                 f"{row['samples_per_s'] / 1e6:.3f}",
                 ratio,

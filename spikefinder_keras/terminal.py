@@ -3,7 +3,6 @@
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
 
 from .errors import UsageError
 from .text import shown
@@ -30,11 +29,11 @@ def tell(*texts, sep=" ", file=None):
     file.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def bar(items, what, unit, progress=True):
+def bar(items, what, unit, progress=True, total=None):
     """`items`, with a progress bar on the standard error that goes away at the end."""
     from tqdm import tqdm
 
-    return tqdm(items, what, unit=f" {unit}", disable=not progress, leave=False)
+    return tqdm(items, what, total, unit=f" {unit}", disable=not progress, leave=False)
 
 
 def count_bar(total, what, unit, progress=True):
@@ -42,22 +41,6 @@ def count_bar(total, what, unit, progress=True):
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=f" {unit}", disable=not progress, leave=False)
-
-
-@contextmanager
-def sample_bar(what, progress=True):
-    """A progress bar over samples; gives a function of samples done and samples in all."""
-    from tqdm import tqdm
-
-    with tqdm(
-        desc=what, unit=" samples", unit_scale=True, disable=not progress, leave=False
-    ) as shown:
-
-        def update(done, total):
-            shown.total = total
-            shown.update(done - shown.n)
-
-        yield update
 
 
 def import_keras(progress=True):

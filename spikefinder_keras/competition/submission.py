@@ -1,6 +1,7 @@
 """The main job: all sets of a competition folder in, the submission's CSV files and scores out."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.download import cached_weights, data_cache
 from ..files.whole_files import check_output_folder
+from ..network.engine import cores
 from ..network.prediction import Table, as_engine, predict_tables
 from ..network.weights import PUBLISHED
-from ..terminal import bar, sample_bar, text_table
+from ..terminal import bar, text_table
 from .published import best_published, published_score
 from .scoring import Scores, score
 from .simulation import simulate
@@ -100,8 +102,8 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
     network = as_engine(weights)
-    results = []
-    for each in bar(predict_sets(network, data, progress), "writing", "set", progress):
+
+    def finish(each):
         split, number = each.split, each.number
         path = out / file_name(split, number, "spikes")
         write_csv(path, each.rates)
@@ -109,47 +111,46 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
         if each.spikes is not None:
             scores = [score(each.spikes, each.rates, protocol=p) for p in ("plain", "published")]
         missing = missing_inside(each.calcium)[0]
-        results.append(SetResult(split, number, path, each.rates, *scores, missing))
-        for line in notices(each.calcium, f"{split} set {number}"):
-            say(line)
+        lines = list(notices(each.calcium, f"{split} set {number}"))
+        return SetResult(split, number, path, each.rates, *scores, missing), lines
+
+    results = []
+    with ThreadPoolExecutor(1) as pool:  # finishes a set while the next ones are predicted
+        for result, lines in pool.map(finish, predict_sets(network, data, progress)):
+            results.append(result)
+            for line in lines:
+                say(line)
     return results
 
 
 def predict_sets(network, folder, progress=False):
-    """Read and predict every set of a competition folder, padded as the released run did.
+    """Read every set of a competition folder, then predict each, padded as the released run did.
 
     Parameters
     ----------
-    network : keras.Model
+    network : engine.Engine or keras.Model
     folder : str or Path
     progress : bool
         Show it on the standard error.
 
-    Returns
-    -------
-    list of PredictedSet
+    Yields
+    ------
+    PredictedSet
 
     Raises
     ------
     DataError, UsageError
     """
     sets = find_sets(folder)
-    pairs = [read_set(folder, *each) for each in bar(sets, "reading", "set", progress)]
-    tables = [
-        Table(
-            calcium,
-            number,
-            spikes if split == "train" else None,
-            SPLIT_LENGTH[split] if len(calcium) <= SPLIT_LENGTH[split] else None,
-        )
-        for (split, number), (calcium, spikes) in zip(sets, pairs, strict=True)
-    ]
-    with sample_bar("predicting", progress) as update:
-        rates = predict_tables(network, tables, update)
-    return [
-        PredictedSet(*each, *pair, table)
-        for each, pair, table in zip(sets, pairs, rates, strict=True)
-    ]
+    with ThreadPoolExecutor(cores()) as pool:
+        pairs = pool.map(lambda each: read_set(folder, *each), sets)
+        pairs = list(bar(pairs, "reading", "set", progress, len(sets)))
+    for k, (split, number) in enumerate(bar(sets, "predicting", "set", progress)):
+        calcium, spikes = pairs[k]
+        truth = spikes if split == "train" else None
+        longest = SPLIT_LENGTH[split] if len(calcium) <= SPLIT_LENGTH[split] else None
+        (rates,) = predict_tables(network, [Table(calcium, number, truth, longest)])
+        yield PredictedSet(split, number, calcium, spikes, rates)
 
 
 def default_weights():

@@ -106,7 +106,7 @@ def make_figures(
     say(f"data:    {origin}, {kind} ({folder})")
     say(f"weights: {weights}")
     network = as_engine(weights)
-    sets = predict_sets(network, folder, progress)
+    sets = list(predict_sets(network, folder, progress))
     chosen = next(each for each in sets if (each.split, each.number) == (split, number))
     neurons = neurons or _default_neurons(chosen)
     check_neurons(neurons, chosen.calcium.shape[1])

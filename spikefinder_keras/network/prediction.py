@@ -71,7 +71,7 @@ def predict_calcium(calcium, dataset, weights="described"):
     return rates.reshape(calcium.shape)
 
 
-def predict_tables(network, tables, progress=None):
+def predict_tables(network, tables):
     """Predict all traces of several tables, those of similar length together.
 
     Each trace is padded to its own `batches.padded_length` at least; in a batch with a longer one
@@ -81,8 +81,6 @@ def predict_tables(network, tables, progress=None):
     ----------
     network : engine.Engine or keras.Model
     tables : sequence of Table
-    progress : callable, optional
-        Called after each batch with the number of samples done, then `total` samples.
 
     Returns
     -------
@@ -94,7 +92,7 @@ def predict_tables(network, tables, progress=None):
     DataError
         If a table has infinite or absurd values.
     """
-    rates = _predict(network, tables, [[table.dataset] for table in tables], progress)
+    rates = _predict(network, tables, [[table.dataset] for table in tables])
     return [table[0] for table in rates]
 
 
@@ -110,7 +108,7 @@ def predict_under(network, tables, numbers):
     return _predict(network, tables, [numbers] * len(tables))
 
 
-def _predict(network, tables, numbers, progress=None):
+def _predict(network, tables, numbers):
     for table in tables:
         _check_values(table.calcium)
     network = as_engine(network)
@@ -123,9 +121,7 @@ def _predict(network, tables, numbers, progress=None):
         np.full((len(ids), *values.shape), np.nan, np.float32)
         for ids, values in zip(numbers, filled, strict=True)
     ]
-    batches = _batches(tables)
-    total, done = sum(padded * len(traces) for padded, traces in batches), 0
-    for padded, traces in batches:
+    for padded, traces in _batches(tables):
         calcium = np.zeros((len(traces), padded), np.float32)
         for row, (k, neuron) in enumerate(traces):
             calcium[row, : len(filled[k])] = filled[k][:, neuron]
@@ -137,9 +133,6 @@ def _predict(network, tables, numbers, progress=None):
         check_rates(predicted)
         for row, (k, neuron) in enumerate(traces):
             rates[k][:, :, neuron] = predicted[row, :, : len(filled[k])]
-        done += padded * len(traces)
-        if progress:
-            progress(done, total)
     return rates
 
 

@@ -505,7 +505,7 @@ def test_scores_of_the_published_weights_meet_the_published(data):
     from spikefinder_keras.network.loading import load_network
 
     network = load_network(data / "published" / "model_convnet_6")
-    sets = predict_sets(network, data / "spikefinder.test")
+    sets = list(predict_sets(network, data / "spikefinder.test"))
     ax = draw_scores(sets)
     (means,) = ax.collections
     assert means.get_segments()[0][0, 1] == pytest.approx(0.318, abs=6e-4)
