@@ -123,15 +123,13 @@ def partial_folder(path):
     """Yield the name of an empty folder beside `path`, which is removed afterwards."""
     parent = Path(path).parent
     clear_litter(parent)
-    # What cannot be removed now goes as litter; it must not undo what is done.
-    with tempfile.TemporaryDirectory(
-        dir=parent, prefix=_prefix(), ignore_cleanup_errors=True
-    ) as folder:
-        try:
-            yield folder
-        except BaseException:
-            time.sleep(0.3)  # where one of a library's threads failed, the others may still write
-            raise
+    folder = tempfile.mkdtemp(dir=parent, prefix=_prefix())
+    try:
+        yield folder
+    except BaseException:
+        remove_folder(folder, failed=True)
+        raise
+    remove_folder(folder)
 
 
 @contextmanager
@@ -185,16 +183,18 @@ def _exchange(one, other):
     raise OSError(number, os.strerror(number), str(other))
 
 
-def remove_folder(folder):
-    """Remove a folder with all that is in it, as far as possible; it need not be there.
+def remove_folder(folder, failed=False):
+    """Remove a folder with all that is in it, if it is there.
 
-    Where one of a library's threads failed, the others may still write into it for a moment.
+    What cannot be removed stays, as litter for `clear_litter`: it must not undo what is done. Where
+    one of a library's threads has `failed`, the others may still write into the folder for a
+    moment, or even make it anew.
     """
-    for pause in (0.03, 0.1, 0.3, 0.0):
+    for pause in (0.3, 0.3, 0.3) if failed else (0,):
+        time.sleep(pause)
         shutil.rmtree(folder, ignore_errors=True)
         if not Path(folder).exists():
             return
-        time.sleep(pause)
 
 
 def clear_litter(folder):

@@ -47,7 +47,7 @@ def zarr_result(path, recording, identity):
         if result.worth_keeping():
             result.leave()
         else:
-            remove_folder(result.folder)
+            remove_folder(result.folder, failed=True)
         raise
 
 
