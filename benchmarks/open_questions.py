@@ -28,14 +28,18 @@ def comparison(path):
 
 
 def by_epoch(path, names):
-    """A table of differences of chosen variants at every epoch that was scored."""
-    return differences([row for row in read_rows(path) if row["name"] in names], epochs=True)
+    """A table of differences at every epoch that was scored, of the first variant that was."""
+    rows = {}
+    for row in read_rows(path):
+        if row["name"] in names:
+            rows.setdefault(row["epoch"], row | {"name": f"{row['epoch']} epochs"})
+    return differences(rows.values())
 
 
-def differences(rows, epochs=False):
+def differences(rows):
     lines = [
         [
-            row["name"] + (f", {row['epoch']} epochs" if epochs else ""),
+            row["name"],
             row["seeds"],
             row["neurons"],
             f"{float(row['mean']):.3f}",
