@@ -15,7 +15,7 @@ from spikefinder_keras.recordings.pipeline import predict
 from spikefinder_keras.recordings.recording import as_recording
 
 FEW = settings(
-    max_examples=12,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

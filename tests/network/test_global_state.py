@@ -41,7 +41,6 @@ np.savez("found.npz", **found)
 """
 
 QUICK = {
-    "mixed": ("keras.config.set_dtype_policy('mixed_float16')", "", {}),
     "channels": (
         "",
         "",
@@ -54,6 +53,7 @@ QUICK = {
     ),
 }
 MORE = {
+    "mixed": ("keras.config.set_dtype_policy('mixed_float16')", "", {}),
     "floatx16": ("keras.config.set_floatx('float16')", "", {}),
     "floatx64": ("keras.config.set_floatx('float64')", "", {}),
     "bfloat16": ("keras.config.set_dtype_policy('mixed_bfloat16')", "", {}),
