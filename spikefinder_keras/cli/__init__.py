@@ -41,6 +41,10 @@ LONGEST = 4_000
 """Characters of what is said of a mistake: a name in a file may have any number of them."""
 
 
+LEAST_ADDRESSES, FOR_A_CORE = 768 << 20, 64 << 20
+"""Bytes of address space without which OpenBLAS, inside SciPy, may wait for ever for some."""
+
+
 def main(argv=None):
     """Run the command line `argv` (by default the process's own) and return its exit status.
 
@@ -55,6 +59,7 @@ def main(argv=None):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_address_space()
             arguments = _parser().parse_args(argv)
             arguments.run(arguments)
         sys.stdout.flush()
@@ -85,6 +90,20 @@ def main(argv=None):
             "--debug, and report what it prints"
         )
     return 0
+
+
+def _check_address_space():
+    try:
+        import resource
+    except ImportError:  # Windows knows no such limit
+        return
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    least = LEAST_ADDRESSES + FOR_A_CORE * (os.cpu_count() or 1)
+    if limit != resource.RLIM_INFINITY and limit < least:
+        raise UsageError(
+            f"this shell allows {limit >> 10} kB of addresses; allow at least {least >> 10} "
+            "(ulimit -v)"
+        )
 
 
 def _complain(text):

@@ -40,7 +40,9 @@ STRANGE = {
 def run(folder, before, variables, arguments):
     shell = ["bash", "-c", f'{before}; exec "$@"', "bash", *PROGRAM, *map(os.fspath, arguments)]
     environment = {**os.environ, **variables}
-    return subprocess.run(shell, capture_output=True, cwd=folder, env=environment, text=True)
+    return subprocess.run(
+        shell, capture_output=True, cwd=folder, env=environment, text=True, timeout=240
+    )
 
 
 @pytest.mark.parametrize("what", STRANGE)
