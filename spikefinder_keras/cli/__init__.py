@@ -59,8 +59,8 @@ def main(argv=None):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _check_address_space()
             arguments = _parser().parse_args(argv)
+            _check_address_space()
             arguments.run(arguments)
         sys.stdout.flush()
     except SpikefinderError as error:
@@ -98,8 +98,12 @@ def _check_address_space():
     except ImportError:  # Windows knows no such limit
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    least = LEAST_ADDRESSES + FOR_A_CORE * (os.cpu_count() or 1)
-    if limit != resource.RLIM_INFINITY and limit < least:
+    if limit == resource.RLIM_INFINITY:
+        return
+    from ..network.engine import cores
+
+    least = LEAST_ADDRESSES + FOR_A_CORE * cores()
+    if limit < least:
         raise UsageError(
             f"this shell allows {limit >> 10} kB of addresses; allow at least {least >> 10} "
             "(ulimit -v)"
