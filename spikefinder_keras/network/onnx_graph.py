@@ -59,14 +59,13 @@ def build_graph(layers, arrays, metadata=None):
         if layer.kind == "concatenate" and "dataset" in layer.sources:
             tensors[layer.name] = _WithDataset(sources[0], width[layer.sources[0]])
         elif layer.kind == "lstm":
-            tensors[layer.name] = lstm(graph, sources[0], layer, arrays)
+            tensors[layer.name] = lstm(graph, _joined(graph, sources[0]), layer, arrays)
         else:
             tensors[layer.name] = _WRITERS[layer.kind](graph, sources, layer, arrays)
     rate = graph.node("Squeeze", tensors[layers[-1].name], graph.integers([0, 1]))
     rate = graph.node("Transpose", rate, perm=[1, 0])
     if datasets:
-        ids = graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([0], [2])))
-        rate = graph.node("Reshape", rate, graph.join(ids, graph.integers([-1])))
+        rate = graph.node("Reshape", rate, graph.join(_ids(graph), graph.integers([-1])))
     graph.node("Identity", rate, output="rate")
     inputs = {"calcium": ["batch", "time", *([width["calcium"]] if several else [])]}
     output = ["batch", "time"]
@@ -75,11 +74,32 @@ def build_graph(layers, arrays, metadata=None):
     return graph.model(inputs, {"rate": output}, metadata or {})
 
 
+def _ids(graph):
+    """How many traces there are, and under how many IDs each."""
+    return graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([0], [2])))
+
+
 class _WithDataset:
     """A tensor with the dataset ID joined to it, which the next convolution adds."""
 
     def __init__(self, tensor, channels):
         self.tensor, self.channels = tensor, channels
+
+
+def _joined(graph, source):
+    """With the dataset ID as channels, where something else than a convolution reads it."""
+    if not isinstance(source, _WithDataset):
+        return source
+    time = graph.vector(graph.size(source.tensor, 2))
+    one = graph.integers([1])
+    each = graph.node("Transpose", "dataset", perm=[2, 0, 1])
+    each = graph.node("Unsqueeze", each, graph.integers([0, 2]))  # (1, channel, 1, batch, id)
+    each = graph.node("Expand", each, graph.join(one, one, time, one, one))
+    trace = graph.node("Unsqueeze", source.tensor, graph.integers([4]))
+    ids = graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([1], [2])))
+    trace = graph.node("Expand", trace, graph.join(one, one, one, one, ids))
+    x = graph.node("Concat", trace, each, axis=1)
+    return graph.node("Reshape", x, graph.integers([0, 0, 0, -1]))
 
 
 # Layers. Tensors are (1, channel, time, trace): with the traces innermost, time and channel change
@@ -158,8 +178,8 @@ def _add_dataset(graph, x, kernel):
     shape = graph.join(graph.integers([1, 1]), inside, graph.integers([1]))
     added = [graph.node("Expand", n, shape) if "middle" in n else n for n in parts]
     added = graph.node("Concat", *added, axis=2) if len(added) > 1 else added[0]
-    both = graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([0], [2])))
-    added = graph.node("Reshape", added, graph.join(graph.integers([1, filters]), time, both))
+    shape = graph.join(graph.integers([1, filters]), time, _ids(graph))
+    added = graph.node("Reshape", added, shape)
     x = graph.node("Add", graph.node("Unsqueeze", x, graph.integers([4])), added)
     return graph.node(
         "Reshape", x, graph.join(graph.integers([1, filters]), time, graph.integers([-1]))

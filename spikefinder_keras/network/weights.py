@@ -7,6 +7,7 @@ Read are the 2017 submission's own file and others that Keras 2 wrote of this ne
 
 import os
 import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..errors import UsageError, WeightsError
 from ..files.child import Unreadable
 from ..files.download import cached_weights, fetch_weights
 from ..files.hdf5_arrays import read_arrays
-from .layers import VARIANTS, convi6_layers, shapes_of
+from .layers import LSTM_READS, VARIANTS, convi6_layers, shapes_of
 from .universal import universal_layers
 
 EMBEDDED = {
@@ -210,9 +211,10 @@ def weight_shapes(variant="described", **arguments):
 def architecture(arrays, path="these weights"):
     """The arguments of `build_network` for a network that these arrays fit.
 
-    One ambiguity remains: where the ID joins after the LSTM, `described` with 2 x `lstm_units` + n
+    Two ambiguities remain. Where the ID joins after the LSTM, `described` with 2 x `lstm_units` + n
     datasets has the shapes of `released` with n; if n is 0, without ID. The one with fewer datasets
-    is returned; for the other, build the network and use `load_weights`.
+    is returned. And where the third convolution gives as many channels as it takes, the LSTM is
+    taken to read what it gives. For the others, build the network and use `load_weights`.
 
     Parameters
     ----------
@@ -249,16 +251,17 @@ def _candidates(found):
         "lstm_units": recurrent[0],
         "batch_normalization": any(name.startswith("normalization") for name in found),
     }
-    for id_joins in ("before", "nowhere", "after"):
+    for id_joins, lstm_reads in product(("before", "nowhere", "after"), LSTM_READS):
+        joins = {"id_joins": id_joins, "lstm_reads": lstm_reads}
         for variant in VARIANTS:
             if VARIANTS[variant].merge_mode == "sum" and kernels[2][2] != recurrent[0]:
                 continue
-            one = weight_shapes(variant, **sizes, datasets=1, id_joins=id_joins)
+            one = weight_shapes(variant, **sizes, datasets=1, **joins)
             layer = {"before": 3, "after": 4}.get(id_joins)
             more = kernels[layer - 1][1] - one[f"convolution_{layer}/kernel"][1] if layer else 0
             if more >= 0:
                 count = 1 + more if layer else DATASET_COUNT
-                yield {"variant": variant, **sizes, "datasets": count, "id_joins": id_joins}
+                yield {"variant": variant, **sizes, "datasets": count, **joins}
 
 
 def misfit(found, path, *expectations):

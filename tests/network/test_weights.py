@@ -194,6 +194,7 @@ def architectures(draw):
         "lstm_units": draw(sizes),
         "datasets": draw(st.integers(1, 40)),
         "id_joins": draw(st.sampled_from(["before", "after", "nowhere"])),
+        "lstm_reads": draw(st.sampled_from(["output", "input"])),
         "batch_normalization": draw(st.booleans()),
     }
     if arguments["variant"] == "described":  # the LSTM's output is added to the third convolution
@@ -204,6 +205,9 @@ def architectures(draw):
             arguments["datasets"] = draw(st.integers(1, 2 * arguments["lstm_units"] - 1))
     if arguments["id_joins"] == "nowhere":
         arguments["datasets"] = 10  # no array shows it
+    _, second, third, *_ = arguments["filters"]
+    if third == second + arguments["datasets"] * (arguments["id_joins"] == "before"):
+        arguments["lstm_reads"] = "output"  # the third convolution gives as much as it takes
     return arguments
 
 
@@ -263,6 +267,7 @@ NETWORKS = [
     {"variant": "described"},
     {"variant": "released"},
     {"variant": "described", "batch_normalization": True},
+    {"variant": "described", "lstm_reads": "input"},
     {"variant": "released", "id_joins": "after", "datasets": 3},
     {"variant": "described", "id_joins": "nowhere", "batch_normalization": True},
     {"variant": "released", "lstm_units": 5, "datasets": 1, **SMALL},
