@@ -457,16 +457,16 @@ def test_one_failure_keeps_the_other_files(server, tmp_path):
 # Several at once; disks; arguments
 
 
-def test_eight_processes_at_once(server, tmp_path):
+def test_sixteen_processes_at_once(server, tmp_path):
     def slow(handler, body):
         time.sleep(0.5)
         handler.reply(200, body)
 
     server.always(slow)
     code = "fetch_data(folder, mirror=url)"
-    processes = [child(code, folder=tmp_path, url=server.url) for _ in range(8)]
+    processes = [child(code, folder=tmp_path, url=server.url) for _ in range(16)]
     errors = [process.communicate(timeout=30)[1] for process in processes]
-    assert errors == [""] * 8
+    assert errors == [""] * 16
     assert target(tmp_path).read_bytes() == BODY
     assert left(tmp_path) == []
 

@@ -458,6 +458,19 @@ def test_truncated_files(broken, refuse, part):
     refuse(broken, "is no usable weights file: it is (damaged|not an HDF5 file)")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["described", "released", "universal"])
+def test_truncated_at_every_byte(tmp_path, name):
+    path = tmp_path / "x.h5"
+    path.write_bytes(find_weights(name).read_bytes())
+    lengths = range(path.stat().st_size - 1, 0, -1)
+    for length in lengths:
+        os.truncate(path, length)
+        with pytest.raises(hdf5_arrays.Unreadable):
+            list(hdf5_arrays.parse_arrays(path, []))
+    assert len(lengths) > 80_000
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
