@@ -2,9 +2,9 @@
 
     python benchmarks/open_questions.py
 
-reads `ablations/summary.csv`, `tuning/trials.csv`, `tuning/importance.csv` and
-`tuning/tuned/summary.csv` beside it, and puts them on the page. What makes these files is said
-there.
+reads `ablations/summary.csv`, `seven_sets/summary.csv`, `tuning/trials.csv`,
+`tuning/importance.csv` and `tuning/tuned/summary.csv` beside it, and puts them on the page. What
+makes these files is said there.
 """
 
 import sys
@@ -76,6 +76,7 @@ def tables():
     importance = read_rows(tuning / "importance.csv")
     return {
         "ablations": comparison(ablations),
+        "seven sets": comparison(HERE / "seven_sets" / "summary.csv"),
         "epochs": by_epoch(ablations, ("as described", "200 epochs")),
         "trials": best_trials(tuning / "trials.csv"),
         "importance": grid(

@@ -28,6 +28,10 @@ from .layers import Layer
 AT_A_TIME = 131_072
 """Steps that are predicted at a time."""
 
+ONSET = 5
+"""Steps (0.2 s) at the start of a trace that tell of the zeros before it, from which calcium seems
+to jump: as long as in convi6."""
+
 CHANNELS = 4
 """Of the input: the two halves of a step in each of two scales; see
 `recordings.universal_preparation`."""
@@ -123,7 +127,7 @@ def predict_steps(network, inputs):
     -------
     list of float64 arrays `(step,)`
         Expected spikes per step of 40 ms, but for a factor. Each is the same whatever else is
-        predicted with it.
+        predicted with it. The first `ONSET` have the value of the next.
     """
     if getattr(network, "datasets", None) is not None or (
         hasattr(network, "inputs") and network.inputs[0].shape[-1] != CHANNELS
@@ -152,5 +156,7 @@ def predict_steps(network, inputs):
                 rates = network.run(batch)
             check_rates(rates)
             for row, k in enumerate(part):
-                results[k] = rates[row, : len(inputs[k])].astype(np.float64)
+                own = rates[row, : len(inputs[k])].astype(np.float64)
+                own[:ONSET] = own[: ONSET + 1][-1:]
+                results[k] = own
     return results
