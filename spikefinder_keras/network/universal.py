@@ -156,7 +156,6 @@ def predict_steps(network, inputs):
                 rates = network.run(batch)
             check_rates(rates)
             for row, k in enumerate(part):
-                own = rates[row, : len(inputs[k])].astype(np.float64)
-                own[:ONSET] = own[: ONSET + 1][-1:]
-                results[k] = own
+                results[k] = rates[row, : len(inputs[k])].astype(np.float64)
+                results[k][:ONSET] = results[k][: ONSET + 1][-1:]
     return results
