@@ -7,7 +7,8 @@ import pytest
 
 import spikefinder_keras.training.universal as training
 from spikefinder_keras.errors import TrainingError, UsageError
-from spikefinder_keras.network.universal import build_universal, predict_steps
+from spikefinder_keras.network import universal
+from spikefinder_keras.network.universal import ONSET, build_universal, predict_steps
 from spikefinder_keras.recordings.rates import signal_share
 from spikefinder_keras.recordings.universal_preparation import prepare_trace
 from spikefinder_keras.training.universal import (
@@ -76,13 +77,26 @@ def test_the_shift_that_fits_best_is_the_delay():
     assert DELAYS[curve.argmax()] == pytest.approx(0.08)
 
 
-def test_a_prediction_does_not_depend_on_what_else_is_predicted():
+@pytest.mark.parametrize("at_a_time", [universal.AT_A_TIME, 1])
+def test_a_prediction_does_not_depend_on_what_else_is_predicted(monkeypatch, at_a_time):
+    monkeypatch.setattr(universal, "AT_A_TIME", at_a_time)  # steps, so that there are more batches
     network = build_universal(width=4)
     rng = np.random.default_rng(0)
-    short, long = (rng.normal(size=(n, 4)).astype(np.float32) for n in (40, 700))
-    alone = predict_steps(network, [short])[0]
-    together = predict_steps(network, [long, short])[1]
+    first, long, second = (rng.normal(size=(n, 4)).astype(np.float32) for n in (40, 700, 40))
+    alone = predict_steps(network, [second])[0]
+    together = predict_steps(network, [first, long, second])[2]
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5, 6, 40])
+def test_the_start_of_a_trace_is_held(steps):
+    """There the network sees the zeros before it."""
+    network = build_universal(width=4)
+    inputs = np.random.default_rng(0).normal(size=(steps, 4)).astype(np.float32)
+    (found,) = predict_steps(network, [inputs])
+    assert found.shape == (steps,)
+    assert np.ptp(found[: ONSET + 1]) == 0
+    assert steps <= ONSET + 1 or np.ptp(found) > 0
 
 
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
