@@ -325,7 +325,9 @@ def main(argv=None):
     if not arguments.only_universal:
         rows += peer_rows(neurons, arguments.peers, arguments.runs / "peers")
     summary = summarise(rows)
-    fast = trained_on_fast(arguments.runs / "fast", arguments.steps, arguments.seed)
+    fast = trained_on_fast(
+        arguments.runs / f"fast-seed-{arguments.seed}", arguments.steps, arguments.seed
+    )
     summary["fast indicators"] = fast_indicators(fast)
     arguments.out.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for each in rows for key in each))

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -446,9 +447,15 @@ def main():
         )
         return 0
     failed = []
-    for name in SEEDS if arguments.target == "all" else [arguments.target]:
+    names = list(SEEDS) if arguments.target == "all" else [arguments.target]
+
+    def one(name):
         with tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-") as temporary:
-            inputs, deaths, seconds, said = in_turns(name, arguments, temporary)
+            return in_turns(name, arguments, temporary)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each fuzzer is a process
+        results = pool.map(one, names)
+    for name, (inputs, deaths, seconds, said) in zip(names, results, strict=True):
         found = "\nPlanted" in said if arguments.planted else not said
         ending = "found the hole" if arguments.planted else "no fault"
         died = f", {deaths} deaths of the child" if deaths else ""
