@@ -314,13 +314,18 @@ def main(argv=None):
     parser.add_argument("--peers", nargs="*", default=["described", "published"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=UniversalSettings.steps)
+    parser.add_argument(
+        "--simulated", type=float, default=UniversalSettings.simulated, help="share in a batch"
+    )
     parser.add_argument("--only-universal", action="store_true", help="without any peer")
     parser.add_argument(
         "--markdown", nargs="*", type=Path, default=[], metavar="PAGE", help="put the tables there"
     )
     arguments = parser.parse_args(argv)
     neurons = read_neurons(arguments.ground_truth)
-    settings = UniversalSettings(seed=arguments.seed, steps=arguments.steps)
+    settings = UniversalSettings(
+        seed=arguments.seed, steps=arguments.steps, simulated=arguments.simulated
+    )
     rows = universal_rows(neurons, arguments.runs, settings)
     if not arguments.only_universal:
         rows += peer_rows(neurons, arguments.peers, arguments.runs / "peers")
