@@ -76,7 +76,7 @@ def tables():
     importance = read_rows(tuning / "importance.csv")
     return {
         "ablations": comparison(ablations),
-        "seven sets": comparison(HERE / "seven_sets" / "summary.csv"),
+        "seven": comparison(HERE / "seven_sets" / "summary.csv"),
         "epochs": by_epoch(ablations, ("as described", "200 epochs")),
         "trials": best_trials(tuning / "trials.csv"),
         "importance": grid(

@@ -69,6 +69,6 @@ def test_the_page_on_open_questions_shows_what_was_measured():
     )
     page = (TREE / "docs" / "open-questions.md").read_text()
     tables = done.stdout.strip().split("\n\n")
-    assert len(tables) == 5
+    assert len(tables) == 6
     for table in tables:
         assert table in page
