@@ -8,17 +8,20 @@ from .trust import FAR, NOISY
 SHOWN = 20
 """Neurons in the table on the terminal."""
 
+SHOWN_DIGITS = 2
+"""Behind the point, in the table and on the page."""
+
 
 def verdict(neuron, certainty):
-    """What a neuron's numbers mean, as a few words; empty where nothing stands out."""
+    """What a neuron's numbers mean, as they are shown, in a few words; empty for a good neuron."""
     if np.isnan(neuron.distance):
         return "no signal"
     words = []
-    if neuron.noise_level > NOISY:
+    if round(neuron.noise_level, SHOWN_DIGITS) > NOISY:
         words.append("noisy")
-    if neuron.distance > FAR:
+    if round(neuron.distance, SHOWN_DIGITS) > FAR:
         words.append(f"unlike training ({neuron.feature})")
-    if neuron.certainty < certainty.limit:
+    if round(neuron.certainty, SHOWN_DIGITS) < certainty.limit:
         words.append(certainty.verdict)
     return ", ".join(words)
 
@@ -47,7 +50,7 @@ def trust_table(trust):
         rows.append(
             (
                 neuron.name,
-                *("-" if np.isnan(number) else f"{number:.2f}" for number in numbers),
+                *("-" if np.isnan(number) else f"{number:.{SHOWN_DIGITS}f}" for number in numbers),
                 str(neuron.bridged + neuron.lost),
                 verdict(neuron, sure),
             )

@@ -21,6 +21,7 @@ from spikefinder_keras.recordings.trust import (
     AGREEMENT,
     FAR,
     FEATURES,
+    NOISY,
     NeuronTrust,
     Trust,
     agreement,
@@ -362,6 +363,8 @@ GOOD = NeuronTrust("7", 1.0, 0.5, "height", 0.95, 0, 0)
         ({"distance": FAR + 0.1, "feature": "memory"}, "unlike training (memory)"),
         ({"certainty": 0.7}, "depends on the dataset ID"),
         ({"certainty": float("nan")}, ""),
+        ({"certainty": AGREEMENT.limit - 0.004}, ""),  # it is shown as the limit
+        ({"noise_level": NOISY + 0.004, "distance": FAR + 0.004}, ""),
         (
             {"noise_level": 9.0, "distance": 2.0, "certainty": 0.1},
             "noisy, unlike training (height), depends on the dataset ID",
