@@ -76,8 +76,10 @@ def main(argv=None):
         found = list(recordings(path))
         if arguments.first:
             end = round(arguments.first * SAMPLE_RATE)
-            firsts = {neuron: (neuron, *both) for neuron, *both in reversed(found)}
-            found = [(n, c[:end], s[:end]) for n, c, s in reversed(firsts.values())]
+            firsts = {}
+            for neuron, trace, known in found:
+                firsts.setdefault(neuron, (neuron, trace[:end], known[:end]))
+            found = firsts.values()
         neurons, calcium, spikes = zip(*found, strict=True)
         lines += [f"{number},{column},{neuron}" for column, neuron in enumerate(neurons)]
         write_csv(folder / file_name("train", number, "calcium"), table(calcium))

@@ -139,6 +139,14 @@ def group_by_length(lengths, size):
     return groups[::-1]
 
 
+def hold_start(rates, count):
+    """Give the first `count` of rates `(sample, ...)` the value of the next, in place.
+
+    A network sees zeros before a trace, to which its first samples owe more than to the trace.
+    """
+    rates[:count] = rates[: count + 1][-1:]
+
+
 def check_rates(rates):
     """Raise `WeightsError` if a network's output is no number, as of weights that are too large."""
     if not np.isfinite(rates).all():

@@ -22,7 +22,7 @@ is compared with its neighbours from 40 ms (first level) to 6 s (last). It is a 
 import numpy as np
 
 from ..errors import WeightsError
-from .batches import check_rates
+from .batches import check_rates, hold_start
 from .layers import Layer
 
 AT_A_TIME = 131_072
@@ -157,5 +157,5 @@ def predict_steps(network, inputs):
             check_rates(rates)
             for row, k in enumerate(part):
                 results[k] = rates[row, : len(inputs[k])].astype(np.float64)
-                results[k][:ONSET] = results[k][: ONSET + 1][-1:]
+                hold_start(results[k], ONSET)
     return results

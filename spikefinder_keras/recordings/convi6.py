@@ -9,6 +9,7 @@ import numpy as np
 from .. import __version__
 from ..datasets import DATASETS, check_dataset
 from ..errors import UsageError
+from ..network.batches import hold_start
 from ..network.prediction import Table, as_engine, predict_under
 from ..network.weights import find_weights
 from .engines import choose_engine
@@ -215,5 +216,6 @@ def rates_by_dataset(network, calcium, numbers, faithful=False):
     rates = predict_under(network, [Table(table, 1) for table in calcium], numbers)
     if not faithful:
         for table in rates:
-            table[:, :ONSET] = table[:, [min(ONSET, table.shape[1] - 1)]]
+            for under_one_id in table:
+                hold_start(under_one_id, ONSET)
     return {number: [table[k] for table in rates] for k, number in enumerate(numbers)}
