@@ -144,6 +144,7 @@ def whole_folder(path):
         with partial_folder(path) as folder:
             new = Path(folder, "new")
             yield new
+            flush_folder(new)
             replace_folder(new, path)
     except OSError as error:
         raise OutputError(
@@ -151,11 +152,15 @@ def whole_folder(path):
         ) from error
 
 
-def replace_folder(new, path):
-    """Flush the folder `new` and let it be `path`; what stood there takes its place or is `old`."""
-    for file in new.rglob("*"):
+def flush_folder(folder):
+    """Let all files in a folder reach the disk."""
+    for file in folder.rglob("*"):
         if file.is_file():
             _flush(file)
+
+
+def replace_folder(new, path):
+    """Let the folder `new`, flushed, be `path`; what stood there takes its place or is `old`."""
     if not path.exists():
         new.rename(path)
     elif not _exchange(new, path):

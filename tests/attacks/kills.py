@@ -184,10 +184,11 @@ def prediction(folder, count, seed):
         suffix = SUFFIXES[victims.kills % len(SUFFIXES)]
         victims.run([*commands["new"], "--out", out / f"r{suffix}"], out)
         states = set()
-        for name, data in contents(out).items():
-            if ".partial-" not in name and whole["old"][name] != whole["new"][name]:
+        found = {name: data for name, data in contents(out).items() if ".partial-" not in name}
+        assert set(found) == set(whole["old"])
+        for name, data in found.items():
+            if whole["old"][name] != whole["new"][name]:
                 states |= {state for state in whole if whole[state][name] == data} or {"half"}
-        assert set(whole["old"]) <= set(contents(out))
         assert "half" not in states
         ended["new" if "new" in states else "old"] += 1
         for place in [place for place in out.iterdir() if ".partial-" not in place.name]:

@@ -1,10 +1,12 @@
 """A recording in pieces is the same wherever it stays, and an interrupted run goes on."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import uuid
 
 import h5py
 import numpy as np
@@ -219,6 +221,57 @@ def test_an_interrupted_run_goes_on(interrupted, tmp_path):
     np.testing.assert_array_equal(found.table, predict(tmp_path / "dff.npy", 30.0).table)
     assert any("going on where an earlier run stopped: 5 of 12 neurons" in line for line in said)
     assert not (tmp_path / ".partial-rates.zarr").exists()
+
+
+def test_nothing_of_a_killed_process_is_in_the_store(interrupted, tmp_path):
+    """Zarr writes each file under a name like these first, and leaves it there when killed."""
+    store = tmp_path / ".partial-rates.zarr" / "store"
+    for name in (".zattrs", "spike_rates/0.0", "times/.zarray"):
+        (store / name).parent.mkdir(exist_ok=True)
+        (store / name).with_suffix(f".{uuid.uuid4().hex}.partial").write_bytes(b"half")
+    predict_file(task(tmp_path), tmp_path / "rates.zarr")
+    predict_file(task(tmp_path), tmp_path / "whole.zarr")
+    rates, whole = (
+        {str(path.relative_to(folder)) for path in folder.rglob("*")}
+        for folder in (tmp_path / "rates.zarr", tmp_path / "whole.zarr")
+    )
+    assert rates == whole
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["replaced", "new"])
+def test_killed_when_all_was_done(before, tmp_path, monkeypatch):
+    """The store then has its name, and what stood there must not be taken for a part of the run."""
+    out, other = tmp_path / "rates.zarr", tmp_path / "other.npy"
+    npy(tmp_path)
+    np.save(other, traces(seed=3))
+    if before:
+        predict_file(Task(other, {"frame_rate": 30.0}, {}), out)
+    with monkeypatch.context() as killed:
+        killed.setattr("spikefinder_keras.recordings.formats.zarr_result.remove_folder", print)
+        predict_file(task(tmp_path), out)
+    assert (tmp_path / ".partial-rates.zarr" / "done").is_dir()
+    expected = predict(tmp_path / "dff.npy", 30.0).table
+    for _ in range(2):
+        np.testing.assert_array_equal(zarr.open(out, mode="r")["spike_rates"][:].T, expected)
+        predict_file(task(tmp_path), out)
+    assert not (tmp_path / ".partial-rates.zarr").exists()
+
+
+def test_what_is_done_survives_a_name_that_cannot_be_had(tmp_path, monkeypatch):
+    npy(tmp_path)
+    said, module = [], "spikefinder_keras.recordings.formats.zarr_result"
+    with monkeypatch.context() as failing:
+
+        def refuse(new, path):
+            raise OSError(errno.EBUSY, "busy")
+
+        failing.setattr(f"{module}.replace_folder", refuse)
+        failing.setattr("spikefinder_keras.recordings.formats.zarr_store.CHUNK", FRAMES)
+        failing.setattr(memory, "PIECE", SMALL // 8)
+        with pytest.raises(OutputError, match="busy"):
+            predict_file(task(tmp_path), tmp_path / "rates.zarr")
+    predict_file(task(tmp_path), tmp_path / "rates.zarr", say=said.append)
+    assert any("12 of 12 neurons are predicted" in line for line in said)
 
 
 def test_two_runs_at_once_into_one_store(tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from ...errors import OutputError
 from ...files.child import Unreadable
 from ...files.ordinary import read_json, read_small
 from ...files.whole_files import (
+    flush_folder,
     other_process,
     process_mark,
     remove_folder,
@@ -102,14 +103,14 @@ class ZarrResult:
     def begin(self, recording, identity):
         """Go on with what is there, or begin anew."""
         frames, neurons = recording.fluorescence.shape
-        run, text = self.folder / "run.json", json.dumps(identity)
+        text = json.dumps(identity)
         try:
-            same = read_json(run) == json.loads(text)
+            same = read_json(self._run) == json.loads(text)
             check_files(self._store)  # before anything in it is opened
         except (OSError, ValueError, Unreadable):
             same = False
         if not same:
-            if run.exists():
+            if self._run.exists():
                 self.notes = (
                     "an unfinished result of another recording, or of other settings or weights, "
                     "was there: begun anew",
@@ -117,7 +118,7 @@ class ZarrResult:
             remove_folder(self.folder)
             (self.folder / "done").mkdir(parents=True)
             begin(self._store, neurons, frames)
-            write_text(run, text)
+            write_text(self._run, text)
         write_text(self._writer, process_mark())
         self.rates = _stored(self._store)
         done = sum(map(len, self._done()))
@@ -125,6 +126,10 @@ class ZarrResult:
             self.notes = (
                 f"going on where an earlier run stopped: {done} of {neurons} neurons are predicted",
             )
+
+    @property
+    def _run(self):
+        return self.folder / "run.json"
 
     @property
     def _store(self):
@@ -167,14 +172,24 @@ class ZarrResult:
 
     def worth_keeping(self):
         """Whether an interrupted run has done a part of what there is to do."""
-        done = self._done() if (self.folder / "run.json").is_file() else []
+        done = self._done() if self._run.is_file() else []
         return bool(done) and (len(done) > 1 or len(done[0]) < self.rates.shape[0])
 
     @_writes
     def finish(self, prediction):
         """Write what the pieces have not, and give the store its name."""
+        for unfinished in self._store.rglob("*.partial"):  # zarr's, of processes that were killed
+            unfinished.unlink(missing_ok=True)
         fill(self._store, prediction)
-        replace_folder(self._store, self.path)
+        flush_folder(self._store)
+        # From here on no run may go on: what stands here next is what stood at the final name.
+        run, over = self._run, self.folder / "over.json"
+        run.replace(over)
+        try:
+            replace_folder(self._store, self.path)
+        except OSError:
+            over.replace(run)
+            raise
         remove_folder(self.folder)
         return replace(prediction, table=_stored(self.path).T)
 
