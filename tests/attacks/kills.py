@@ -30,10 +30,11 @@ WRITING = 0.03
 
 class Victims:
     """Runs commands and kills them: after a random share of the time that one takes, or, as often,
-    just after a temporary file has appeared."""
+    just after one of the first `files` temporary files has appeared."""
 
     def __init__(self, seed):
         self.seconds, self.draw, self.kills = 0.0, random.Random(seed), 0
+        self.files = 4
 
     def run(self, command, folder=None):
         """True if the command was through before it was killed; it is, if there is no `folder`.
@@ -54,7 +55,7 @@ class Victims:
         if folder:
             end = time.monotonic() + self.draw.uniform(0, self.seconds)
             wait = self.draw.random() < 0.5
-            skipped = self.draw.randrange(4)  # of the temporary files
+            skipped = self.draw.randrange(self.files)
             seen = temporary(folder)
         while not done and time.monotonic() < end:
             done, status = os.waitpid(child, os.WNOHANG)
@@ -84,7 +85,7 @@ class Victims:
 def temporary(folder):
     """Names of what is being written below a folder."""
     names = (name for _, folders, files in os.walk(folder) for name in (*folders, *files))
-    return {name for name in names if name.startswith(".partial-")}
+    return {name for name in names if ".partial" in name}  # zarr's end so
 
 
 # Training
@@ -182,6 +183,7 @@ def prediction(folder, count, seed):
     shutil.copytree(out, kept)
     while victims.kills < count:
         suffix = SUFFIXES[victims.kills % len(SUFFIXES)]
+        victims.files = 20 if suffix == ".zarr" else 4
         victims.run([*commands["new"], "--out", out / f"r{suffix}"], out)
         states = set()
         found = {name: data for name, data in contents(out).items() if ".partial-" not in name}
