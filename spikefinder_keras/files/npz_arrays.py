@@ -1,4 +1,4 @@
-"""Arrays in numpy's `.npy` and `.npz` files, never more bytes of them than they state and ask for.
+"""Arrays in numpy's `.npz` files, never more bytes of them than they state and ask for.
 
 An `.npz` file is a zip of `.npy` files. Python's zipfile unpacks as much as a block of bz2 or lzma
 makes, which can be gigabytes from kilobytes; here these two are unpacked piece by piece.
@@ -15,27 +15,12 @@ import zlib
 import numpy as np
 
 from .child import Unreadable, check_size, parse
+from .npy_arrays import read_header
 
 NPY = b"\x93NUMPY"
 LARGEST_DICTIONARY = 256 << 20
 """Bytes that lzma may ask for to look back at; 64 MiB at its highest setting."""
 _BLOCK = 1 << 16
-
-
-def read_header(file):
-    """Shape, Fortran order and dtype of an open `.npy` file, which stands behind them then.
-
-    Raises
-    ------
-    ValueError
-        If there is no such header.
-    """
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file)
-    raise ValueError(f"version {version} of the format")
 
 
 def read_npz(path):

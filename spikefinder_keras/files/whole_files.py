@@ -68,6 +68,17 @@ def check_output_folder(folder):
 
 
 @contextmanager
+def writing(path):
+    """What fails in here becomes the `OutputError` that says so of `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error.strerror or error}); free space or choose another place"
+        ) from error
+
+
+@contextmanager
 def whole_file(path):
     """Yield a temporary path beside `path`; on success it becomes `path`, else it is removed.
 
@@ -90,23 +101,20 @@ def whole_file(path):
     temporary = None
     _check_replaceable(path)
     try:
-        clear_litter(path.parent)
-        # Some writers choose their format by the suffix, so it stays at the end of the name; cut,
-        # because after a dot early in a long name all the rest of it counts as suffixes.
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=_prefix(), suffix="".join(path.suffixes)[-64:]
-        )
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        _flush(temporary)
-        temporary.replace(path)
-        temporary = None
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error.strerror or error}); free space or choose another place"
-        ) from error
+        with writing(path):
+            clear_litter(path.parent)
+            # Some writers choose their format by the suffix, so it stays at the end of the name;
+            # cut, because after a dot early in a long name all the rest of it counts as suffixes.
+            handle, name = tempfile.mkstemp(
+                dir=path.parent, prefix=_prefix(), suffix="".join(path.suffixes)[-64:]
+            )
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            _flush(temporary)
+            temporary.replace(path)
+            temporary = None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -140,16 +148,11 @@ def whole_folder(path):
     microseconds, leaves neither.
     """
     path = Path(path)
-    try:
-        with partial_folder(path) as folder:
-            new = Path(folder, "new")
-            yield new
-            flush_folder(new)
-            replace_folder(new, path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error.strerror or error}); free space or choose another place"
-        ) from error
+    with writing(path), partial_folder(path) as folder:
+        new = Path(folder, "new")
+        yield new
+        flush_folder(new)
+        replace_folder(new, path)
 
 
 def flush_folder(folder):
@@ -200,6 +203,12 @@ def remove_folder(folder, failed=False):
         shutil.rmtree(folder, ignore_errors=True)
         if not Path(folder).exists():
             return
+
+
+def remove_files(folder, pattern):
+    """Remove the files in a folder, however deep, that have such names."""
+    for file in folder.rglob(pattern):
+        file.unlink(missing_ok=True)
 
 
 def clear_litter(folder):

@@ -7,8 +7,8 @@ import numpy as np
 
 from ...errors import DataError
 from ...files.child import parse
-from ...files.npz_arrays import member_shape, read_header, read_member
-from ...files.ordinary import open_ordinary
+from ...files.npy_arrays import NpyFile
+from ...files.npz_arrays import member_shape, read_member
 from ...files.whole_files import whole_file
 from . import pickled, suite2p
 from .array_names import UNITS, plain
@@ -16,7 +16,7 @@ from .arrays import from_named, make_recording, only_one_array
 from .choosing import Found, refuse_processed
 from .chosen import parse_chosen
 from .description import described, sidecar, spikes_in_a_row, text_of
-from .pieces import is_large, mapped
+from .pieces import table_of
 
 ZIP = b"PK\x03\x04"
 _OFFICE = {
@@ -28,27 +28,20 @@ _OFFICE = {
 
 
 def read_npy(path, options):
-    """Recording of an array `(neuron, frame)`, mapped into memory; or of Cascade's pickled dict."""
+    """Recording of an array `(neuron, frame)`; or of Cascade's pickled dict."""
     path = Path(path)
     refuse_processed(path, path.stem)
     try:
-        with open_ordinary(path) as file:
-            shape, _, dtype = read_header(file)
+        file = NpyFile(path)
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         raise _damaged(path, error) from None
-    if dtype.hasobject:
+    if file.dtype.hasobject:
         return from_named(path, parse(pickled.parse_arrays, path, options.variable), options)
     only_one_array(path, options.variable)
     notes, unit = [], UNITS.get(plain(path.stem)) if path.stem != "f" else None
     if path.name == "F.npy":  # of suite2p
         notes.append("F.npy alone: neuropil not subtracted, all ROIs kept; name its folder instead")
-    try:
-        # Copied where it is written to: what is missing is marked in the memory, not in the file.
-        traces = np.load(path, mmap_mode="c" if 0 not in shape else None, allow_pickle=False)
-    except Exception as error:  # as above
-        raise _damaged(path, error) from None
-    if is_large(traces.shape, traces.itemsize, options.piece):
-        traces = mapped(path, traces)
+    traces = table_of(file, options.piece)
     return make_recording(path, traces, options, unit=unit, notes=notes)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import DataError
 from ...files.child import Unreadable
-from ...files.npz_arrays import read_header
+from ...files.npy_arrays import read_header
 from .array_names import UNITS, plain
 from .choosing import Found, listed
 from .chosen import parse_chosen

@@ -8,7 +8,7 @@ import numpy as np
 from ...errors import DataError
 from ...files.child import parse
 from ..memory import PIECE
-from ..stored import Stored, pick
+from ..stored import Stored
 
 ROLES = ("traces", "neuropil", "residuals")
 """What may be that large."""
@@ -59,19 +59,16 @@ def _load(path, job, library, name, shape, axis, numbers, missing):
     return np.array(rows)
 
 
-def mapped(path, array):
-    """A `Stored` for an array that is mapped into memory from an `.npy` file."""
-    return Stored(array.shape, array.dtype, partial(_load_mapped, path))
+def table_of(file, piece=PIECE):
+    """The array of an `npy_arrays.NpyFile`: in memory, or a `Stored` if it is larger than a piece.
+
+    Raises
+    ------
+    DataError
+    """
+    return in_pieces(file) if is_large(file.shape, file.dtype.itemsize, piece) else file.read()
 
 
-def _load_mapped(path, axis, numbers, missing):
-    """Rows of an `.npy` file; mapped anew each time, so that what was read does not stay."""
-    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    if axis == 0:
-        return np.array(pick(mapped, 0, numbers))
-    found = np.empty((numbers.size, mapped.shape[0]), mapped.dtype)
-    step = max(1, PIECE // (mapped.shape[1] * mapped.itemsize))
-    for first in range(0, mapped.shape[0], step):
-        part = np.load(path, mmap_mode="r", allow_pickle=False)[first : first + step]
-        found[:, first : first + step] = pick(part, 1, numbers)
-    return found
+def in_pieces(file):
+    """A `Stored` for the table in an `npy_arrays.NpyFile`."""
+    return Stored(file.shape, file.dtype, lambda axis, numbers, missing: file.rows(axis, numbers))

@@ -4,15 +4,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ...errors import UsageError
-from ...files.whole_files import partial_folder, whole_file
+from ...files.npy_arrays import NpyFile
+from ...files.whole_files import partial_folder, whole_file, writing
 from ..memory import budget
 from ..results import Table
 from . import suite2p, write_prediction
 from .description import sidecar
-from .pieces import mapped
+from .pieces import in_pieces
 from .zarr_result import zarr_result
 
 
@@ -77,21 +76,22 @@ class _AtOnce(Table):
 
 
 class _Rows(Table):
-    """Rates in an `.npy` file, mapped anew for each piece, so that it does not stay in memory."""
+    """Rates in an `.npy` file."""
 
     def __init__(self, path, rows, recording):
         frames, neurons = recording.fluorescence.shape
-        self._path, self._rows, self._pieces = path, rows, []
-        made = np.lib.format.open_memmap(rows, "w+", np.float32, (neurons, frames))
-        self.rates = mapped(rows, made)
+        self._path, self._pieces = path, []
+        with writing(path):
+            self._file = NpyFile.make(rows, (neurons, frames))
+        self.rates = in_pieces(self._file)
 
     def write(self, piece):
-        rows = np.lib.format.open_memmap(self._rows, "r+")
-        rows[piece.neurons.start : piece.neurons.stop] = piece.rates
+        with writing(self._path):
+            self._file.write(piece.neurons.start, piece.rates)
         piece.rates = None
         self._pieces.append(piece)
 
     def finish(self, prediction):
         with sidecar(self._path, prediction, times=True), whole_file(self._path) as temporary:
-            self._rows.replace(temporary)
-        return replace(prediction, table=mapped(self._path, self.rates).T)
+            self._file.path.replace(temporary)
+        return replace(prediction, table=in_pieces(NpyFile(self._path)).T)

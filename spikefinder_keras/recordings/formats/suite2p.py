@@ -12,10 +12,11 @@ import numpy as np
 
 from ...errors import DataError
 from ...files.child import parse
+from ...files.npy_arrays import NpyFile
 from ..stored import elementwise
 from . import pickled
 from .arrays import Options, make_recording, one_number, only_one_array, only_orientation
-from .pieces import is_large, mapped
+from .pieces import table_of
 from .rois import accepted, checked_cells, corrected
 
 SETTINGS = ("settings.npy", "ops.npy", "db.npy", "reg_outputs.npy")
@@ -98,10 +99,8 @@ class _Plane:
 
     def __init__(self, folder, options):
         self.folder = folder
-        arrays = {name: _array(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")}
-        for name, array in arrays.items():
-            if array is not None and is_large(array.shape, array.itemsize, options.piece):
-                arrays[name] = mapped(folder / f"{name}.npy", array)
+        files = {name: _file(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")}
+        arrays = {name: file and table_of(file, options.piece) for name, file in files.items()}
         fluorescence = arrays["F"]
         if fluorescence.ndim != 2 or not fluorescence.size:
             raise DataError(f"{folder}: F has shape {fluorescence.shape}; give ROIs x frames")
@@ -195,20 +194,20 @@ class _Settings:
         return starts, [f"{counts.size} folders of movies (frames_per_folder): so many blocks"]
 
 
-def _array(path):
-    """The array of a file, mapped into memory; None if there is no such file."""
+def _file(path):
+    """The array in a file, as yet unread; None if there is no such file."""
     try:
         if not path.stat().st_size:
             raise ValueError("it is empty")
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
+        file = NpyFile(path)
     except FileNotFoundError:
         return None
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         reason = " ".join(str(error).split())[:100]
         raise DataError(f"{path} is no array of numbers ({reason}); run suite2p again") from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+    if file.dtype.kind not in "fiub":
         raise DataError(f"{path} is no array of numbers; run suite2p again")
-    return array
+    return file
 
 
 def as_spks(rates, names, source):
@@ -219,7 +218,7 @@ def as_spks(rates, names, source):
     suite2p's, or has other ROIs, the rates as they are.
     """
     planes = planes_of(source) if source is not None and Path(source).is_dir() else []
-    counts = [len(_array(plane / "F.npy")) for plane in planes]
+    counts = [_file(plane / "F.npy").shape[0] for plane in planes]
     first = 0
     rows = {}
     for plane, count in zip(planes, counts, strict=True):

@@ -25,9 +25,11 @@ from ...files.whole_files import (
     flush_folder,
     other_process,
     process_mark,
+    remove_files,
     remove_folder,
     replace_folder,
     write_text,
+    writing,
 )
 from ..results import Piece
 from ..stored import Stored, pick
@@ -57,13 +59,8 @@ def _writes(method):
 
     @wraps(method)
     def checked(self, *arguments):
-        try:
+        with writing(self.path):
             return method(self, *arguments)
-        except OSError as error:
-            raise OutputError(
-                f"cannot write {self.path} ({error.strerror or error}); free space or choose "
-                "another place"
-            ) from error
 
     return checked
 
@@ -178,8 +175,7 @@ class ZarrResult:
     @_writes
     def finish(self, prediction):
         """Write what the pieces have not, and give the store its name."""
-        for unfinished in self._store.rglob("*.partial"):  # zarr's, of processes that were killed
-            unfinished.unlink(missing_ok=True)
+        remove_files(self._store, "*.partial")  # zarr's, of processes that were killed
         fill(self._store, prediction)
         flush_folder(self._store)
         # From here on no run may go on: what stands here next is what stood at the final name.
