@@ -5,7 +5,7 @@ import sys
 import tempfile
 
 from .errors import UsageError
-from .text import shown
+from .text import visible_line
 
 
 def text_table(rows, right=()):
@@ -21,12 +21,17 @@ def text_table(rows, right=()):
     return "\n".join(line.rstrip() for line in lines)
 
 
-def tell(*texts, sep=" ", file=None):
-    """Print, with what a terminal would obey or cannot show made visible."""
+def tell(*lines, file=None):
+    """Print lines, with what a terminal would obey or cannot show made visible."""
     file = file or sys.stdout
-    text = shown(sep.join(map(str, texts))) + "\n"
+    text = "".join(f"{visible_line(line)}\n" for line in lines)
     encoding = getattr(file, "encoding", None) or "utf-8"
     file.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def tell_table(text):
+    """`tell` the lines of a table."""
+    tell(*text.split("\n"))
 
 
 def bar(items, what, unit, progress=True, total=None):

@@ -28,6 +28,11 @@ def shown(text):
     return _CONTROLS.sub(_escaped, str(text))
 
 
+def visible_line(text):
+    """As `shown`, line ends and tabs included."""
+    return re.sub(r"[\t\n\r]", _escaped, shown(text))
+
+
 def one_line(text):
     """As `shown`, and all on one line."""
     return " ".join(shown(text).split())

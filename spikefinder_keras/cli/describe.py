@@ -1,6 +1,6 @@
 """`describe`: the network's layers."""
 
-from ..terminal import tell
+from ..terminal import tell_table
 from .options import add_command
 
 
@@ -22,7 +22,7 @@ def run(arguments):
 
     if not arguments.weights:
         variant = arguments.variant
-        tell(layer_table(convi6_layers(variant), f"convi6_{variant}"))
+        tell_table(layer_table(convi6_layers(variant), f"convi6_{variant}"))
         return
     from ..network.universal import are_universal
     from ..network.weights import architecture, find_weights, layers_of, read_weights
@@ -33,4 +33,4 @@ def run(arguments):
         name = "universal"
     else:
         name = f"convi6_{architecture(arrays, path)['variant']}"
-    tell(layer_table(layers, name))
+    tell_table(layer_table(layers, name))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..terminal import tell, text_table
+from ..terminal import tell, tell_table, text_table
 from .options import add_command, load_keras, say_to
 
 
@@ -44,7 +44,7 @@ def run(arguments):
         "answer",
     )
     rows = [columns, *([str(row[name]) for name in columns] for row in summary)]
-    tell(text_table(rows, right=range(1, 8)))
+    tell_table(text_table(rows, right=range(1, 8)))
     tell(
         "correlation at 25 Hz of neurons left out; difference from the first, with its 95% interval"
     )

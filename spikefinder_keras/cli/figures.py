@@ -79,4 +79,4 @@ def run(arguments):
         not arguments.quiet,
         say_to(arguments),
     )
-    tell(*files, sep="\n")
+    tell(*files)

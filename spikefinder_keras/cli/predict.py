@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import OutputError
-from ..terminal import tell
+from ..terminal import tell, tell_table
 from .options import add_command, add_weights, say_to
 
 
@@ -139,7 +139,7 @@ def run(arguments):
     if not arguments.quiet:
         from ..recordings.trust_words import trust_table
 
-        tell(trust_table(prediction.trust))
+        tell_table(trust_table(prediction.trust))
         about = prediction.description
         told = about.get("dataset") or f"indicator {about['indicator']}"
         tell(f"weights {about['weights']}; {told}")

@@ -1,7 +1,7 @@
 """`score`: rates against true spikes."""
 
 from ..constants import POOL
-from ..terminal import tell
+from ..terminal import tell_table
 from .options import add_command, say_to
 
 
@@ -49,7 +49,7 @@ def run(arguments):
         rows.append((name, f"none: {reason}" if reason else f"{value:.4f}"))
     count = len(scores.values) - scores.left_out
     rows.append(("mean", f"{scores.mean:.4f} over {count} neurons" if count else "none"))
-    tell(text_table(rows))
+    tell_table(text_table(rows))
     if out:
         _write_scores(out, arguments.measure, names, scores.values)
 

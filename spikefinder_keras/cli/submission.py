@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..terminal import tell
+from ..terminal import tell, tell_table
 from .options import add_command, add_weights, say_to
 
 
@@ -34,5 +34,5 @@ def run(arguments):
     results = submission(
         arguments.data, arguments.weights, arguments.out, not arguments.quiet, say_to(arguments)
     )
-    tell(score_table(results))
+    tell_table(score_table(results))
     tell(f"{len(results)} files of spike rates are in {Path(arguments.out)}")

@@ -114,6 +114,20 @@ def test_the_terminal(attack):
     assert not any(line.startswith(("=", "@", "+1")) for line in written.splitlines())
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no name there has a line end")
+def test_a_file_whose_name_has_several_lines(attack):
+    """It could seem to say what the program does not."""
+    path = attack.folder / "a\nrates of b are fine\t!.npy"
+    np.save(path, np.random.default_rng(0).normal(1, 0.1, (2, 300)))
+    out = path.with_suffix(".rates.csv").name
+    found = attack("predict", path, "--frame-rate", "30", status=0, new=(out, f"{out}.json"))
+    lines = (found.out + found.err).splitlines()
+    assert not any(line.startswith("rates of b") for line in lines)
+    name = "a\\x0arates of b are fine\\x09!"
+    assert any(f"are in {name}.rates.csv" in line for line in lines)
+    assert any(line.startswith(f"{name}.npy: only 10.0 s") for line in lines)
+
+
 def test_a_name_in_an_error(attack):
     path = attack.folder / "a.csv"
     path.write_text("a\x1b[2Jb,c\n1,x\x1b[2J\n2,3\n")
