@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .ordinary import open_ordinary
+from .ordinary import open_ordinary, state_of
 
 _BLOCK = 64 << 20
 """Bytes that are read at a time where rows lie across the file."""
@@ -58,7 +58,8 @@ class NpyFile:
         with open_ordinary(path) as file:
             self.shape, self._fortran, self.dtype = read_header(file)
             self._start = file.tell()
-            size = os.fstat(file.fileno()).st_size - self._start
+            self._state = state_of(os.fstat(file.fileno()))
+        size = self._state[0] - self._start
         if any(type(length) is not int or length < 0 for length in self.shape):
             raise ValueError(f"shape {self.shape}")
         if not self.dtype.hasobject and size < self.nbytes:
@@ -82,6 +83,7 @@ class NpyFile:
         with self.path.open("r+b") as file:
             file.seek(self._start + self.dtype.itemsize * first * math.prod(self.shape[1:]))
             file.write(np.ascontiguousarray(rows, self.dtype))
+        self._state = state_of(self.path.stat())
 
     def read(self):
         """The whole array, in memory; `DataError` if it is too large or not what it was."""
@@ -131,15 +133,12 @@ class NpyFile:
         """Fill arrays with what stands so many bytes behind the header: pairs of both."""
         try:
             with open_ordinary(self.path) as file:
-                same = read_header(file) == (self.shape, self._fortran, self.dtype)
-                for offset, array in parts if same else ():
+                for offset, array in parts:
                     file.seek(self._start + offset)
                     if array.nbytes:
-                        values = array.reshape(-1).view(np.uint8)
-                        same = same and file.readinto(values) == values.size
+                        file.readinto(array.reshape(-1).view(np.uint8))
+                same = state_of(os.fstat(file.fileno())) == self._state
         except OSError as error:
             raise DataError(f"{self.path} cannot be read ({error.strerror})") from error
-        except ValueError:
-            same = False
         if not same:
             raise DataError(f"{self.path} has changed while it was read; start again")

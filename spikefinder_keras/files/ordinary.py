@@ -25,6 +25,11 @@ def open_ordinary(path):
     return os.fdopen(handle, "rb")
 
 
+def state_of(stat):
+    """Of an `os.stat_result`, what differs once a file has been changed."""
+    return stat.st_size, stat.st_mtime_ns
+
+
 def read_small(path, limit=LARGEST_TEXT):
     """The text of a file of at most `limit` bytes of UTF-8; `OSError` or `ValueError` of others."""
     with open_ordinary(path) as file:

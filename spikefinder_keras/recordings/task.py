@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..files.ordinary import open_ordinary
 from .choice import choose_network
-from .formats import read_recording
+from .formats import files_of, read_recording
 from .knowledge import knowledge_path
 
 
@@ -75,6 +75,5 @@ class Task:
 
 def _state(path):
     """Number of files, their bytes, and when the last of them was changed, in ns."""
-    files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
-    about = [file.stat() for file in files]
+    about = [file.stat() for file in files_of(path)]
     return [len(about), sum(s.st_size for s in about), max(s.st_mtime_ns for s in about)]

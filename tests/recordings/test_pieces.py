@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 
 import h5py
@@ -156,9 +157,15 @@ def test_rows_are_picked_from_whatever_is_indexed(numbers, axis, tmp_path):
             np.testing.assert_array_equal(found, values.take(numbers, axis).swapaxes(0, axis))
 
 
-def test_a_file_that_changes_meanwhile_is_refused(tmp_path):
-    apart = read_recording(hdf5(tmp_path), 30.0, memory=SMALL)
-    save_h5(tmp_path / "a.h5", F=traces()[:, :99], Fneu=NEUROPIL[:, :99], iscell=CELLS)
+@pytest.mark.parametrize("source", [npy, suite2p, hdf5, nwb], ids=lambda source: source.__name__)
+def test_a_file_that_changes_meanwhile_is_refused(source, tmp_path, monkeypatch):
+    """If only its values do: half of the neurons would be those of another recording."""
+    apart = read_recording(source(tmp_path), 30.0, memory=SMALL)
+    apart.part(range(3))
+    time.sleep(0.05)  # the clock of a file system is no faster
+    values = traces()
+    monkeypatch.setitem(globals(), "traces", lambda: values + 1)
+    source(tmp_path)
     with pytest.raises(DataError, match="has changed while it was read"):
         apart.part(range(3))
 
@@ -187,10 +194,14 @@ def task(folder, **choice):
 
 @pytest.fixture
 def interrupted(tmp_path, monkeypatch):
-    """The names of the pieces that each run writes; the first run is interrupted after one."""
+    """The neurons of the pieces that each run writes; the first is interrupted after a piece."""
+    npy(tmp_path)
+    return interrupted_after_one(task(tmp_path), tmp_path / "rates.zarr", monkeypatch)
+
+
+def interrupted_after_one(what, out, monkeypatch):
     monkeypatch.setattr(memory, "PIECE", SMALL // 8)
     monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr_store.CHUNK", FRAMES)
-    npy(tmp_path)
     written, write = [], ZarrResult.write
 
     def interrupt(self, piece):
@@ -201,9 +212,9 @@ def interrupted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ZarrResult, "write", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        predict_file(task(tmp_path), tmp_path / "rates.zarr")
-    assert not (tmp_path / "rates.zarr").exists()
-    assert (tmp_path / ".partial-rates.zarr" / "done").is_dir()
+        predict_file(what, out)
+    assert not out.exists()
+    assert (out.with_name(".partial-rates.zarr") / "done").is_dir()
 
     def note(self, piece):
         written.append(piece.neurons)
@@ -221,6 +232,22 @@ def test_an_interrupted_run_goes_on(interrupted, tmp_path):
     np.testing.assert_array_equal(found.table, predict(tmp_path / "dff.npy", 30.0).table)
     assert any("going on where an earlier run stopped: 5 of 12 neurons" in line for line in said)
     assert not (tmp_path / ".partial-rates.zarr").exists()
+
+
+def test_an_interrupted_run_goes_on_in_the_folder_of_the_recording(tmp_path, monkeypatch):
+    """What grows there is not of the recording; what suite2p writes is."""
+    settings = {"memory": SMALL, "frame_rate": 30.0, "all_rois": True}
+    what, out = Task(suite2p(tmp_path), settings, {}), tmp_path / "rates.zarr"
+    written = interrupted_after_one(what, out, monkeypatch)
+    predict_file(what, out)
+    assert sorted(k for neurons in written for k in neurons) == list(range(NEURONS))
+    written.clear()
+    out.rename(tmp_path / "other.zarr")
+    interrupted_after_one(what, out, monkeypatch)
+    np.save(tmp_path / "iscell.npy", 1 - CELLS)
+    said = []
+    predict_file(what, out, say=said.append)
+    assert any("begun anew" in line for line in said)
 
 
 def test_nothing_of_a_killed_process_is_in_the_store(interrupted, tmp_path):

@@ -125,6 +125,15 @@ def read_recording(
     return _read_file(path, start, options)
 
 
+def files_of(path):
+    """The files that a recording is read from; a result may stand beside them."""
+    if not path.is_dir():
+        return [path]
+    if zarr_store.recognises(path):
+        return [file for file in path.rglob("*") if file.is_file()]
+    return suite2p.files_of(path)
+
+
 def _read_folder(path, options):
     if zarr_store.recognises(path):
         return zarr_store.read(path, options)

@@ -2,11 +2,13 @@
 
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from ...errors import DataError
 from ...files.child import parse
+from ...files.ordinary import state_of
 from ..memory import PIECE
 from ..stored import Stored
 
@@ -42,19 +44,21 @@ def bring(path, values, job, library):
     library : str
         That the job needs.
     """
+    state = state_of(Path(path).stat()) if Path(path).is_file() else None
     for role in ROLES:
         value = values.get(role)
         if isinstance(value, dict):
             shape, dtype = tuple(map(int, value["shape"])), np.dtype(value["dtype"])
-            load = partial(_load, path, job, library, str(value["stored"]), shape)
+            load = partial(_load, path, state, job, library, str(value["stored"]), shape)
             values[role] = Stored(shape, dtype, load)
     return values
 
 
-def _load(path, job, library, name, shape, axis, numbers, missing):
+def _load(path, state, job, library, name, shape, axis, numbers, missing):
     values = parse(job, path, name, axis, numbers.tolist(), libraries=[library])
     rows = values.get("rows")
-    if getattr(rows, "shape", None) != (numbers.size, shape[1 - axis]):
+    same = state is None or state_of(Path(path).stat()) == state
+    if not same or getattr(rows, "shape", None) != (numbers.size, shape[1 - axis]):
         raise DataError(f"{path} has changed while it was read; start again")
     return np.array(rows)
 

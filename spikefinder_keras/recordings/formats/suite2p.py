@@ -46,6 +46,15 @@ def planes_of(source):
     return _planes(folder) if folder.is_dir() else []
 
 
+def files_of(folder):
+    """The files that `read` heeds."""
+    planes = planes_of(folder)
+    names = {
+        place / name for plane in planes for place in (plane, plane.parent) for name in OWN_FILES
+    }
+    return [path for path in names if path.is_file()]
+
+
 def read(folder, options):
     """Recording of a plane folder, or of all planes in `suite2p/`."""
     only_one_array(folder, options.variable)
