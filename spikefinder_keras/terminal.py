@@ -1,5 +1,6 @@
 """What a person at the command line sees: aligned tables, progress, and no library chatter."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -46,6 +47,16 @@ def count_bar(total, what, unit, progress=True):
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=f" {unit}", disable=not progress, leave=False)
+
+
+def quiet_libraries():
+    """Let libraries log errors alone, in this process.
+
+    That matplotlib finds no home to write to, or that TensorFlow traces a function anew for traces
+    of another length, helps nobody here.
+    """
+    for name in ("matplotlib", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def import_keras(progress=True):

@@ -4,7 +4,6 @@ Whatever is decided or computed lives in the other rooms.
 """
 
 import argparse
-import logging
 import os
 import sys
 import warnings
@@ -12,7 +11,7 @@ from contextlib import suppress
 
 from .. import __version__
 from ..errors import SpikefinderError, UsageError
-from ..terminal import tell
+from ..terminal import quiet_libraries, tell
 from ..text import one_line
 from . import (
     describe,
@@ -54,8 +53,7 @@ def main(argv=None):
     _open_closed_streams()
     # Nothing of ours opens a window, and a name that matplotlib does not know would stop it.
     os.environ.pop("MPLBACKEND", None)
-    # What it says of a home that cannot be written to helps nobody here.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    quiet_libraries()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -36,7 +36,7 @@ from ..errors import TrainingError, UsageError
 from ..files.ordinary import read_small
 from ..files.whole_files import check_output_folder, write_text
 from ..network.prediction import Table, predict_tables
-from ..terminal import count_bar
+from ..terminal import count_bar, quiet_libraries
 from .run import fit
 from .settings import Settings
 from .traces import read_traces
@@ -172,7 +172,7 @@ def _results(tasks, jobs):
     if jobs == 1:
         yield from (_one_run(*task) for task in tasks)
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), quiet_libraries) as pool:
         try:
             for done in as_completed([pool.submit(_one_run, *task) for task in tasks]):
                 yield done.result()

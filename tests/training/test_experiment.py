@@ -3,8 +3,11 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -126,6 +129,36 @@ def test_two_at_a_time_give_the_same_table(tmp_path, data):
     run_experiment(path, data, tmp_path / "one")
     run_experiment(path, data, tmp_path / "two", jobs=2)
     assert (tmp_path / "two/scores.csv").read_bytes() == (tmp_path / "one/scores.csv").read_bytes()
+
+
+CHATTER = """
+import sys
+import numpy as np
+from spikefinder_keras.backend import keras
+from spikefinder_keras.training import experiment
+
+def work(*_):
+    for _ in range(8):
+        network = keras.Sequential([keras.Input((None, 1)), keras.layers.Conv1D(1, 3)])
+        for length in (5, 9):
+            network.predict(np.zeros((1, length, 1)), verbose=0)
+if sys.argv[1] == "here":
+    work()
+elif __name__ == "__main__":
+    experiment._one_run = work
+    list(experiment._results([()], 2))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="it is TensorFlow's")
+@pytest.mark.parametrize("place", ["here", "worker"])
+def test_workers_do_not_chatter(place, tmp_path):
+    """TensorFlow says at length that it compiles a network for another length again."""
+    (tmp_path / "chatter.py").write_text(CHATTER)
+    command = [sys.executable, tmp_path / "chatter.py", place]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ("retracing" in run.stderr) == (place == "here")
 
 
 @pytest.mark.parametrize(
