@@ -71,19 +71,20 @@ class NpyFile:
 
     @classmethod
     def make(cls, path, shape, dtype=np.float32):
-        """A new file of zeros."""
+        """A new file of zeros; that it changes is no fault."""
         header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
         with Path(path).open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             file.truncate(file.tell() + np.dtype(dtype).itemsize * math.prod(shape))
-        return cls(path)
+        made = cls(path)
+        made._state = None  # some network drives set the time of a change long after it
+        return made
 
     def write(self, first, rows):
         """Write rows from the number `first` on into a file that `make` has made."""
         with self.path.open("r+b") as file:
             file.seek(self._start + self.dtype.itemsize * first * math.prod(self.shape[1:]))
             file.write(np.ascontiguousarray(rows, self.dtype))
-        self._state = state_of(self.path.stat())
 
     def read(self):
         """The whole array, in memory; `DataError` if it is too large or not what it was."""
@@ -133,11 +134,13 @@ class NpyFile:
         """Fill arrays with what stands so many bytes behind the header: pairs of both."""
         try:
             with open_ordinary(self.path) as file:
+                same = True
                 for offset, array in parts:
                     file.seek(self._start + offset)
                     if array.nbytes:
-                        file.readinto(array.reshape(-1).view(np.uint8))
-                same = state_of(os.fstat(file.fileno())) == self._state
+                        read = file.readinto(array.reshape(-1).view(np.uint8))
+                        same = same and read == array.nbytes
+                same = same and self._state in (None, state_of(os.fstat(file.fileno())))
         except OSError as error:
             raise DataError(f"{self.path} cannot be read ({error.strerror})") from error
         if not same:

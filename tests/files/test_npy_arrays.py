@@ -1,5 +1,6 @@
 """Arrays in `.npy` files, by ordinary calls: rows, layouts, and files that change meanwhile."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,8 @@ def test_rows_are_written(tmp_path):
     file.write(0, np.full((1, 3), 2.0))
     expected = [[2, 2, 2], [0, 0, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1]]
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.float32(expected))
+    os.utime(tmp_path / "a.npy", (0, 0))
+    np.testing.assert_array_equal(file.read(), expected)
 
 
 @pytest.mark.parametrize("shape", [(-1, 4), (True, 4), (3, 10**12)])

@@ -94,4 +94,5 @@ class _Rows(Table):
     def finish(self, prediction):
         with sidecar(self._path, prediction, times=True), whole_file(self._path) as temporary:
             self._file.path.replace(temporary)
-        return replace(prediction, table=in_pieces(NpyFile(self._path)).T)
+        self._file.path = self._path
+        return replace(prediction, table=in_pieces(self._file).T)
