@@ -14,6 +14,7 @@ _CONTROLS = re.compile(
     "\ud800-\udfff"  # halves of characters; so does Python give bytes that are no UTF-8
     "\ufdd0-\ufdef\ufffe\uffff]"  # what is no character
 )
+_SPACING = re.compile(r"[\t\n\r]")
 LONGEST = 300
 """Characters of a name; more are left out."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -30,7 +31,7 @@ def shown(text):
 
 def visible_line(text):
     """As `shown`, line ends and tabs included."""
-    return re.sub(r"[\t\n\r]", _escaped, shown(text))
+    return _SPACING.sub(_escaped, shown(text))
 
 
 def one_line(text):
@@ -40,7 +41,7 @@ def one_line(text):
 
 def clean_name(name):
     """A name out of a file as `shown` gives it, on one line, cut where longer than `LONGEST`."""
-    name = re.sub(r"[\t\n\r]", " ", shown(name))
+    name = _SPACING.sub(" ", shown(name))
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..files.whole_files import write_text
 from ..recordings.trust import FAR, NOISY
-from ..recordings.trust_words import SHOWN_DIGITS, verdict
+from ..recordings.trust_words import shown_number, verdict
 from ..text import shown
 from .style import BLUE, GREY, ORANGE, house_style, new_axes
 
@@ -84,7 +84,7 @@ def report(prediction):
 def _row(neuron, certainty):
     """A neuron's cells: its name, numbers as text, and what they mean."""
     numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
-    cells = ["–" if np.isnan(number) else f"{number:.{SHOWN_DIGITS}f}" for number in numbers]
+    cells = [shown_number(number, "–") for number in numbers]
     return neuron.name, [*cells, str(neuron.bridged), str(neuron.lost)], verdict(neuron, certainty)
 
 

@@ -12,6 +12,11 @@ SHOWN_DIGITS = 2
 """Behind the point, in the table and on the page."""
 
 
+def shown_number(number, none="-"):
+    """A number as it is shown, or `none` where it is NaN."""
+    return none if np.isnan(number) else f"{number:.{SHOWN_DIGITS}f}"
+
+
 def verdict(neuron, certainty):
     """What a neuron's numbers mean, as they are shown, in a few words; empty for a good neuron."""
     if np.isnan(neuron.distance):
@@ -50,7 +55,7 @@ def trust_table(trust):
         rows.append(
             (
                 neuron.name,
-                *("-" if np.isnan(number) else f"{number:.{SHOWN_DIGITS}f}" for number in numbers),
+                *map(shown_number, numbers),
                 str(neuron.bridged + neuron.lost),
                 verdict(neuron, sure),
             )
