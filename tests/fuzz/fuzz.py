@@ -233,11 +233,10 @@ def targets(name):
 def plant(name):
     """A hole in the parser, behind its checks."""
     from spikefinder_keras.competition import csv_columns
-    from spikefinder_keras.files import hdf5_arrays
+    from spikefinder_keras.files import hdf5_arrays, npy_arrays, npz_arrays
     from spikefinder_keras.recordings.formats import (
         caiman,
         matlab,
-        numpy_files,
         nwb,
         pickled,
         zarr_store,
@@ -258,10 +257,8 @@ def plant(name):
     if name == "csv":
         wrap(csv_columns, "time_scale", lambda text: "(ms)" in text)
     elif name in ("npy", "npz"):
-        module, function = (numpy_files, "read_header")
-        if name == "npz":
-            from spikefinder_keras.files import npz_arrays as module
-        original = getattr(module, function)
+        module = npy_arrays if name == "npy" else npz_arrays
+        original = module.read_header
 
         def holed(file):
             found = original(file)
@@ -269,7 +266,7 @@ def plant(name):
                 raise Planted
             return found
 
-        setattr(module, function, holed)
+        module.read_header = holed
     elif name == "pickled":
         wrap(pickled._Unpickler, "find_class", lambda self, module, each: "numpy.dtypes" in module)
     elif name == "mat":
