@@ -3,9 +3,9 @@
     python -m benchmarks submission [--data DIR] [--full DIR] [--json submission.json]
 
 First the whole process, CSV to CSV, of sets 4 to 6 (with --data) and of a competition of full size
-(174 + 32 neurons; simulated, unless --full names one). Then the network alone on the latter: ONNX
-Runtime in batches of like length, as `submission` predicts, against `model.predict` of the stock
-Keras LSTM on arrays padded to the longest trace, as the run of 2017 made them.
+(174 + 32 neurons; simulated, unless --full names one). Then the network alone on the latter: its
+compiled kernels, as `submission` predicts, against `model.predict` of the stock Keras LSTM on
+arrays padded to the longest trace, as the run of 2017 made them.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from spikefinder_keras.competition.tables import find_sets, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
 from spikefinder_keras.network.batches import fill_missing, one_hot, stack
 sets = [(s, n, *read_set(data, s, n)) for s, n in find_sets(data)]
-if way == "onnx":
+if way == "compiled":
     from spikefinder_keras.network.engine import load_engine
     from spikefinder_keras.network.prediction import Table, predict_tables
     network = load_engine("released")
@@ -92,7 +92,7 @@ def main(argv=None):
 
             simulate(full, "full")
         add("full size, whole process", *whole_process(full, folder / "out"))
-        for way, what in (("onnx", "ONNX Runtime"), ("stock", "stock Keras, padded")):
+        for way, what in (("compiled", "compiled"), ("stock", "stock Keras, padded")):
             add(
                 f"full size, the network alone: {what}", answer(CHILD, way, full, arguments.repeats)
             )

@@ -16,7 +16,7 @@ PACKAGE = Path(spikefinder_keras.__file__).parent
 
 # Each room may import from those behind it in this list; the ground is everybody's.
 ROOMS = ["__main__", "cli", "training", "figures", "recordings", "competition", "network", "files"]
-GROUND = ["backend", "terminal", "datasets", "errors", "text", "constants"]
+GROUND = ["backend", "terminal", "datasets", "errors", "text", "constants", "cores"]
 PUBLIC = "__init__"
 """The package itself, which looks up its public names when they are used."""
 

@@ -18,14 +18,14 @@ from spikefinder_keras.network.prediction import Table, as_engine, predict_table
 TOLERANCE = 1e-7
 
 
-@pytest.fixture(scope="module", params=["onnx", "keras"])
+@pytest.fixture(scope="module", params=["fast", "keras"])
 def published(request):
     """The published weights in the engine that predicts, and in Keras."""
     import os
 
     if not os.environ.get("SPIKEFINDER_DATA"):
         pytest.skip("SPIKEFINDER_DATA names no folder of real data")
-    load = {"onnx": load_engine, "keras": load_network}[request.param]
+    load = {"fast": load_engine, "keras": load_network}[request.param]
     return as_engine(load(f"{os.environ['SPIKEFINDER_DATA']}/published/model_convnet_6"))
 
 

@@ -98,7 +98,7 @@ def _check_address_space():
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return
-    from ..network.engine import cores
+    from ..cores import cores
 
     least = LEAST_ADDRESSES + FOR_A_CORE * cores()
     if limit < least:

@@ -49,9 +49,9 @@ def add(commands):
     command.add_argument("--area", metavar="NAME", help="likewise: datasets from V1 or retina")
     command.add_argument(
         "--engine",
-        default="onnx",
-        choices=("onnx", "keras"),
-        help="what computes: ONNX Runtime, which starts at once, or Keras (%(default)s)",
+        default="fast",
+        choices=("fast", "keras"),
+        help="what computes: what starts at once, or Keras to compare with (%(default)s)",
     )
     command.add_argument("--spikes", action="store_true", help="write discrete spike times too")
     command.add_argument(

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ..constants import SPLIT_LENGTH, SPLITS
+from ..cores import cores
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.download import cached_weights, data_cache
 from ..files.whole_files import check_output_folder
-from ..network.engine import cores
 from ..network.prediction import Table, as_engine, predict_tables
 from ..network.weights import PUBLISHED
 from ..terminal import bar, text_table
@@ -128,7 +128,7 @@ def predict_sets(network, folder, progress=False):
 
     Parameters
     ----------
-    network : engine.Engine or keras.Model
+    network : convi6_engine.Convi6Engine or keras.Model
     folder : str or Path
     progress : bool
         Show it on the standard error.

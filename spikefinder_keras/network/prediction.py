@@ -46,7 +46,7 @@ def predict_calcium(calcium, dataset, weights="described"):
         the released run.
     dataset : int
         1 to 10; see `datasets.DATASETS` for the indicator and area behind each.
-    weights : str, Path, engine.Engine or keras.Model
+    weights : str, Path, convi6_engine.Convi6Engine or keras.Model
         A name (`described`, `released`, `published`), a file, or a loaded network.
 
     Returns
@@ -79,7 +79,7 @@ def predict_tables(network, tables):
 
     Parameters
     ----------
-    network : engine.Engine or keras.Model
+    network : convi6_engine.Convi6Engine or keras.Model
     tables : sequence of Table
 
     Returns
@@ -163,7 +163,7 @@ def as_engine(network):
 
 
 class KerasEngine:
-    """A Keras network with the interface of `engine.Engine`, to compare with it."""
+    """A Keras network with the interface of `convi6_engine.Convi6Engine`, to compare with it."""
 
     def __init__(self, network):
         self.network, self.arrays = network, None
@@ -173,7 +173,7 @@ class KerasEngine:
         self.name = "Keras, float32"
 
     def run(self, calcium, ids=None):
-        """See `engine.Engine.run`."""
+        """See `convi6_engine.Convi6Engine.run`."""
         calcium = calcium[..., None]
         if ids is None:
             return np.asarray(self.network.predict_on_batch([calcium]))[:, None, :, 0]

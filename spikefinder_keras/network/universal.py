@@ -120,7 +120,7 @@ def predict_steps(network, inputs):
 
     Parameters
     ----------
-    network : engine.UniversalEngine or keras.Model
+    network : universal_engine.UniversalEngine or keras.Model
     inputs : list of float32 arrays `(step, channel)`
 
     Returns

@@ -51,7 +51,7 @@ def choose_network(
     dataset=None,
     area=None,
     spikes=False,
-    engine="onnx",
+    engine="fast",
     progress=False,
 ):
     """The network for a recording, `Universal` or `Convi6`; arguments as for `pipeline.predict`.

@@ -24,7 +24,7 @@ truth, where recordings are short, holding 20 scores better than 10 and as well 
 
 EXCERPT, SHORTEST, LONGEST = 40, 1_000, 12_000
 """All dataset IDs are compared on the liveliest 1 / 40 of a neuron, 10 s to 2 min of it. Ten cost
-3 to 4 times as much for a sample as one, as what they have in common is computed once; so the
+six times as much for a sample as one, as what they have in common is computed once; so the
 comparison is less than a tenth of a prediction that takes longer than a blink."""
 
 
@@ -33,12 +33,12 @@ class Convi6:
 
     Parameters
     ----------
-    weights : str, Path, engine.Engine or keras.Model
+    weights : str, Path, convi6_engine.Convi6Engine or keras.Model
         A name (`described`, `released`, `published`), a file, or a loaded network.
     numbers : tuple of int
         Dataset IDs; their rates are averaged.
-    engine : "onnx" or "keras"
-        What computes: ONNX Runtime, which starts at once, or Keras.
+    engine : "fast" or "keras"
+        What computes, see `engines.choose_engine`.
     progress : bool
         Say on the terminal that Keras is loading.
 
@@ -50,7 +50,7 @@ class Convi6:
 
     certainty = AGREEMENT
 
-    def __init__(self, weights, numbers=ALL_DATASETS, engine="onnx", progress=False):
+    def __init__(self, weights, numbers=ALL_DATASETS, engine="fast", progress=False):
         if hasattr(weights, "run") or hasattr(weights, "predict_on_batch"):
             self.network, self.name = as_engine(weights), getattr(weights, "name", "given")
         else:
@@ -200,7 +200,7 @@ def rates_by_dataset(network, calcium, numbers, faithful=False):
 
     Parameters
     ----------
-    network : engine.Engine or keras.Model
+    network : convi6_engine.Convi6Engine or keras.Model
     calcium : sequence of arrays `(sample, neuron)`
         One for each block, at 100 Hz, as from `prepare`.
     numbers : sequence of int

@@ -1,25 +1,27 @@
-"""What computes a network: ONNX Runtime, or Keras to compare with."""
+"""What computes a network: the engine that starts at once, or Keras to compare with."""
 
 from ..errors import UsageError
 from ..terminal import import_keras
 
-ENGINES = ("onnx", "keras")
+ENGINES = ("fast", "keras")
 
 
-def choose_engine(path, engine="onnx", progress=False):
+def choose_engine(path, engine="fast", progress=False):
     """Load a weights file into an engine.
 
     Parameters
     ----------
     path : str or Path
-    engine : "onnx" or "keras"
-        ONNX Runtime, which starts at once, or Keras.
+    engine : "fast" or "keras"
+        What starts at once, or Keras to compare with.
     progress : bool
         Say on the terminal that Keras is loading.
 
     Returns
     -------
-    engine.Engine, engine.UniversalEngine or keras.Model, and its name for descriptions
+    convi6_engine.Convi6Engine, universal_engine.UniversalEngine or keras.Model
+    str
+        Its name for descriptions.
 
     Raises
     ------
@@ -30,7 +32,7 @@ def choose_engine(path, engine="onnx", progress=False):
     """
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}? choose from {', '.join(ENGINES)}")
-    if engine == "onnx":
+    if engine == "fast":
         from ..network.engine import load_engine
 
         network = load_engine(path)

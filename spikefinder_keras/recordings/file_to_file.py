@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from ..network.engine import cores
+from ..cores import cores
 from .formats.results import result_for
 from .memory import budget
 from .pipeline import predict_into

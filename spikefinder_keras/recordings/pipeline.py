@@ -48,7 +48,7 @@ def predict(
     spikes=False,
     orientation=None,
     unit=None,
-    engine="onnx",
+    engine="fast",
     memory=None,
     progress=False,
     **reading,
@@ -64,7 +64,7 @@ def predict(
         In Hz; for a file that tells it, not needed.
     times : array `(frame,)`, optional
         Time stamps of an array in s, instead of `frame_rate`.
-    weights : str, Path, engine.Engine or keras.Model, optional
+    weights : str, Path, convi6_engine.Convi6Engine or keras.Model, optional
         `universal`, which gives spikes per second and is the default; or one of convi6
         (`described`, `released`, `published`), a file, or a loaded network of convi6.
     indicator, species : str, optional
@@ -76,7 +76,7 @@ def predict(
         Also give discrete spike times; of `universal` alone.
     orientation, unit
         Of an array, see `recording.as_recording`.
-    engine : "onnx" or "keras"
+    engine : "fast" or "keras"
         What computes, see `engines.choose_engine`.
     memory : int, optional
         Bytes to take beside the result; by default a quarter of the machine's.

@@ -68,7 +68,7 @@ class Universal:
         A name or a file, with what belongs to it beside (`knowledge`).
     indicator, species : str, optional
         Such as "GCaMP6f" and "zebrafish", as far as known: they tell how late calcium answers.
-    engine : "onnx" or "keras"
+    engine : "fast" or "keras"
     progress : bool
         Say on the terminal that Keras is loading.
 
@@ -81,7 +81,7 @@ class Universal:
     certainty = EXPECTED
 
     def __init__(
-        self, weights="universal", indicator=None, species=None, engine="onnx", progress=False
+        self, weights="universal", indicator=None, species=None, engine="fast", progress=False
     ):
         self.path = find_weights(weights)
         self.knowledge = load_knowledge(knowledge_path(self.path))

@@ -147,7 +147,7 @@ def test_knowledge_that_would_make_infinite_rates(recording, told, change):
 # Weights of another network, or too large
 
 
-@pytest.mark.parametrize("engine", ["onnx", "keras"])
+@pytest.mark.parametrize("engine", ["fast", "keras"])
 def test_weights_of_the_other_network(recording, told, engine):
     out = recording.with_name("r.csv")
     options = ("--frame-rate", "30", "--quiet", "--engine", engine, "--out", out, "--weights")

@@ -1,4 +1,4 @@
-"""ONNX Runtime against Keras, whole traces against pieces, and the file for other languages."""
+"""The engines against Keras, one thread against several, and the file for other languages."""
 
 import os
 import subprocess
@@ -10,11 +10,13 @@ import pytest
 
 from spikefinder_keras.cli import main
 from spikefinder_keras.errors import UsageError
-from spikefinder_keras.network import engine as engines
+from spikefinder_keras.network import convi6_engine
 from spikefinder_keras.network.architecture import build_network
-from spikefinder_keras.network.engine import Engine, export, forgotten_after, load_engine
+from spikefinder_keras.network.convi6_engine import Convi6Engine
+from spikefinder_keras.network.engine import export, hash_of, load_engine
 from spikefinder_keras.network.layers import convi6_layers
 from spikefinder_keras.network.loading import load_network, set_weights
+from spikefinder_keras.network.onnx_graph import build_graph
 from spikefinder_keras.network.prediction import KerasEngine, predict_calcium
 from spikefinder_keras.network.weights import find_weights, weight_shapes
 
@@ -48,7 +50,6 @@ def test_the_engine_gives_keras_rates(name, traces, samples):
 SMALL = {"filters": (3, 4, 5, 2, 1), "taps": (70, 4, 5, 3, 2), "lstm_units": 5, "datasets": 4}
 
 
-@pytest.mark.parametrize("margin", [None, 64])
 @pytest.mark.parametrize(
     "options",
     [
@@ -60,12 +61,17 @@ SMALL = {"filters": (3, 4, 5, 2, 1), "taps": (70, 4, 5, 3, 2), "lstm_units": 5, 
         {"lstm_reads": "input", "variant": "released", "id_joins": "nowhere"},
         {"id_joins": "nowhere", "variant": "released"},
         {"batch_normalization": True},
+        {"gates": "sigmoid"},
         {"taps": (7, 4, 1, 3, 2)},
-        {"taps": (7, 4, 2, 3, 2)},
+        {"taps": (7, 4, 2, 3, 2), "filters": (23, 4, 5, 11, 1)},
+        {"lstm_units": 37, "filters": (3, 4, 37, 2, 1)},
     ],
     ids=str,
 )
-def test_every_architecture(options, margin):
+def test_every_architecture(options):
+    """In Keras, in the engine, and as an ONNX file, which knows one kind of gates."""
+    import onnxruntime
+
     options = SMALL | options
     rng = np.random.default_rng(1)
     arrays = {
@@ -74,52 +80,69 @@ def test_every_architecture(options, margin):
         )
         for name, shape in weight_shapes(**options).items()
     }
-    network = build_network(**options)
+    network, layers = build_network(**options), convi6_layers(**options)
     set_weights(network, arrays)
     calcium, ids = noise(2, 1_500), one_hot([[0, 3, 1], [2, 2, 0]], 4)
     ids = None if options.get("id_joins") == "nowhere" else ids
-    found = Engine(convi6_layers(**options), arrays, margin).run(calcium, ids)
     expected = KerasEngine(network).run(calcium, ids)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
+    for threads in (1, 3):
+        found = Convi6Engine(layers, arrays, threads).run(calcium, ids)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
+    if options.get("gates") != "sigmoid":
+        session = onnxruntime.InferenceSession(build_graph(layers, arrays).SerializeToString())
+        given = {"calcium": calcium, "dataset": ids}
+        found = session.run(None, {name: given[name] for name in given if given[name] is not None})
+        np.testing.assert_allclose(found[0].reshape(expected.shape), expected, rtol=0, atol=SAME)
 
 
-def test_the_margins_of_known_weights_are_those_measured(name):
-    path = find_weights(name)
-    known = load_engine(path)
-    assert known.margin == engines.MEASURED[engines.hash_of(path)]
-    assert forgotten_after(known.layers, known.arrays) <= known.margin
+@pytest.mark.parametrize("samples", [8, 255, 256, 257, 20_000])
+def test_threads_make_no_difference(name, samples):
+    """Alone or in company, on one core or several: the same bits."""
+    known = load_engine(name)
+    calcium, ids = noise(5, samples, seed=2), one_hot([[k % 10, 9] for k in range(5)])
+    expected = Convi6Engine(known.layers, known.arrays, 1).run(calcium, ids)
+    for threads in (2, 5, 12):
+        several = Convi6Engine(known.layers, known.arrays, threads)
+        np.testing.assert_array_equal(several.run(calcium, ids), expected)
+        np.testing.assert_array_equal(several.run(calcium[2:3], ids[2:3]), expected[2:3])
 
 
-def test_weights_that_never_forget_are_not_cut():
-    known = load_engine("released")
-    arrays = dict(known.arrays)
-    bias = arrays["forward_lstm/bias"].copy()
-    bias[10:20] = 50.0  # the forget gate, always open
-    arrays["forward_lstm/bias"] = bias
-    stubborn = Engine(known.layers, arrays)
-    assert stubborn.margin is None
-    assert stubborn._pieces(1, 100_000) == ([0], 100_000)
+def test_long_traces_run_one_at_a_time(monkeypatch):
+    known = load_engine("described")
+    calcium, ids = noise(2, 2_000), one_hot([[3], [4]])
+    expected = known.run(calcium, ids)
+    made = []
+
+    class Counted(convi6_engine._Passage):
+        def __init__(self, *arguments):
+            made.append(arguments[-1])
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(convi6_engine, "LONG", 1_000)
+    monkeypatch.setattr(convi6_engine, "_Passage", Counted)
+    engine = Convi6Engine(known.layers, known.arrays, 2)
+    np.testing.assert_array_equal(engine.run(calcium, ids), expected)
+    assert made == [2]  # one passage, two threads
 
 
-@pytest.mark.parametrize("traces", [1, 5, 40])
-def test_pieces_make_no_difference(name, traces, monkeypatch):
-    engine = load_engine(name)
-    calcium, ids = noise(traces, 24_000, seed=2), one_hot([[k % 10] for k in range(traces)])
-    cut = engine.run(calcium, ids)
-    monkeypatch.setattr(engine, "threads", 1)
-    monkeypatch.setattr(engines, "SAMPLES_AT_ONCE", 10**9)
-    assert len(engine._pieces(traces, 24_000)[0]) == 1
-    np.testing.assert_allclose(cut, engine.run(calcium, ids), rtol=0, atol=SAME)
+def test_a_fault_in_one_thread_ends_all(monkeypatch):
+    def broken(self, layer, one, other):
+        self._alone(lambda: 1 / 0)
+        return self._tensor(len(one.rows))
+
+    monkeypatch.setattr(convi6_engine._Passage, "_add", broken)
+    known = load_engine("described")
+    with pytest.raises(ZeroDivisionError):
+        Convi6Engine(known.layers, known.arrays, 2).run(noise(1, 500), one_hot([[3]]))
 
 
-def test_pieces_cover_a_trace_of_any_length():
-    engine = load_engine("described")
-    for samples in (1, 100, 9_000, 50_001, 1_234_567):
-        starts, length = engine._pieces(1, samples)
-        assert starts[0] == 0
-        assert starts[-1] + length == samples
-        overlaps = length - np.diff(starts)
-        assert (overlaps >= 2 * (engine.margin + engine.reach)).all()
+def test_what_is_no_number_stays_none():
+    """So that weights that are too large are noticed."""
+    known = load_engine("described")
+    calcium, ids = noise(1, 500), one_hot([[3]])
+    for weight in known.arrays:
+        arrays = {**known.arrays, weight: np.full_like(known.arrays[weight], np.nan)}
+        assert not np.isfinite(Convi6Engine(known.layers, arrays).run(calcium, ids)).any(), weight
 
 
 def test_a_prediction_loads_neither_keras_nor_tensorflow(tmp_path):
@@ -143,10 +166,10 @@ def test_engines_by_name(tmp_path):
     from spikefinder_keras import predict
 
     rates = [
-        predict(tmp_path / "dff.npy", 30, dataset=5, engine=each) for each in ("onnx", "keras")
+        predict(tmp_path / "dff.npy", 30, dataset=5, engine=each) for each in ("fast", "keras")
     ]
     np.testing.assert_allclose(rates[0].rates, rates[1].rates, rtol=0, atol=SAME)
-    assert rates[0].description["engine"] == "ONNX Runtime, float32"
+    assert rates[0].description["engine"] == "compiled by LLVM, float32"
     assert rates[1].description["engine"] == "Keras, float32"
     with pytest.raises(UsageError, match="--engine abacus"):
         predict(tmp_path / "dff.npy", 30, engine="abacus")
@@ -189,7 +212,7 @@ def test_the_exported_file_runs_with_onnxruntime_and_numpy_alone(name, tmp_path,
     expected = predict_calcium(np.load(given).T, 5, name).T
     np.testing.assert_allclose(np.load(out), expected, rtol=0, atol=SAME)
     about = json.loads(run.stdout)
-    assert about["weights_sha256"] == engines.hash_of(find_weights(name))
+    assert about["weights_sha256"] == hash_of(find_weights(name))
     assert about["unit"] == "arbitrary, between 0 and 1"
     assert about["rate"] == "100 Hz"
 

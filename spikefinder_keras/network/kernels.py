@@ -1,0 +1,342 @@
+"""Convolution and LSTM of one trace, compiled by LLVM for the processor at hand.
+
+A channel is a row of float32 samples with zeros before and behind, as 'same' padding wants them. In
+a convolution the lanes of a vector are consecutive samples, so that one trace keeps the processor
+as busy as many; in the LSTM, whose samples have to wait for each other, they are its gates, and
+both directions go on at once.
+"""
+
+import ctypes
+import functools
+import platform
+from dataclasses import dataclass
+
+from llvmlite import binding, ir
+
+FLOAT, INTEGER, ADDRESS = ir.FloatType(), ir.IntType(64), ir.PointerType()
+
+LARGEST = 7.90531110763549805
+NUMERATOR = (4.89352455891786e-3, 6.37261928875436e-4, 1.48572235717979e-5, 5.12229709037114e-8,
+             -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16)  # fmt: skip
+DENOMINATOR = (4.89352518554385e-3, 2.26843463243900e-3, 1.18534705686654e-4, 1.19825839466702e-6)
+"""tanh x = x N(x^2) / D(x^2) to a few units in the last place; beyond +-`LARGEST` it is +-1. The
+coefficients are those of Eigen, with which TensorFlow computes it."""
+
+MOST_OUTPUTS = 10
+"""Channels that one call of a convolution makes; more would not stay in registers."""
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A kernel `f(inputs, weights, biases, outputs, channels, taps, first, end)`.
+
+    Sample t of output c becomes activation(bias[c] + sum over i and k of input_i[t + k]
+    weights[i, k, c]) for t from `first` to `end`, and up to `most_beyond()` samples more.
+    `inputs` and `outputs` are addresses of tables of addresses of rows; weights `(channel, tap,
+    output)`. All numbers but addresses are float32.
+    """
+
+    outputs: int
+    activation: str | None
+    addresses, integers = 4, 4
+
+
+@dataclass(frozen=True)
+class Lstm:
+    """A kernel `f(inputs, outputs, weights, scratch, channels, samples)`.
+
+    `outputs`, `weights` and `scratch` have what the directions in `ways` need one after another:
+    rows for the states of each unit; kernel `(channel, gate)`, recurrent kernel `(unit, gate)` and
+    bias `(gate)`, addresses too, of matrices whose rows `gate_lanes()` long; `scratch_size()`
+    floats. Up to `lanes()` samples behind the end (forward) and before the start (backward) are
+    written, too. The gates are Keras': input, forget, cell, output.
+    """
+
+    units: int
+    gates: str
+    ways: tuple
+    addresses, integers = 4, 2
+
+    def gate_lanes(self):
+        """Floats of a row of its matrices: the gates, then zeros."""
+        return lanes() * -(-4 * self.units // lanes())
+
+    def scratch_size(self):
+        """Floats for the states of a direction during as many samples as a vector has lanes."""
+        return (lanes() + 1) * lanes() * -(-self.units // lanes())
+
+
+@functools.cache
+def vectors():
+    """How many floats the processor's vectors have, and how many of them it holds."""
+    if binding.get_host_cpu_features().get("avx512f"):
+        return 16, 32
+    return (4, 32) if platform.machine().lower() in ("arm64", "aarch64") else (8, 16)
+
+
+def lanes():
+    """Floats of a vector."""
+    return vectors()[0]
+
+
+def most_beyond():
+    """Samples that a kernel may write before or behind those it is asked for."""
+    return 8 * lanes()
+
+
+@functools.cache
+def compiled(kernels):
+    """Functions that call kernels, without the interpreter's lock.
+
+    Parameters
+    ----------
+    kernels : tuple of Convolution and Lstm
+
+    Returns
+    -------
+    dict of Convolution or Lstm to function
+    """
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    module = ir.Module()
+    module.triple = binding.get_default_triple()
+    for number, kernel in enumerate(kernels):
+        write = _write_lstm if isinstance(kernel, Lstm) else _write_convolution
+        kind = [ADDRESS] * kernel.addresses + [INTEGER] * kernel.integers
+        write(_Code(module, f"kernel_{number}", kind), kernel)
+    machine = binding.Target.from_default_triple().create_target_machine(
+        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=2
+    )
+    made = binding.parse_assembly(str(module))
+    tuning = binding.create_pipeline_tuning_options(speed_level=2)
+    builder = binding.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(made, builder)
+    code = binding.create_mcjit_compiler(made, machine)
+    code.finalize_object()
+    functions = {}
+    for number, kernel in enumerate(kernels):
+        kind = [ctypes.c_void_p] * kernel.addresses + [ctypes.c_int64] * kernel.integers
+        function = ctypes.CFUNCTYPE(None, *kind)(code.get_function_address(f"kernel_{number}"))
+        function.code = code  # lives as long as its function
+        functions[kernel] = function
+    return functions
+
+
+class _Code:
+    """The instructions of a function; `b` appends one, methods of vectors more."""
+
+    def __init__(self, module, name, arguments):
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), arguments), name)
+        self.module, self.arguments = module, function.args
+        self.lanes, self.registers = vectors()
+        self.kind = ir.VectorType(FLOAT, self.lanes)
+        self.b = ir.IRBuilder(function.append_basic_block())
+
+    def constant(self, value):
+        return ir.Constant(self.kind, [value] * self.lanes)
+
+    def shuffled(self, one, other, numbers):
+        """Lanes by number, those of the other vector behind those of the one."""
+        numbers = ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), list(numbers))
+        return self.b.shuffle_vector(one, other, numbers)
+
+    def place(self, address, index, kind=FLOAT):
+        return self.b.gep(address, [index], source_etype=kind)
+
+    def address(self, table, index):
+        return self.b.load(self.place(table, index, ADDRESS), typ=ADDRESS)
+
+    def vector(self, address, index):
+        return self.b.load(self.place(address, index), typ=self.kind, align=4)
+
+    def same(self, address, index):
+        """A number in all lanes."""
+        number = self.b.load(self.place(address, index), typ=FLOAT)
+        nothing = ir.Constant(self.kind, ir.Undefined)
+        first = self.b.insert_element(nothing, number, ir.IntType(32)(0))
+        return self.shuffled(first, nothing, [0] * self.lanes)
+
+    def store(self, vector, address, index):
+        self.b.store(vector, self.place(address, index), align=4)
+
+    def multiply_add(self, x, y, z):
+        """x y + z, rounded once where the processor can."""
+        name = f"llvm.fmuladd.v{self.lanes}f32"
+        function = self.module.globals.get(name) or ir.Function(
+            self.module, ir.FunctionType(self.kind, [self.kind] * 3), name
+        )
+        return self.b.call(function, [x, y, z])
+
+    def clipped(self, x, least=None, most=None):
+        """What is no number stays none."""
+        for limit, sign in ((least, ">"), (most, "<")):
+            if limit is not None:
+                limit = self.constant(limit)
+                x = self.b.select(self.b.fcmp_ordered(sign, limit, x), limit, x)
+        return x
+
+    def tanh(self, x):
+        x = self.clipped(x, -LARGEST, LARGEST)
+        square = self.b.fmul(x, x)
+        sums = []
+        for coefficients in (NUMERATOR, DENOMINATOR):
+            *others, total = map(self.constant, coefficients)
+            for each in others[::-1]:
+                total = self.multiply_add(total, square, each)
+            sums.append(total)
+        return self.b.fdiv(self.b.fmul(x, sums[0]), sums[1])
+
+    def gate(self, x, kind):
+        """Keras 2.0's hard sigmoid, clip(0.2 x + 0.5, 0, 1), or the logistic function."""
+        if kind == "hard_sigmoid":
+            x = self.multiply_add(x, self.constant(0.2), self.constant(0.5))
+            return self.clipped(x, 0, 1)
+        half = self.constant(0.5)
+        return self.multiply_add(self.tanh(self.b.fmul(x, half)), half, half)
+
+    def activated(self, x, activation):
+        if activation == "relu":
+            return self.clipped(x, least=0)
+        return self.tanh(x) if activation == "tanh" else x
+
+    def transposed(self, rows):
+        """As many vectors as they have lanes: lane i of vector k becomes lane k of vector i."""
+        rows, bit = list(rows), 1
+        while bit < self.lanes:
+            every = range(self.lanes)
+            low = [self.lanes + (k ^ bit) if k & bit else k for k in every]
+            high = [self.lanes + k if k & bit else k | bit for k in every]
+            for i in (i for i in every if not i & bit):
+                one, other = rows[i], rows[i | bit]
+                rows[i] = self.shuffled(one, other, low)
+                rows[i | bit] = self.shuffled(one, other, high)
+            bit *= 2
+        return rows
+
+    def loop(self, first, end, step, carried):
+        return _Loop(self.b, first, end, INTEGER(step), carried)
+
+
+class _Loop:
+    """A loop that runs at least once: begin, append what is in it, then `end` it.
+
+    `index` counts from the first number by steps up to the end; `carried` are what the values given
+    have become.
+    """
+
+    def __init__(self, b, first, end, step, carried):
+        self.b, self.last, self.step, before = b, end, step, b.block
+        self.block = b.append_basic_block()
+        b.branch(self.block)
+        b.position_at_end(self.block)
+        self.index, *self.carried = self._changing = [
+            b.phi(value.type) for value in (first, *carried)
+        ]
+        for each, value in zip(self._changing, (first, *carried), strict=True):
+            each.add_incoming(value, before)
+
+    def end(self, carried):
+        """What the carried values are in the end."""
+        b = self.b
+        index, after = b.add(self.index, self.step), b.append_basic_block()
+        for each, value in zip(self._changing, (index, *carried), strict=True):
+            each.add_incoming(value, b.block)
+        b.cbranch(b.icmp_signed("<", index, self.last), self.block, after)
+        b.position_at_end(after)
+        return carried
+
+
+def _write_convolution(code, kernel):
+    inputs, weights, biases, outputs, channels, taps, first, end = code.arguments
+    count, b = kernel.outputs, code.b
+    most = 20 if code.registers > 16 else 12  # sums that stay in registers
+    wide = next(n for n in (8, 4, 2, 1) if n * count <= most or n == 1)  # vectors of a channel
+    offsets = [INTEGER(code.lanes * n) for n in range(wide)]
+    rows = [code.address(outputs, INTEGER(c)) for c in range(count)]
+    sums = [code.same(biases, INTEGER(c)) for c in range(count) for _ in range(wide)]
+
+    time = code.loop(first, end, wide * code.lanes, [])
+    channel = code.loop(INTEGER(0), channels, 1, sums)
+    row = code.place(code.address(inputs, channel.index), time.index)
+    own = code.place(weights, b.mul(channel.index, b.mul(taps, INTEGER(count))))
+    tap = code.loop(INTEGER(0), taps, 1, channel.carried)
+    x = [code.vector(row, b.add(tap.index, offset)) for offset in offsets]
+    here = code.place(own, b.mul(tap.index, INTEGER(count)))
+    sums = []
+    for c in range(count):
+        weight = code.same(here, INTEGER(c))
+        old = tap.carried[c * wide : (c + 1) * wide]
+        sums += [code.multiply_add(each, weight, sum_) for each, sum_ in zip(x, old, strict=True)]
+    sums = channel.end(tap.end(sums))
+    for k, total in enumerate(sums):
+        made = code.activated(total, kernel.activation)
+        code.store(made, rows[k // wide], b.add(time.index, offsets[k % wide]))
+    time.end([])
+    b.ret_void()
+
+
+def _write_lstm(code, kernel):
+    inputs, outputs, weights, scratch, channels, samples = code.arguments
+    b, units, size = code.b, kernel.units, code.lanes
+    vectors = range(-(-units // size))  # of the units
+    gates = range(kernel.gate_lanes() // size)  # of all gates
+    zero, ways = code.constant(0), []
+    for number, way in enumerate(kernel.ways):
+        matrices = [code.address(weights, INTEGER(3 * number + k)) for k in range(3)]
+        own = code.place(scratch, INTEGER(number * kernel.scratch_size()))
+        rows = [code.address(outputs, INTEGER(number * units + k)) for k in range(units)]
+        ways.append((way == "backward", *matrices, own, rows))
+
+    def state(slot, vector=0):
+        """Where in the scratch the states of a sample are; those before the first in slot 0."""
+        return b.add(b.mul(slot, INTEGER(size * len(vectors))), INTEGER(size * vector))
+
+    def picked(sums, gate, vector):
+        """A gate's lanes, which begin anywhere."""
+        k, first = divmod(gate * units + vector * size, size)
+        following = sums[min(k + 1, len(sums) - 1)]
+        return code.shuffled(sums[k], following, range(first, first + size)) if first else sums[k]
+
+    for *_, own, _ in ways:
+        for vector in vectors:
+            code.store(zero, own, state(INTEGER(0), vector))
+    block = code.loop(INTEGER(0), samples, size, [zero for _ in ways for _ in vectors])
+    step = code.loop(INTEGER(0), INTEGER(size), 1, block.carried)
+    done, cells = b.add(block.index, step.index), []
+    for number, (backward, kernel_, recurrent, bias, own, _) in enumerate(ways):
+        time = b.sub(b.sub(samples, INTEGER(1)), done) if backward else done
+        sums = [code.vector(bias, INTEGER(size * k)) for k in gates]
+        channel = code.loop(INTEGER(0), channels, 1, sums)
+        x = code.same(code.address(inputs, channel.index), time)
+        row = code.place(kernel_, b.mul(channel.index, INTEGER(kernel.gate_lanes())))
+        sums = channel.end([
+            code.multiply_add(code.vector(row, INTEGER(size * k)), x, channel.carried[k])
+            for k in gates
+        ])  # fmt: skip
+        for unit in range(units):
+            h = code.same(own, b.add(state(step.index), INTEGER(unit)))
+            row = code.place(recurrent, INTEGER(unit * kernel.gate_lanes()))
+            sums = [
+                code.multiply_add(code.vector(row, INTEGER(size * k)), h, sums[k]) for k in gates
+            ]
+        for vector in vectors:
+            enter, keep, new, leave = (picked(sums, gate, vector) for gate in range(4))
+            added = b.fmul(code.gate(enter, kernel.gates), code.tanh(new))
+            cell = step.carried[number * len(vectors) + vector]
+            cell = code.multiply_add(code.gate(keep, kernel.gates), cell, added)
+            h = b.fmul(code.gate(leave, kernel.gates), code.tanh(cell))
+            code.store(h, own, state(b.add(step.index, INTEGER(1)), vector))
+            cells.append(cell)
+    cells = step.end(cells)
+    for backward, *_, own, rows in ways:
+        slots = range(size, 0, -1) if backward else range(1, size + 1)
+        start = b.sub(samples, b.add(block.index, INTEGER(size))) if backward else block.index
+        for vector in vectors:
+            states = [code.vector(own, state(INTEGER(slot), vector)) for slot in slots]
+            first = vector * size
+            for row, unit in zip(rows[first : first + size], code.transposed(states), strict=False):
+                code.store(unit, row, start)
+            last = code.vector(own, state(INTEGER(size), vector))
+            code.store(last, own, state(INTEGER(0), vector))
+    block.end(cells)
+    b.ret_void()

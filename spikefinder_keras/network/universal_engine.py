@@ -1,0 +1,87 @@
+"""`universal` in ONNX Runtime, which starts at once.
+
+Traces are cut into pieces, so that one long trace fills the machine as well as many short ones.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
+
+import numpy as np
+
+from ..cores import cores
+from .onnx_graph import build_graph
+from .universal import LEVELS, reach
+
+STEPS_AT_ONCE = 8_192
+"""Of one run of `universal`, on one core; more leave the cache."""
+
+
+class UniversalEngine:
+    """The network `universal`, from its layers and weights; see `convi6_engine`."""
+
+    name = "ONNX Runtime, float32"
+    datasets = None
+
+    def __init__(self, layers, arrays, threads=None):
+        self.layers, self.arrays = layers, arrays
+        self.threads = threads or cores()
+        self._session = _session(build_graph(layers, arrays))
+        self._free = Semaphore(self.threads)
+
+    def run(self, inputs):
+        """Rates of traces of one length.
+
+        Parameters
+        ----------
+        inputs : float32 array `(trace, step, channel)`
+            A whole number of 2 ** LEVELS steps.
+
+        Returns
+        -------
+        float32 array `(trace, step)`
+        """
+        traces, steps, _ = inputs.shape
+        unit, margin = 2**LEVELS, reach()
+        # Cut on whole lowest steps; what a piece gives is what the whole would.
+        new = max(unit, STEPS_AT_ONCE - 2 * margin)
+        rows = [(t, first) for t in range(traces) for first in range(0, steps, new)]
+        rates = np.empty((traces, steps), np.float32)
+
+        def predict(part):
+            spans = [
+                (max(0, first - margin), min(steps, first + new + margin)) for _, first in part
+            ]
+            feed = np.stack([inputs[t, a:b] for (t, _), (a, b) in zip(part, spans, strict=True)])
+            with self._free:
+                found = self._session.run(None, {"calcium": feed})[0]
+            for (t, first), (a, _), piece in zip(part, spans, found, strict=True):
+                own = slice(first, min(first + new, steps))
+                rates[t, own] = piece[own.start - a : own.stop - a]
+
+        parts = {}
+        for t, first in rows:
+            length = min(steps, first + new + margin) - max(0, first - margin)
+            size = max(1, STEPS_AT_ONCE // length)
+            together = parts.setdefault(length, [[]])
+            if len(together[-1]) == size:
+                together.append([])
+            together[-1].append((t, first))
+        parts = [part for together in parts.values() for part in together]
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(predict, parts))
+        return rates
+
+
+def _session(model):
+    # Or importing it leaves a file in the temporary folder, and reports its use to Microsoft.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # One thread for each piece: the pieces run side by side.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
