@@ -77,11 +77,16 @@ class Convi6Engine:
 
         with self._free, ThreadPoolExecutor(teams * members) as pool:
             passages = [_Passage(self.layers, self.arrays, time, members) for _ in range(teams)]
-            jobs = [
-                pool.submit(work, passage, team, member)
-                for team, passage in enumerate(passages)
-                for member in range(members)
-            ]
+            try:
+                jobs = [
+                    pool.submit(work, passage, team, member)
+                    for team, passage in enumerate(passages)
+                    for member in range(members)
+                ]
+            except RuntimeError:  # no thread to be had
+                for passage in passages:
+                    passage.barrier.abort()
+                raise
             for job in jobs:
                 job.result()
         return rates
@@ -127,7 +132,7 @@ class _Passage:
 
     def __init__(self, layers, arrays, time, members):
         self._arrays, self._time, self._members = arrays, time, members
-        self._wait = Barrier(members).wait
+        self.barrier = Barrier(members)
         longest = max(layer.options.get("taps", 1) for layer in layers)
         self._before = 16 * -(-max(longest, lanes()) // 16)
         self._behind = longest + most_beyond()
@@ -167,9 +172,9 @@ class _Passage:
         try:
             for step, id_ in work:
                 step(member, id_)
-                self._wait()
+                self.barrier.wait()
         except BaseException:
-            self._wait.__self__.abort()
+            self.barrier.abort()
             raise
 
     # Layers: each makes a tensor, and adds the steps that fill it

@@ -8,10 +8,14 @@ both directions go on at once.
 
 import ctypes
 import functools
+import mmap
 import platform
+import sys
 from dataclasses import dataclass
 
 from llvmlite import binding, ir
+
+from ..errors import UsageError
 
 FLOAT, INTEGER, ADDRESS = ir.FloatType(), ir.IntType(64), ir.PointerType()
 
@@ -95,7 +99,18 @@ def compiled(kernels):
     Returns
     -------
     dict of Convolution or Lstm to function
+
+    Raises
+    ------
+    UsageError
+        If the system does not let it.
     """
+    if not _may_compile():
+        raise UsageError(
+            "this system lets no program run what it has compiled (systemd calls that "
+            "MemoryDenyWriteExecute, SELinux deny_execmem), and the networks of 2017 need that; "
+            "allow it, or predict with universal"
+        )
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     module = ir.Module()
@@ -120,6 +135,17 @@ def compiled(kernels):
         function.code = code  # lives as long as its function
         functions[kernel] = function
     return functions
+
+
+def _may_compile():
+    """Whether memory that was written may be run; where not, LLVM would end the program."""
+    if sys.platform == "win32":
+        return True
+    page = mmap.mmap(-1, mmap.PAGESIZE)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    protect = ctypes.CDLL(None).mprotect
+    protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return protect(address, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_EXEC) == 0
 
 
 class _Code:

@@ -45,12 +45,14 @@ def run(folder, before, variables, arguments):
     )
 
 
+@pytest.mark.parametrize("weights", ["universal", "described"])
 @pytest.mark.parametrize("what", STRANGE)
-def test_success_or_one_line(tmp_path, what):
+def test_success_or_one_line(tmp_path, what, weights):
     savemat(tmp_path / "a.mat", {"dff": TRACES})
     before, variables, status = STRANGE[what]
     out = tmp_path / "r.csv"
     options = ["--frame-rate", "30", "--quiet", "--out", out, "--report", tmp_path / "r.html"]
+    options += ["--weights", weights]
     found = run(tmp_path, before, variables, ["predict", tmp_path / "a.mat", *options])
     assert found.returncode in ((0, 2) if status is None else (status,)), found.stderr
     if found.returncode == 2:
@@ -65,3 +67,25 @@ def test_success_or_one_line(tmp_path, what):
 def test_an_error_that_nobody_can_read(tmp_path):
     found = run(tmp_path, "exec 2>/dev/full", {}, ["predict", "none.npy"])
     assert found.returncode == 2
+
+
+def test_where_no_program_may_run_what_it_compiled(tmp_path):
+    """As systemd's MemoryDenyWriteExecute: universal predicts, convi6 says why it cannot."""
+    code = (
+        "import ctypes, sys\n"
+        "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)\n"  # PR_SET_MDWE, of Linux 6.3
+        "from spikefinder_keras.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    np.save(tmp_path / "a.npy", TRACES)
+    command = [sys.executable, "-c", code, "predict", tmp_path / "a.npy", "--frame-rate", "30"]
+    command += ["--quiet", "--out", tmp_path / "r.csv", "--weights"]
+    found = {
+        weights: subprocess.run([*command, weights], capture_output=True, text=True, check=False)
+        for weights in ("universal", "described")
+    }
+    if found["universal"].returncode == 77:
+        pytest.skip("this system has no such protection")
+    assert found["universal"].returncode == 0, found["universal"].stderr
+    assert found["described"].returncode == 2
+    assert found["described"].stderr.count("\n") == 1
+    assert "predict with universal" in found["described"].stderr

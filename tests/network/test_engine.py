@@ -136,6 +136,21 @@ def test_a_fault_in_one_thread_ends_all(monkeypatch):
         Convi6Engine(known.layers, known.arrays, 2).run(noise(1, 500), one_hot([[3]]))
 
 
+def test_where_no_thread_is_to_be_had(monkeypatch):
+    """The ones that have begun do not wait for the others for ever."""
+    submit = convi6_engine.ThreadPoolExecutor.submit
+
+    def at_most_one(pool, work, passage, team, member):
+        if member:
+            raise RuntimeError("can't start new thread")
+        return submit(pool, work, passage, team, member)
+
+    monkeypatch.setattr(convi6_engine.ThreadPoolExecutor, "submit", at_most_one)
+    known = load_engine("described")
+    with pytest.raises(RuntimeError, match="new thread"):
+        Convi6Engine(known.layers, known.arrays, 2).run(noise(1, 500), one_hot([[3]]))
+
+
 def test_what_is_no_number_stays_none():
     """So that weights that are too large are noticed."""
     known = load_engine("described")
