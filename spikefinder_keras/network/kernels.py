@@ -50,10 +50,10 @@ class Lstm:
     """A kernel `f(inputs, outputs, weights, scratch, channels, samples)`.
 
     `outputs`, `weights` and `scratch` have what the directions in `ways` need one after another:
-    rows for the states of each unit; kernel `(channel, gate)`, recurrent kernel `(unit, gate)` and
-    bias `(gate)`, addresses too, of matrices whose rows `gate_lanes()` long; `scratch_size()`
-    floats. Up to `lanes()` samples behind the end (forward) and before the start (backward) are
-    written, too. The gates are Keras': input, forget, cell, output.
+    rows for the states of each unit; addresses of the kernel `(channel, gate)`, the recurrent
+    kernel `(unit, gate)` and the bias `(gate)`, whose rows have `gate_lanes()` floats; and
+    `scratch_size()` floats. Up to `lanes()` samples behind the end (forward) and before the start
+    (backward) are written, too. The gates are Keras': input, forget, cell, output.
     """
 
     units: int
@@ -114,12 +114,12 @@ def compiled(kernels):
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     module = ir.Module()
-    module.triple = binding.get_default_triple()
+    module.triple = binding.get_process_triple()
     for number, kernel in enumerate(kernels):
         write = _write_lstm if isinstance(kernel, Lstm) else _write_convolution
         kind = [ADDRESS] * kernel.addresses + [INTEGER] * kernel.integers
         write(_Code(module, f"kernel_{number}", kind), kernel)
-    machine = binding.Target.from_default_triple().create_target_machine(
+    machine = binding.Target.from_triple(module.triple).create_target_machine(
         binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=2
     )
     made = binding.parse_assembly(str(module))

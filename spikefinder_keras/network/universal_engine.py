@@ -48,8 +48,9 @@ class UniversalEngine:
         """
         traces, steps, _ = inputs.shape
         unit, margin = 2**LEVELS, reach()
-        # Cut on whole lowest steps, as often for each thread; a piece gives what the whole would.
-        count = self.threads * -(-steps // (self.threads * (LONGEST_PIECE - 2 * margin)))
+        # Cut on whole lowest steps; a piece gives what the whole would. How long they are does not
+        # depend on the machine, so that the last bits do not either.
+        count = 2 * -(-steps // (2 * (LONGEST_PIECE - 2 * margin)))
         new = max(SHORTEST_PIECE, unit * -(-steps // (unit * count)))
         rows = [(t, first) for t in range(traces) for first in range(0, steps, new)]
         rates = np.empty((traces, steps), np.float32)

@@ -107,6 +107,17 @@ def test_threads_make_no_difference(name, samples):
         np.testing.assert_array_equal(several.run(calcium[2:3], ids[2:3]), expected[2:3])
 
 
+@pytest.mark.parametrize("steps", [96, 3_088, 7_488, 9_600])
+def test_threads_and_company_make_no_difference_to_universal(steps):
+    engine = load_engine("universal")
+    given = np.random.default_rng(0).standard_normal((5, steps, 4)).astype("f4")
+    expected = engine.run(given)
+    for threads in (1, 2, 7):
+        engine.threads = threads
+        np.testing.assert_array_equal(engine.run(given), expected)
+        np.testing.assert_array_equal(engine.run(given[3:4]), expected[3:4])
+
+
 def test_long_traces_run_one_at_a_time(monkeypatch):
     known = load_engine("described")
     calcium, ids = noise(2, 2_000), one_hot([[3], [4]])
