@@ -339,12 +339,13 @@ def _write_lstm(code, kernel):
             code.multiply_add(code.vector(row, INTEGER(size * k)), x, channel.carried[k])
             for k in gates
         ])  # fmt: skip
-        for unit in range(units):
-            h = code.same(own, b.add(state(step.index), INTEGER(unit)))
-            row = code.place(recurrent, INTEGER(unit * kernel.gate_lanes()))
-            sums = [
-                code.multiply_add(code.vector(row, INTEGER(size * k)), h, sums[k]) for k in gates
-            ]
+        unit = code.loop(INTEGER(0), INTEGER(units), 1, sums)
+        h = code.same(own, b.add(state(step.index), unit.index))
+        row = code.place(recurrent, b.mul(unit.index, INTEGER(kernel.gate_lanes())))
+        sums = unit.end([
+            code.multiply_add(code.vector(row, INTEGER(size * k)), h, unit.carried[k])
+            for k in gates
+        ])  # fmt: skip
         for vector in vectors:
             enter, keep, new, leave = (picked(sums, gate, vector) for gate in range(4))
             added = b.fmul(code.gate(enter, kernel.gates), code.tanh(new))
