@@ -11,7 +11,8 @@ from threading import Barrier, Lock
 import numpy as np
 
 from ..cores import cores
-from .kernels import MOST_OUTPUTS, Convolution, Lstm, compiled, lanes, most_beyond
+from .kernels import MOST_OUTPUTS, Convolution, Lstm, compiled, most_beyond
+from .vector_code import lanes
 
 SHARE = 256
 """Where cores share a row, each makes a whole number of so many samples, hence of vectors."""

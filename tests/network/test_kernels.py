@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.network import kernels
+from spikefinder_keras.network import kernels, vector_code
 
 BEFORE = BEHIND = 512
 SAME = 2e-6  # A hundred products of numbers around 1, added up in float32
@@ -12,7 +12,7 @@ SAME = 2e-6  # A hundred products of numbers around 1, added up in float32
 @pytest.fixture(params=[(4, 32), (8, 16), (16, 32), (16, 16)], ids="{0[0]} lanes".format)
 def sizes(request, monkeypatch):
     """As on ARM, with AVX2, and with AVX-512: LLVM makes do where the processor has less."""
-    monkeypatch.setattr(kernels, "vectors", lambda: request.param)
+    monkeypatch.setattr(vector_code, "vectors", lambda: request.param)
     kernels.compiled.cache_clear()
     yield request.param
     kernels.compiled.cache_clear()
@@ -103,8 +103,8 @@ def test_lstm(sizes, units, gates, ways):
         found = y[number * units : (number + 1) * units]
         np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
     written = np.flatnonzero(made.any(axis=0))
-    assert written[0] >= BEFORE - kernels.lanes()
-    assert written[-1] < BEFORE + samples + kernels.lanes()
+    assert written[0] >= BEFORE - vector_code.lanes()
+    assert written[-1] < BEFORE + samples + vector_code.lanes()
 
 
 def test_tanh_is_within_a_few_units_in_the_last_place(sizes):
