@@ -17,6 +17,9 @@ from .vector_code import lanes
 SHARE = 256
 """Where cores share a row, each makes a whole number of so many samples, hence of vectors."""
 
+SHARED = 8_192
+"""Samples for each core that shares a trace; with fewer, to wait for each other costs too much."""
+
 LONG = 500_000
 """Samples; of longer traces fewer run at a time, which then share the cores, to bound the memory: a
 sample takes some 300 bytes."""
@@ -70,7 +73,7 @@ class Convi6Engine:
             ids = np.zeros((traces, 1, 0), np.float32)
         rates = np.empty((traces, ids.shape[1], time), np.float32)
         teams = min(traces, max(1, min(self.threads, self.threads * LONG // time)))
-        members = self.threads // teams
+        members = max(1, min(self.threads // teams, time // SHARED))
 
         def work(passage, team, member):
             for trace in range(team, traces, teams):
