@@ -67,6 +67,11 @@ class Convi6Engine:
         Returns
         -------
         float32 array `(trace, id, time)`, without dataset ID `(trace, 1, time)`
+
+        Raises
+        ------
+        UsageError
+            If this system lets no program run what it has compiled.
         """
         traces, time = calcium.shape
         if ids is None:

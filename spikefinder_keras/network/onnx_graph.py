@@ -1,13 +1,13 @@
 """The network as an ONNX graph, straight from its layers and weights, for ONNX Runtime and others.
 
-The same numbers as Keras' in another arrangement. Three things make it fast:
+The same numbers as Keras' in another arrangement. Two things make it fast:
 
 - The first convolution, 300 taps on one channel, gives `BLOCK` samples at a time: one product with
   a large matrix instead of many with small ones.
-- The dataset ID is constant over time, so it is an addition to the next convolution, once for its
-  middle and apart for the few samples at the ends, and layers before it run once for all IDs.
 - Channels of zeros are added before a convolution until there are a multiple of `ALIGNED`, as ONNX
   Runtime wants for its fast convolution, which leaves the slow one far behind on few traces.
+
+Layers before the dataset ID run once for all IDs.
 """
 
 import numpy as np
@@ -40,9 +40,9 @@ def build_graph(layers, arrays, metadata=None):
     Returns
     -------
     onnx.ModelProto
-        Input `calcium` `(batch, time)`, at least 8 samples, or `(batch, time, channels)`; where the
-        layers have one also `dataset` `(batch, id, channels)`, the one-hot dataset IDs under which
-        to predict each trace. Output `rate` `(batch, id, time)`, without IDs `(batch, time)`. All
+        Input `calcium` `(batch, time)` or `(batch, time, channels)`; where the layers have one also
+        `dataset` `(batch, id, channels)`, the one-hot dataset IDs under which to predict each
+        trace. Output `rate` `(batch, id, time)`, without IDs `(batch, time)`. All
         float32; batch, id and time are free.
     """
     graph = Graph()
@@ -57,9 +57,7 @@ def build_graph(layers, arrays, metadata=None):
             continue
         sources = [tensors[name] for name in layer.sources if name != "dataset"]
         if layer.kind == "concatenate" and "dataset" in layer.sources:
-            tensors[layer.name] = _WithDataset(sources[0], width[layer.sources[0]])
-        elif layer.kind == "lstm":
-            tensors[layer.name] = lstm(graph, _joined(graph, sources[0]), layer, arrays)
+            tensors[layer.name] = _with_dataset(graph, sources[0])
         else:
             tensors[layer.name] = _WRITERS[layer.kind](graph, sources, layer, arrays)
     rate = graph.node("Squeeze", tensors[layers[-1].name], graph.integers([0, 1]))
@@ -79,23 +77,14 @@ def _ids(graph):
     return graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([0], [2])))
 
 
-class _WithDataset:
-    """A tensor with the dataset ID joined to it, which the next convolution adds."""
-
-    def __init__(self, tensor, channels):
-        self.tensor, self.channels = tensor, channels
-
-
-def _joined(graph, source):
-    """With the dataset ID as channels, where something else than a convolution reads it."""
-    if not isinstance(source, _WithDataset):
-        return source
-    time = graph.vector(graph.size(source.tensor, 2))
+def _with_dataset(graph, trace):
+    """A tensor with the dataset IDs as more channels: `batch` x `id` traces instead of `batch`."""
+    time = graph.vector(graph.size(trace, 2))
     one = graph.integers([1])
     each = graph.node("Transpose", "dataset", perm=[2, 0, 1])
     each = graph.node("Unsqueeze", each, graph.integers([0, 2]))  # (1, channel, 1, batch, id)
     each = graph.node("Expand", each, graph.join(one, one, time, one, one))
-    trace = graph.node("Unsqueeze", source.tensor, graph.integers([4]))
+    trace = graph.node("Unsqueeze", trace, graph.integers([4]))
     ids = graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([1], [2])))
     trace = graph.node("Expand", trace, graph.join(one, one, one, one, ids))
     x = graph.node("Concat", trace, each, axis=1)
@@ -107,29 +96,23 @@ def _joined(graph, source):
 
 
 def _convolution(graph, sources, layer, arrays):
-    (source,) = sources
+    (x,) = sources
     kernel, bias = (arrays[f"{layer.name}/{weight}"] for weight in ("kernel", "bias"))
-    joined = isinstance(source, _WithDataset)
-    x, of_dataset = (source.tensor, kernel[:, source.channels :]) if joined else (source, None)
-    kernel = kernel[:, : source.channels] if joined else kernel
     stride = layer.options.get("stride", 1)
     if len(kernel) >= LONG and kernel.shape[1] == 1 and stride == 1:
         x = _long_convolution(graph, x, kernel[:, 0], bias)
     else:
         x = _same_convolution(graph, x, kernel, bias, stride)
-    if joined:
-        x = _add_dataset(graph, x, of_dataset)
     return _activate(graph, x, layer.options["activation"])
 
 
-def _same_convolution(graph, x, kernel, bias=None, stride=1):
+def _same_convolution(graph, x, kernel, bias, stride):
     """'same' padding as TensorFlow's, the smaller half on the left, for whole strides."""
     taps, inputs, _ = kernel.shape
     if over := -inputs % ALIGNED:
         ends = graph.integers([0, 0, 0, 0, 0, over, 0, 0])
         x, kernel = graph.node("Pad", x, ends), np.pad(kernel, [(0, 0), (0, over), (0, 0)])
-    weights = [graph.floats(kernel.transpose(2, 1, 0)[..., None])]
-    weights += [] if bias is None else [graph.floats(bias)]
+    weights = graph.floats(kernel.transpose(2, 1, 0)[..., None]), graph.floats(bias)
     around = max(taps - stride, 0)
     pads = [around // 2, 0, around - around // 2, 0]
     return graph.node("Conv", x, *weights, pads=pads, strides=[stride, 1])
@@ -156,34 +139,6 @@ def _long_convolution(graph, x, kernel, bias):
     x = graph.node("Reshape", x, graph.join(graph.integers([1, filters, -1]), traces))
     begin, axis = graph.integers([0]), graph.integers([2])
     return graph.node("Slice", x, begin, graph.vector(time), axis)
-
-
-def _add_dataset(graph, x, kernel):
-    """Add what a convolution makes of the constant dataset channels; `kernel` `(tap, ID, filter)`.
-
-    With `ids` IDs for each of `batch` traces the result has `batch` x `ids` of them.
-    """
-    taps, datasets, filters = kernel.shape
-    left, right = (taps - 1) // 2, taps // 2
-    ids = graph.node("Reshape", "dataset", graph.integers([-1, datasets]))
-    ids = graph.node("Transpose", ids, perm=[1, 0])
-    ids = graph.node("Unsqueeze", ids, graph.integers([0, 2]))
-    ids = graph.node("Expand", ids, graph.integers([1, 1, taps, 1]))
-    short = _same_convolution(graph, ids, kernel)  # (1, filter, tap, trace): the ends, one middle
-    sizes = {"left": left, "middle": 1, "right": right}
-    parts = {f"dataset_{part}_{len(graph.nodes)}": size for part, size in sizes.items() if size}
-    graph.node("Split", short, graph.integers([*parts.values()]), output=[*parts], axis=2)
-    time = graph.vector(graph.size(x, 2))
-    inside = graph.node("Sub", time, graph.integers([left + right]))
-    shape = graph.join(graph.integers([1, 1]), inside, graph.integers([1]))
-    added = [graph.node("Expand", n, shape) if "middle" in n else n for n in parts]
-    added = graph.node("Concat", *added, axis=2) if len(added) > 1 else added[0]
-    shape = graph.join(graph.integers([1, filters]), time, _ids(graph))
-    added = graph.node("Reshape", added, shape)
-    x = graph.node("Add", graph.node("Unsqueeze", x, graph.integers([4])), added)
-    return graph.node(
-        "Reshape", x, graph.join(graph.integers([1, filters]), time, graph.integers([-1]))
-    )
 
 
 _ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
@@ -226,6 +181,7 @@ def _normalization(graph, sources, layer, arrays):
 
 _WRITERS = {
     "convolution": _convolution,
+    "lstm": lambda graph, sources, layer, arrays: lstm(graph, sources[0], layer, arrays),
     "normalization": _normalization,
     "rms": _rms,
     "repeat": _repeat,

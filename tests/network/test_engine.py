@@ -39,7 +39,7 @@ def one_hot(numbers, datasets=10):
     return np.eye(datasets, dtype=np.float32)[np.array(numbers)]
 
 
-@pytest.mark.parametrize(("traces", "samples"), [(1, 8), (3, 301), (2, 4_000), (1, 20_000)])
+@pytest.mark.parametrize(("traces", "samples"), [(1, 1), (1, 8), (3, 301), (2, 4_000), (1, 20_000)])
 def test_the_engine_gives_keras_rates(name, traces, samples):
     calcium, ids = noise(traces, samples), one_hot([[k, 9] for k in range(traces)])
     found = load_engine(name).run(calcium, ids)
