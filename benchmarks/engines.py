@@ -44,15 +44,15 @@ else:
         run = lambda: network.run(calcium, ids)
     elif engine == "onnx":
         from concurrent.futures import ThreadPoolExecutor
-        from spikefinder_keras.network.universal_engine import _session
+        from spikefinder_keras.network.universal_engine import session
         from spikefinder_keras.network.onnx_graph import build_graph
         from spikefinder_keras.network.weights import find_weights, layers_of, read_weights
         path = find_weights("released")
-        session = _session(build_graph(*layers_of(read_weights(path), path)))
+        graph = session(build_graph(*layers_of(read_weights(path), path)))
         pool = ThreadPoolExecutor(2)
         # On one core each, the traces dealt out to two threads, five at a time.
-        parts = [slice(k, k + 5) for k in range(0, traces, 5)] if traces > 2 else [slice(None)]
-        one = lambda part: session.run(None, {"calcium": calcium[part], "dataset": ids[part]})
+        parts = [slice(k, k + 5) for k in range(0, traces, 5)]
+        one = lambda part: graph.run(None, {"calcium": calcium[part], "dataset": ids[part]})
         run = lambda: list(pool.map(one, parts))
     else:
         from spikefinder_keras.network.loading import load_network

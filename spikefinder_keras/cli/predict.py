@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import OutputError
+from ..recordings.engines import ENGINES
 from ..terminal import tell, tell_table
 from .options import add_command, add_weights, say_to
 
@@ -49,8 +50,8 @@ def add(commands):
     command.add_argument("--area", metavar="NAME", help="likewise: datasets from V1 or retina")
     command.add_argument(
         "--engine",
-        default="fast",
-        choices=("fast", "keras"),
+        default=ENGINES[0],
+        choices=ENGINES,
         help="what computes: what starts at once, or Keras to compare with (%(default)s)",
     )
     command.add_argument("--spikes", action="store_true", help="write discrete spike times too")

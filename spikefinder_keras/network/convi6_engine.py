@@ -11,20 +11,19 @@ from threading import Barrier, Lock
 import numpy as np
 
 from ..cores import cores
-from .kernels import MOST_OUTPUTS, Convolution, Lstm, compiled, most_beyond
+from .kernels import INSIDE, MOST_OUTPUTS, Convolution, Lstm, compiled, most_beyond
+from .layers import DIRECTIONS
 from .vector_code import lanes
 
-SHARE = 256
+GRAIN = 256
 """Where cores share a row, each makes a whole number of so many samples, hence of vectors."""
 
-SHARED = 8_192
+LEAST_SHARE = 8_192
 """Samples for each core that shares a trace; with fewer, to wait for each other costs too much."""
 
 LONG = 500_000
 """Samples; of longer traces fewer run at a time, which then share the cores, to bound the memory: a
 sample takes some 300 bytes."""
-
-DIRECTIONS = ("forward", "backward")
 
 
 class Convi6Engine:
@@ -78,7 +77,7 @@ class Convi6Engine:
             ids = np.zeros((traces, 1, 0), np.float32)
         rates = np.empty((traces, ids.shape[1], time), np.float32)
         teams = min(traces, max(1, min(self.threads, self.threads * LONG // time)))
-        members = max(1, min(self.threads // teams, time // SHARED))
+        members = max(1, min(self.threads // teams, time // LEAST_SHARE))
 
         def work(passage, team, member):
             for trace in range(team, traces, teams):
@@ -155,8 +154,6 @@ class _Passage:
             made.varies = varies
             tensors[layer.name] = made
         self._once, self._for_each_id = steps[False], steps[True]
-        if not made.varies:
-            self._once, self._for_each_id = [], self._once
         self._calcium, self._rate = tensors["calcium"].values, made.values
         self._functions = compiled(tuple(self._wanted))
 
@@ -245,15 +242,16 @@ class _Passage:
         kernel, bias = (self._arrays[f"{layer.name}/{weight}"] for weight in ("kernel", "bias"))
         taps, _, filters = kernel.shape
         activation = layer.options["activation"]
+        inside = activation if activation in INSIDE else None
         made = self._tensor(filters)
         inputs = _addresses(row - 4 * ((taps - 1) // 2) for row in source.rows)
         for first in range(0, filters, MOST_OUTPUTS):
             part = slice(first, first + MOST_OUTPUTS)
             weights = self._weights(kernel.transpose(1, 0, 2)[..., part], source)
             biases, outputs = bias[part].copy(), _addresses(made.rows[part])
-            wanted = Convolution(len(outputs), None if activation == "sigmoid" else activation)
-            self._call(wanted, (inputs, weights, biases, outputs), (len(inputs), taps), made)
-        return made if activation != "sigmoid" else self._activation(layer, made)
+            arrays, numbers = (inputs, weights, biases, outputs), (len(inputs), taps)
+            self._call(Convolution(len(outputs), inside), arrays, numbers, made)
+        return made if inside == activation else self._activation(layer, made)
 
     def _weights(self, kernel, source):
         """A kernel whose first axis are the rows; that of the dataset ID changes with the ID."""
@@ -272,7 +270,7 @@ class _Passage:
     def _call(self, kernel, arrays, numbers, made):
         """Add a step in which each thread makes its part of the samples."""
         self._wanted[kernel] = True
-        share = SHARE * -(-self._time // (SHARE * self._members))
+        share = GRAIN * -(-self._time // (GRAIN * self._members))
         addresses = [array.ctypes.data for array in arrays]
         self._memory += arrays
 

@@ -17,6 +17,9 @@ from llvmlite import binding, ir
 from ..errors import UsageError
 from .vector_code import ADDRESS, INTEGER, Code, lanes
 
+INSIDE = ("tanh", "relu")
+"""Activations that a convolution has inside."""
+
 MOST_OUTPUTS = 10
 """Channels that one call of a convolution makes; more would not stay in registers."""
 

@@ -20,6 +20,7 @@ from ..terminal import text_table
 FILTERS = (10, 10, 10, 8, 4, 2, 2, 1)
 TAPS = (300, 10, 5, 5, 5, 5, 5, 5)
 LSTM_UNITS = 10
+DIRECTIONS = ("forward", "backward")
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def shapes_of(layers):
             shapes[f"{name}/scale"] = (width[name],)
         elif layer.kind == "lstm":
             units = options["units"]
-            for direction in ("forward", "backward"):
+            for direction in DIRECTIONS:
                 shapes[f"{direction}_lstm/kernel"] = (width[layer.sources[0]], 4 * units)
                 shapes[f"{direction}_lstm/recurrent_kernel"] = (units, 4 * units)
                 shapes[f"{direction}_lstm/bias"] = (4 * units,)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-DIRECTIONS = ("forward", "backward")
+from .layers import DIRECTIONS
 
 
 def lstm(graph, x, layer, arrays):

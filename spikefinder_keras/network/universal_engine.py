@@ -31,7 +31,7 @@ class UniversalEngine:
     def __init__(self, layers, arrays, threads=None):
         self.layers, self.arrays = layers, arrays
         self.threads = threads or cores()
-        self._session = _session(build_graph(layers, arrays))
+        self._session = session(build_graph(layers, arrays))
         self._free = Semaphore(self.threads)
 
     def run(self, inputs):
@@ -80,7 +80,8 @@ class UniversalEngine:
         return rates
 
 
-def _session(model):
+def session(model):
+    """An `onnxruntime.InferenceSession` of an `onnx.ModelProto`, on one thread of the caller's."""
     # Or importing it leaves a file in the temporary folder, and reports its use to Microsoft.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime

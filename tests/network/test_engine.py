@@ -18,6 +18,7 @@ from spikefinder_keras.network.layers import convi6_layers
 from spikefinder_keras.network.loading import load_network, set_weights
 from spikefinder_keras.network.onnx_graph import build_graph
 from spikefinder_keras.network.prediction import KerasEngine, predict_calcium
+from spikefinder_keras.network.universal_engine import session
 from spikefinder_keras.network.weights import find_weights, weight_shapes
 
 SAME = 1e-6  # Rates below 1 in float32: two ways of adding up, through some 20,000 products
@@ -40,10 +41,13 @@ def one_hot(numbers, datasets=10):
 
 
 @pytest.mark.parametrize(("traces", "samples"), [(1, 1), (1, 8), (3, 301), (2, 4_000), (1, 20_000)])
-def test_the_engine_gives_keras_rates(name, traces, samples):
+def test_engine_and_graph_give_keras_rates(name, traces, samples):
     calcium, ids = noise(traces, samples), one_hot([[k, 9] for k in range(traces)])
-    found = load_engine(name).run(calcium, ids)
+    engine = load_engine(name)
     expected = KerasEngine(load_network(name)).run(calcium, ids)
+    np.testing.assert_allclose(engine.run(calcium, ids), expected, rtol=0, atol=SAME)
+    graph = session(build_graph(engine.layers, engine.arrays))
+    (found,) = graph.run(["rate"], {"calcium": calcium, "dataset": ids})
     np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
 
 
@@ -70,9 +74,7 @@ SMALL = {"filters": (3, 4, 5, 2, 1), "taps": (70, 4, 5, 3, 2), "lstm_units": 5, 
 )
 def test_every_architecture(options, monkeypatch):
     """In Keras, in the engine, and as an ONNX file, which knows one kind of gates."""
-    import onnxruntime
-
-    monkeypatch.setattr(convi6_engine, "SHARED", 1)
+    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1)
     options = SMALL | options
     rng = np.random.default_rng(1)
     arrays = {
@@ -91,16 +93,15 @@ def test_every_architecture(options, monkeypatch):
     shared = Convi6Engine(layers, arrays, 3).run(calcium[:1], None if ids is None else ids[:1])
     np.testing.assert_array_equal(shared, found[:1])
     if options.get("gates") != "sigmoid":
-        session = onnxruntime.InferenceSession(build_graph(layers, arrays).SerializeToString())
-        given = {"calcium": calcium, "dataset": ids}
-        found = session.run(None, {name: given[name] for name in given if given[name] is not None})
+        given = {"calcium": calcium} | ({} if ids is None else {"dataset": ids})
+        found = session(build_graph(layers, arrays)).run(None, given)
         np.testing.assert_allclose(found[0].reshape(expected.shape), expected, rtol=0, atol=SAME)
 
 
 @pytest.mark.parametrize("samples", [8, 255, 256, 257, 20_000])
 def test_threads_make_no_difference(name, samples, monkeypatch):
     """Alone or in company, on one core or several: the same bits."""
-    monkeypatch.setattr(convi6_engine, "SHARED", 1)
+    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1)
     known = load_engine(name)
     calcium, ids = noise(5, samples, seed=2), one_hot([[k % 10, 9] for k in range(5)])
     expected = Convi6Engine(known.layers, known.arrays, 1).run(calcium, ids)
@@ -133,7 +134,7 @@ def test_long_traces_run_one_at_a_time(monkeypatch):
             super().__init__(*arguments)
 
     monkeypatch.setattr(convi6_engine, "LONG", 1_000)
-    monkeypatch.setattr(convi6_engine, "SHARED", 1_000)
+    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1_000)
     monkeypatch.setattr(convi6_engine, "_Passage", Counted)
     engine = Convi6Engine(known.layers, known.arrays, 2)
     np.testing.assert_array_equal(engine.run(calcium, ids), expected)
@@ -146,7 +147,7 @@ def test_a_fault_in_one_thread_ends_all(monkeypatch):
         return self._tensor(len(one.rows))
 
     monkeypatch.setattr(convi6_engine._Passage, "_add", broken)
-    monkeypatch.setattr(convi6_engine, "SHARED", 1)
+    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1)
     known = load_engine("described")
     with pytest.raises(ZeroDivisionError):
         Convi6Engine(known.layers, known.arrays, 2).run(noise(1, 500), one_hot([[3]]))
@@ -162,7 +163,7 @@ def test_where_no_thread_is_to_be_had(monkeypatch):
         return submit(pool, work, passage, team, member)
 
     monkeypatch.setattr(convi6_engine.ThreadPoolExecutor, "submit", at_most_one)
-    monkeypatch.setattr(convi6_engine, "SHARED", 1)
+    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1)
     known = load_engine("described")
     with pytest.raises(RuntimeError, match="new thread"):
         Convi6Engine(known.layers, known.arrays, 2).run(noise(1, 500), one_hot([[3]]))
@@ -273,8 +274,8 @@ def test_the_exported_universal_says_what_it_is(tmp_path):
     assert about["rate"] == "25 Hz"
     assert about["unit"] == "proportional to expected spikes"
     inputs = np.random.default_rng(0).standard_normal((2, 128, 4)).astype(np.float32)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    (found,) = session.run(["rate"], {"calcium": inputs})
+    file = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (found,) = file.run(["rate"], {"calcium": inputs})
     np.testing.assert_allclose(found, load_engine("universal").run(inputs), rtol=0, atol=SAME)
 
 
