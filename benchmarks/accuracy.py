@@ -41,14 +41,13 @@ from unseen_recordings import predict_set
 from spikefinder_keras.constants import SAMPLE_RATE
 from spikefinder_keras.network.engine import load_engine
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings.ground_truth import find_ground_truth, read_ground_truth
-from spikefinder_keras.recordings.knowledge import (
+from spikefinder_keras.recordings.calibration import (
     fit_knowledge,
     outputs,
     whole_steps,
 )
-from spikefinder_keras.recordings.preparation import find_blocks
 from spikefinder_keras.recordings.rates import signal_share
+from spikefinder_keras.recordings.segments import find_blocks
 from spikefinder_keras.recordings.spikes import discrete_spikes, expected_score
 from spikefinder_keras.recordings.timing import apply_timing, correlation, slowness
 from spikefinder_keras.recordings.universal_preparation import (
@@ -56,6 +55,7 @@ from spikefinder_keras.recordings.universal_preparation import (
     prepare_neuron,
     to_samples,
 )
+from spikefinder_keras.training.neurons import find_ground_truth, read_ground_truth
 from spikefinder_keras.training.universal import (
     UniversalSettings,
     train_universal,

@@ -8,7 +8,7 @@ from unseen_recordings import TRIVIAL, interval
 
 from spikefinder_keras.constants import SAMPLE_RATE
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings.knowledge import knowledge_path, load_knowledge
+from spikefinder_keras.recordings.calibration import knowledge_path, load_knowledge
 from spikefinder_keras.recordings.timing import OFFSETS
 from spikefinder_keras.recordings.universal_preparation import STEP
 

@@ -45,7 +45,7 @@ else:
     elif engine == "onnx":
         from concurrent.futures import ThreadPoolExecutor
         from spikefinder_keras.network.universal_engine import session
-        from spikefinder_keras.network.onnx_graph import build_graph
+        from spikefinder_keras.network.onnx_model import build_graph
         from spikefinder_keras.network.weights import find_weights, layers_of, read_weights
         path = find_weights("released")
         graph = session(build_graph(*layers_of(read_weights(path), path)))

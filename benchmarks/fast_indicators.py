@@ -24,7 +24,7 @@ from scipy.signal import fftconvolve
 
 from spikefinder_keras import predict
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings.knowledge import (
+from spikefinder_keras.recordings.calibration import (
     FAST,
     UNKNOWN,
     Knowledge,

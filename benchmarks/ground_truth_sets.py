@@ -21,16 +21,16 @@ from pathlib import Path
 
 import numpy as np
 
-from spikefinder_keras.competition.preprocess import preprocess
 from spikefinder_keras.competition.tables import file_name, find_file, find_sets, write_csv
 from spikefinder_keras.constants import SAMPLE_RATE
-from spikefinder_keras.recordings.ground_truth import (
+from spikefinder_keras.recordings.segments import find_blocks
+from spikefinder_keras.signals.preprocess import preprocess
+from spikefinder_keras.training.experiment import NEURONS
+from spikefinder_keras.training.neurons import (
     IN_COMPETITION,
     find_ground_truth,
     read_ground_truth,
 )
-from spikefinder_keras.recordings.preparation import find_blocks
-from spikefinder_keras.training.experiment import NEURONS
 
 SETS = (7, 8, 9, 10)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.competition.tables import find_sets, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
-from spikefinder_keras.network.architecture import VARIANTS
+from spikefinder_keras.network.keras_model import VARIANTS
 from spikefinder_keras.network.loading import load_network
-from spikefinder_keras.network.prediction import Table, predict_tables
-from spikefinder_keras.training.run import Settings, resume, train
+from spikefinder_keras.network.predict import Table, predict_tables
+from spikefinder_keras.training.convi6 import Settings, resume, train
 
 
 def test_score(weights, data):

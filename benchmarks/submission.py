@@ -27,7 +27,7 @@ from spikefinder_keras.network.batches import fill_missing, one_hot, stack
 sets = [(s, n, *read_set(data, s, n)) for s, n in find_sets(data)]
 if way == "compiled":
     from spikefinder_keras.network.engine import load_engine
-    from spikefinder_keras.network.prediction import Table, predict_tables
+    from spikefinder_keras.network.predict import Table, predict_tables
     network = load_engine("released")
     tables = [Table(c, n, None, SPLIT_LENGTH[s]) for s, n, c, _ in sets]
     run = lambda: predict_tables(network, tables)
@@ -88,7 +88,7 @@ def main(argv=None):
             add("sets 4 to 6, whole process", *whole_process(part.parent, folder / "few"))
         full = arguments.full or folder / "full"
         if not arguments.full:
-            from spikefinder_keras.competition.simulation import simulate
+            from spikefinder_keras.competition.simulated_data import simulate
 
             simulate(full, "full")
         add("full size, whole process", *whole_process(full, folder / "out"))

@@ -30,7 +30,7 @@ def step_seconds(layer, length, repeats, jit_compile):
 
     from spikefinder_keras.network import architecture as module
     from spikefinder_keras.network.batches import one_hot
-    from spikefinder_keras.training.run import Settings, compile_network
+    from spikefinder_keras.training.convi6 import Settings, compile_network
 
     fast = module.Bidirectional
     module.Bidirectional = {

@@ -35,12 +35,12 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import bootstrap
 
 from spikefinder_keras.competition.scoring import score
+from spikefinder_keras.console import text_table
 from spikefinder_keras.constants import SAMPLE_RATE
 from spikefinder_keras.network.loading import load_network
 from spikefinder_keras.recordings.convi6 import ALL_DATASETS, rates_by_dataset
-from spikefinder_keras.recordings.ground_truth import find_ground_truth, read_ground_truth
-from spikefinder_keras.recordings.preparation import find_blocks, prepare
-from spikefinder_keras.terminal import text_table
+from spikefinder_keras.recordings.segments import find_blocks, prepare
+from spikefinder_keras.training.neurons import find_ground_truth, read_ground_truth
 
 TRIVIAL_WIDTH, OASIS_WIDTH = 0.1, 0.05
 """s; standard deviations of the Gaussians for the baselines."""

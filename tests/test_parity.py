@@ -13,7 +13,7 @@ from spikefinder_keras.competition.tables import read_csv, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
 from spikefinder_keras.network.engine import load_engine
 from spikefinder_keras.network.loading import load_network
-from spikefinder_keras.network.prediction import Table, as_engine, predict_tables
+from spikefinder_keras.network.predict import Table, as_engine, predict_tables
 
 TOLERANCE = 1e-7
 

@@ -17,7 +17,7 @@ import pytest
 from spikefinder_keras import cli
 from spikefinder_keras.competition import submission
 from spikefinder_keras.competition.scoring import score
-from spikefinder_keras.competition.simulation import simulate
+from spikefinder_keras.competition.simulated_data import simulate
 from spikefinder_keras.competition.tables import (
     OTHER,
     REAL,
@@ -61,7 +61,7 @@ def simulated(tmp_path_factory):
 def weights(tmp_path_factory):
     import keras
 
-    from spikefinder_keras.network.architecture import build_network
+    from spikefinder_keras.network.keras_model import build_network
     from spikefinder_keras.network.loading import save_weights
 
     keras.utils.set_random_seed(1)
@@ -449,7 +449,7 @@ def test_predict_as_a_function(traces, predict, weights):
     ],
 )
 def test_impossible_calcium(calcium, message):
-    from spikefinder_keras.network.prediction import predict_calcium
+    from spikefinder_keras.network.predict import predict_calcium
 
     with pytest.raises(DataError, match=message):
         predict_calcium(calcium, 1, "no such weights")

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from spikefinder_keras.competition.tables import read_csv, write_csv
-from spikefinder_keras.files.npz_arrays import read_npz
+from spikefinder_keras.files.npz import read_npz
 from spikefinder_keras.network.engine import load_engine
-from spikefinder_keras.network.prediction import predict_calcium
+from spikefinder_keras.network.predict import predict_calcium
 from spikefinder_keras.recordings.formats import read_recording, write_prediction
 from spikefinder_keras.recordings.pipeline import predict
 from spikefinder_keras.recordings.recording import as_recording
@@ -81,7 +81,7 @@ def test_recordings_in_every_format_are_the_same(tmp_path, seed, neurons, frames
 def test_weights_come_back(tmp_path, seed):
     import keras
 
-    from spikefinder_keras.network.architecture import build_network
+    from spikefinder_keras.network.keras_model import build_network
     from spikefinder_keras.network.loading import load_network, save_weights
 
     keras.utils.set_random_seed(seed)

@@ -48,12 +48,12 @@ IN_THE_CHILD = ("parse", "_parse", "_append")
 """How the functions begin that run there."""
 PLAIN_READERS = ("read_text", "read_bytes", "fromfile", "loadtxt", "genfromtxt")
 READS_ITSELF = (
-    *("recordings/formats/matlab.py", "recordings/formats/zarr_store.py"),  # in the child
+    *("recordings/formats/mat.py", "recordings/formats/zarr.py"),  # in the child
     *("recordings/formats/pickled.py", "figures/trust_report.py"),  # the latter its own template
 )
 OF_OUR_OWN = {
     "recordings/formats/zarr_result.py": "",
-    "recordings/formats/zarr_store.py": "fill",
+    "recordings/formats/zarr.py": "fill",
 }
 """Modules, and where not all of it a function, that open stores which this program has made."""
 
@@ -77,7 +77,7 @@ def openings(name, path):
                 found.append(f"{name}:{node.lineno} {called} in {function.name}")
             reads = called in PLAIN_READERS or (called == "open" and "rb" in values)
             if reads and name not in READS_ITSELF and not name.startswith("files/"):
-                found.append(f"{name}:{node.lineno} {called}: see files/ordinary.py")
+                found.append(f"{name}:{node.lineno} {called}: see files/regular.py")
     return found
 
 
@@ -123,7 +123,7 @@ def faults(name, path):
             found.append((call.lineno, "np.load without allow_pickle=False"))
         if name.startswith("files/"):
             continue
-        if called == "print" and name not in ("terminal.py",):
+        if called == "print" and name not in ("console.py",):
             found.append((call.lineno, "prints; terminal.tell cleans what it prints"))
         targets = names_in(call)
         if called == "open":

@@ -10,8 +10,8 @@ import warnings
 from contextlib import suppress
 
 from .. import __version__
+from ..console import quiet_libraries, tell
 from ..errors import SpikefinderError, UsageError
-from ..terminal import quiet_libraries, tell
 from ..text import one_line
 from . import (
     describe,
@@ -98,7 +98,7 @@ def _check_address_space():
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return
-    from ..cores import cores
+    from ..console import cores
 
     least = LEAST_ADDRESSES + FOR_A_CORE * cores()
     if limit < least:

@@ -1,6 +1,6 @@
 """`describe`: the network's layers."""
 
-from ..terminal import tell_table
+from ..console import tell_table
 from .options import add_command
 
 
@@ -18,7 +18,7 @@ def add(commands):
 
 
 def run(arguments):
-    from ..network.layers import convi6_layers, layer_table
+    from ..network.spec import convi6_layers, layer_table
 
     if not arguments.weights:
         variant = arguments.variant

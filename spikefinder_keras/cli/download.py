@@ -1,7 +1,7 @@
 """`download`: fetch data and weights."""
 
+from ..console import tell
 from ..constants import SPLITS
-from ..terminal import tell
 from .options import add_command
 
 

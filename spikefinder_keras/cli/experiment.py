@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..terminal import tell, tell_table, text_table
+from ..console import tell, tell_table, text_table
 from .options import add_command, load_keras, say_to
 
 

@@ -1,6 +1,6 @@
 """`export`: the network as an ONNX file."""
 
-from ..terminal import tell
+from ..console import tell
 from .options import add_command, add_weights
 
 

@@ -1,7 +1,7 @@
 """`figures`: every figure."""
 
+from ..console import tell
 from ..constants import SPLITS
-from ..terminal import tell
 from .options import add_command, add_weights, say_to
 
 
@@ -58,7 +58,7 @@ def add(commands):
 def run(arguments):
     from ..datasets import check_dataset
     from ..figures.plots import check_window
-    from ..files.whole_files import check_output_folder
+    from ..files.atomic import check_output_folder
 
     if arguments.number is not None:
         check_dataset(arguments.number)

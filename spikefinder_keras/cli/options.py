@@ -2,7 +2,7 @@
 
 import sys
 
-from ..terminal import tell
+from ..console import tell
 
 PROGRAM = "spikefinder-keras"
 
@@ -26,7 +26,7 @@ def add_weights(command, default):
 
 
 def load_keras(arguments):
-    from ..terminal import import_keras
+    from ..console import import_keras
 
     import_keras(progress=not arguments.quiet)
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from ..console import tell, tell_table
 from ..errors import OutputError
 from ..recordings.engines import ENGINES
-from ..terminal import tell, tell_table
 from .options import add_command, add_weights, say_to
 
 
@@ -89,7 +89,7 @@ def add(commands):
 
 
 def run(arguments):
-    from ..files.whole_files import check_output
+    from ..files.atomic import check_output
     from ..recordings.choice import check_choice
     from ..recordings.formats import check_prediction_path
     from ..recordings.memory import parse_memory
@@ -102,14 +102,14 @@ def run(arguments):
     check_choice(**chosen)
     memory = parse_memory(arguments.memory)
     if arguments.frame_rate is not None:  # before a large file is read
-        from ..competition.checks import check_rate
+        from ..signals.checks import check_rate
 
         check_rate(arguments.frame_rate)
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
     check_prediction_path(out, source, arguments.series, arguments.overwrite)
     report = arguments.report and check_output(arguments.report)
     if arguments.scheduler is not None:
-        from ..recordings.distributed import check_scheduler
+        from ..recordings.dask_workers import check_scheduler
 
         check_scheduler(out)
     from ..recordings.file_to_file import predict_file

@@ -1,7 +1,7 @@
 """`score`: rates against true spikes."""
 
+from ..console import tell_table
 from ..constants import POOL
-from ..terminal import tell_table
 from .options import add_command, say_to
 
 
@@ -36,8 +36,8 @@ def add(commands):
 def run(arguments):
     from ..competition.scoring import score
     from ..competition.tables import read_pair
-    from ..files.whole_files import check_output
-    from ..terminal import text_table
+    from ..console import text_table
+    from ..files.atomic import check_output
 
     out = arguments.csv and check_output(arguments.csv)
     truth, prediction, names, notes = read_pair(arguments.truth, arguments.prediction)
@@ -57,7 +57,7 @@ def run(arguments):
 def _write_scores(path, measure, names, values):
     import pandas as pd
 
-    from ..files.whole_files import whole_file
+    from ..files.atomic import whole_file
     from ..text import clean_name, header_cell
 
     frame = pd.DataFrame(

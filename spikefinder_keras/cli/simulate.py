@@ -1,6 +1,6 @@
 """`simulate`: simulated data."""
 
-from ..terminal import tell
+from ..console import tell
 from .options import PROGRAM, add_command
 
 
@@ -22,7 +22,7 @@ def add(commands):
 
 
 def run(arguments):
-    from ..competition.simulation import simulate
+    from ..competition.simulated_data import simulate
 
     folder = simulate(arguments.out, arguments.size, arguments.seed, not arguments.quiet)
     tell(f"simulated data are in {folder}; use them with `{PROGRAM} submission --data {folder}`")

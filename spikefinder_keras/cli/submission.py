@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..terminal import tell, tell_table
+from ..console import tell, tell_table
 from .options import add_command, add_weights, say_to
 
 
@@ -26,7 +26,7 @@ def add(commands):
 
 
 def run(arguments):
-    from ..files.whole_files import check_output_folder
+    from ..files.atomic import check_output_folder
 
     check_output_folder(arguments.out)
     from ..competition.submission import score_table, submission

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..terminal import tell
+from ..console import tell
 from .options import PROGRAM, add_command, load_keras, say_to
 
 # Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
@@ -59,7 +59,7 @@ def run(arguments):
         settings["dropout"] = tuple(settings["dropout"])
     load_keras(arguments)
     from ..competition.submission import find_data
-    from ..training.run import Settings, resume, train
+    from ..training.convi6 import Settings, resume, train
 
     progress, say = not arguments.quiet, say_to(arguments)
     if arguments.resume:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..terminal import tell
+from ..console import tell
 from .options import PROGRAM, add_command, load_keras, say_to
 
 
@@ -31,7 +31,7 @@ def add(commands):
 
 
 def run(arguments):
-    from ..recordings.ground_truth import find_ground_truth
+    from ..training.neurons import find_ground_truth
 
     find_ground_truth(arguments.ground_truth)
     load_keras(arguments)

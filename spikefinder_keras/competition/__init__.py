@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "tables": ["read_csv", "read_set", "write_csv"],
         "scoring": ["score"],
-        "simulation": ["simulate"],
+        "simulated_data": ["simulate"],
         "submission": ["find_data", "score_table"],
     },
 )

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
-from ..cores import cores
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
+from ..files.atomic import check_output_folder
 from ..files.download import cached_weights, data_cache
-from ..files.whole_files import check_output_folder
-from ..network.prediction import Table, as_engine, predict_tables
+from ..network.predict import Table, as_engine, predict_tables
 from ..network.weights import PUBLISHED
-from ..terminal import bar, text_table
 from .published import best_published, published_score
 from .scoring import Scores, score
-from .simulation import simulate
+from .simulated_data import simulate
 from .tables import REAL, data_origin, file_name, find_file, find_sets, read_set, write_csv
 
 COLUMNS = (

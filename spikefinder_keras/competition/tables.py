@@ -12,10 +12,10 @@ import numpy as np
 from ..constants import SPLITS
 from ..datasets import DATASETS
 from ..errors import DataError
-from ..files.sources import is_original
-from ..files.whole_files import whole_file
+from ..files.atomic import whole_file
+from ..files.csv import read_table
+from ..files.downloads import is_original
 from ..text import header_cell
-from .csv_reader import read_table
 
 SIMULATED_MARK = "simulated.json"
 """A file in the folder of simulated data, which says how they were made."""

@@ -5,7 +5,7 @@ The convolutions stand in one column, the trunk; the dataset ID and the recurren
 
 from dataclasses import dataclass, field
 
-from ..network.layers import channels, parameter_count
+from ..network.spec import channels, parameter_count
 from .style import GREY, house_style, new_axes
 
 ROW, BOX_HEIGHT, GAP = 0.44, 0.28, 0.55

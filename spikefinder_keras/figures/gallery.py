@@ -14,15 +14,15 @@ from ..competition.published import SUBMISSION, TEST, published_score
 from ..competition.scoring import score
 from ..competition.submission import default_weights, find_data, predict_sets
 from ..competition.tables import REAL, data_origin, find_sets
+from ..console import bar
 from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, check_dataset
 from ..errors import TrainingError, UsageError
-from ..files.ordinary import read_small
-from ..files.whole_files import check_output_folder
-from ..network.layers import VARIANTS, convi6_layers
-from ..network.prediction import as_engine
+from ..files.atomic import check_output_folder
+from ..files.regular import read_small
+from ..network.predict import as_engine
+from ..network.spec import VARIANTS, convi6_layers
 from ..recordings.convi6 import ALL_DATASETS, rates_by_dataset
-from ..terminal import bar
 from .diagram import network_diagram
 from .plots import (
     NEURONS,

@@ -64,7 +64,7 @@ def save(ax, path):
     """Write the figure of `ax` to `path`, whole or not at all, in the format its name ends in."""
     import matplotlib
 
-    from ..files.whole_files import whole_file
+    from ..files.atomic import whole_file
 
     # TrueType fonts can be edited in a PDF; without its date the same figure is the same file.
     metadata = {"CreationDate": None} if str(path).endswith(".pdf") else None

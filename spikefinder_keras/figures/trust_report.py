@@ -7,8 +7,8 @@ from importlib.resources import files
 
 import numpy as np
 
-from ..files.whole_files import write_text
-from ..recordings.trust import FAR, NOISY
+from ..files.atomic import write_text
+from ..recordings.quality import FAR, NOISY
 from ..recordings.trust_words import shown_number, verdict
 from ..text import shown
 from .style import BLUE, GREY, ORANGE, house_style, new_axes

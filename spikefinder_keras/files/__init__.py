@@ -10,6 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "download": ["fetch_data", "fetch_weights"],
-        "whole_files": ["whole_file"],
+        "atomic": ["whole_file"],
     },
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..constants import SPLITS
 from ..errors import DownloadError
-from .sources import competition_files, weights_file
+from .downloads import competition_files, weights_file
 from .transfer import fetch
 
 ADVICE = "run the command again, or name a --mirror: an address or a local folder with the files"

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DownloadError, reason
-from .ordinary import open_ordinary
-from .whole_files import check_output_folder, partial_folder
+from .atomic import check_output_folder, partial_folder
+from .regular import open_ordinary
 
 RETRIES = 2
 """After the first request to an address for a file; pooch waits 1 s, then 2 s."""

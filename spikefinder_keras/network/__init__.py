@@ -9,10 +9,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "architecture": ["build_network"],
-        "layers": ["convi6_layers", "layer_table"],
+        "keras_model": ["build_network"],
+        "spec": ["convi6_layers", "layer_table"],
         "engine": ["load_engine"],
         "loading": ["load_network", "load_weights", "save_weights"],
-        "prediction": ["predict_calcium"],
+        "predict": ["predict_calcium"],
     },
 )

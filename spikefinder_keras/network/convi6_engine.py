@@ -10,9 +10,9 @@ from threading import Barrier, Lock
 
 import numpy as np
 
-from ..cores import cores
+from ..console import cores
 from .kernels import INSIDE, MOST_OUTPUTS, Convolution, Lstm, compiled, most_beyond
-from .layers import DIRECTIONS
+from .spec import DIRECTIONS
 from .vector_code import lanes
 
 GRAIN = 256

@@ -3,8 +3,8 @@
 import hashlib
 
 from .. import __version__
-from ..files.ordinary import open_ordinary
-from .onnx_graph import build_graph
+from ..files.regular import open_ordinary
+from .onnx_model import build_graph
 from .universal import LEVELS, are_universal
 from .weights import find_weights, layers_of, read_weights
 
@@ -75,7 +75,7 @@ def export(path, weights="described"):
     """
     import onnx
 
-    from ..files.whole_files import check_output, whole_file
+    from ..files.atomic import check_output, whole_file
 
     path, source = check_output(path), find_weights(weights)
     layers, arrays = layers_of(read_weights(source), source)

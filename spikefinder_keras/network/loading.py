@@ -2,10 +2,10 @@
 
 import math
 
-from ..backend import keras
 from ..errors import UsageError
-from ..files.whole_files import check_output, whole_file
-from .architecture import build, build_network
+from ..files.atomic import check_output, whole_file
+from ..keras_backend import keras
+from .keras_model import build, build_network
 from .recurrent import hard_sigmoid
 from .universal import are_universal
 from .weights import architecture, find_weights, layers_of, misfit, read_weights

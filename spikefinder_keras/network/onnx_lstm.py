@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .layers import DIRECTIONS
+from .spec import DIRECTIONS
 
 
 def lstm(graph, x, layer, arrays):

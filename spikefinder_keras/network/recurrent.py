@@ -13,7 +13,7 @@ a loop; everything else is computed for many steps at once.
 
 import functools
 
-from ..backend import keras
+from ..keras_backend import keras
 
 ops = keras.ops
 

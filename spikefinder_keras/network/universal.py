@@ -23,7 +23,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from .batches import check_rates, hold_start
-from .layers import Layer
+from .spec import Layer
 
 AT_A_TIME = 131_072
 """Steps that are predicted at a time."""
@@ -96,7 +96,7 @@ def universal_layers(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNEL
 
 def build_universal(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS):
     """Build the network `universal` in Keras with random weights; see `universal_layers`."""
-    from .architecture import build
+    from .keras_model import build
 
     return build(universal_layers(width, levels, middle, channels), "universal")
 

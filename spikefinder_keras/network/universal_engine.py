@@ -9,8 +9,8 @@ from threading import Semaphore
 
 import numpy as np
 
-from ..cores import cores
-from .onnx_graph import build_graph
+from ..console import cores
+from .onnx_model import build_graph
 from .universal import LEVELS, reach
 
 LONGEST_PIECE = 8_192

@@ -14,10 +14,10 @@ import numpy as np
 
 from ..constants import DATASET_COUNT
 from ..errors import UsageError, WeightsError
-from ..files.child import Unreadable
 from ..files.download import cached_weights, fetch_weights
-from ..files.hdf5_arrays import read_arrays
-from .layers import LSTM_READS, VARIANTS, convi6_layers, shapes_of
+from ..files.hdf5 import read_arrays
+from ..files.sandbox import Unreadable
+from .spec import LSTM_READS, VARIANTS, convi6_layers, shapes_of
 from .universal import universal_layers
 
 EMBEDDED = {

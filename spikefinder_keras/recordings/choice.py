@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..network.weights import find_weights
+from .calibration import knowledge_path
 from .convi6 import Convi6, choose_datasets
-from .knowledge import knowledge_path
 from .universal import Universal
 
 DEFAULT = "universal"

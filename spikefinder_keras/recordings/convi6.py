@@ -10,11 +10,11 @@ from .. import __version__
 from ..datasets import DATASETS, check_dataset
 from ..errors import UsageError
 from ..network.batches import hold_start
-from ..network.prediction import Table, as_engine, predict_under
+from ..network.predict import Table, as_engine, predict_under
 from ..network.weights import find_weights
 from .engines import choose_engine
-from .preparation import LONGEST_BRIDGED, prepare
-from .trust import AGREEMENT, agreement, judge_neuron
+from .quality import AGREEMENT, agreement, judge_neuron
+from .segments import LONGEST_BRIDGED, prepare
 
 ALL_DATASETS = tuple(dataset.number for dataset in DATASETS)
 

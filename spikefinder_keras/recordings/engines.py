@@ -1,7 +1,7 @@
 """What computes a network: the engine that starts at once, or Keras to compare with."""
 
+from ..console import import_keras
 from ..errors import UsageError
-from ..terminal import import_keras
 
 ENGINES = ("fast", "keras")
 

@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 
-from ..cores import cores
+from ..console import cores
 from .formats.results import result_for
 from .memory import budget
 from .pipeline import predict_into
@@ -48,7 +48,7 @@ def predict_file(
     source, spikes = task.source, task.choice.get("spikes", False)
     count, by = cores(), nullcontext()
     if scheduler is not None:
-        from .distributed import LOCAL, workers
+        from .dask_workers import LOCAL, workers
 
         if scheduler == LOCAL:
             memory = budget(memory) // count

@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 
 from ..errors import UsageError
-from ..files.ordinary import read_small
+from ..files.regular import read_small
 
 PIECE = 128 << 20
 """Bytes of a recording that are read, predicted and written at a time, at most: more gain nothing,

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..console import count_bar
 from ..errors import UsageError
-from ..terminal import count_bar
 from .choice import choose_network
 from .memory import piece_size
 from .missing import Missing
-from .preparation import find_blocks, to_frames
+from .quality import Trust, recording_warnings
 from .recording import Prediction, Recording, as_recording
-from .results import Piece, Table
-from .trust import Trust, recording_warnings
+from .segments import find_blocks, to_frames
+from .sinks import Piece, Table
 
 GROUP_SAMPLES = 1_000_000
 """Samples at 100 Hz that a core prepares and predicts at a time; more gain nothing."""

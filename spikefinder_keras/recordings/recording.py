@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import DataError, UsageError
 from ..text import clean_name, one_line
+from .inputs import as_names, as_table, as_times, seconds
+from .lazy import Stored, elementwise
 from .missing import Missing, mark_missing
-from .python_types import as_names, as_table, as_times, seconds
-from .stored import Stored, elementwise
 from .time_stamps import check_times
 
 UNITS = ("dF/F", "F", "competition")

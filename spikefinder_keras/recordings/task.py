@@ -5,10 +5,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files.ordinary import open_ordinary
+from ..files.regular import open_ordinary
+from .calibration import knowledge_path
 from .choice import choose_network
 from .formats import files_of, read_recording
-from .knowledge import knowledge_path
 
 
 @dataclass(frozen=True)

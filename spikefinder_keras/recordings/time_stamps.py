@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..competition.checks import check_rate
 from ..errors import DataError, UsageError
+from ..signals.checks import check_rate
 
 RATE_MISMATCH = 0.01
 """A stated frame rate may differ by this share from the one of the time stamps."""

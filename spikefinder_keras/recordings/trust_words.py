@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..terminal import text_table
-from .trust import FAR, NOISY
+from ..console import text_table
+from .quality import FAR, NOISY
 
 SHOWN = 20
 """Neurons in the table on the terminal."""

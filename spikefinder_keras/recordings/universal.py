@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import __version__
-from ..competition.preprocess import scale
 from ..constants import SAMPLE_RATE
 from ..network.universal import predict_steps
 from ..network.weights import find_weights
+from ..signals.preprocess import scale
+from .calibration import knowledge_path, load_knowledge
 from .engines import choose_engine
-from .knowledge import knowledge_path, load_knowledge
-from .preparation import LONGEST_BRIDGED, samples_in_gaps
+from .quality import EXPECTED, judge_neuron
 from .rates import signal_share
+from .segments import LONGEST_BRIDGED, samples_in_gaps
 from .spikes import discrete_spikes, expected_score
 from .timing import apply_timing, slowness
-from .trust import EXPECTED, judge_neuron
 from .universal_preparation import (
     STEPS_PER_SECOND,
     Scales,

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..competition.preprocess import resampled_length, robust_line
 from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
-from .fourier import fast_resample
-from .preparation import Block
+from ..signals.fourier import fast_resample
+from ..signals.measures import noise_density, smooth_trace, smoothing_of_noise
+from ..signals.preprocess import resampled_length, robust_line
+from .segments import Block
 
 STEP = 4
 """Samples at 100 Hz per step of the network: it works at 25 Hz."""
@@ -25,13 +26,6 @@ STEPS_PER_SECOND = SAMPLE_RATE / STEP
 
 BASE = 15
 """Percentile of the smoothed trace that becomes 0."""
-
-SMOOTHING = 30.0
-"""Samples (0.3 s); standard deviation of the Gaussian under which base and spread are read."""
-
-NOISE_RATE = 30.0
-"""Hz; frames are averaged to about this rate before their noise is read, so that what is correlated
-from frame to frame at higher rates counts as noise too."""
 
 NOISE_BAND = 10.0
 """Hz; the noise in this band times `NOISE_UNITS` is the unit of the first scale."""
@@ -75,49 +69,6 @@ class Scales:
         if not self.noise > 0:
             return float("nan")
         return float(self.spread / (self.noise * smoothing_of_noise()))
-
-
-def smoothing_of_noise():
-    """What is left of white noise of density 1 under the Gaussian of `SMOOTHING`.
-
-    A Gaussian of standard deviation s passes density n, variance per Hz of sampling rate, with
-    variance n^2 / (2 sqrt(pi) s).
-    """
-    return 1 / np.sqrt(2 * np.sqrt(np.pi) * SMOOTHING / SAMPLE_RATE)
-
-
-def noise_density(trace, frame_rate):
-    """White noise of a trace, per square root of Hz.
-
-    Parameters
-    ----------
-    trace : array `(frame,)`
-        Without missing values, in any unit.
-    frame_rate : float
-        In Hz.
-
-    Returns
-    -------
-    float
-        median |difference| / (0.6745 sqrt(2 rate)), in units of `trace` per sqrt(Hz), of the frames
-        averaged to about 30 Hz; 0 for fewer than three of them.
-    """
-    trace = np.asarray(trace, np.float64)
-    together = max(1, round(frame_rate / NOISE_RATE))
-    if trace.size // together < 3:
-        together = 1
-    means = trace[: trace.size // together * together].reshape(-1, together).mean(axis=1)
-    if means.size < 3:
-        return 0.0
-    steps = np.abs(np.diff(means))
-    return float(np.median(steps) / (0.6745 * np.sqrt(2 * frame_rate / together)))
-
-
-def smooth_trace(trace, width=SMOOTHING):
-    """A trace `(sample,)` under a Gaussian of `width` samples, its ends reflected."""
-    from scipy.ndimage import gaussian_filter1d
-
-    return gaussian_filter1d(np.asarray(trace, np.float64), width, mode="reflect", truncate=3.0)
 
 
 def line_of(trace):

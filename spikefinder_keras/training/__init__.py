@@ -9,7 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "run": ["Run", "resume", "train"],
+        "convi6": ["Run", "resume", "train"],
         "settings": ["Settings"],
         "losses": ["pearson_loss", "pearson_loss_per_trace"],
     },

@@ -32,12 +32,12 @@ from pathlib import Path
 import numpy as np
 
 from ..competition.scoring import score
+from ..console import count_bar, quiet_libraries
 from ..errors import TrainingError, UsageError
-from ..files.ordinary import read_small
-from ..files.whole_files import check_output_folder, write_text
-from ..network.prediction import Table, predict_tables
-from ..terminal import count_bar, quiet_libraries
-from .run import fit
+from ..files.atomic import check_output_folder, write_text
+from ..files.regular import read_small
+from ..network.predict import Table, predict_tables
+from .convi6 import fit
 from .settings import Settings
 from .traces import read_traces
 

@@ -9,8 +9,8 @@ has r = 0 and takes no part in the gradient.
 
 import functools
 
-from ..backend import keras
 from ..constants import POOL
+from ..keras_backend import keras
 
 ops = keras.ops
 

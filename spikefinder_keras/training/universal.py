@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backend import keras, own_settings
 from ..errors import TrainingError, UsageError
-from ..files.ordinary import read_json
-from ..files.whole_files import check_output_folder, write_text
+from ..files.atomic import check_output_folder, write_text
+from ..files.regular import read_json
+from ..keras_backend import keras, own_settings
 from ..network.universal import CHANNELS, LEVELS, build_universal
-from .checkpoint import load_checkpoint, save_checkpoint
+from .runs import load_checkpoint, save_checkpoint
 from .universal_windows import align, draw_window, simulated_windows
 
 ops = keras.ops
@@ -188,7 +188,7 @@ def train_on_ground_truth(
     ------
     DataError, TrainingError, OutputError
     """
-    from ..recordings.knowledge import fit_knowledge, knowledge_path, save_knowledge
+    from ..recordings.calibration import fit_knowledge, knowledge_path, save_knowledge
     from .universal_data import competition_neurons, ground_truth_neurons
 
     folder = check_output_folder(folder)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..competition.preprocess import resample
 from ..competition.tables import read_set
 from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, trace_lengths
-from ..recordings.ground_truth import find_ground_truth, read_ground_truth
-from ..recordings.preparation import find_blocks
+from ..recordings.segments import find_blocks
 from ..recordings.universal_preparation import prepare_neuron, prepare_trace
+from ..signals.preprocess import resample
+from .neurons import find_ground_truth, read_ground_truth
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import numpy as np
 
 from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
-from ..recordings.knowledge import outputs
+from ..recordings.calibration import outputs
 from ..recordings.timing import correlation
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
-from .augmentation import simulated_recordings
+from ..simulation.spike_trains import simulated_recordings
 
 DELAYS = np.arange(-12, 19) / SAMPLE_RATE
 """s; the shifts of the spikes among which `align` chooses."""

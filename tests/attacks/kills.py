@@ -228,7 +228,7 @@ class Trickle(http.server.SimpleHTTPRequestHandler):
 
 def download(folder, count, seed):
     """Each file is the published one or not there; the next run fetches what is missing."""
-    from spikefinder_keras.files import sources
+    from spikefinder_keras.files import downloads as sources
 
     mirror, files = folder / "mirror", {}
     mirror.mkdir()
@@ -281,7 +281,7 @@ def main():
     if arguments.what == "training":
         import keras  # noqa: F401
 
-        import spikefinder_keras.training.run  # noqa: F401
+        import spikefinder_keras.training.convi6  # noqa: F401
     elif arguments.what == "prediction":
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnx  # noqa: F401

@@ -13,9 +13,9 @@ import pytest
 import zarr
 
 from spikefinder_keras.errors import SpikefinderError
-from spikefinder_keras.files import npz_arrays
+from spikefinder_keras.files import npz as npz_arrays
 from spikefinder_keras.recordings.formats import read_recording
-from spikefinder_keras.recordings.formats.zarr_store import CODECS
+from spikefinder_keras.recordings.formats.zarr import CODECS
 
 TRACES = np.random.default_rng(0).normal(1, 0.1, (5, 200)).astype(np.float32)
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from spikefinder_keras.competition.csv_reader import read_table
 from spikefinder_keras.errors import DataError
+from spikefinder_keras.files.csv import read_table
 
 
 @pytest.mark.parametrize("columns", [3_000, 30_000])

@@ -24,14 +24,16 @@ import pytest
 from matplotlib.figure import Figure
 
 from spikefinder_keras.cli import main
-from spikefinder_keras.competition import simulation
+from spikefinder_keras.competition import simulated_data as simulation
 from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import SpikefinderError
 from spikefinder_keras.figures import learning_curves, save
-from spikefinder_keras.files import sources, whole_files
+from spikefinder_keras.files import atomic as whole_files
+from spikefinder_keras.files import downloads as sources
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings import ground_truth, knowledge
-from spikefinder_keras.training import run as training
+from spikefinder_keras.recordings import calibration as knowledge
+from spikefinder_keras.training import convi6 as training
+from spikefinder_keras.training import neurons as ground_truth
 from spikefinder_keras.training import universal, universal_data
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -268,7 +270,7 @@ def test_what_else_writes(tmp_path, folder, capsys, monkeypatch, command):
     elif command == "simulate":
         monkeypatch.setattr(simulation, "DATASETS", simulation.DATASETS[:1])
         monkeypatch.setattr(simulation, "TEST_DATASETS", 0)
-        once(monkeypatch, "competition.simulation.simulate_set")
+        once(monkeypatch, "competition.simulated_data.simulate_set")
         act = ["simulate", "--quiet", "--out", folder]
     elif command == "score":
         table = tmp_path / "4.train.spikes.csv"

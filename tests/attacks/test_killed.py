@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from spikefinder_keras.files import whole_files
-from spikefinder_keras.files.whole_files import partial_folder, whole_file
+from spikefinder_keras.files import atomic as whole_files
+from spikefinder_keras.files.atomic import partial_folder, whole_file
 
 SLOW = ("training", "prediction")
 KILL = """
 import os, signal, sys
-from spikefinder_keras.files.whole_files import partial_folder, whole_file
+from spikefinder_keras.files.atomic import partial_folder, whole_file
 with {what}(sys.argv[1]) as made:
     print(made, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -13,11 +13,11 @@ import pytest
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import DataError, SpikefinderError, UsageError
-from spikefinder_keras.files import ordinary
+from spikefinder_keras.files import regular as ordinary
 from spikefinder_keras.network.weights import embedded_folder
 from spikefinder_keras.recordings.formats import read_recording
-from spikefinder_keras.recordings.ground_truth import read_ground_truth
 from spikefinder_keras.recordings.pipeline import predict
+from spikefinder_keras.training.neurons import read_ground_truth
 from spikefinder_keras.training.settings import Settings
 
 WEIGHTS = embedded_folder()

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from spikefinder_keras.competition.csv_cells import MISSING
 from spikefinder_keras.competition.tables import (
     file_name,
     find_file,
@@ -21,6 +20,7 @@ from spikefinder_keras.competition.tables import (
 )
 from spikefinder_keras.datasets import DATASETS, check_dataset, trace_lengths
 from spikefinder_keras.errors import DataError, OutputError, UsageError
+from spikefinder_keras.files.csv_cells import MISSING
 
 NAN = np.nan
 REAL = [("train", 4), ("train", 5), ("train", 6), ("test", 4)]

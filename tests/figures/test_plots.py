@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.cli import main
-from spikefinder_keras.competition import simulation
+from spikefinder_keras.competition import simulated_data as simulation
 from spikefinder_keras.competition.tables import file_name, write_csv
 from spikefinder_keras.errors import UsageError
 from spikefinder_keras.figures import plots as figures
 from spikefinder_keras.figures.diagram import boxes, network_diagram
 from spikefinder_keras.figures.style import save
-from spikefinder_keras.network.layers import convi6_layers
+from spikefinder_keras.network.spec import convi6_layers
 
 PACKAGE = Path(figures.__file__).parent
 
@@ -288,7 +288,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("options", NETWORKS.values(), ids=NETWORKS)
 def test_every_layer_is_in_one_box(options):
-    from spikefinder_keras.network.architecture import build_network
+    from spikefinder_keras.network.keras_model import build_network
 
     layers = convi6_layers(**options)
     network = build_network(**options)
@@ -428,7 +428,7 @@ def test_the_command_makes_them_all(competition, tmp_path, capsys):
 
 
 def test_the_command_takes_other_networks_sets_and_windows(competition, tmp_path, capsys):
-    from spikefinder_keras.network.architecture import build_network
+    from spikefinder_keras.network.keras_model import build_network
     from spikefinder_keras.network.loading import save_weights
 
     sizes = {"filters": (3, 4, 5, 6, 1), "taps": (40, 7, 5, 3, 3)}

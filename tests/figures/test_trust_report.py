@@ -20,8 +20,8 @@ from spikefinder_keras.figures.trust_report import (
     trust_panels,
     write_report,
 )
+from spikefinder_keras.recordings.quality import NeuronTrust, Trust
 from spikefinder_keras.recordings.recording import Prediction, as_recording
-from spikefinder_keras.recordings.trust import NeuronTrust, Trust
 
 NAN = float("nan")
 

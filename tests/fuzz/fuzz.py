@@ -176,9 +176,9 @@ def drain(job, path, *arguments):
 
 
 def targets(name):
-    from spikefinder_keras.competition import csv_reader
-    from spikefinder_keras.files import hdf5_arrays
-    from spikefinder_keras.files.child import Unreadable
+    from spikefinder_keras.files import csv as csv_reader
+    from spikefinder_keras.files import hdf5 as hdf5_arrays
+    from spikefinder_keras.files.sandbox import Unreadable
     from spikefinder_keras.recordings import formats
     from spikefinder_keras.recordings.formats import matlab, numpy_files, pickled, zarr_store
 
@@ -188,7 +188,7 @@ def targets(name):
     if name == "npy":
         numpy_files.parse = another_target
     if name == "run":  # imports Keras
-        from spikefinder_keras.training.run import resume
+        from spikefinder_keras.training.convi6 import resume
 
     def store(path):
         text = path.read_bytes()
@@ -232,8 +232,10 @@ def targets(name):
 
 def plant(name):
     """A hole in the parser, behind its checks."""
-    from spikefinder_keras.competition import csv_columns
-    from spikefinder_keras.files import hdf5_arrays, npy_arrays, npz_arrays
+    from spikefinder_keras.files import csv_columns
+    from spikefinder_keras.files import hdf5 as hdf5_arrays
+    from spikefinder_keras.files import npy as npy_arrays
+    from spikefinder_keras.files import npz as npz_arrays
     from spikefinder_keras.recordings.formats import (
         caiman,
         matlab,
@@ -366,7 +368,7 @@ def fuzz(name, seconds, planted, runs, kept):
     with atheris.instrument_imports(include=["spikefinder_keras"]):
         target = targets(name)
     from spikefinder_keras.errors import SpikefinderError
-    from spikefinder_keras.files.child import Unreadable
+    from spikefinder_keras.files.sandbox import Unreadable
 
     if planted:
         plant(name)

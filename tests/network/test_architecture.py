@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import UsageError
-from spikefinder_keras.network.architecture import build_network
-from spikefinder_keras.network.layers import convi6_layers, layer_table
+from spikefinder_keras.network.keras_model import build_network
 from spikefinder_keras.network.loading import set_weights
 from spikefinder_keras.network.recurrent import Bidirectional, hard_sigmoid
+from spikefinder_keras.network.spec import convi6_layers, layer_table
 from spikefinder_keras.network.weights import weight_shapes
 
 

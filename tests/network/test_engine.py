@@ -11,13 +11,13 @@ import pytest
 from spikefinder_keras.cli import main
 from spikefinder_keras.errors import UsageError
 from spikefinder_keras.network import convi6_engine
-from spikefinder_keras.network.architecture import build_network
 from spikefinder_keras.network.convi6_engine import Convi6Engine
 from spikefinder_keras.network.engine import export, hash_of, load_engine
-from spikefinder_keras.network.layers import convi6_layers
+from spikefinder_keras.network.keras_model import build_network
 from spikefinder_keras.network.loading import load_network, set_weights
-from spikefinder_keras.network.onnx_graph import build_graph
-from spikefinder_keras.network.prediction import KerasEngine, predict_calcium
+from spikefinder_keras.network.onnx_model import build_graph
+from spikefinder_keras.network.predict import KerasEngine, predict_calcium
+from spikefinder_keras.network.spec import convi6_layers
 from spikefinder_keras.network.universal_engine import session
 from spikefinder_keras.network.weights import find_weights, weight_shapes
 

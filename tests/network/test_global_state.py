@@ -8,8 +8,8 @@ import sys
 import keras
 import pytest
 
-from spikefinder_keras.backend import own_settings
-from spikefinder_keras.network.architecture import build_network
+from spikefinder_keras.keras_backend import own_settings
+from spikefinder_keras.network.keras_model import build_network
 
 CODE = """
 import sys
@@ -21,7 +21,7 @@ from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.network.weights import read_weights
 from spikefinder_keras.recordings.pipeline import predict
 from spikefinder_keras.recordings.recording import as_recording
-from spikefinder_keras.training.run import Settings, train
+from spikefinder_keras.training.convi6 import Settings, train
 
 rng = np.random.default_rng(0)
 found = {{}}

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikefinder_keras.errors import OutputError, UsageError, WeightsError
-from spikefinder_keras.files import hdf5_arrays
+from spikefinder_keras.files import hdf5 as hdf5_arrays
 from spikefinder_keras.network import weights
-from spikefinder_keras.network.architecture import build_network, hard_sigmoid
+from spikefinder_keras.network.keras_model import build_network, hard_sigmoid
 from spikefinder_keras.network.loading import load_network, load_weights, save_weights, set_weights
 from spikefinder_keras.network.weights import (
     architecture,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import WeightsError
-from spikefinder_keras.recordings.knowledge import (
+from spikefinder_keras.recordings.calibration import (
     FAST,
     Knowledge,
     load_knowledge,

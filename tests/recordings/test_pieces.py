@@ -16,12 +16,12 @@ import pytest
 from spikefinder_keras import predict, read_recording
 from spikefinder_keras.cli import main
 from spikefinder_keras.errors import DataError, OutputError, UsageError
-from spikefinder_keras.files.whole_files import process_mark
+from spikefinder_keras.files.atomic import process_mark
 from spikefinder_keras.recordings import memory
 from spikefinder_keras.recordings.file_to_file import predict_file
 from spikefinder_keras.recordings.formats.zarr_result import ZarrResult
+from spikefinder_keras.recordings.lazy import Stored, pick
 from spikefinder_keras.recordings.memory import parse_memory
-from spikefinder_keras.recordings.stored import Stored, pick
 from spikefinder_keras.recordings.task import Task
 
 zarr = pytest.importorskip("zarr")
@@ -201,7 +201,7 @@ def interrupted(tmp_path, monkeypatch):
 
 def interrupted_after_one(what, out, monkeypatch):
     monkeypatch.setattr(memory, "PIECE", SMALL // 8)
-    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr_store.CHUNK", FRAMES)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
     written, write = [], ZarrResult.write
 
     def interrupt(self, piece):
@@ -293,7 +293,7 @@ def test_what_is_done_survives_a_name_that_cannot_be_had(tmp_path, monkeypatch):
             raise OSError(errno.EBUSY, "busy")
 
         failing.setattr(f"{module}.replace_folder", refuse)
-        failing.setattr("spikefinder_keras.recordings.formats.zarr_store.CHUNK", FRAMES)
+        failing.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
         failing.setattr(memory, "PIECE", SMALL // 8)
         with pytest.raises(OutputError, match="busy"):
             predict_file(task(tmp_path), tmp_path / "rates.zarr")
@@ -394,11 +394,11 @@ def test_workers_write_zarr_alone(tmp_path, capsys):
 @pytest.mark.slow
 def test_two_workers_one_killed_give_the_serial_output(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    from spikefinder_keras.recordings import pipeline
+    from spikefinder_keras.recordings import predict as pipeline
 
     whole = predict(npy(tmp_path), 30.0, spikes=True)
     monkeypatch.setattr(memory, "PIECE", SMALL // 8)
-    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr_store.CHUNK", FRAMES)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     killed, bar = [], pipeline.count_bar
 
@@ -427,7 +427,7 @@ def test_two_workers_one_killed_give_the_serial_output(tmp_path, monkeypatch):
 
 def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("spikefinder_keras.recordings.distributed.PATIENCE", 0.2)
+    monkeypatch.setattr("spikefinder_keras.recordings.dask_workers.PATIENCE", 0.2)
     npy(tmp_path)
     with pytest.raises(UsageError, match=r"--scheduler tcp://127\.0\.0\.1:9 does not answer"):
         predict_file(task(tmp_path), tmp_path / "r.zarr", scheduler="tcp://127.0.0.1:9")

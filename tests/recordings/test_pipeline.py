@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import fftconvolve
 
-from spikefinder_keras.competition.preprocess import bin_spikes
-from spikefinder_keras.competition.simulation import INDICATORS
+from spikefinder_keras.competition.simulated_data import INDICATORS
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError, UsageError
-from spikefinder_keras.network.prediction import predict_calcium
+from spikefinder_keras.network.predict import predict_calcium
 from spikefinder_keras.recordings.convi6 import (
     ALL_DATASETS,
     ONSET,
     choose_datasets,
     rates_by_dataset,
 )
-from spikefinder_keras.recordings.ground_truth import read_ground_truth
 from spikefinder_keras.recordings.pipeline import predict as predict_any
-from spikefinder_keras.recordings.preparation import find_blocks, prepare, to_frames
 from spikefinder_keras.recordings.recording import Recording
 from spikefinder_keras.recordings.recording import as_recording as recording_of
+from spikefinder_keras.recordings.segments import find_blocks, prepare, to_frames
+from spikefinder_keras.signals.preprocess import bin_spikes
+from spikefinder_keras.training.neurons import read_ground_truth
 
 
 def predict(source, *arguments, **options):

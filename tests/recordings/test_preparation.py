@@ -7,18 +7,18 @@ of values of about 1 to 10: 1e-6.
 import numpy as np
 import pytest
 
-from spikefinder_keras.competition.preprocess import detrend, preprocess, resample, scale
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError
-from spikefinder_keras.recordings.ground_truth import read_ground_truth
-from spikefinder_keras.recordings.preparation import (
+from spikefinder_keras.recordings.recording import as_recording as recording_of
+from spikefinder_keras.recordings.segments import (
     find_blocks,
     gaps,
     prepare,
     samples_in_gaps,
     to_frames,
 )
-from spikefinder_keras.recordings.recording import as_recording as recording_of
+from spikefinder_keras.signals.preprocess import detrend, preprocess, resample, scale
+from spikefinder_keras.training.neurons import read_ground_truth
 
 
 def as_recording(traces, *arguments, **options):

@@ -10,7 +10,8 @@ from spikefinder_keras.recordings.rates import (
     output_features,
     signal_share,
 )
-from spikefinder_keras.recordings.universal_preparation import Scales, smoothing_of_noise
+from spikefinder_keras.recordings.universal_preparation import Scales
+from spikefinder_keras.signals.measures import smoothing_of_noise
 
 
 def output(events, rng, steps=5_000):

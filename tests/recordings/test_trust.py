@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from spikefinder_keras.competition.preprocess import preprocess
-from spikefinder_keras.competition.simulation import (
+from spikefinder_keras.competition.simulated_data import (
     INDICATORS,
     RECORDINGS,
     _fluorescence,
@@ -14,10 +13,7 @@ from spikefinder_keras.competition.simulation import (
 )
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.constants import SAMPLE_RATE
-from spikefinder_keras.recordings.ground_truth import read_ground_truth
-from spikefinder_keras.recordings.preparation import find_blocks, gaps, prepare
-from spikefinder_keras.recordings.recording import as_recording
-from spikefinder_keras.recordings.trust import (
+from spikefinder_keras.recordings.quality import (
     AGREEMENT,
     FAR,
     FEATURES,
@@ -32,7 +28,11 @@ from spikefinder_keras.recordings.trust import (
     recording_warnings,
     smoothness,
 )
+from spikefinder_keras.recordings.recording import as_recording
+from spikefinder_keras.recordings.segments import find_blocks, gaps, prepare
 from spikefinder_keras.recordings.trust_words import SHOWN, trust_table, verdict
+from spikefinder_keras.signals.preprocess import preprocess
+from spikefinder_keras.training.neurons import read_ground_truth
 
 RATE = 30.0
 FRAMES = 3000

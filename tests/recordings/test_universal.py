@@ -6,7 +6,7 @@ from scipy.signal import fftconvolve
 
 from spikefinder_keras import predict
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings.knowledge import knowledge_path, load_knowledge
+from spikefinder_keras.recordings.calibration import knowledge_path, load_knowledge
 
 SAME = 1e-4  # spikes/s; float32 round-off of the network, times a factor of some hundred
 

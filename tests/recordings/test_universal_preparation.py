@@ -6,10 +6,10 @@ import pytest
 from spikefinder_keras.recordings.universal_preparation import (
     CHANNELS,
     network_input,
-    noise_density,
     prepare_trace,
     to_samples,
 )
+from spikefinder_keras.signals.measures import noise_density
 
 
 def trace_of(rate, seconds=60.0, seed=0):

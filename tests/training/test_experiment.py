@@ -134,7 +134,7 @@ def test_two_at_a_time_give_the_same_table(tmp_path, data):
 CHATTER = """
 import sys
 import numpy as np
-from spikefinder_keras.backend import keras
+from spikefinder_keras.keras_backend import keras
 from spikefinder_keras.training import experiment
 
 def work(*_):

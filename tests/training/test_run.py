@@ -15,14 +15,14 @@ import pytest
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import DataError, OutputError, TrainingError, UsageError
-from spikefinder_keras.network import architecture as network_module
-from spikefinder_keras.network.architecture import build_network
+from spikefinder_keras.network import keras_model as network_module
+from spikefinder_keras.network.keras_model import build_network
 from spikefinder_keras.network.loading import load_network
 from spikefinder_keras.network.weights import read_weights
-from spikefinder_keras.training import run as training
+from spikefinder_keras.training import convi6 as training
+from spikefinder_keras.training.convi6 import Settings, compile_network, resume, train
 from spikefinder_keras.training.curves import log_for_tensorboard
 from spikefinder_keras.training.losses import pearson_loss
-from spikefinder_keras.training.run import Settings, compile_network, resume, train
 from spikefinder_keras.training.traces import Traces, read_traces
 
 RATES = {"epochs": 2, "batch": 3}

@@ -6,13 +6,15 @@ Files are recognised by what is in them; a result's format is chosen by the suff
 from pathlib import Path
 
 from ...errors import DataError, OutputError, UsageError
-from ...files.child import parse
-from ...files.hdf5_arrays import SIGNATURE
-from ...files.npz_arrays import NPY
-from ...files.ordinary import open_ordinary
-from ...files.whole_files import check_output
+from ...files.atomic import check_output
+from ...files.hdf5 import SIGNATURE
+from ...files.npz import NPY
+from ...files.regular import open_ordinary
+from ...files.sandbox import parse
 from ..memory import PIECE, piece_size
-from . import caiman, csv_table, hdf5, matlab, numpy_files, nwb, nwb_writer, suite2p, zarr_store
+from . import caiman, csv_table, hdf5, numpy_files, nwb, nwb_writer, suite2p
+from . import mat as matlab
+from . import zarr as zarr_store
 from .arrays import Options
 from .description import is_prediction, sidecar_path
 from .pieces import bring, is_large, place

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...competition.checks import check_rate
 from ...errors import DataError, UsageError
+from ...signals.checks import check_rate
+from ..inputs import as_names
+from ..lazy import elementwise
 from ..memory import PIECE
-from ..python_types import as_names
 from ..recording import as_recording, orientation_by
-from ..stored import elementwise
 from ..time_stamps import RATE_MISMATCH, rate_of
 from .rois import accepted, checked_cells, corrected, numbered
 

@@ -3,11 +3,11 @@
 import numpy as np
 
 from ...errors import DataError
-from ...files.child import Unreadable
+from ...files.sandbox import Unreadable
 from .arrays import from_named, only_orientation
-from .choosing import Found
 from .chosen import parse_chosen
 from .hdf5 import checked
+from .named_arrays import Found
 
 ABSENT = b"NoneType"
 """How CaImAn writes a value that is not there."""

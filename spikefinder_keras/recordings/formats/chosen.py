@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ..python_types import times_in
+from ..inputs import times_in
 from .array_names import FRAME_RATES, plain, time_unit
-from .choosing import Found, choose
+from .named_arrays import Found, choose
 
 
 def parse_chosen(path, arrays, variable, read):

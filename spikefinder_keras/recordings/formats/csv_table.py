@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...competition.csv_reader import read_table
 from ...competition.tables import write_csv
 from ...constants import SAMPLE_RATE
-from ...files.whole_files import whole_file
+from ...files.atomic import whole_file
+from ...files.csv import read_table
 from ...text import header_cell
 from .arrays import make_recording, only_one_array
 from .description import sidecar

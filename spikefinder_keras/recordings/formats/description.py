@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files.ordinary import read_json
-from ...files.whole_files import whole_file
+from ...files.atomic import whole_file
+from ...files.regular import read_json
 from ...text import shown
 
 EVEN = 1e-3

@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-from ...files.child import LARGEST_ARRAY, Unreadable, check_size
-from ..stored import pick
+from ...files.sandbox import LARGEST_ARRAY, Unreadable, check_size
+from ..lazy import pick
 from .arrays import from_named
-from .choosing import Found
 from .chosen import of_pieces, parse_chosen, rates_among
+from .named_arrays import Found
 from .pieces import is_table
 
 MOST_OBJECTS = 100_000

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ...files.child import parse
-from ...files.npy_arrays import NpyFile
-from ...files.npz_arrays import member_shape, read_member
-from ...files.whole_files import whole_file
+from ...files.atomic import whole_file
+from ...files.npy import NpyFile
+from ...files.npz import member_shape, read_member
+from ...files.sandbox import parse
 from . import pickled, suite2p
 from .array_names import UNITS, plain
 from .arrays import from_named, make_recording, only_one_array
-from .choosing import Found, refuse_processed
 from .chosen import parse_chosen
 from .description import described, sidecar, spikes_in_a_row, text_of
+from .named_arrays import Found, refuse_processed
 from .pieces import table_of
 
 ZIP = b"PK\x03\x04"

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...errors import DataError, UsageError
-from ...files.child import Unreadable
-from ..stored import elementwise
+from ...files.sandbox import Unreadable
+from ..lazy import elementwise
 from .array_names import RELATIVE, plain
 from .arrays import make_recording, only_orientation
 from .hdf5 import check_own, checked, resolve

@@ -1,6 +1,6 @@
 """What an NWB file says of the indicator and the animal: it tells how late calcium answers."""
 
-from ...files.child import Unreadable
+from ...files.sandbox import Unreadable
 from .hdf5 import resolve
 
 LONGEST = 100

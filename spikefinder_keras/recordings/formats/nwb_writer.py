@@ -16,10 +16,10 @@ import numpy as np
 
 from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, SpikefinderError, UsageError
-from ...files.child import parse
-from ...files.hdf5_arrays import SIGNATURE
-from ...files.ordinary import open_ordinary
-from ...files.whole_files import check_output, partial_folder, whole_file
+from ...files.atomic import check_output, partial_folder, whole_file
+from ...files.hdf5 import SIGNATURE
+from ...files.regular import open_ordinary
+from ...files.sandbox import parse
 from .description import described, text_of
 from .hdf5 import check_structure, resolve
 from .nwb import OWN, SERIES, all_series, recognises

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ...files.child import Unreadable
-from ...files.npy_arrays import read_header
+from ...files.npy import read_header
+from ...files.sandbox import Unreadable
 from .array_names import UNITS, plain
-from .choosing import Found, listed
 from .chosen import parse_chosen
+from .named_arrays import Found, listed
 
 LARGEST_FILE = 1 << 30
 """Bytes; `ops.npy` holds a few images."""

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ...files.child import parse
-from ...files.ordinary import state_of
+from ...files.regular import state_of
+from ...files.sandbox import parse
+from ..lazy import Stored
 from ..memory import PIECE
-from ..stored import Stored
 
 ROLES = ("traces", "neuropil", "residuals")
 """What may be that large."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...files.child import require
+from ...files.sandbox import require
 
 
 def to_pynapple(prediction):

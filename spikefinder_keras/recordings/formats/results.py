@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import UsageError
-from ...files.npy_arrays import NpyFile
-from ...files.whole_files import partial_folder, whole_file, writing
+from ...files.atomic import partial_folder, whole_file, writing
+from ...files.npy import NpyFile
 from ..memory import budget
-from ..results import Table
+from ..sinks import Table
 from . import suite2p, write_prediction
 from .description import sidecar
 from .pieces import in_pieces

@@ -6,8 +6,8 @@ suite2p, CaImAn and NWB tell the same in different arrays; here each is done onc
 import numpy as np
 
 from ...errors import DataError, UsageError
+from ..lazy import Stored, by_rows, elementwise
 from ..missing import Missing
-from ..stored import Stored, by_rows, elementwise
 
 
 def accepted(path, cells, count, what="iscell"):

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError
-from ...files.child import parse
-from ...files.npy_arrays import NpyFile
-from ..stored import elementwise
+from ...files.npy import NpyFile
+from ...files.sandbox import parse
+from ..lazy import elementwise
 from . import pickled
 from .arrays import Options, make_recording, one_number, only_one_array, only_orientation
 from .pieces import table_of

@@ -19,9 +19,7 @@ from functools import partial, wraps
 from pathlib import Path
 
 from ...errors import OutputError
-from ...files.child import Unreadable
-from ...files.ordinary import read_json, read_small
-from ...files.whole_files import (
+from ...files.atomic import (
     flush_folder,
     other_process,
     process_mark,
@@ -31,9 +29,11 @@ from ...files.whole_files import (
     write_text,
     writing,
 )
-from ..results import Piece
-from ..stored import Stored, pick
-from .zarr_store import RATES, begin, check_files, fill
+from ...files.regular import read_json, read_small
+from ...files.sandbox import Unreadable
+from ..lazy import Stored, pick
+from ..sinks import Piece
+from .zarr import RATES, begin, check_files, fill
 
 _DONE = re.compile(r"(\d+)-(\d+)\.json")
 

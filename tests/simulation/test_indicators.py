@@ -1,0 +1,104 @@
+"""The indicator model against published single-spike responses and its own limits."""
+
+import numpy as np
+import pytest
+
+from spikefinder_keras.simulation import indicators as model
+from spikefinder_keras.simulation.spike_trains import made_up_train, simulated_recordings
+
+
+def single_spike(indicator, seconds=3.0):
+    """The response to one spike at 0.
+
+    Returns
+    -------
+    (float, float, float)
+        Amplitude in dF/F, s from the spike to half of it, s from the peak to half of it.
+    """
+    influx = np.zeros((round(seconds * model.STEP_RATE), 1))
+    influx[0] = 1.0
+    trace = model.to_dff(model.bright_share(influx, indicator), indicator)[:, 0]
+    trace = np.concatenate([[0.0], trace])
+    peak = int(trace.argmax())
+    half = trace[peak] / 2
+    rise = np.interp(half, trace[: peak + 1], np.arange(peak + 1)) / model.STEP_RATE
+    below = np.flatnonzero(trace[peak:] < half)
+    fall = below[0] / model.STEP_RATE if below.size else float("inf")
+    return float(trace[peak]), float(rise), float(fall)
+
+
+@pytest.mark.parametrize("name", sorted(model.INDICATORS))
+def test_one_spike_answers_as_published(name):
+    found = single_spike(model.INDICATORS[name], seconds=4.0)
+    np.testing.assert_allclose(found, model.SINGLE_SPIKE[name], rtol=0.25)
+
+
+def test_at_rest_nothing_changes():
+    indicator = model.INDICATORS["GCaMP6f"]
+    bright = model.bright_share(np.zeros((2_000, 1)), indicator)
+    np.testing.assert_allclose(bright, model.at_rest(model.RESTING, indicator)[1], rtol=1e-9)
+
+
+def test_in_the_long_run_the_bright_share_is_the_hill_curve():
+    indicator = model.INDICATORS["GCaMP6s"]
+    dark, bright = model.at_rest(indicator.affinity, indicator)
+    assert bright / (1 - dark - bright) == pytest.approx(1.0)
+    assert model.at_rest(1e9, indicator)[1] <= 1.0
+
+
+def test_gcamp_answers_two_spikes_by_more_than_twice_one_and_a_dye_by_less():
+    def gain(name):
+        influx = np.zeros((1_500, 2))
+        influx[0] = 1.0
+        influx[2, 1] = 1.0
+        trace = model.to_dff(
+            model.bright_share(influx, model.INDICATORS[name]), model.INDICATORS[name]
+        )
+        return trace[:, 1].max() / trace[:, 0].max()
+
+    assert gain("GCaMP6f") > 2.2
+    assert gain("OGB-1") < 2.0
+
+
+def test_many_indicators_at_once_are_as_one_by_one():
+    rng = np.random.default_rng(0)
+    many = model.random_indicators(3, rng)
+    influx = rng.poisson(0.01, (800, 3)).astype(float)
+    together = model.bright_share(influx, many)
+    for k in range(3):
+        one = model.Indicator(**{name: value[k] for name, value in vars(many).items()})
+        np.testing.assert_allclose(
+            model.bright_share(influx[:, k : k + 1], one)[:, 0], together[:, k], rtol=1e-12
+        )
+    assert np.isfinite(together).all()
+    assert (together >= 0).all()
+    assert (together <= 1).all()
+
+
+def test_frames_are_means_around_their_time():
+    ramp = np.arange(5_000.0)
+    frames = model.expose(ramp, 10.0, 0.0, 0.0, np.random.default_rng(0))
+    assert frames.size == 100
+    np.testing.assert_allclose(np.diff(frames[1:]), 50.0)
+    assert frames[1] == pytest.approx(50.0, abs=1.0)
+
+
+def test_noise_is_as_stated():
+    noise = model.expose(np.zeros(50_000), 50.0, 0.02, 0.0, np.random.default_rng(0))
+    assert noise.std() == pytest.approx(0.02 * np.sqrt(50.0), rel=0.03)
+
+
+def test_a_made_up_train_is_in_order_and_inside():
+    for seed in range(5):
+        times = made_up_train(30.0, np.random.default_rng(seed))
+        assert (np.diff(times) >= 0).all()
+        assert ((times >= 0) & (times < 30.0)).all()
+
+
+def test_simulated_recordings_depend_on_the_seed_alone():
+    first, second = (simulated_recordings(3, 20.0, np.random.default_rng(4)) for _ in range(2))
+    for (trace, rate, times), (again, same_rate, same_times) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(trace, again)
+        np.testing.assert_array_equal(times, same_times)
+        assert rate == same_rate
+        assert np.isfinite(trace).all()
