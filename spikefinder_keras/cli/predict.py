@@ -92,7 +92,7 @@ def run(arguments):
     from ..files.atomic import check_output
     from ..recordings.choice import check_choice
     from ..recordings.formats import check_prediction_path
-    from ..recordings.memory import parse_memory
+    from ..recordings.lazy import parse_memory
 
     source, say = Path(arguments.recording), say_to(arguments)
     chosen = {

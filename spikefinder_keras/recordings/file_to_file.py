@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 from ..console import cores
 from .formats.results import result_for
-from .memory import budget
+from .lazy import budget
 from .pipeline import predict_into
 
 

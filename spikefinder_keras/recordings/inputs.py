@@ -1,55 +1,76 @@
-"""Tables of Python's own kinds: what their rows, columns, names and time stamps are.
+"""What Python's own objects say of traces: rows, columns, names and time stamps of pandas'
+DataFrame, pynapple's TsdFrame, xarray's DataArray, masked arrays and lists; and time stamps in s
+checked against the frame rate in Hz.
 
-pandas' DataFrame, pynapple's TsdFrame, xarray's DataArray, masked arrays and lists. None of these
-libraries is imported: an object that is not there cannot be handed over.
+None of these libraries is imported: an object that is not there cannot be handed over.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..arrays import Array, Times
+from ..errors import DataError, UsageError
 from ..files.csv_names import SECONDS
-from .lazy import Stored
+from ..signals.checks import check_rate
+from .lazy import LazyTable
 
 TIMES = ("time", "times", "t", "timestamp", "timestamps")
 TIME_DIMENSIONS = (*TIMES, "frame", "frames", "sample", "samples")
 NEURON_DIMENSIONS = (
-    *("neuron", "neurons", "unit", "units", "unit_id", "cell", "cells", "cell_id", "roi", "rois"),
-    *("roi_id", "component", "components", "column", "columns"),
-)
-"""Names of dimensions, as xarray's programs give them, in lower case."""
+    "neuron", "neurons", "unit", "units", "unit_id", "cell", "cells", "cell_id", "roi", "rois",
+    "roi_id", "component", "components", "column", "columns",
+)  # fmt: skip
+"""Names of dimensions, as xarray's programs give them (Minian has unit_id and frame), in lower
+case."""
+
+RATE_MISMATCH = 0.01
+"""A stated frame rate may differ by this share from the one of the time stamps: people write 30 Hz
+for a resonant scanner's 29.97 Hz."""
+
+SLOWEST, FASTEST = 0.3, 1000.0
+"""Outside these Hz time stamps or frame rate are hardly in s or Hz: of volumes, the slowest
+published are at 0.5 Hz; 1 kHz is a line scan."""
+
+ORDINARY = 1.5
+"""Intervals up to so many times the median are ordinary; behind a longer one frames are missing."""
+
+FINEST_ROUNDING = 6
+"""Time stamps rounded to so many decimals or fewer (microseconds) are known to be rounded; finer
+ones make no difference to a frame rate."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """An array and what its own kind tells of it.
+class Input:
+    """Traces, and what the object that holds them says of them.
 
     Attributes
     ----------
-    values : array
-    orientation : str or None
+    values
+    orientation
         Known for certain.
-    usual : str or None
-        What its kind has as a rule.
-    labels : tuple of array or None
+    usual
+        What such an object has as a rule.
+    labels
         Of rows and columns.
-    times : float array `(frame,)` or None
+    times : (frame,)
         Time stamps in s, where it has them for certain.
-    notes : tuple of str
+    notes
     """
 
-    values: np.ndarray
+    values: Array | LazyTable
     orientation: str | None = None
     usual: str | None = None
-    labels: tuple = (None, None)
-    times: np.ndarray | None = None
-    notes: tuple = ()
+    labels: tuple[Any, Any] = (None, None)
+    times: Times | None = None
+    notes: tuple[str, ...] = ()
 
 
-def as_table(traces, source):
-    """The `Table` of whatever holds traces.
+def as_input(traces: Any, source: str) -> Input:
+    """The `Input` of whatever holds traces.
 
     Raises
     ------
@@ -58,29 +79,23 @@ def as_table(traces, source):
     """
     if isinstance(traces, np.ma.MaskedArray):
         values = traces.astype(np.result_type(traces.dtype, np.float32))
-        return Table(values.filled(np.nan), notes=_masked(np.ma.count_masked(traces)))
-    if isinstance(traces, np.ndarray | Stored):
-        return Table(traces)
-    if hasattr(traces, "dims") and hasattr(traces, "coords"):  # xarray
-        return _of_dimensions(traces)
-    if hasattr(traces, "t") and hasattr(traces, "values"):  # pynapple
-        columns = getattr(traces, "columns", None)
-        return Table(
-            np.asarray(traces.values),
-            "time-neuron",
-            labels=(None, columns),
-            times=np.asarray(traces.t, np.float64),
-        )
-    if hasattr(traces, "iloc"):  # pandas
-        return _of_pandas(traces, source)
-    return Table(_of_list(traces, source))
+        count = np.ma.count_masked(traces)
+        notes = (f"{count} masked values: taken as missing",) if count else ()
+        return Input(values.filled(np.nan), notes=notes)
+    if isinstance(traces, np.ndarray | LazyTable):
+        return Input(traces)
+    if hasattr(traces, "dims") and hasattr(traces, "coords"):
+        return _from_xarray(traces)
+    if hasattr(traces, "t") and hasattr(traces, "values"):  # pynapple's
+        labels = (None, getattr(traces, "columns", None))
+        times = np.asarray(traces.t, np.float64)
+        return Input(np.asarray(traces.values), "time-neuron", labels=labels, times=times)
+    if hasattr(traces, "iloc"):
+        return _from_pandas(traces, source)
+    return Input(_from_list(traces, source))
 
 
-def _masked(count):
-    return (f"{count} masked values: taken as missing",) if count else ()
-
-
-def _of_dimensions(traces):
+def _from_xarray(traces: Any) -> Input:
     orientation, times, labels = orientation_of(traces.dims), None, []
     for name in traces.dims:
         there = name in traces.coords
@@ -90,65 +105,36 @@ def _of_dimensions(traces):
         labels.append(label)
     if len(labels) == 1:
         labels, orientation = [labels[0], None], "time-neuron"
-    return Table(np.asarray(traces.values), orientation, labels=tuple(labels[:2]), times=times)
+    rows, columns, *_ = [*labels, None, None]
+    return Input(np.asarray(traces.values), orientation, labels=(rows, columns), times=times)
 
 
-def times_in(values, unit=None):
-    """Time stamps in s of those in another unit, by its name; without a known one they are in s."""
-    values = np.asarray(values)
-    scale = SECONDS.get(str(unit).strip().lower(), 1.0) if values.dtype.kind in "fiu" else 1.0
-    return seconds(values) * scale
-
-
-def orientation_of(dimensions):
-    """What the names of two dimensions say about rows and columns; None where they say nothing."""
-    if dimensions is None or len(dimensions) != 2:
-        return None
-    is_time, is_neuron = (
-        [str(name).lower() in known for name in dimensions]
-        for known in (TIME_DIMENSIONS, NEURON_DIMENSIONS)
-    )
-    if (is_time[0] and not is_time[1]) or (is_neuron[1] and not is_neuron[0]):
-        return "time-neuron"
-    if (is_time[1] and not is_time[0]) or (is_neuron[0] and not is_neuron[1]):
-        return "neuron-time"
-    return None
-
-
-def _of_pandas(traces, source):
+def _from_pandas(traces: Any, source: str) -> Input:
+    columns = getattr(traces, "columns", None)  # a Series has none
     try:
         values = traces.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
-        columns = [
+        text = [] if columns is None else [
             str(name)
-            for name, kind in zip(getattr(traces, "columns", []), _kinds(traces), strict=False)
-            if kind not in "fiub"
-        ]
-        which = f" in the columns {', '.join(columns[:5])}" if columns else ""
+            for name, dtype in zip(columns, traces.dtypes, strict=True)
+            if getattr(dtype, "kind", "O") not in "fiub"
+        ]  # fmt: skip
+        which = f" in the columns {', '.join(text[:5])}" if text else ""
         raise DataError(
             f"{source} is a table with values that are no numbers{which}; leave these out"
         ) from None
     index = traces.index
     named = str(index.name).lower() in TIMES and _kind(index) in "fiuMm"
     times = seconds(index) if named else as_times(index)
-    known = None if times is None else "time-neuron"
-    columns = getattr(traces, "columns", None)
-    if columns is None:  # a Series
-        known = "time-neuron"
-    elif known is None and as_times(columns) is not None and _kind(columns) in "Mm":
-        known = "neuron-time"
-    return Table(values, known, "time-neuron", (index, columns), times)
+    certain = None if times is None else "time-neuron"
+    if columns is None:
+        certain = "time-neuron"
+    elif certain is None and as_times(columns) is not None and _kind(columns) in "Mm":
+        certain = "neuron-time"
+    return Input(values, certain, "time-neuron", (index, columns), times)
 
 
-def _kinds(traces):
-    return [getattr(kind, "kind", "O") for kind in traces.dtypes]
-
-
-def _kind(labels):
-    return getattr(getattr(labels, "dtype", None), "kind", "O")
-
-
-def _of_list(traces, source):
+def _from_list(traces: Any, source: str) -> Array:
     try:
         values = np.asarray(traces)
     except ValueError:
@@ -166,14 +152,45 @@ def _of_list(traces, source):
     return values
 
 
-def as_times(labels):
+def orientation_of(dimensions: Sequence[Any] | None) -> str | None:
+    """What the names of two dimensions say about rows and columns; None where they say nothing."""
+    if dimensions is None or len(dimensions) != 2:
+        return None
+    is_time, is_neuron = (
+        [str(name).lower() in known for name in dimensions]
+        for known in (TIME_DIMENSIONS, NEURON_DIMENSIONS)
+    )
+    if (is_time[0] and not is_time[1]) or (is_neuron[1] and not is_neuron[0]):
+        return "time-neuron"
+    if (is_time[1] and not is_time[0]) or (is_neuron[0] and not is_neuron[1]):
+        return "neuron-time"
+    return None
+
+
+def as_names(labels: Iterable[Any]) -> tuple[str, ...]:
+    """Names as text; whole numbers without a decimal point."""
+    names = []
+    for label in labels:
+        label = label.item() if isinstance(label, np.generic) else label
+        if isinstance(label, bytes):
+            label = label.decode(errors="replace")
+        whole = isinstance(label, float) and label.is_integer()
+        names.append(str(int(label)) if whole else str(label))
+    return tuple(names)
+
+
+# Time stamps
+
+
+def _kind(labels: Any) -> str:
+    return getattr(getattr(labels, "dtype", None), "kind", "O")
+
+
+def as_times(labels: Any) -> Times | None:
     """Time stamps in s that the labels of an axis are, or None if they only count or name.
 
-    Parameters
-    ----------
-    labels : array_like or None
-        Dates and time differences always are time stamps; numbers if they increase in other steps
-        than 1.
+    Dates and time differences always are time stamps; numbers if they increase in other steps
+    than 1.
     """
     if labels is None or len(labels) < 2:
         return None
@@ -189,51 +206,136 @@ def as_times(labels):
     return values
 
 
-def seconds(times):
-    """Time stamps as float64 s; dates and time differences count from the first, or from 0.
-
-    Parameters
-    ----------
-    times : array_like
-        Numbers are s already.
-    """
-    if getattr(times, "tz", None) is not None:  # of pandas
-        times = times.tz_convert("UTC").tz_localize(None)
-    values = np.asarray(times)
-    if values.dtype == object and values.size:
-        values = _of_objects(values.ravel())
-    if values.dtype.kind == "M":
-        known = values[~np.isnat(values)]
-        return _from_nanoseconds(values - (known.min() if known.size else values))
-    if values.dtype.kind == "m":
-        return _from_nanoseconds(values)
-    return np.asarray(values, np.float64).ravel()
+def times_in(values: Any, unit: str | None = None) -> Times:
+    """Time stamps in s of those in another unit, by its name; without a known one they are in s."""
+    values = np.asarray(values)
+    scale = SECONDS.get(str(unit).strip().lower(), 1.0) if values.dtype.kind in "fiu" else 1.0
+    return seconds(values) * scale
 
 
-def _of_objects(values):
-    first = values[0]
-    if isinstance(first, datetime):
-        return np.array([v.timestamp() - first.timestamp() for v in values])
+def seconds(times: Any) -> Times:
+    """Time stamps as float64 s: numbers as they are, dates and time differences in s since the
+    first of them, or since 0."""
+    values = times if hasattr(times, "tz") else np.ravel(times)  # pandas' dates know their zone
+    if _kind(values) not in "OMm":
+        return np.asarray(values, np.float64)
+    import pandas as pd
+
+    found = pd.Series(values)
+    first = found.iloc[0] if len(found) else None
     if isinstance(first, timedelta):
-        return np.array([v.total_seconds() for v in values])
-    if isinstance(first, date):
-        return values.astype("datetime64[D]")
-    return values
+        found = pd.to_timedelta(found)
+    elif isinstance(first, date):
+        found = pd.to_datetime(found, utc=True)
+    if found.dtype.kind == "M":
+        found = found - found.min()
+    if found.dtype.kind == "m":
+        return found.dt.total_seconds().to_numpy(np.float64)
+    return found.to_numpy(np.float64)
 
 
-def _from_nanoseconds(differences):
-    result = differences.astype("timedelta64[ns]").astype(np.float64) / 1e9
-    result[np.isnat(differences)] = np.nan
-    return result.ravel()
+def plausible_rate(frame_rate: float) -> float:
+    """A stated frame rate in Hz, or `UsageError` if none is made so."""
+    frame_rate = check_rate(frame_rate)
+    if not SLOWEST <= frame_rate <= FASTEST:
+        raise UsageError(
+            f"a frame rate of {frame_rate:g} Hz? are these ms, or seconds for a frame? give frames "
+            f"per second (--frame-rate), {SLOWEST:g} to {FASTEST:g} without time stamps"
+        )
+    return frame_rate
 
 
-def as_names(labels):
-    """Names as text; whole numbers without a decimal point."""
-    names = []
-    for label in labels:
-        label = label.item() if isinstance(label, np.generic) else label
-        if isinstance(label, bytes):
-            label = label.decode(errors="replace")
-        whole = isinstance(label, float) and label.is_integer()
-        names.append(str(int(label)) if whole else str(label))
-    return tuple(names)
+def check_times(
+    times: Times | None, frame_rate: float | None, *, frames: int, source: str
+) -> tuple[Times, float, list[str]]:
+    """Time stamps in s, frame rate in Hz, and notes, of what is stated; errors as `as_recording`.
+
+    `frames` is how many there are, `source` is named in errors.
+    """
+    if times is None:
+        if frame_rate is None:
+            raise UsageError(
+                f"{source} does not tell its frame rate; state it in Hz (--frame-rate)"
+            )
+        frame_rate = plausible_rate(frame_rate)
+        return np.arange(frames) / frame_rate, frame_rate, []
+    frame_rate = None if frame_rate is None else check_rate(frame_rate)
+    if times.shape != (frames,):
+        raise DataError(f"{source} has {frames} frames but {times.size} time stamps; give as many")
+    times, notes = _fill_times(times, frame_rate, source)
+    bad = np.flatnonzero(~(np.diff(times) > 0))
+    if bad.size:
+        raise DataError(
+            f"{source}: the time stamp of frame {int(bad[0]) + 1} (counted from 0) is not later "
+            "than the one before; give increasing times in s"
+        )
+    if frames == 1:
+        if frame_rate is None:
+            raise UsageError(
+                f"{source} is one frame long; state its frame rate in Hz (--frame-rate)"
+            )
+        return times, frame_rate, notes
+    found = rate_of(times)
+    if frame_rate is None and not SLOWEST <= found <= FASTEST:
+        raise UsageError(
+            f"{source}: the time stamps are {found:.3g} frames per second; are these ms? give them "
+            f"in s, or state that frame rate (--frame-rate {found:.3g}) if it is true"
+        )
+    if frame_rate is not None and not _same_rate(times, found, frame_rate):
+        raise UsageError(
+            f"{source}: the time stamps are {found:.6g} frames per second, not {frame_rate:g}; "
+            "leave the frame rate out (--frame-rate), or correct the time stamps (they are in s: "
+            "are these ms?)"
+        )
+    return times, found, notes
+
+
+def rate_of(times: Times) -> float:
+    """Frames per second by increasing time stamps in s: the mean of their ordinary intervals.
+
+    A median would be that of rounded ones. Intervals with frames missing are left out.
+    """
+    intervals = np.diff(times)
+    even = np.linspace(times[0], times[-1], times.size)
+    if np.abs(times - even).max() > _rounding(times):
+        intervals = intervals[intervals <= ORDINARY * np.median(intervals)]
+    return float(f"{1 / np.mean(intervals):.9g}")  # beyond it is round-off of the time stamps
+
+
+def _same_rate(times: Times, found: float, stated: float) -> bool:
+    """Whether a stated rate is the time stamps', or differs by what their rounding can explain."""
+    if abs(found - stated) <= RATE_MISMATCH * stated:
+        return True
+    intervals = np.diff(times)
+    count = np.count_nonzero(intervals <= ORDINARY * np.median(intervals))
+    return bool(abs(1 / found - 1 / stated) * count <= _rounding(times))
+
+
+def _rounding(times: Times) -> float:
+    """The power of ten in s to which time stamps are rounded; 0 if to none."""
+    for digits in range(FINEST_ROUNDING + 1):
+        scaled = times * 10**digits
+        if np.abs(scaled - np.round(scaled)).max() < 1e-3:  # what float64 leaves of a decimal
+            return 10.0**-digits
+    return 0.0
+
+
+def _fill_times(times: Times, frame_rate: float | None, source: str) -> tuple[Times, list[str]]:
+    """`times` without NaN: as the stated frame rate continues them, else `DataError`."""
+    known = np.isfinite(times)
+    if known.all():
+        return times, []
+    frames = np.flatnonzero(known)
+    count, first = int((~known).sum()), int(np.flatnonzero(~known)[0])
+    if frame_rate is None or not frames.size:
+        raise DataError(
+            f"{source}: {count} of {times.size} time stamps are missing (NaN), the time stamp of "
+            f"frame {first} (counted from 0) first; correct them, or state the frame rate "
+            "(--frame-rate) by which to fill them in"
+        )
+    every = np.arange(times.size)
+    filled = np.interp(every, frames, times[frames])
+    # Interpolation holds the ends; there the frame rate goes on.
+    for lost, end in ((every < frames[0], frames[0]), (every > frames[-1], frames[-1])):
+        filled[lost] = times[end] + (every[lost] - end) / frame_rate
+    return filled, [f"{count} missing time stamps filled in by the frame rate of {frame_rate:g} Hz"]

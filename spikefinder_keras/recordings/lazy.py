@@ -1,9 +1,57 @@
-"""Tables that stay in their file: what is larger than the memory is read a few rows at a time."""
+"""Tables that stay in their file, and how much of one is read at a time.
+
+What is larger than the memory is read a few rows at a time: a chunk.
+"""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from ..arrays import Array, Numbers, Table
+from ..errors import UsageError
+from ..files.regular import read_small
+from .missing import NONE_MISSING, MissingCounts
+
+CHUNK = 128 << 20
+"""A recording is read, predicted and written in chunks of at most so many bytes: more gain nothing,
+and would be lost with an interrupted run."""
+
+SHARE = 8
+"""A chunk is at most such a part of the budget: there are two of it, its rates, and the work."""
+
+LEAST = 64 << 20
+"""The least budget, in bytes."""
+
+USUAL_MEMORY = 8 << 30
+"""The memory in bytes of a machine that does not say how much it has (Windows)."""
+
+READ_ON = 4
+"""Reading rows that lie between the wanted ones, up to so many times as many, is faster than to
+jump from one to the next."""
+
+_SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-class Stored:
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table in memory, and what the reader of them found to be no data."""
+
+    values: Array
+    missing: MissingCounts = NONE_MISSING
+
+
+Loader: TypeAlias = Callable[[int, Numbers], Rows]
+"""Reads the rows with some increasing numbers along an axis (0 or 1): `(number, other axis)`."""
+
+
+class LazyTable:
     """A table of numbers in a file.
 
     It has what a reader asks of an array: `shape`, `dtype`, `ndim`, `size`, `T`. Values are read by
@@ -11,112 +59,175 @@ class Stored:
 
     Parameters
     ----------
-    shape : tuple of int
-        Two of them.
-    dtype : dtype
-    load : function
-        Of an axis (0 or 1), of increasing numbers along it, an int array, and of a
-        `missing.Missing` or None that counts what the reader itself takes for missing. Gives an
-        array of its own with a row for each number, `(number, other axis)`.
-    axis : int
+    shape
+        Of two axes.
+    dtype
+    load
+    axis
         Along which axis of what is loaded the rows lie.
     """
 
     ndim = 2
 
-    def __init__(self, shape, dtype, load, axis=0):
-        self.shape, self.dtype = tuple(map(int, shape)), np.dtype(dtype)
+    def __init__(
+        self, shape: Sequence[int], dtype: DTypeLike, *, load: Loader, axis: int = 0
+    ) -> None:
+        rows, columns = shape
+        self.shape, self.dtype = (int(rows), int(columns)), np.dtype(dtype)
         self._load, self._axis = load, axis
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self.shape[0] * self.shape[1]
 
     @property
-    def T(self):
-        return Stored(self.shape[::-1], self.dtype, self._load, 1 - self._axis)
+    def T(self) -> "LazyTable":
+        return LazyTable(self.shape[::-1], self.dtype, load=self._load, axis=1 - self._axis)
 
-    def rows(self, numbers, missing=None):
-        """The rows of these increasing numbers, in memory."""
-        return self._load(self._axis, np.asarray(numbers, np.int64), missing)
+    def load(self, numbers: Sequence[int] | Numbers) -> Rows:
+        """Read the rows of these increasing numbers."""
+        return self._load(self._axis, np.asarray(numbers, np.int64))
 
-    def keep(self, numbers):
-        """The table of these rows alone, still stored."""
-        numbers = np.asarray(numbers, np.int64)
+    def rows(self, numbers: Sequence[int] | Numbers) -> Array:
+        """The values of the rows of these increasing numbers."""
+        return self.load(numbers).values
 
-        def load(axis, wanted, missing):
+    def keep(self, numbers: Numbers) -> "LazyTable":
+        """The table of these rows alone, still in its file."""
+        kept = np.asarray(numbers, np.int64)
+
+        def load(axis: int, wanted: Numbers) -> Rows:
             if axis == 0:
-                return self.rows(numbers[wanted], missing)
-            return self.T.rows(wanted, missing)[:, numbers]
+                return self.load(kept[wanted])
+            found = self.T.load(wanted)
+            return Rows(found.values[:, kept], found.missing)
 
-        return Stored((numbers.size, self.shape[1]), self.dtype, load)
+        return LazyTable((kept.size, self.shape[1]), self.dtype, load=load)
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Array:
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))
         numbers = np.arange(self.shape[1])[columns]
         found = self.T.rows(np.atleast_1d(numbers)).T[rows]
         return found if np.ndim(numbers) else found[..., 0]
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
         return np.asarray(self.rows(np.arange(self.shape[0])), dtype)
 
 
-def elementwise(function, *tables, dtype=None):
+AnyTable: TypeAlias = Table | LazyTable
+"""A table in memory or in its file."""
+
+
+def elementwise(
+    function: Callable[..., Array], *tables: AnyTable, dtype: DTypeLike = None
+) -> AnyTable:
     """`function(*tables)`, of each value by itself: at once, or when rows are read.
 
     Parameters
     ----------
-    function : function
+    function
         Of arrays of one shape; gives an array of that shape.
-    tables : arrays or Stored, all of one shape
-    dtype : dtype, optional
+    tables
+        All of one shape.
+    dtype
         Of the result; by default that of the first table.
 
     Returns
     -------
-    array, or Stored where one of the tables is
+    array, or LazyTable where one of the tables is
     """
-    return by_rows(lambda missing, *rows: function(*rows), *tables, dtype=dtype)
+    return by_rows(lambda *rows: Rows(function(*rows)), *tables, dtype=dtype)
 
 
-def by_rows(function, *tables, dtype=None):
-    """As `elementwise`, of whole rows: `function(missing, *tables)` with a `Missing` or None."""
-    if not any(isinstance(table, Stored) for table in tables):
-        return function(None, *tables)
+def by_rows(function: Callable[..., Rows], *tables: AnyTable, dtype: DTypeLike = None) -> AnyTable:
+    """As `elementwise`, of a function of whole rows that may find some of them to be no data."""
+    if not any(isinstance(table, LazyTable) for table in tables):
+        return function(*tables).values
 
-    def load(axis, numbers, missing):
-        turned = [table.T if axis else table for table in tables]
-        return function(missing, *(_rows(table, numbers, missing) for table in turned))
+    def load(axis: int, numbers: Numbers) -> Rows:
+        loaded = [_load(table.T if axis else table, numbers) for table in tables]
+        found = function(*(rows.values for rows in loaded))
+        return Rows(found.values, sum((rows.missing for rows in loaded), found.missing))
 
-    return Stored(tables[0].shape, dtype or tables[0].dtype, load)
-
-
-def _rows(table, numbers, missing):
-    return table.rows(numbers, missing) if isinstance(table, Stored) else table[numbers]
+    return LazyTable(tables[0].shape, dtype or tables[0].dtype, load=load)
 
 
-def pick(array, axis, numbers):
+def _load(table: AnyTable, numbers: Numbers) -> Rows:
+    return table.load(numbers) if isinstance(table, LazyTable) else Rows(table[numbers])
+
+
+def pick(array: Any, axis: int, numbers: Numbers) -> Array:
     """Rows of anything that is indexed as an array: a mapped one, of HDF5 or of Zarr.
 
     Parameters
     ----------
-    array : array-like of two axes
-    axis : int
-    numbers : int array
+    array
+        Of two axes.
+    axis
+    numbers
         Increasing.
 
     Returns
     -------
-    array `(number, other axis)`
+    (number, other axis)
     """
     first, last = int(numbers[0]), int(numbers[-1]) + 1
-    if last - first <= 4 * numbers.size:  # reading on is faster than many jumps
+    where: slice | list[int] = numbers.tolist()
+    chosen: slice | Numbers = slice(None)
+    if last - first <= READ_ON * numbers.size:
         where, chosen = slice(first, last), numbers - first
-    else:
-        where, chosen = numbers.tolist(), slice(None)
-    array = getattr(array, "oindex", array)
+    array = getattr(array, "oindex", array)  # Zarr's, which takes lists of numbers
     found = np.asarray(array[where] if axis == 0 else array[:, where])
     return found[chosen] if axis == 0 else found[:, chosen].T
+
+
+# How much memory a prediction may take
+
+
+def parse_memory(text: str | None) -> int | None:
+    """Bytes of a size such as `2GiB`, `500 MB` or `3g`; None for None.
+
+    Raises
+    ------
+    UsageError
+        If it is no size, or too little to work in.
+    """
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(str(text).strip())
+    try:
+        number = float(match[1]) if match else None
+    except ValueError:
+        number = None
+    if match is None or number is None:
+        raise UsageError(f"--memory {text}? give a size such as 2GiB or 500MB")
+    decimal = (match[3] or "").lower() == "b"
+    unit = "kmgt".find(match[2].lower()) + 1 if match[2] else 0
+    size = int(number * (1_000 if decimal else 1_024) ** unit)
+    if size < LEAST:
+        raise UsageError(f"--memory {text} is too little; give at least {LEAST >> 20}MiB")
+    return size
+
+
+def budget(memory: int | None = None) -> int:
+    """Bytes that a prediction may take: as stated, else a quarter of the machine's."""
+    return machine_memory() // 4 if memory is None else memory
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine, or of the container that we are in."""
+    found = []
+    with suppress(AttributeError, ValueError, OSError):  # Windows does not say
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in _LIMITS:
+        with suppress(OSError, ValueError):
+            found.append(int(read_small(path)))
+    return min(found, default=USUAL_MEMORY)
+
+
+def chunk_size(memory: int | None = None) -> int:
+    """Bytes of a chunk within a budget in bytes."""
+    return min(CHUNK, budget(memory) // SHARE)

@@ -16,7 +16,7 @@ import numpy as np
 from ..console import count_bar
 from ..errors import UsageError
 from .choice import choose_network
-from .memory import piece_size
+from .lazy import piece_size
 from .missing import Missing
 from .quality import Trust, recording_warnings
 from .recording import Prediction, Recording, as_recording

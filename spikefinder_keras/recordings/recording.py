@@ -1,26 +1,24 @@
-"""A recording of somebody's own, and the rates predicted for it, whatever file they are in.
+"""A recording of somebody's own, the rates predicted for it, and how far to trust them.
 
-Everything between the readers, the network and the writers is one of these two. Inside, arrays are
-`(frame, neuron)`, as everywhere in the package.
+Everything between the readers, the networks and the writers is one of these, whatever file it is
+in. Inside, arrays are `(frame, neuron)`, as everywhere in the package.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, ArrayLike, Numbers, Rates, Table, Times
 from ..errors import DataError, UsageError
 from ..text import clean_name, one_line
-from .inputs import as_names, as_table, as_times, seconds
-from .lazy import Stored, elementwise
-from .missing import Missing, mark_missing
-from .time_stamps import check_times
-
-UNITS = ("dF/F", "F", "competition")
-"""What the values of a recording are: relative change of fluorescence as a fraction, fluorescence
-in the microscope's own unit, or traces in the competition's form (see `preprocess`)."""
-
-ORIENTATIONS = ("time-neuron", "neuron-time")
-"""What the rows and columns of an array are."""
+from .inputs import as_input, as_names, as_times, check_times, seconds
+from .lazy import AnyTable, LazyTable, elementwise
+from .missing import NONE_MISSING, MissingCounts, mark_missing
+from .options import ORIENTATIONS, UNITS
+from .segments import Segment, find_segments, only_segment
 
 
 @dataclass(frozen=True)
@@ -29,68 +27,140 @@ class Recording:
 
     Use `as_recording` to make one from arrays.
 
-    Parameters
+    Attributes
     ----------
-    fluorescence : float array `(frame, neuron)`, or stored.Stored
+    fluorescence : (frame, neuron)
         NaN where missing. What stays in its file is marked as missing when it is read (`part`).
-    times : float64 array `(frame,)`
+    times : (frame,)
         Time stamps in s, strictly increasing.
-    frame_rate : float
+    frame_rate
         Typical number of frames per second, in Hz.
-    names : tuple of str
+    names
         One per neuron: the ROI numbers or names of the file, in its order.
-    unit : one of `UNITS`, or None where nobody said
-    source : str
+    unit
+        One of `options.UNITS`, or None where nobody said.
+    source
         Where it comes from, for messages and for the description of the result.
-    notes : tuple of str
+    notes
         What the reader did or saw that a user should know (neuropil subtracted, ROIs left out).
-    block_starts : tuple of int
-        Frames with which a separate recording block begins; the first is 0.
-    orientation : one of `ORIENTATIONS`
-        Of what was given; the rates of a prediction have it too.
-    about : dict of str to str
+    segment_starts
+        Frames with which a segment begins for certain; the first is 0.
+    orientation
+        One of `options.ORIENTATIONS`, of what was given; the rates of a prediction have it too.
+    about
         What the file says of `indicator` and `species`, where it does.
+    missing
+        What was found to be no data when this part of a file was read.
     """
 
-    fluorescence: np.ndarray
-    times: np.ndarray
+    fluorescence: AnyTable
+    times: Times
     frame_rate: float
-    names: tuple
+    names: tuple[str, ...]
     unit: str | None = None
     source: str = "array"
-    notes: tuple = ()
-    block_starts: tuple = (0,)
+    notes: tuple[str, ...] = ()
+    segment_starts: tuple[int, ...] = (0,)
     orientation: str = "time-neuron"
-    about: dict = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
+    missing: MissingCounts = NONE_MISSING
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         frames, neurons = self.fluorescence.shape
         return (
             f"<Recording of {neurons} neurons, {frames} frames at {self.frame_rate:g} Hz, "
             f"{self.unit or 'unit not stated'}, from {self.source}>"
         )
 
-    def part(self, neurons):
-        """Some neurons alone, in memory.
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The stretches between pauses; one in the competition's form, as in 2017.
+
+        Raises
+        ------
+        DataError, UsageError
+            See `segments.find_segments` and `segments.only_segment`.
+        """
+        if self.unit == "competition":
+            return only_segment(len(self.times), self.frame_rate, source=self.source)
+        return find_segments(
+            self.times, self.frame_rate, starts=self.segment_starts, source=self.source
+        )
+
+    def part(self, neurons: Sequence[int] | Numbers) -> "Recording":
+        """Some neurons alone, in memory, what is no data marked as missing.
 
         Parameters
         ----------
-        neurons : increasing sequence of int
-
-        Returns
-        -------
-        Recording
-        missing.Missing
-            What of a file was found missing, now that it is read.
+        neurons
+            Increasing numbers.
         """
-        names, missing = tuple(self.names[neuron] for neuron in neurons), Missing()
-        if isinstance(self.fluorescence, Stored):
-            traces = self.fluorescence.T.rows(neurons, missing).T
-            traces, _ = mark_missing(traces, self.frame_rate, own=True, missing=missing)
+        names, missing = tuple(self.names[neuron] for neuron in neurons), self.missing
+        traces: Table
+        if isinstance(self.fluorescence, LazyTable):
+            rows = self.fluorescence.T.load(neurons)
+            traces, found = mark_missing(rows.values.T, self.frame_rate, in_place=True)
+            missing = rows.missing + found
+        elif isinstance(neurons, range):  # a view, without a copy
+            traces = self.fluorescence[:, neurons.start : neurons.stop]
         else:
-            whole = isinstance(neurons, range)  # a view
-            traces = self.fluorescence[:, slice(neurons[0], neurons[-1] + 1) if whole else neurons]
-        return replace(self, fluorescence=traces, names=names), missing
+            traces = self.fluorescence[:, neurons]
+        part = replace(self, fluorescence=traces, names=names, missing=missing)
+        # Segments are the whole recording's; finding them once is enough.
+        part.__dict__["segments"] = self.segments
+        return part
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """What says how sure a network is of a neuron: a number from 0 to 1.
+
+    `name` heads its column, `words` explain it; below `limit` the neuron is called `verdict`.
+    """
+
+    name: str
+    words: str
+    limit: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class NeuronQuality:
+    """How far to trust one neuron's prediction.
+
+    Attributes
+    ----------
+    name
+    noise_level
+        Cascade's, in % Hz^-1/2 (see `signals.measures.noise_level`): about 1 is very good, 3 to 4
+        decent, above 5 poor. NaN where dF/F is not known.
+    distance
+        Of the network's input from what it was trained on: 0 like the median training trace, 1 like
+        the most extreme one, in the feature farthest off, which `feature` names.
+    feature
+    certainty
+        See `Certainty`; which of the two it is, `Quality` says.
+    bridged, lost
+        Missing frames that were interpolated, and such whose rates were left empty.
+    """
+
+    name: str
+    noise_level: float
+    distance: float
+    feature: str
+    certainty: float
+    bridged: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How far to trust a prediction: each neuron's numbers, what their `certainty` is, and lines on
+    what may be wrong with the recording as a whole."""
+
+    neurons: tuple[NeuronQuality, ...]
+    warnings: tuple[str, ...]
+    certainty: Certainty
 
 
 @dataclass(frozen=True)
@@ -99,81 +169,82 @@ class Prediction:
 
     Attributes
     ----------
-    table : float32 array `(frame, neuron)`, or stored.Stored
+    table : float32 (frame, neuron)
         Rates at the recording's own time stamps and in its order of neurons; NaN where there was
         nothing to predict from. In spikes per second of `universal`, without a unit between 0 and 1
-        of the networks of 2017.
-    recording : Recording
-    description : dict
+        of the networks of 2017. May stay in its file.
+    recording
+    description
         What the rates are: `unit`, `weights`, `indicator` or `dataset`, `preprocessing`,
         `software` and more; text or numbers, as every written file carries it.
-    spike_times : tuple of float64 arrays, or None
+    spike_times
         Discrete spikes of each neuron in s, where asked for.
-    trust : trust.Trust, or None
-        How far to believe the rates, per neuron and as warnings.
+    quality
+        How far to trust the rates, per neuron and as warnings.
     """
 
-    table: np.ndarray
+    table: AnyTable
     recording: Recording
-    description: dict = field(default_factory=dict)
-    spike_times: tuple | None = None
-    trust: object = None
+    description: dict[str, Any] = field(default_factory=dict)
+    spike_times: tuple[Times, ...] | None = None
+    quality: Quality | None = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         frames, neurons = self.table.shape
         unit = self.description.get("unit", "unit not stated")
         weights = self.description.get("weights", "weights not stated")
         return f"<Prediction for {neurons} neurons, {frames} frames, {unit}, weights {weights}>"
 
     @property
-    def rates(self):
+    def rates(self) -> Rates | LazyTable:
         """The rates in the orientation of what was given, as its `(frame, neuron)` or turned."""
         return self.table.T if self.recording.orientation == "neuron-time" else self.table
 
     @property
-    def times(self):
+    def times(self) -> Times:
         """Time stamps in s, `(frame,)`: the recording's."""
         return self.recording.times
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """Names of the neurons: the recording's."""
         return self.recording.names
 
 
 def as_recording(
-    traces,
-    frame_rate=None,
-    times=None,
-    orientation=None,
-    names=None,
-    unit=None,
-    source="array",
-    notes=(),
-    block_starts=(0,),
-    usual_orientation="neuron-time",
-    own=False,
-):
+    traces: ArrayLike | LazyTable,
+    frame_rate: float | None = None,
+    times: ArrayLike | None = None,
+    *,
+    orientation: str | None = None,
+    names: Sequence[str] | None = None,
+    unit: str | None = None,
+    source: str = "array",
+    notes: Sequence[str] = (),
+    segment_starts: Sequence[int] = (0,),
+    usual_orientation: str = "neuron-time",
+    in_place: bool = False,
+) -> Recording:
     """Make a `Recording` from arrays, checking that they can be one.
 
     Parameters
     ----------
-    traces : array_like `(neuron, frame)`, `(frame, neuron)` or `(frame,)`
+    traces : (neuron, frame), (frame, neuron) or (frame,)
         NaN where missing. Arrays and lists have neurons as rows unless something says otherwise;
         pandas' DataFrame, pynapple's TsdFrame and xarray's DataArray bring their orientation, names
         and time stamps.
-    frame_rate : float, optional
+    frame_rate
         In Hz. Needed where there are no `times`.
-    times : array_like `(frame,)`, optional
+    times : (frame,)
         Time stamps in s, or dates or time differences; by default regular ones from 0. They also
-        tell which axis is time.
-    orientation : "time-neuron" or "neuron-time", optional
-        What rows and columns are. If nothing tells, it is `usual_orientation`, and an array with
-        more neurons than frames is refused.
-    names, unit, source, notes, block_starts
+        show which axis is time.
+    orientation
+        "time-neuron" or "neuron-time": what rows and columns are. If nothing shows it, it is
+        `usual_orientation`, and an array with more neurons than frames is refused.
+    names, unit, source, notes, segment_starts
         As in `Recording`; names are by default 0, 1, ...
-    own : bool
-        The array may be changed in place.
+    in_place
+        The array may be changed.
 
     Raises
     ------
@@ -185,61 +256,61 @@ def as_recording(
     """
     if orientation not in (None, *ORIENTATIONS):
         raise UsageError(f"orientation {orientation!r}? choose from {', '.join(ORIENTATIONS)}")
-    if unit is not None and unit not in UNITS:
+    if unit not in (None, *UNITS):
         raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
-    given = as_table(traces, source)
-    times = given.times if times is None else seconds(times)
-    known = orientation or given.orientation
-    if known is None and times is not None:
-        known = orientation_by(np.shape(given.values), times.size)
-    orientation = known or given.usual or usual_orientation
+    given = as_input(traces, source)
+    stamps = given.times if times is None else seconds(times)
+    certain = orientation or given.orientation
+    if certain is None and stamps is not None:
+        certain = orientation_by(np.shape(given.values), stamps.size)
+    orientation = certain or given.usual or usual_orientation
     fluorescence = _as_frames(given.values, orientation, source)
     frames, neurons = fluorescence.shape
-    if neurons > frames and known is None:
+    if neurons > frames and certain is None:
         other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
         raise DataError(
             f"{source} read as {orientation} would have {neurons} neurons of {frames} frames each; "
             f"state the orientation (--orientation), {other} or {orientation}"
         )
     of_frames, of_neurons = given.labels if orientation == "time-neuron" else given.labels[::-1]
-    if times is None:
-        times = as_times(of_frames)
-    times, frame_rate, time_notes = check_times(times, frame_rate, frames, source)
-    names = of_neurons if names is None else names
-    names = tuple(map(clean_name, as_names(range(neurons) if names is None else names)))
-    if len(names) != neurons or len(set(names)) != neurons:
-        raise DataError(
-            f"{source} has {neurons} neurons and {len(set(names))} different names; give each "
-            "neuron its own name"
-        )
-    starts = tuple(int(start) for start in block_starts)
-    if not starts or starts[0] != 0 or starts[-1] >= frames or np.any(np.diff(starts) <= 0):
-        raise DataError(f"recording blocks cannot start at the frames {starts} of {frames}")
-    notes = [one_line(note) for note in (*notes, *given.notes, *time_notes)]
+    if stamps is None:
+        stamps = as_times(of_frames)
+    stamps, frame_rate, time_notes = check_times(stamps, frame_rate, frames=frames, source=source)
+    all_notes = [one_line(note) for note in (*notes, *given.notes, *time_notes)]
     if unit == "competition":  # as in 2017: nothing is taken for missing but what is
         fluorescence = np.asarray(fluorescence)
-        _check_finite(fluorescence, names, source)
-    elif not isinstance(fluorescence, Stored):
-        fluorescence, missing = mark_missing(fluorescence, frame_rate, own)
-        notes += missing.notes(neurons)
-    orientation = "time-neuron" if np.ndim(given.values) == 1 else orientation
-    return Recording(
-        fluorescence, times, frame_rate, names, unit, str(source), tuple(notes), starts, orientation
+    elif not isinstance(fluorescence, LazyTable):
+        fluorescence, missing = mark_missing(fluorescence, frame_rate, in_place=in_place)
+        all_notes += missing.notes(neurons)
+    recording = Recording(
+        fluorescence,
+        stamps,
+        frame_rate,
+        names=_names(of_neurons if names is None else names, neurons, source),
+        unit=unit,
+        source=str(source),
+        notes=tuple(all_notes),
+        segment_starts=_starts(segment_starts, frames),
+        # A single trace has no other way round.
+        orientation="time-neuron" if np.ndim(given.values) == 1 else orientation,
     )
+    if unit == "competition":
+        _check_finite(recording)
+    return recording
 
 
-def orientation_by(shape, frames):
+def orientation_by(shape: Sequence[int], frames: int) -> str | None:
     """The one that makes `frames` frames of a table, if that decides it."""
     if len(shape) == 2 and (shape[0] == frames) != (shape[1] == frames):
         return "time-neuron" if shape[0] == frames else "neuron-time"
     return None
 
 
-def _as_frames(values, orientation, source):
+def _as_frames(values: Array | LazyTable, orientation: str, source: str) -> AnyTable:
     if values.dtype.kind not in "fiu":
         raise DataError(f"{source} holds {values.dtype} values; give an array of real numbers")
     shape = values.shape
-    if values.ndim == 1:
+    if not isinstance(values, LazyTable) and values.ndim == 1:
         values = values[:, None]
     elif orientation == "neuron-time":
         values = values.T
@@ -250,11 +321,31 @@ def _as_frames(values, orientation, source):
     return elementwise(lambda rows: rows.astype(np.float32), values, dtype=np.float32)
 
 
-def _check_finite(fluorescence, names, source):
-    infinite = np.isinf(fluorescence)
+def _names(labels: Any, neurons: int, source: str) -> tuple[str, ...]:
+    """Names of the neurons: of their labels, else 0, 1, ..."""
+    labels = range(neurons) if labels is None else labels
+    names = tuple(clean_name(name) for name in as_names(labels))
+    if len(names) != neurons or len(set(names)) != neurons:
+        raise DataError(
+            f"{source} has {neurons} neurons and {len(set(names))} different names; give each "
+            "neuron its own name"
+        )
+    return names
+
+
+def _starts(starts: Sequence[int], frames: int) -> tuple[int, ...]:
+    found = tuple(int(start) for start in starts)
+    if not found or found[0] != 0 or found[-1] >= frames or np.any(np.diff(found) <= 0):
+        raise DataError(f"segments cannot start at the frames {found} of {frames}")
+    return found
+
+
+def _check_finite(recording: Recording) -> None:
+    """Refuse infinite values in the competition's form, which are no missing ones there."""
+    infinite = np.isinf(recording.fluorescence)
     if infinite.any():
         frame, neuron = np.argwhere(infinite)[0]
         raise DataError(
-            f"{source}: neuron {names[neuron]} is infinite in frame {frame} (counted from 0); mark "
-            "missing values by NaN"
+            f"{recording.source}: neuron {recording.names[neuron]} is infinite in frame {frame} "
+            "(counted from 0); mark missing values by NaN"
         )

@@ -1,93 +1,115 @@
-"""From a recording to the network's input at 100 Hz, and from its output back to the recording.
+"""The segments of a recording, stretches between pauses, and the way to 100 Hz and back.
 
-frames, NaN where missing -> line and percentiles over the frames that are there
--> a regular grid per block, gaps bridged -> 100 Hz   ... the network ...
--> the mean over each frame's interval, at the recording's own time stamps
+frames, NaN where missing -> a regular grid per segment, short gaps bridged -> 100 Hz
+... the network ... -> the mean over each frame's interval, at the recording's own time stamps
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Mask, Rates, Times, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
 from ..signals.fourier import fast_resample
-from ..signals.preprocess import RATE_TOLERANCE, detrend, resampled_length, scale
+from ..signals.preprocess import RATE_TOLERANCE, resampled_length
 
 LONGEST_BRIDGED = 0.5
-"""s; gaps up to it are interpolated, within longer ones the rates are left empty."""
+"""Gaps up to so many s are interpolated, within longer ones the rates are left empty: a transient
+of GCaMP6f lasts about as long, so nothing larger hides in a shorter one."""
 
 LONGEST_PAUSE = 10.0
-"""s; after a longer pause between two time stamps a new block begins."""
+"""After a pause of more s between two time stamps a new segment begins."""
+
+FRAMES_OF_A_PAUSE = 3
+"""A pause of a slow recording is longer than so many frames, too: at 0.3 Hz each lasts 3 s."""
 
 IRREGULAR = 0.25
-"""Frames; time stamps this close to a regular grid count as regular."""
+"""Time stamps within so many frames of a regular grid count as regular: cameras stamp with jitter,
+and suite2p or NWB round to ms."""
 
 MOST_GRID_FRAMES = 20
-"""A regular grid over irregular time stamps may have so many times as many frames."""
+"""A regular grid over irregular time stamps may have so many times as many frames; more are stamps
+in another unit than s."""
 
 
 @dataclass(frozen=True)
-class Block:
+class Segment:
     """A stretch of a recording that the network sees as one trace.
 
     Attributes
     ----------
-    frames : slice
+    frames
         Of the recording.
-    positions : float array `(frame,)`
+    positions : (frame,)
         Where its frames lie on the regular grid, in grid frames from 0.
-    grid_frames : int
-    frame_rate : float
+    grid_frames
+    frame_rate
         Of the grid, in Hz.
-    samples : int
+    samples
         Length at 100 Hz.
     """
 
     frames: slice
-    positions: np.ndarray
+    positions: Times
     grid_frames: int
     frame_rate: float
     samples: int
 
+    def at_100_hz(self, trace: Trace, there: Mask) -> Trace | None:
+        """A neuron's trace in this segment, gaps bridged, at 100 Hz.
 
-def find_blocks(recording):
-    """The blocks of a recording: those it names, cut where time stamps pause for long.
+        Parameters
+        ----------
+        trace, there : (frame,)
+            Of the whole recording; where it has a value.
 
-    A recording in the competition's form is one block, as in 2017.
+        Returns
+        -------
+        (sample,), or None without any value
+        """
+        known = there[self.frames]
+        if not known.any():
+            return None
+        grid = np.arange(self.grid_frames)
+        values = np.interp(grid, self.positions[known], trace[self.frames][known])
+        return fast_resample(values, self.frame_rate)
 
-    Returns
-    -------
-    tuple of Block
+
+def find_segments(
+    times: Times, frame_rate: float, *, starts: Sequence[int], source: str
+) -> tuple[Segment, ...]:
+    """The segments of a recording: those it names, cut where time stamps pause for long.
+
+    Parameters
+    ----------
+    times : (frame,)
+        In s.
+    frame_rate
+        In Hz.
+    starts
+        Frames with which a segment begins for certain, the first included.
+    source
+        Named in errors.
 
     Raises
     ------
     DataError
-        If the time stamps of a block are so uneven that no regular grid holds them.
-    UsageError
-        If a recording in the competition's form is not at 100 Hz.
+        If the time stamps of a segment are so uneven that no regular grid holds them.
     """
-    if recording.unit == "competition":
-        return (_only_block(recording),)
-    pauses = np.diff(recording.times) > max(LONGEST_PAUSE, 3 / recording.frame_rate)
-    starts = sorted({*recording.block_starts, *(int(k) + 1 for k in np.flatnonzero(pauses))})
-    ends = [*starts[1:], len(recording.times)]
-    return tuple(_block(recording, *ends_of) for ends_of in zip(starts, ends, strict=True))
+    longest = max(LONGEST_PAUSE, FRAMES_OF_A_PAUSE / frame_rate)
+    pauses = np.flatnonzero(np.diff(times) > longest)
+    firsts = sorted({*starts, *(int(k) + 1 for k in pauses)})
+    lasts = [*firsts[1:], len(times)]
+    return tuple(
+        _segment(slice(first, last), times[first:last], frame_rate=frame_rate, source=source)
+        for first, last in zip(firsts, lasts, strict=True)
+    )
 
 
-def _only_block(recording):
-    if abs(recording.frame_rate - SAMPLE_RATE) > RATE_TOLERANCE:
-        raise UsageError(
-            f"{recording.source} is said to be in the competition's form, which is at "
-            f"{SAMPLE_RATE:g} Hz, not {recording.frame_rate:g}; name the --unit of the raw traces"
-        )
-    count = len(recording.times)
-    return Block(slice(0, count), np.arange(count, dtype=float), count, SAMPLE_RATE, count)
-
-
-def _block(recording, start, end):
-    times = recording.times[start:end]
-    rate, count = recording.frame_rate, end - start
+def _segment(frames: slice, times: Times, *, frame_rate: float, source: str) -> Segment:
+    rate, count = frame_rate, len(times)
     positions = np.arange(count, dtype=np.float64)
     if count > 1:
         even = (count - 1) / (times[-1] - times[0])
@@ -97,49 +119,31 @@ def _block(recording, start, end):
             grid = round((times[-1] - times[0]) * rate) + 1
             if grid > MOST_GRID_FRAMES * count:
                 raise DataError(
-                    f"{recording.source}: the time stamps from {times[0]:g} to {times[-1]:g} s are "
+                    f"{source}: the time stamps from {times[0]:g} to {times[-1]:g} s are "
                     f"too uneven for {rate:g} frames per second; check that they are in s"
                 )
             rate = max(grid - 1, 1) / (times[-1] - times[0])
             positions, count = (times - times[0]) * rate, max(grid, 2)
-    samples = resampled_length(count, rate)
-    return Block(slice(start, end), positions, count, rate, samples)
+    return Segment(frames, positions, count, float(rate), resampled_length(count, rate))
 
 
-def prepare(recording, blocks, neurons):
-    """The network's input for some neurons.
+def only_segment(count: int, frame_rate: float, *, source: str) -> tuple[Segment]:
+    """The one segment of a recording in the competition's form, whose frames are samples.
 
-    Each neuron's line and percentiles (`preprocess`) come from all of its frames that are there, in
-    order; each block is then brought to 100 Hz by itself.
-
-    Parameters
-    ----------
-    recording : Recording
-    blocks : sequence of Block
-    neurons : sequence of int
-
-    Returns
-    -------
-    list of float32 arrays `(sample, neuron)`
-        One for each block, at 100 Hz; NaN for a neuron without any value in the block.
+    Raises
+    ------
+    UsageError
+        If it is not at 100 Hz.
     """
-    calcium = [np.full((block.samples, len(neurons)), np.nan, np.float32) for block in blocks]
-    for column, neuron in enumerate(neurons):
-        trace = recording.fluorescence[:, neuron].astype(np.float64)
-        there = np.isfinite(trace)
-        if not there.any():
-            continue
-        trace[there] = scale(detrend(trace[there]))
-        for table, block in zip(calcium, blocks, strict=True):
-            known = there[block.frames]
-            if known.any():
-                grid = np.arange(block.grid_frames)
-                values = np.interp(grid, block.positions[known], trace[block.frames][known])
-                table[:, column] = fast_resample(values, block.frame_rate)
-    return calcium
+    if abs(frame_rate - SAMPLE_RATE) > RATE_TOLERANCE:
+        raise UsageError(
+            f"{source} is said to be in the competition's form, which is at "
+            f"{SAMPLE_RATE:g} Hz, not {frame_rate:g}; name the --unit of the raw traces"
+        )
+    return (Segment(slice(0, count), np.arange(count, dtype=float), count, SAMPLE_RATE, count),)
 
 
-def to_frames(rates, recording, blocks, neurons):
+def to_frames(rates: Sequence[Rates], segments: Sequence[Segment], missing: Mask) -> Rates:
     """Rates at 100 Hz as the mean over each frame's interval, centred on its time stamp.
 
     The integral over time stays the same. Frames inside a gap longer than `LONGEST_BRIDGED` are
@@ -147,54 +151,60 @@ def to_frames(rates, recording, blocks, neurons):
 
     Parameters
     ----------
-    rates : sequence of arrays `(sample, neuron)`
-        One for each block.
-    recording, blocks, neurons
-        As for `prepare`.
+    rates : (sample, neuron)
+        One table for each segment.
+    segments
+    missing : (frame, neuron)
+        Where the recording has no value.
 
     Returns
     -------
-    float32 array `(frame, neuron)`
+    float32 array (frame, neuron)
     """
-    if recording.unit == "competition":  # where samples are frames, and missing ones 0
-        return np.asarray(rates[0], np.float32)
-    result = np.full((len(recording.times), len(neurons)), np.nan, np.float32)
-    for table, block in zip(rates, blocks, strict=True):
+    result = np.full(missing.shape, np.nan, np.float32)
+    for table, segment in zip(rates, segments, strict=True):
         # In samples; half a sample is added because sample k ends at k + 1 in the running integral,
         # so that at 100 Hz each frame gets the sample of its own.
-        width = block.samples / block.grid_frames
-        centres = np.minimum(block.positions * width + 0.5, block.samples - width / 2)
-        edges = np.clip(centres[:, None] + (-width / 2, width / 2), 0, block.samples)
-        integral = np.zeros(block.samples + 1)
-        known = np.arange(block.samples + 1)
-        for column, neuron in enumerate(neurons):
-            np.cumsum(table[:, column], out=integral[1:], dtype=np.float64)
+        width = segment.samples / segment.grid_frames
+        centres = np.minimum(segment.positions * width + 0.5, segment.samples - width / 2)
+        edges = np.clip(centres[:, None] + (-width / 2, width / 2), 0, segment.samples)
+        integral = np.zeros(segment.samples + 1)
+        known = np.arange(segment.samples + 1)
+        for neuron in range(missing.shape[1]):
+            np.cumsum(table[:, neuron], out=integral[1:], dtype=np.float64)
             at = np.interp(edges, known, integral)
-            result[block.frames, column] = (at[:, 1] - at[:, 0]) / (edges[:, 1] - edges[:, 0])
-            result[block.frames, column][_lost(recording, block, neuron)] = np.nan
+            found = (at[:, 1] - at[:, 0]) / (edges[:, 1] - edges[:, 0])
+            found[frames_in_gaps(segment, missing[:, neuron])] = np.nan
+            result[segment.frames, neuron] = found
     return result
 
 
-def _lost(recording, block, neuron):
-    """Frames of a block inside long gaps of a neuron, as a mask `(frame,)`."""
-    missing = ~np.isfinite(recording.fluorescence[block.frames, neuron])
-    if not missing.any():
-        return missing
-    seconds = block.positions / block.frame_rate
-    return missing & _in_long_gap(seconds, seconds[~missing], block.frame_rate)
+def frames_in_gaps(segment: Segment, missing: Mask) -> Mask:
+    """Frames of a segment inside long gaps of a neuron, `(frame of the segment,)`.
+
+    `missing` `(frame,)` says where the neuron has no value in the whole recording.
+    """
+    lost = missing[segment.frames]
+    if not lost.any():
+        return lost
+    seconds = segment.positions / segment.frame_rate
+    return lost & _in_long_gap(seconds, seconds[~lost], segment.frame_rate)
 
 
-def samples_in_gaps(recording, block, neuron):
-    """Samples of a block at 100 Hz inside long gaps of a neuron, as a mask `(sample,)`.
+def samples_in_gaps(segment: Segment, missing: Mask) -> Mask:
+    """Samples of a segment at 100 Hz inside long gaps of a neuron, `(sample,)`.
 
     Frames that are missing as NaN and such that have no time stamp either count alike.
     """
-    there = np.isfinite(recording.fluorescence[block.frames, neuron])
-    seconds = np.arange(block.samples) * (block.grid_frames / block.samples / block.frame_rate)
-    return _in_long_gap(seconds, block.positions[there] / block.frame_rate, block.frame_rate)
+    there = ~missing[segment.frames]
+    seconds = np.arange(segment.samples) * (
+        segment.grid_frames / segment.samples / segment.frame_rate
+    )
+    known = segment.positions[there] / segment.frame_rate
+    return _in_long_gap(seconds, known, segment.frame_rate)
 
 
-def _in_long_gap(seconds, known, frame_rate):
+def _in_long_gap(seconds: Times, known: Times, frame_rate: float) -> Mask:
     """Which times lie farther than half a frame from all known ones, in a gap not bridged."""
     if not known.size:
         return np.ones(seconds.shape, bool)
@@ -208,8 +218,10 @@ def _in_long_gap(seconds, known, frame_rate):
     return (gap > LONGEST_BRIDGED) & (nearest > 0.5 / frame_rate)
 
 
-def gaps(recording, blocks, neuron):
-    """Missing frames of a neuron, `(bridged, left empty)`."""
-    lost = sum(int(_lost(recording, block, neuron).sum()) for block in blocks)
-    missing = int((~np.isfinite(recording.fluorescence[:, neuron])).sum())
-    return missing - lost, lost
+def gaps(segments: Sequence[Segment], missing: Mask) -> tuple[int, int]:
+    """Missing frames of a neuron: how many are bridged, and how many left empty.
+
+    `missing` `(frame,)` says where the neuron has no value.
+    """
+    lost = sum(int(frames_in_gaps(segment, missing).sum()) for segment in segments)
+    return int(missing.sum()) - lost, lost

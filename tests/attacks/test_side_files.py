@@ -230,7 +230,7 @@ def test_folders_of_no_number_of_frames(tmp_path, folders):
         np.save(tmp_path / f"{name}.npy", array)
     np.save(tmp_path / "ops.npy", {"fs": 30.0, "frames_per_folder": folders})
     found = read_recording(tmp_path)
-    assert found.block_starts == (0,)
+    assert found.segment_starts == (0,)
     assert any("frames_per_folder" in note for note in found.notes)
 
 

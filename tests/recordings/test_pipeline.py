@@ -114,7 +114,7 @@ def test_the_competitions_form_is_predicted_as_in_2017(data, published):
     # The end of a shorter neuron is no lack of signal.
     assert not np.isnan(prediction.trust.neurons[1].distance)
     # A block or pause changes nothing in it.
-    blocks = as_recording(competition, 100, unit="competition", block_starts=(0, 1000))
+    blocks = as_recording(competition, 100, unit="competition", segment_starts=(0, 1000))
     again = predict(blocks, dataset=4, weights=published)
     np.testing.assert_array_equal(again.rates, prediction.rates)
 
@@ -238,7 +238,7 @@ def test_gaps_are_reported_and_long_ones_left_empty(traces, expected, network):
 def test_blocks_do_not_see_each_other(network):
     """The network's output in a block is that of the block alone, and not that of all in one."""
     traces = raw_traces(900)
-    recording = as_recording(traces, RATE, block_starts=(0, 450))
+    recording = as_recording(traces, RATE, segment_starts=(0, 450))
     blocks = find_blocks(recording)
     calcium = prepare(recording, blocks, [0, 1, 2])
     prediction = predict(recording, dataset=8, weights=network)

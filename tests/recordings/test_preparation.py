@@ -170,7 +170,7 @@ def test_a_long_pause_begins_a_block():
 def test_named_blocks_are_kept_and_pauses_cut_them():
     times = np.arange(600) / 30
     times[300:] += 20.0
-    recording = as_recording(noise(), times=times, block_starts=(0, 100))
+    recording = as_recording(noise(), times=times, segment_starts=(0, 100))
     assert [b.frames.start for b in find_blocks(recording)] == [0, 100, 300]
 
 
@@ -178,7 +178,7 @@ def test_nothing_runs_over_from_one_block_to_the_next():
     """Line and percentiles come from all frames, everything later from the block alone."""
     values = noise(600, 2)
     values[250:, 0] += 5.0  # a step exactly between the blocks, which resampling would smear
-    recording = as_recording(values, 30, block_starts=(0, 250))
+    recording = as_recording(values, 30, segment_starts=(0, 250))
     blocks = find_blocks(recording)
     calcium = prepare(recording, blocks, [0, 1])
     for neuron in range(2):
@@ -197,7 +197,7 @@ def test_nothing_runs_over_from_one_block_to_the_next():
 def test_a_neuron_without_values_in_one_block():
     values = noise(600, 2)
     values[250:, 1] = np.nan
-    recording = as_recording(values, 30, block_starts=(0, 250))
+    recording = as_recording(values, 30, segment_starts=(0, 250))
     blocks = find_blocks(recording)
     first, second = prepare(recording, blocks, [0, 1])
     assert np.isfinite(first).all()

@@ -30,7 +30,7 @@ def test_an_array_and_its_frame_rate():
     assert recording.frame_rate == 30.0
     assert recording.names == ("0", "1", "2")
     assert (recording.unit, recording.source) == ("dF/F", "mine")
-    assert (recording.notes, recording.block_starts) == (("cut",), (0,))
+    assert (recording.notes, recording.segment_starts) == (("cut",), (0,))
 
 
 def test_one_neuron_may_be_a_vector():
@@ -140,7 +140,7 @@ def test_names_that_do_not_tell_neurons_apart(names):
 @pytest.mark.parametrize("starts", [(), (1,), (0, 12), (0, 5, 5), (0, 7, 3)])
 def test_impossible_blocks(starts):
     with pytest.raises(DataError, match=re.escape(f"cannot start at the frames {starts} of 12")):
-        as_recording(traces(), 30, block_starts=starts)
+        as_recording(traces(), 30, segment_starts=starts)
 
 
 # Time

@@ -11,11 +11,11 @@ from ...files.hdf5 import SIGNATURE
 from ...files.npz import NPY
 from ...files.regular import open_ordinary
 from ...files.sandbox import parse
-from ..memory import PIECE, piece_size
+from ..lazy import CHUNK
+from ..options import ReadOptions
 from . import caiman, csv_table, hdf5, numpy_files, nwb, nwb_writer, suite2p
 from . import mat as matlab
 from . import zarr as zarr_store
-from .arrays import Options
 from .description import is_prediction, sidecar_path
 from .pieces import bring, is_large, place
 from .pynapple_frame import to_pynapple
@@ -111,8 +111,15 @@ def read_recording(
         for this format is not installed; the message says how to install it.
     """
     path = Path(path)
-    piece = piece_size(memory)
-    options = Options(frame_rate, orientation, unit, variable, neuropil, all_rois, piece)
+    options = ReadOptions(
+        frame_rate=frame_rate,
+        orientation=orientation,
+        unit=unit,
+        variable=variable,
+        neuropil=neuropil,
+        all_rois=all_rois,
+        memory=memory,
+    )
     try:
         if path.is_dir():
             return _read_folder(path, options)
@@ -159,7 +166,7 @@ def _read_file(path, start, options):
     if start.startswith(numpy_files.ZIP):
         return numpy_files.read_npz(path, options)
     if any(start[at:].startswith(SIGNATURE) for at in _HDF5_OFFSETS):
-        values = parse(_parse_hdf5, path, options.variable, options.piece, libraries=["h5py"])
+        values = parse(_parse_hdf5, path, options.variable, options.chunk, libraries=["h5py"])
         values = bring(path, values, hdf5.parse_rows, "h5py")
         return _HDF5_KINDS[values["kind"]].recording(path, values, options)
     if matlab.is_version_5(start):
@@ -174,7 +181,7 @@ def _read_file(path, start, options):
     return csv_table.read(path, options)
 
 
-def _parse_hdf5(path, variable, piece=PIECE):
+def _parse_hdf5(path, variable, piece=CHUNK):
     """Child: say what kind of HDF5 file it is, and read it as that."""
     import h5py
 

@@ -1,40 +1,13 @@
 """From a file's arrays to a recording: what all readers share once they know which is what."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ...errors import DataError, UsageError
 from ...signals.checks import check_rate
-from ..inputs import as_names
+from ..inputs import RATE_MISMATCH, as_names, rate_of
 from ..lazy import elementwise
-from ..memory import PIECE
 from ..recording import as_recording, orientation_by
-from ..time_stamps import RATE_MISMATCH, rate_of
 from .rois import accepted, checked_cells, corrected, numbered
-
-USUAL_NEUROPIL = 0.7
-"""Share of the neuropil that is subtracted where nobody says another."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user may state of a recording, as the arguments of `read_recording`; and of how many
-    bytes a table stays in its file."""
-
-    frame_rate: float | None = None
-    orientation: str | None = None
-    unit: str | None = None
-    variable: str | None = None
-    neuropil: float | None = None
-    all_rois: bool = False
-    piece: int = PIECE
-
-    def share(self, of_file=None):
-        """Share of the neuropil to subtract: as stated, else as the file tells, else the usual."""
-        if self.neuropil is not None:
-            return self.neuropil
-        return USUAL_NEUROPIL if of_file is None else of_file
 
 
 def one_number(path, name, value):
@@ -66,7 +39,7 @@ def make_recording(
     unit=None,
     notes=(),
     names=None,
-    block_starts=(0,),
+    segment_starts=(0,),
 ):
     """`as_recording`, with what the file itself tells about frame rate and orientation.
 
@@ -75,7 +48,7 @@ def make_recording(
     path : str or Path
         Where the traces are from.
     traces : array
-    options : Options
+    options : ReadOptions
     times : array `(frame,)`, optional
         Time stamps in s. They tell the frame rate, and which axis of `traces` is time.
     file_rate : float, optional
@@ -84,7 +57,7 @@ def make_recording(
         Known from the file.
     unit : str, optional
         Of the file's values, if none is stated.
-    usual_orientation, notes, names, block_starts
+    usual_orientation, notes, names, segment_starts
         As in `as_recording`.
     """
     frame_rate = options.frame_rate
@@ -107,14 +80,14 @@ def make_recording(
         traces,
         frame_rate,
         times,
-        options.orientation or orientation,
-        names,
-        options.unit or unit,
-        str(path),
-        notes,
-        block_starts,
-        usual_orientation,
-        own=True,
+        orientation=options.orientation or orientation,
+        names=names,
+        unit=options.unit or unit,
+        source=str(path),
+        notes=notes,
+        segment_starts=segment_starts,
+        usual_orientation=usual_orientation,
+        in_place=True,
     )
 
 
@@ -126,8 +99,8 @@ def from_named(path, values, options):
     path : str or Path
     values : dict
         `choice`, a `choosing.Choice` as a dict, and the chosen arrays by their roles; also
-        `block_starts` where the traces came in pieces.
-    options : Options
+        `segment_starts` where the traces came in pieces.
+    options : ReadOptions
     """
     choice, roles = values["choice"], values["choice"]["roles"]
     name, unit, rate = roles["traces"], choice["unit"], values.get("rate")
@@ -140,12 +113,16 @@ def from_named(path, values, options):
         orientation = orientation_by(traces.shape, times.size)
     if orientation is None and "cells" in values and traces.ndim == 2:
         orientation = _by_cells(values["cells"], traces.shape)
-    shape = {"times": times, "file_rate": rate, "block_starts": values.get("block_starts", (0,))}
+    shape = {
+        "times": times,
+        "file_rate": rate,
+        "segment_starts": values.get("segment_starts", (0,)),
+    }
     if not {"residuals", "neuropil", "cells", "components"} & values.keys():
         names = _ids(values.get("ids"), traces.shape, orientation)
         what = f"{unit or 'traces'} from {name}" + _also(choice["others"])
-        if len(shape["block_starts"]) > 1:
-            what += f", {len(shape['block_starts'])} trials, each a block of its own"
+        if len(shape["segment_starts"]) > 1:
+            what += f", {len(shape['segment_starts'])} trials, each a block of its own"
         return make_recording(
             path,
             traces,
@@ -174,7 +151,9 @@ def from_named(path, values, options):
     kept, notes = checked_cells(path, kept, len(traces), of, kind, options.all_rois)
     found = options.frame_rate or rate or (rate_of(np.ravel(times)) if times is not None else None)
     label = roles.get("neuropil", "Fneu" if "cells" in roles else "")
-    corrected_traces, more = corrected(path, traces, neuropil, options.share(), kept, found, label)
+    corrected_traces, more = corrected(
+        path, traces, neuropil, options.neuropil_share(), kept, found, label
+    )
     first = f"{unit or 'traces'} from {name}, {kept.size} of {len(traces)} {kind}"
     return make_recording(
         path,

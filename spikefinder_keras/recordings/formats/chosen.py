@@ -28,7 +28,7 @@ def parse_chosen(path, arrays, variable, read):
             axis = _axis([piece.shape for piece in array])
             lengths = [piece.shape[axis] for piece in array]
             if role == "traces":
-                yield "block_starts", [sum(lengths[:k]) for k in range(len(lengths))]
+                yield "segment_starts", [sum(lengths[:k]) for k in range(len(lengths))]
             array = np.concatenate(array, axis)
         if role == "times" and _only_counts(np.ravel(array[()]), name, arrays[name].unit):
             yield "counter", name

@@ -41,7 +41,7 @@ def read_npy(path, options):
     notes, unit = [], UNITS.get(plain(path.stem)) if path.stem != "f" else None
     if path.name == "F.npy":  # of suite2p
         notes.append("F.npy alone: neuropil not subtracted, all ROIs kept; name its folder instead")
-    traces = table_of(file, options.piece)
+    traces = table_of(file, options.chunk)
     return make_recording(path, traces, options, unit=unit, notes=notes)
 
 

@@ -328,7 +328,7 @@ def recording(path, values, options):
         neuropil = scaled(neuropil, values["neuropil gain"])
         neuropil = neuropil.T if turned else neuropil
     table, more = corrected(
-        path, table, neuropil, options.share(), kept, options.frame_rate or rate,
+        path, table, neuropil, options.neuropil_share(), kept, options.frame_rate or rate,
         values.get("neuropil name", "").rsplit("/", 1)[-1],
     )  # fmt: skip
     if "cells" in values or neuropil is not None:

@@ -9,8 +9,7 @@ import numpy as np
 from ...errors import DataError
 from ...files.regular import state_of
 from ...files.sandbox import parse
-from ..lazy import Stored
-from ..memory import PIECE
+from ..lazy import CHUNK, LazyTable, Rows
 
 ROLES = ("traces", "neuropil", "residuals")
 """What may be that large."""
@@ -21,7 +20,7 @@ def is_table(shape):
     return len(shape) == 2 and min(shape) > 1
 
 
-def is_large(shape, itemsize, piece=PIECE):
+def is_large(shape, itemsize, piece=CHUNK):
     """Whether an array is read in pieces, of at most so many bytes."""
     return is_table(shape) and itemsize * math.prod(shape) > piece
 
@@ -32,7 +31,7 @@ def place(name, array):
 
 
 def bring(path, values, job, library):
-    """`values` of a child, with a `Stored` for each array that it has left in the file.
+    """`values` of a child, with a `LazyTable` for each array that it has left in the file.
 
     Parameters
     ----------
@@ -50,21 +49,21 @@ def bring(path, values, job, library):
         if isinstance(value, dict):
             shape, dtype = tuple(map(int, value["shape"])), np.dtype(value["dtype"])
             load = partial(_load, path, state, job, library, str(value["stored"]), shape)
-            values[role] = Stored(shape, dtype, load)
+            values[role] = LazyTable(shape, dtype, load=load)
     return values
 
 
-def _load(path, state, job, library, name, shape, axis, numbers, missing):
+def _load(path, state, job, library, name, shape, axis, numbers):
     values = parse(job, path, name, axis, numbers.tolist(), libraries=[library])
     rows = values.get("rows")
     same = state is None or state_of(Path(path).stat()) == state
     if not same or getattr(rows, "shape", None) != (numbers.size, shape[1 - axis]):
         raise DataError(f"{path} has changed while it was read; start again")
-    return np.array(rows)
+    return Rows(np.array(rows))
 
 
-def table_of(file, piece=PIECE):
-    """The array of an `npy_arrays.NpyFile`: in memory, or a `Stored` if it is larger than a piece.
+def table_of(file, piece=CHUNK):
+    """The array of an `npy_arrays.NpyFile`: in memory, or a `LazyTable` if it is larger.
 
     Raises
     ------
@@ -74,5 +73,7 @@ def table_of(file, piece=PIECE):
 
 
 def in_pieces(file):
-    """A `Stored` for the table in an `npy_arrays.NpyFile`."""
-    return Stored(file.shape, file.dtype, lambda axis, numbers, missing: file.rows(axis, numbers))
+    """A `LazyTable` for the table in an `npy_arrays.NpyFile`."""
+    return LazyTable(
+        file.shape, file.dtype, load=lambda axis, numbers: Rows(file.rows(axis, numbers))
+    )

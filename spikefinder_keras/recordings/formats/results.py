@@ -7,7 +7,7 @@ from pathlib import Path
 from ...errors import UsageError
 from ...files.atomic import partial_folder, whole_file, writing
 from ...files.npy import NpyFile
-from ..memory import budget
+from ..lazy import budget
 from ..sinks import Table
 from . import suite2p, write_prediction
 from .description import sidecar

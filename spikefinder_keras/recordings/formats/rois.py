@@ -6,8 +6,8 @@ suite2p, CaImAn and NWB tell the same in different arrays; here each is done onc
 import numpy as np
 
 from ...errors import DataError, UsageError
-from ..lazy import Stored, by_rows, elementwise
-from ..missing import Missing
+from ..lazy import LazyTable, Rows, by_rows, elementwise
+from ..missing import MissingCounts, find_missing
 
 
 def accepted(path, cells, count, what="iscell"):
@@ -105,7 +105,7 @@ def corrected(path, fluorescence, neuropil, factor, kept, frame_rate=None, name=
         every = kept.size == len(fluorescence)
         if every:
             return fluorescence, notes
-        stored = isinstance(fluorescence, Stored)
+        stored = isinstance(fluorescence, LazyTable)
         return fluorescence.keep(kept) if stored else fluorescence[kept], notes
     if neuropil.shape != fluorescence.shape:
         raise DataError(
@@ -114,28 +114,28 @@ def corrected(path, fluorescence, neuropil, factor, kept, frame_rate=None, name=
         )
     dtype = np.result_type(fluorescence.dtype, neuropil.dtype, np.float32)
     notes = [f"neuropil subtracted: F - {factor:g} {name}"]
-    if isinstance(fluorescence, Stored) or isinstance(neuropil, Stored):
+    if isinstance(fluorescence, LazyTable) or isinstance(neuropil, LazyTable):
 
-        def subtract(missing, own, around):
-            numbers, missing = range(len(own)), missing or Missing()
-            return _subtract(own, around, numbers, factor, dtype, frame_rate, missing)
+        def subtract(own, around):
+            return _subtract(own, around, range(len(own)), factor, dtype, frame_rate)
 
         return by_rows(subtract, fluorescence, neuropil, dtype=dtype).keep(kept), notes
-    missing = Missing()
-    traces = _subtract(fluorescence, neuropil, kept, factor, dtype, frame_rate, missing)
-    return traces, notes + missing.notes(kept.size, "ROIs' F")
+    found = _subtract(fluorescence, neuropil, kept, factor, dtype, frame_rate)
+    return found.values, notes + found.missing.notes(kept.size, "ROIs' F")
 
 
-def _subtract(fluorescence, neuropil, kept, factor, dtype, frame_rate, missing):
+def _subtract(fluorescence, neuropil, kept, factor, dtype, frame_rate):
+    missing = MissingCounts()
     traces = np.empty((len(kept), fluorescence.shape[1]), dtype)
     for row, roi in enumerate(kept):  # one by one, as both arrays may be larger than the memory
         np.multiply(neuropil[roi], -dtype.type(factor), out=traces[row])
         own = np.asarray(fluorescence[roi], dtype)
         traces[row] += own
-        gone = missing.mark(own, frame_rate or 1.0)
+        gone, found = find_missing(own, frame_rate or 1.0)
+        missing += found
         if gone is not None:
             traces[row, gone] = np.nan
-    return traces
+    return Rows(traces, missing)
 
 
 def scaled(traces, gain):

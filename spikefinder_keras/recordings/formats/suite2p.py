@@ -14,8 +14,9 @@ from ...errors import DataError
 from ...files.npy import NpyFile
 from ...files.sandbox import parse
 from ..lazy import elementwise
+from ..options import USUAL_NEUROPIL
 from . import pickled
-from .arrays import Options, make_recording, one_number, only_one_array, only_orientation
+from .arrays import make_recording, one_number, only_one_array, only_orientation
 from .pieces import table_of
 from .rois import accepted, checked_cells, corrected
 
@@ -81,7 +82,7 @@ def read(folder, options):
         names=names,
         unit="F",
         notes=notes,
-        block_starts=found[0].block_starts,
+        segment_starts=found[0].segment_starts,
     )
 
 
@@ -99,7 +100,7 @@ def _together(planes):
         notes += [f"{plane.folder.name}: {note}" for note in plane.notes]
         if count < frames:
             notes.append(f"{plane.folder.name}: {frames - count} frames fewer than the others")
-    planes[0].block_starts = longest.block_starts
+    planes[0].segment_starts = longest.segment_starts
     return traces, names, [f"{len(planes)} planes, neurons named by plane and ROI", *notes]
 
 
@@ -109,7 +110,7 @@ class _Plane:
     def __init__(self, folder, options):
         self.folder = folder
         files = {name: _file(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")}
-        arrays = {name: file and table_of(file, options.piece) for name, file in files.items()}
+        arrays = {name: file and table_of(file, options.chunk) for name, file in files.items()}
         fluorescence = arrays["F"]
         if fluorescence.ndim != 2 or not fluorescence.size:
             raise DataError(f"{folder}: F has shape {fluorescence.shape}; give ROIs x frames")
@@ -121,7 +122,7 @@ class _Plane:
         if self.classified and not options.all_rois:
             kept = accepted(folder, arrays["iscell"], count)
         self.rois, left_out = checked_cells(folder, kept, count, "iscell", "ROIs", options.all_rois)
-        share = options.share(settings.share)
+        share = options.neuropil_share(settings.share)
         self.traces, notes = corrected(
             folder,
             fluorescence,
@@ -130,7 +131,7 @@ class _Plane:
             self.rois,
             options.frame_rate or settings.rate,
         )
-        self.block_starts, more = settings.blocks(frames)
+        self.segment_starts, more = settings.blocks(frames)
         bad, bad_notes = settings.bad_frames(frames)
         if bad is not None:
             self.traces = elementwise(partial(_blank, bad), self.traces, dtype=np.float32)
@@ -174,7 +175,7 @@ class _Settings:
             self.rate = one_number(self._found["fs of"], "fs", rate)
         if share is not None and share.size == 1 and 0 <= share.item() <= 2:
             self.share = float(share.item())
-            if options.neuropil is None and self.share != Options().share():
+            if options.neuropil is None and self.share != USUAL_NEUROPIL:
                 self.notes.append(f"the settings' own share of neuropil is used: {self.share:g}")
 
     def bad_frames(self, frames):

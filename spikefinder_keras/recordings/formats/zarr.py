@@ -9,8 +9,8 @@ import numpy as np
 from ...errors import DataError, OutputError
 from ...files.atomic import check_output_folder, whole_folder
 from ...files.sandbox import LARGEST_ARRAY, Unreadable, check_size, parse, require
+from ..lazy import CHUNK as READ_AT_ONCE
 from ..lazy import pick
-from ..memory import PIECE
 from .arrays import from_named
 from .chosen import parse_chosen, rates_among
 from .description import described, spikes_in_a_row, text_of
@@ -43,7 +43,7 @@ def recognises(folder):
 def read(folder, options):
     """Recording of a Zarr array, or of the arrays in a group and the groups in it."""
     require("zarr", "reading Zarr", "zarr")
-    values = parse(_parse, folder, options.variable, options.piece, libraries=["zarr"])
+    values = parse(_parse, folder, options.variable, options.chunk, libraries=["zarr"])
     return from_named(folder, bring(folder, values, parse_rows, "zarr"), options)
 
 
@@ -65,7 +65,7 @@ def parse_rows(path, name, axis, numbers):
     yield "rows", pick(root[name] if name else root, axis, np.array(numbers))
 
 
-def _parse(path, variable, piece=PIECE):
+def _parse(path, variable, piece=READ_AT_ONCE):
     """Child: the arrays of a recording in a Zarr store."""
     import zarr
 

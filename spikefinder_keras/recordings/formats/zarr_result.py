@@ -31,7 +31,7 @@ from ...files.atomic import (
 )
 from ...files.regular import read_json, read_small
 from ...files.sandbox import Unreadable
-from ..lazy import Stored, pick
+from ..lazy import LazyTable, Rows, pick
 from ..sinks import Piece
 from .zarr import RATES, begin, check_files, fill
 
@@ -195,10 +195,10 @@ def _stored(store):
     import zarr
 
     array = zarr.open_array(store / RATES, mode="r")
-    return Stored(array.shape, array.dtype, partial(_load, store))
+    return LazyTable(array.shape, array.dtype, load=partial(_load, store))
 
 
-def _load(store, axis, numbers, missing):
+def _load(store, axis, numbers):
     import zarr
 
-    return pick(zarr.open_array(store / RATES, mode="r"), axis, numbers)
+    return Rows(pick(zarr.open_array(store / RATES, mode="r"), axis, numbers))

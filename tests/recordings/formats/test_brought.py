@@ -169,12 +169,12 @@ def test_bad_frames_and_folders_of_movies(tmp_path):
     )
     recording = read_recording(plane)
     assert np.isnan(recording.fluorescence).all(axis=1).nonzero()[0].tolist() == [7, 8, 400]
-    assert recording.block_starts == (0, 250)
+    assert recording.segment_starts == (0, 250)
     assert "3 of 600 frames are in badframes: taken as missing" in recording.notes
     assert any("frames_per_folder" in note for note in recording.notes)
     np.save(plane / "ops.npy", {"fs": RATE, "badframes": bad[1:], "frames_per_folder": [9, 9]})
     recording = read_recording(plane)
-    assert recording.block_starts == (0,)
+    assert recording.segment_starts == (0,)
     assert np.isfinite(recording.fluorescence).all()
     assert sum("not used" in note for note in recording.notes) == 2
 
@@ -336,11 +336,11 @@ def test_structs_and_cells(tmp_path):
     savemat(path, {"dff": in_cells([DFF[:, :100], DFF[:, 100:350], DFF[:, 350:]]), "fs": RATE})
     recording = read_recording(path)
     same(recording, DFF)
-    assert recording.block_starts == (0, 100, 350)
+    assert recording.segment_starts == (0, 100, 350)
     savemat(path, {"trials": {"dff": in_cells([DFF[:, :100].T, DFF[:, 100:].T])}, "fs": RATE})
     recording = read_recording(path)
     same(recording, DFF)
-    assert recording.block_starts == (0, 100)
+    assert recording.segment_starts == (0, 100)
     savemat(path, {"dff": in_cells(list(DFF[:, None, :])), "fs": RATE})
     refused(path, r"several arrays; name the fluorescence.*dff\{1\} 1x600", UsageError)
     savemat(path, {"a": {"u": DFF, "v": 2 * DFF}, "fs": RATE})
@@ -394,7 +394,7 @@ def test_a_struct_for_each_trial(tmp_path, kind):
     savemat(tmp_path / "a.mat", {"session": trials})
     recording = read_recording(tmp_path / "a.mat")
     same(recording, DFF)
-    assert (recording.frame_rate, recording.block_starts) == (RATE, (0, 100, 350))
+    assert (recording.frame_rate, recording.segment_starts) == (RATE, (0, 100, 350))
     for trial in trials.flat if kind == "cells of structs" else ():
         trial["fs"] += trial["dff"].shape[1]
     if kind == "array of structs":
@@ -428,7 +428,7 @@ def test_structs_in_cells_of_version_7_3(tmp_path):
             cells[number, 0] = file[f"#refs#/{number}"].ref
     recording = read_recording(path)
     same(recording, DFF)
-    assert (recording.frame_rate, recording.block_starts) == (RATE, (0, 250))
+    assert (recording.frame_rate, recording.segment_starts) == (RATE, (0, 250))
 
 
 @pytest.mark.parametrize("where", ["", "data", "data/dff"])
@@ -470,7 +470,7 @@ def test_structs_of_version_7_3(tmp_path):
     assert recording.notes == ("dF/F from data.dff",)
     recording = read_recording(path, variable="trials")
     same(recording, DFF)
-    assert (recording.frame_rate, recording.block_starts) == (RATE, (0, 250))
+    assert (recording.frame_rate, recording.segment_starts) == (RATE, (0, 250))
 
 
 # Zarr of xarray and Minian

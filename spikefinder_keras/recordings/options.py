@@ -1,0 +1,154 @@
+"""What a user may state: of a recording (`ReadOptions`), and of its prediction (`PredictOptions`).
+
+The public functions take the fields as keywords, the command line has an option for each, and both
+build these two; everything below is handed one of them.
+"""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .lazy import chunk_size
+
+USUAL_NEUROPIL = 0.7
+"""This share of the neuropil is subtracted where nobody states another: suite2p's default."""
+
+ORIENTATIONS = ("time-neuron", "neuron-time")
+"""What the rows and columns of an array are."""
+
+UNITS = ("dF/F", "F", "competition")
+"""What the values of a recording are: relative change of fluorescence as a fraction, fluorescence
+in the microscope's own unit, or traces in the competition's form (see `signals.preprocess`)."""
+
+ENGINES = ("fast", "keras")
+"""What computes a network: what starts at once, or Keras to compare with."""
+
+
+def _help(text: str, **metadata: Any) -> dict[str, Any]:
+    """What the command line says of a field: help text, `metavar`, `choices`."""
+    return {"help": text, **metadata}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What a user may state of a recording.
+
+    Attributes
+    ----------
+    frame_rate
+        In Hz; needed where the file does not tell it. Where it tells another nominal one, the
+        stated one is used, with a note.
+    orientation
+        One of `ORIENTATIONS`: what rows and columns are, where the file leaves it open. By default
+        neurons are rows of `.npy`, `.npz`, `.mat` and Zarr, and columns of CSV and NWB.
+    unit
+        One of `UNITS`; by default what the file tells, or None.
+    variable
+        Name of the array, or NWB series, where there are several.
+    neuropil
+        Share of the neuropil that is subtracted from fluorescence that has one; by default what
+        suite2p's settings say, else `USUAL_NEUROPIL`.
+    all_rois
+        Keep the ROIs too that suite2p or CaImAn calls no cells.
+    memory
+        Bytes that a prediction may take, by default a quarter of the machine's. Traces that are
+        large for it stay in the file.
+    """
+
+    frame_rate: float | None = field(
+        default=None, metadata=_help("where the file does not tell it", metavar="HZ")
+    )
+    orientation: str | None = field(
+        default=None,
+        metadata=_help(
+            "rows and columns of an array, where neuron-time (CSV: time-neuron) is wrong",
+            choices=ORIENTATIONS,
+        ),
+    )
+    unit: str | None = field(default=None, metadata=_help("of the values", choices=UNITS))
+    variable: str | None = field(
+        default=None, metadata=_help("array or series, where there are more", metavar="NAME")
+    )
+    neuropil: float | None = field(
+        default=None,
+        metadata=_help(
+            "of the neuropil that is subtracted (default: as suite2p's settings say, else 0.7)",
+            metavar="SHARE",
+        ),
+    )
+    all_rois: bool = field(
+        default=False, metadata=_help("also ROIs that their program calls no cells")
+    )
+    memory: int | None = None
+
+    @property
+    def chunk(self) -> int:
+        """Tables of more bytes stay in their file."""
+        return chunk_size(self.memory)
+
+    def neuropil_share(self, of_file: float | None = None) -> float:
+        """Share of the neuropil to subtract: as stated, else as the file tells, else the usual."""
+        if self.neuropil is not None:
+            return self.neuropil
+        return USUAL_NEUROPIL if of_file is None else of_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What a user may state of a prediction.
+
+    Attributes
+    ----------
+    weights
+        A name (`universal`, `described`, `released`, `published`), a file, or a loaded network of
+        convi6; by default `universal`, for the competition's form `described`.
+    indicator, species
+        Such as "GCaMP6f" and "mouse". They tell `universal` how late calcium answers; to convi6 an
+        indicator is the choice of dataset IDs that have it. By default what the file says.
+    dataset, area
+        Of convi6: which of the ten datasets the recording resembles, see `convi6.choose_datasets`.
+    spikes
+        Also give discrete spike times; of `universal` alone.
+    engine
+        One of `ENGINES`.
+    """
+
+    weights: Any = field(
+        default=None,
+        metadata=_help(
+            "universal, described, released (ours), published (of 2017), or a file (default: "
+            "universal, for any recording)",
+            metavar="NAME-OR-FILE",
+        ),
+    )
+    indicator: str | None = field(
+        default=None, metadata=_help("such as GCaMP6f: how late calcium answers", metavar="NAME")
+    )
+    species: str | None = field(
+        default=None, metadata=_help("such as mouse or zebrafish: likewise", metavar="NAME")
+    )
+    dataset: int | None = field(
+        default=None,
+        metadata=_help(
+            "for the weights of 2017: which of the ten datasets the recording resembles, 1 to 10 "
+            "(default: mean over all, or over those of --indicator and --area)",
+            metavar="N",
+        ),
+    )
+    area: str | None = field(
+        default=None, metadata=_help("likewise: datasets from V1 or retina", metavar="NAME")
+    )
+    spikes: bool = field(default=False, metadata=_help("write discrete spike times too"))
+    engine: str = field(
+        default="fast",
+        metadata=_help(
+            "what computes: what starts at once, or Keras to compare with (%(default)s)",
+            choices=ENGINES,
+        ),
+    )
+
+
+def as_dict(options: ReadOptions | PredictOptions) -> dict[str, Any]:
+    """The fields of options by name, as JSON can hold them; a path becomes text."""
+    values = {each.name: getattr(options, each.name) for each in fields(options)}
+    return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
