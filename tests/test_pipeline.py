@@ -61,8 +61,7 @@ def simulated(tmp_path_factory):
 def weights(tmp_path_factory):
     import keras
 
-    from spikefinder_keras.network.keras_model import build_network
-    from spikefinder_keras.network.loading import save_weights
+    from spikefinder_keras.network.keras_model import build_network, save_weights
 
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("weights") / "made.weights.h5"
@@ -425,7 +424,7 @@ def test_absurd_values(traces, predict, value):
 
 def test_predict_as_a_function(traces, predict, weights):
     import spikefinder_keras
-    from spikefinder_keras.network.loading import load_network
+    from spikefinder_keras.network.keras_model import load_network
 
     expected, _ = predict(traces)
     before = traces.copy()

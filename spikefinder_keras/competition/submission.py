@@ -13,7 +13,8 @@ from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.atomic import check_output_folder
 from ..files.download import cached_weights, data_cache
-from ..network.predict import Table, as_engine, predict_tables
+from ..network.engine import as_engine
+from ..network.predict import CalciumTable, predict_tables
 from ..network.weights import PUBLISHED
 from .published import best_published, published_score
 from .scoring import Scores, score
@@ -148,7 +149,7 @@ def predict_sets(network, folder, progress=False):
         calcium, spikes = pairs[k]
         truth = spikes if split == "train" else None
         longest = SPLIT_LENGTH[split] if len(calcium) <= SPLIT_LENGTH[split] else None
-        (rates,) = predict_tables(network, [Table(calcium, number, truth, longest)])
+        (rates,) = predict_tables(network, [CalciumTable(calcium, number, truth, longest)])
         yield PredictedSet(split, number, calcium, spikes, rates)
 
 

@@ -20,9 +20,9 @@ from ..datasets import DATASETS, check_dataset
 from ..errors import TrainingError, UsageError
 from ..files.atomic import check_output_folder
 from ..files.regular import read_small
-from ..network.predict import as_engine
-from ..network.spec import VARIANTS, convi6_layers
-from ..recordings.convi6 import ALL_DATASETS, rates_by_dataset
+from ..network.convi6 import VARIANTS, Architecture, convi6
+from ..network.engine import as_engine
+from ..network.predict import rates_by_dataset
 from .diagram import network_diagram
 from .plots import (
     NEURONS,
@@ -189,7 +189,7 @@ def draw_dataset_ids(network, predicted, neuron=0, window=WINDOW, ax=None):
     """
     check_neurons([neuron], predicted.calcium.shape[1])
     trace = predicted.calcium[:, [neuron]]
-    rates = rates_by_dataset(network, [trace], ALL_DATASETS, faithful=True)
+    rates = rates_by_dataset(network, [trace], as_in_2017=True)
     rates = np.concatenate([table for (table,) in rates.values()], axis=1)
     labels = [f"{each.number}: {each.indicator}, {each.area}" for each in DATASETS]
     title = f"{predicted.title}, neuron {neuron}, under every dataset ID"
@@ -249,12 +249,12 @@ def _default_neurons(predicted):
 
 def _diagrams(network):
     """Names of figures, and what draws them: both variants; the network if it is neither."""
-    variants = {variant: convi6_layers(variant) for variant in VARIANTS}
+    variants = {variant: convi6(Architecture(variant)) for variant in VARIANTS}
     for variant, layers in variants.items():
         yield f"architecture-{variant}", partial(network_diagram, layers, f"convi6_{variant}")
-    own = [layer for layer in network.layers if layer.kind != "dropout"]
+    own = [layer for layer in network.spec if layer.kind != "dropout"]
     if own not in [[each for each in ls if each.kind != "dropout"] for ls in variants.values()]:
-        yield "architecture-of-weights", partial(network_diagram, network.layers, "these weights")
+        yield "architecture-of-weights", partial(network_diagram, network.spec, "these weights")
 
 
 def _or_nan(value):

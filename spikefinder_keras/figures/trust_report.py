@@ -8,8 +8,7 @@ from importlib.resources import files
 import numpy as np
 
 from ..files.atomic import write_text
-from ..recordings.quality import FAR, NOISY
-from ..recordings.trust_words import shown_number, verdict
+from ..recordings.quality import FAR, NOISY, shown_number, verdict
 from ..text import shown
 from .style import BLUE, GREY, ORANGE, house_style, new_axes
 
@@ -51,7 +50,7 @@ def report(prediction):
     """The page of `write_report` as text, from the template beside this module."""
     import jinja2
 
-    recording, trust = prediction.recording, prediction.trust
+    recording, trust = prediction.recording, prediction.quality
     frames, neurons = prediction.table.shape
     pictures = (example_traces(prediction), rate_map(prediction), trust_panels(trust))
     names = ("examples", "rates", "histograms")
@@ -97,9 +96,9 @@ def _picture(ax):
 
 def _examples(prediction):
     """Numbers of the neurons to show, clearest first."""
-    noise = np.array([n.noise_level for n in prediction.trust.neurons])
+    noise = np.array([n.noise_level for n in prediction.quality.neurons])
     if np.isnan(noise).all():
-        noise = -np.array([n.certainty for n in prediction.trust.neurons])
+        noise = -np.array([n.certainty for n in prediction.quality.neurons])
     order = np.argsort(noise)[: np.isfinite(noise).sum()]
     if not order.size:
         return []

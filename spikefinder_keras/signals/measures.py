@@ -53,3 +53,30 @@ def smooth_trace(trace, width=SMOOTHING):
     from scipy.ndimage import gaussian_filter1d
 
     return gaussian_filter1d(np.asarray(trace, np.float64), width, mode="reflect", truncate=3.0)
+
+
+def noise_level(dff, frame_rate):
+    """Cascade's noise level of a trace (Rupprecht et al. 2021, Nature Neuroscience 24:1324-1337).
+
+    Parameters
+    ----------
+    dff : (frame,)
+        dF/F as a fraction, NaN where missing.
+    frame_rate
+        In Hz.
+
+    Returns
+    -------
+    float
+        100 median|diff(dff)| / sqrt(frame_rate), in % Hz^-1/2; NaN for fewer than two values.
+    """
+    steps = np.abs(np.diff(np.asarray(dff, np.float64)))
+    steps = steps[np.isfinite(steps)]
+    return float(100 * np.median(steps) / np.sqrt(frame_rate)) if steps.size else float("nan")
+
+
+def correlation(x, y):
+    """Pearson's, 0 where one does not vary."""
+    x, y = x - x.mean(), y - y.mean()
+    norm = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / norm) if norm > 0 else 0.0

@@ -31,10 +31,10 @@ from spikefinder_keras.figures import learning_curves, save
 from spikefinder_keras.files import atomic as whole_files
 from spikefinder_keras.files import downloads as sources
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings import calibration as knowledge
+from spikefinder_keras.recordings import calibration
+from spikefinder_keras.training import calibrate, universal, universal_data
 from spikefinder_keras.training import convi6 as training
 from spikefinder_keras.training import neurons as ground_truth
-from spikefinder_keras.training import universal, universal_data
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
 MOST = 600
@@ -308,7 +308,7 @@ def steps_of(seed):
 
 
 def weights_in(run):
-    """All that a finished run is judged by: weights, state of the optimiser, knowledge."""
+    """All that a finished run is judged by: weights, state of the optimiser, calibration."""
     found = {}
     for path in run.rglob("*.h5"):
         with h5py.File(path) as file:
@@ -317,7 +317,7 @@ def weights_in(run):
             ))  # fmt: skip
     with np.load(run / "checkpoint.npz") as file:
         found |= {key: file[key].tobytes() for key in file if key.startswith("variable")}
-    return found | {path.name: path.read_bytes() for path in run.rglob("*.knowledge.json")}
+    return found | {path.name: path.read_bytes() for path in run.rglob("*.calibration.json")}
 
 
 def trained_on(folder, capsys, start, carry_on):
@@ -365,8 +365,8 @@ def test_train(tmp_path, folder, capsys, monkeypatch):
 
 @SLOW
 def test_train_universal(tmp_path, folder, capsys, monkeypatch):
-    """Its checkpoints, its weights, its delays and the knowledge measured with them."""
-    shipped = knowledge.load_knowledge(knowledge.knowledge_path(find_weights("universal")))
+    """Its checkpoints, its weights, its delays and the calibration measured with them."""
+    shipped = calibration.load_calibration(calibration.calibration_path(find_weights("universal")))
     neurons = [SimpleNamespace(group="a", spikes=[np.ones(9)])]
     for module, name, stand_in in (
         (ground_truth, "find_ground_truth", lambda folder: []),
@@ -375,7 +375,7 @@ def test_train_universal(tmp_path, folder, capsys, monkeypatch):
         (universal, "simulated_windows", lambda *_: ()),
         (universal, "_batch", lambda run, rng: steps_of(rng.integers(99))),
         (universal, "align", lambda *_: {"a": 0.0}),
-        (knowledge, "fit_knowledge", lambda *_: shipped),
+        (calibrate, "fit_calibration", lambda *_: shipped),
     ):
         monkeypatch.setattr(module, name, stand_in)
     monkeypatch.setattr(universal, "CHECKPOINT_EVERY", 1)

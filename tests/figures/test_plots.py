@@ -16,7 +16,7 @@ from spikefinder_keras.errors import UsageError
 from spikefinder_keras.figures import plots as figures
 from spikefinder_keras.figures.diagram import boxes, network_diagram
 from spikefinder_keras.figures.style import save
-from spikefinder_keras.network.spec import convi6_layers
+from spikefinder_keras.network.convi6 import Architecture, convi6
 
 PACKAGE = Path(figures.__file__).parent
 
@@ -290,7 +290,7 @@ NETWORKS = {
 def test_every_layer_is_in_one_box(options):
     from spikefinder_keras.network.keras_model import build_network
 
-    layers = convi6_layers(**options)
+    layers = convi6(Architecture(**options))
     network = build_network(**options)
     drawn = boxes(layers)
     in_boxes = [name for box in drawn for name in box.layers]
@@ -321,7 +321,7 @@ def test_every_layer_is_in_one_box(options):
 
 
 def test_the_architecture_of_the_description():
-    ax, patches, texts = diagram_of(convi6_layers("described"))
+    ax, patches, texts = diagram_of(convi6(Architecture("described")))
     text = {name: each.get_text() for name, each in texts.items()}
     assert text["convolution_1"] == "Convolution 10 x 300, tanh, dropout 0.3"
     assert text["convolution_8"] == "Convolution 1 x 5, sigmoid"
@@ -344,7 +344,7 @@ def test_the_architecture_of_the_description():
 
 
 def test_the_released_lstm_is_concatenated():
-    _, _, texts = diagram_of(convi6_layers("released"))
+    _, _, texts = diagram_of(convi6(Architecture("released")))
     assert texts["join_lstm"].get_text() == "concatenate: 10 + 20 channels"
 
 
@@ -428,8 +428,7 @@ def test_the_command_makes_them_all(competition, tmp_path, capsys):
 
 
 def test_the_command_takes_other_networks_sets_and_windows(competition, tmp_path, capsys):
-    from spikefinder_keras.network.keras_model import build_network
-    from spikefinder_keras.network.loading import save_weights
+    from spikefinder_keras.network.keras_model import build_network, save_weights
 
     sizes = {"filters": (3, 4, 5, 6, 1), "taps": (40, 7, 5, 3, 3)}
     weights = tmp_path / "other.weights.h5"
@@ -502,7 +501,7 @@ def test_the_commands_defaults_are_the_functions():
 
 def test_scores_of_the_published_weights_meet_the_published(data):
     from spikefinder_keras.figures.gallery import draw_scores, predict_sets
-    from spikefinder_keras.network.loading import load_network
+    from spikefinder_keras.network.keras_model import load_network
 
     network = load_network(data / "published" / "model_convnet_6")
     sets = list(predict_sets(network, data / "spikefinder.test"))
