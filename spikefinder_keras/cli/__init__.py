@@ -94,10 +94,10 @@ def _check_address_space() -> None:
 
 
 def _complain(text: object) -> int:
-    text = one_line(text)
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    line = one_line(text)
+    line = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
     with suppress(OSError, ValueError):  # whose standard error is full or closed sees no text
-        tell(f"{PROGRAM}: {text}", file=sys.stderr)
+        tell(f"{PROGRAM}: {line}", file=sys.stderr)
         sys.stderr.flush()
     return 2
 

@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
         for line in notices(recording.fluorescence, source):
             say(line)
     if report:
-        from ..figures.trust_report import write_report
+        from ..figures.recording_page import write_report
 
         write_report(report, made)
     if not arguments.quiet:

@@ -2,12 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..console import tell, tell_table, text_table
 from .options import PROGRAM, Commands, add_command, load_keras, say_to
 
 # Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
-_SETTINGS = (
+_SETTINGS: tuple[tuple[str, Any, str], ...] = (
     ("variant", ("described", "released"), "the description's network (default) or the released"),
     ("epochs", int, "50"),
     ("batch", int, "traces per step, 5"),
@@ -44,11 +45,8 @@ def _add_train(commands: Commands) -> None:
     command.add_argument("--resume", metavar="RUN", help="carry an interrupted run to its end")
     for option, kind, text in _SETTINGS:
         # What is not named is left to `Settings`, or to the run that is resumed.
-        named = {"default": argparse.SUPPRESS, "help": text}
-        if isinstance(kind, tuple):
-            command.add_argument(f"--{option}", choices=kind, **named)
-        else:
-            command.add_argument(f"--{option}", type=kind, metavar="N", **named)
+        choices = {"choices": kind} if isinstance(kind, tuple) else {"type": kind, "metavar": "N"}
+        command.add_argument(f"--{option}", default=argparse.SUPPRESS, help=text, **choices)
     command.add_argument(
         "--dropout",
         type=float,

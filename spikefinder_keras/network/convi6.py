@@ -103,23 +103,24 @@ class Architecture:
             known = ", ".join(VARIANTS)
             raise UsageError(f"there is no variant {self.variant!r}; choose from {known}")
         # A frozen field is set once, here: lists become tuples, None what the variant says.
-        for name, value in (
+        settled: tuple[tuple[str, object], ...] = (
             ("filters", tuple(self.filters)),
             ("taps", tuple(self.taps)),
             ("dropout", tuple(self._of_variant.dropout if self.dropout is None else self.dropout)),
             ("lstm_joins", self.lstm_joins or self._of_variant.lstm_joins),
-        ):
+        )
+        for name, value in settled:
             object.__setattr__(self, name, value)
         if self.id_joins not in ID_JOINS:
             known = ", ".join(ID_JOINS)
             raise UsageError(f"the dataset ID cannot join {self.id_joins!r}; choose {known}")
-        for what, value, choices in (
+        for what, chosen, choices in (
             ("joins", self.lstm_joins, LSTM_JOINS),
             ("reads", self.lstm_reads, LSTM_READS),
             ("has gates", self.gates, GATES),
         ):
-            if value not in choices:
-                raise UsageError(f"no LSTM {what} {value!r}; choose {', '.join(choices)}")
+            if chosen not in choices:
+                raise UsageError(f"no LSTM {what} {chosen!r}; choose {', '.join(choices)}")
         self._check_sizes()
 
     @property

@@ -108,6 +108,14 @@ class OnnxEngine:
         # Groups of neurons share the engine; together they take no more than its threads.
         self._free = Semaphore(self.threads)
 
+    @classmethod
+    def load(
+        cls, name_or_path: str | Path = "described", mirror: str | Path | None = None
+    ) -> "OnnxEngine":
+        """The engine for a weights file, see `load_engine`."""
+        path = find_weights(name_or_path, mirror)
+        return cls(*spec_of(read_weights(path), path))
+
     def run(self, inputs: Array, ids: Array | None = None) -> Array:
         """See `Engine.run`."""
         if self.is_universal:
@@ -238,14 +246,12 @@ def load_engine(
     """
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}? choose from {', '.join(ENGINES)}")
-    path = find_weights(name_or_path, mirror)
     if engine == "fast":
-        spec, arrays = spec_of(read_weights(path), path)
-        return OnnxEngine(spec, arrays)
+        return OnnxEngine.load(name_or_path, mirror)
     import_keras(progress)
     from .keras_model import load_network
 
-    return KerasEngine(load_network(path))
+    return KerasEngine(load_network(name_or_path, mirror))
 
 
 def as_engine(network: str | Path | Engine | KerasModel) -> Engine:
@@ -258,11 +264,11 @@ def as_engine(network: str | Path | Engine | KerasModel) -> Engine:
     UsageError, DownloadError
         See `load_engine`.
     """
-    engine, name = network, "this network"
+    name = "this network"
     if isinstance(network, (str, Path)):
         engine, name = load_engine(network), str(network)
-    elif is_keras_model(network):
-        engine = KerasEngine(network)
+    else:
+        engine = KerasEngine(network) if is_keras_model(network) else network
     if engine.is_universal:
         raise WeightsError(
             f"{name} is of the network universal, which predicts raw recordings alone, with "

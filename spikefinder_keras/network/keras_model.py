@@ -125,7 +125,9 @@ _KERAS_LAYERS: dict[str, Callable[..., Any]] = {
 # Weights
 
 
-def load_network(name_or_path: str | Path = "described", mirror: str | None = None) -> keras.Model:
+def load_network(
+    name_or_path: str | Path = "described", mirror: str | Path | None = None
+) -> keras.Model:
     """Build the network that fits a weights file, and load it.
 
     Parameters
@@ -174,7 +176,7 @@ def save_weights(network: keras.Model, path: str | Path) -> None:
     OutputError
         If it cannot be written.
     """
-    path = check_output(path)
+    path = Path(check_output(path))
     if not path.name.endswith(".weights.h5"):
         raise UsageError(f"{path} must end in .weights.h5, the name Keras knows the format by")
     if any(

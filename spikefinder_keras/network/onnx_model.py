@@ -304,7 +304,8 @@ def _lstm(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str
 
     ONNX' operator knows the hard sigmoid of 2017, clip(0.2 x + 0.5, 0, 1).
     """
-    gate, slope = "HardSigmoid", {"activation_alpha": [0.2, 0.2], "activation_beta": [0.5, 0.5]}
+    slope: dict[str, Any] = {"activation_alpha": [0.2, 0.2], "activation_beta": [0.5, 0.5]}
+    gate = "HardSigmoid"
     if layer.options.get("gates") == "sigmoid":
         gate, slope = "Sigmoid", {}
     x = graph.node("Squeeze", sources[0], graph.integers([0]))

@@ -89,7 +89,7 @@ def channels(spec: Sequence[Layer]) -> dict[str, int]:
 
 def shapes_of(spec: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
     """Shapes of the weights of a network by their names, `convolution_1/kernel` and so on."""
-    width, shapes = channels(spec), {}
+    width, shapes = channels(spec), dict[str, tuple[int, ...]]()
     for layer in spec:
         name, options = layer.name, layer.options
         if layer.kind == "convolution":

@@ -238,7 +238,7 @@ def _candidates(found: Shapes) -> Iterator[Architecture]:
         "batch_normalization": any(name.startswith("normalization") for name in found),
     }
     for id_joins, lstm_reads in product(("before", "nowhere", "after"), LSTM_READS):
-        joins = {"id_joins": id_joins, "lstm_reads": lstm_reads}
+        joins: dict[str, Any] = {"id_joins": id_joins, "lstm_reads": lstm_reads}
         for variant in VARIANTS:
             if VARIANTS[variant].lstm_joins == "sum" and kernels[2][2] != recurrent[0]:
                 continue

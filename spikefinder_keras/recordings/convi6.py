@@ -85,7 +85,7 @@ class Convi6:
         return prepare(recording)
 
     def _to_frames(self, rates: Sequence[Rates], recording: Recording) -> Rates:
-        missing = ~np.isfinite(recording.fluorescence)
+        missing = ~np.isfinite(recording.traces)
         return to_frames(rates, recording.segments, missing)
 
     def _compare(self, calcium: Sequence[Table]) -> list[Rates]:
@@ -126,7 +126,7 @@ class Convi6AsIn2017(Convi6):
     _as_in_2017 = True
 
     def _calcium(self, recording: Recording) -> list[Table]:
-        return [recording.fluorescence]
+        return [recording.traces]
 
     def _to_frames(self, rates: Sequence[Rates], recording: Recording) -> Rates:
         return np.asarray(rates[0], np.float32)
@@ -150,7 +150,7 @@ def prepare(recording: Recording) -> list[Table]:
     """
     count, segments = len(recording.names), recording.segments
     calcium = [np.full((segment.samples, count), np.nan, np.float32) for segment in segments]
-    for neuron, values in enumerate(recording.fluorescence.T):
+    for neuron, values in enumerate(recording.traces.T):
         trace = np.array(values, np.float64)
         there = np.isfinite(trace)
         if not there.any():

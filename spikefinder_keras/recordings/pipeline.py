@@ -44,7 +44,7 @@ def numpy_settings() -> np.errstate:
     return np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")
 
 
-def predict(
+def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
     source: str | Path | ArrayLike | Recording,
     frame_rate: float | None = None,
     times: ArrayLike | None = None,

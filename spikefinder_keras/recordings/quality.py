@@ -179,7 +179,7 @@ def neuron_quality(
     recording: Recording, neuron: int, *, calcium: Trace, certainty: float
 ) -> NeuronQuality:
     """The quality of a neuron, with its trace `(sample,)` in the competition's form."""
-    trace = recording.fluorescence[:, neuron]
+    trace = recording.traces[:, neuron]
     dff = as_dff(trace, recording.unit)
     level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
     far, feature = distance(calcium[np.isfinite(calcium)])
@@ -226,7 +226,7 @@ def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -
     frames, count = recording.fluorescence.shape
     compared = int(np.clip(MOST_VALUES // frames, 3, MOST_PAIRS_OF))
     some = np.unique(np.linspace(0, count - 1, compared).astype(int))
-    sample = recording.part(some).fluorescence
+    sample = recording.part(some).traces
     in_competition = recording.unit == "competition"
     lines = [_percent(recording, neurons, sample)]
     if not in_competition:
@@ -323,7 +323,7 @@ def _moving_together(sample: Table, *, may_jump: bool) -> list[str]:
 def _unlike_the_competition(recording: Recording) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # neurons without any sample
-        levels = np.nanpercentile(recording.fluorescence, [BASELINE, TOP], axis=0)
+        levels = np.nanpercentile(recording.traces, [BASELINE, TOP], axis=0)
         low, high = np.nanmedian(levels, axis=1)
     # Preprocessing puts these two percentiles to 0 and 1.
     if np.isnan(low) or abs(low) < 0.5 < high < 2:
@@ -384,7 +384,9 @@ def _badness(neuron: NeuronQuality, certainty: Certainty) -> float:
 def quality_table(quality: Quality) -> str:
     """The neurons of a `Quality` as text, the `SHOWN` worst of them, and what the columns mean."""
     certainty, neurons = quality.certainty, quality.neurons
-    rows = [("neuron", "noise level", "distance", certainty.name, "missing", "")]
+    rows: list[tuple[str, ...]] = [
+        ("neuron", "noise level", "distance", certainty.name, "missing", "")
+    ]
     shown: Sequence[NeuronQuality] = neurons
     if len(neurons) > SHOWN:
 

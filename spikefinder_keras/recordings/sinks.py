@@ -60,7 +60,7 @@ class Chunk:
     neurons
         Which they are of the whole recording.
     rates : float32 (neuron, frame)
-        None where it has been put away.
+        Empty where they have been put away.
     spike_times
         In s, one array for each neuron, or None.
     quality
@@ -69,7 +69,7 @@ class Chunk:
     """
 
     neurons: range
-    rates: Rates | None
+    rates: Rates
     spike_times: list[Times] | None
     quality: list[NeuronQuality]
     missing: MissingCounts
@@ -90,7 +90,7 @@ class Chunk:
         spikes, missing = stored["spikes"], stored["missing"]
         return cls(
             range(*stored["neurons"]),
-            None,
+            np.empty(0, np.float32),
             None if spikes is None else [np.array(times, np.float64) for times in spikes],
             quality=[NeuronQuality(**neuron) for neuron in stored["quality"]],
             missing=MissingCounts(tuple(missing["values"]), tuple(missing["neurons"])),
@@ -141,7 +141,8 @@ class MemorySink:
         write_all: Callable[[Prediction], object] = lambda prediction: None,
     ) -> None:
         frames, neurons = recording.fluorescence.shape
-        self.rates: AnyTable = np.empty((neurons, frames), np.float32)
+        self._table = np.empty((neurons, frames), np.float32)
+        self.rates: AnyTable = self._table
         self._chunks: list[Chunk] = []
         self._write_all = write_all
 
@@ -151,11 +152,11 @@ class MemorySink:
 
     def write(self, chunk: Chunk) -> None:
         self._keep(chunk.neurons, chunk.rates)
-        chunk.rates = None
+        chunk.rates = np.empty(0, np.float32)  # they may be all that fills the memory
         self._chunks.append(chunk)
 
     def _keep(self, neurons: range, rates: Rates) -> None:
-        self.rates[neurons.start : neurons.stop] = rates
+        self._table[neurons.start : neurons.stop] = rates
 
     def chunks(self) -> list[Chunk]:
         return sorted(self._chunks, key=lambda chunk: chunk.neurons.start)

@@ -5,6 +5,7 @@ One pass per neuron, each by itself: nothing depends on the others.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,9 +107,9 @@ class Universal:
     ) -> None:
         options, about = options or PredictOptions(), about or {}
         self.name = WEIGHTS if options.weights is None else str(options.weights)
-        self.path = find_weights(self.name)
-        self.calibration = load_calibration(calibration_path(self.path))
-        self.engine = load_engine(self.path, engine=options.engine, progress=progress)
+        self.path: Path | None = find_weights(self.name)
+        self.calibration = load_calibration(calibration_path(find_weights(self.name)))
+        self.engine = load_engine(self.name, engine=options.engine, progress=progress)
         self.spikes = options.spikes
         self.indicator = options.indicator or about.get("indicator")
         species = options.species or about.get("species")
@@ -117,8 +118,8 @@ class Universal:
     def predict(self, recording: Recording) -> Predicted:
         """Predict the neurons of a recording in memory, each by itself."""
         segments = recording.segments
-        missing = ~np.isfinite(recording.fluorescence)
-        prepared = [prepare_neuron(trace, segments) for trace in recording.fluorescence.T]
+        missing = ~np.isfinite(recording.traces)
+        prepared = [prepare_neuron(trace, segments) for trace in recording.traces.T]
         neurons = self._neurons(prepared, recording.frame_rate)
         tables = [
             np.stack(rates, axis=1) for rates in zip(*(n.rates for n in neurons), strict=True)

@@ -86,7 +86,7 @@ def fit_calibration(engine: Engine, neurons: Sequence[TrainingNeuron]) -> Calibr
         slow = slowness(neuron.traces, rates, neuron.frame_rate)
         cases.append(Case(neuron.group, output, known, slow))
         names = (indicator_family(neuron.indicator, s) for s in (None, neuron.species))
-        families.append(set(names) - {None})
+        families.append({name for name in names if name})
     everything = _groups(cases)
     delays = {UNKNOWN: fit_delay(cases, by_slowness=True, source=f"measured on {everything}")}
     for family in sorted(set().union(*families)):
@@ -127,7 +127,7 @@ def fit_delay(cases: Sequence[Case], *, by_slowness: bool = False, source: str =
         truth = case.spikes - case.spikes.mean()
         products.append(moved @ truth / max(np.sqrt(truth @ truth), 1e-12))
         grams.append(moved @ moved.T)
-    products, grams = np.array(products), np.array(grams)
+    table_of_products, table_of_grams = np.array(products), np.array(grams)
     features = np.array([[1.0, case.slowness] if by_slowness else [1.0] for case in cases])
 
     def cost(parameters: Array) -> float:
@@ -136,8 +136,8 @@ def fit_delay(cases: Sequence[Case], *, by_slowness: bool = False, source: str =
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         # The correlation of a weighted mean of shifts, from the shifts' own products.
-        norm = np.einsum("ij,ijk,ik->i", shares, grams, shares)
-        r = (shares * products).sum(axis=1) / np.sqrt(np.maximum(norm, 1e-12))
+        norm = np.einsum("ij,ijk,ik->i", shares, table_of_grams, shares)
+        r = (shares * table_of_products).sum(axis=1) / np.sqrt(np.maximum(norm, 1e-12))
         return float(-(weight * r).sum() + COST * (parameters**2).sum() / OFFSETS.size)
 
     start = np.zeros(features.shape[1] * OFFSETS.size)

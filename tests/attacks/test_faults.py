@@ -249,7 +249,7 @@ def test_predict(tmp_path, folder, capsys, monkeypatch, name):
     once(monkeypatch, "recordings.pipeline.predict")
     options = ["--frame-rate", "30", "--quiet", "--overwrite"]
     if name == "report":
-        once(monkeypatch, "figures.trust_report.report")
+        once(monkeypatch, "figures.recording_page.report")
         options, name = [*options, "--report", folder / "r.html", "--spikes"], "r.csv"
     many = {"codes": CODES[:1], "states": 1} if name in ("quick", "r.zarr") else {}
     name = "r.csv" if name == "quick" else name

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import OutputError
-from spikefinder_keras.figures.trust_report import (
+from spikefinder_keras.figures.recording_page import (
     COLUMNS,
     EXAMPLES,
     example_traces,
+    quality_panels,
     rate_map,
     report,
-    trust_panels,
     write_report,
 )
 from spikefinder_keras.recordings.quality import EXPECTED
@@ -309,7 +309,7 @@ def test_bins_are_wide_enough_to_see():
     values = tuple(
         NeuronQuality(str(k), 0.9 + 1e-4 * k, 0.5, "height", 0.9, 0, 0) for k in range(99)
     )
-    panel, *_ = trust_panels(Quality(values, (), EXPECTED)).child_axes
+    panel, *_ = quality_panels(Quality(values, (), EXPECTED)).child_axes
     widths = {round(bar.get_width() / np.ptp(panel.get_xlim()), 3) for bar in panel.patches}
     assert min(widths) > 0.03
 
@@ -331,10 +331,10 @@ def test_the_map_is_in_minutes_where_it_is_long():
 def test_histograms_hold_every_known_neuron():
     trust = make(12).quality
     neurons = (*trust.neurons, NeuronQuality("x", NAN, 0.7, "height", NAN, 0, 0))
-    first, second, third = trust_panels(Quality(neurons, (), EXPECTED)).child_axes
+    first, second, third = quality_panels(Quality(neurons, (), EXPECTED)).child_axes
     counts = [sum(bar.get_height() for bar in panel.patches) for panel in (first, second, third)]
     assert counts == [12, 13, 12]
-    empty = trust_panels(Quality(neurons[-1:], (), EXPECTED)).child_axes
+    empty = quality_panels(Quality(neurons[-1:], (), EXPECTED)).child_axes
     assert [[text.get_text() for text in panel.texts] for panel in empty] == [
         ["not known"],
         [],

@@ -9,13 +9,15 @@ import matplotlib
 import numpy as np
 import pytest
 
+from spikefinder_keras import figures
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition import simulated_data as simulation
 from spikefinder_keras.competition.tables import file_name, write_csv
 from spikefinder_keras.errors import UsageError
-from spikefinder_keras.figures import plots as figures
-from spikefinder_keras.figures.diagram import boxes, network_diagram
+from spikefinder_keras.figures import style
+from spikefinder_keras.figures.network import boxes, network_diagram
 from spikefinder_keras.figures.style import save
+from spikefinder_keras.figures.traces import smooth
 from spikefinder_keras.network.convi6 import Architecture, convi6
 
 PACKAGE = Path(figures.__file__).parent
@@ -125,13 +127,15 @@ def test_smooth():
     spikes[50] = 2
     expected = np.zeros(100)
     expected[45:55] = 20  # spikes/s: two in 100 ms
-    assert figures.smooth(spikes) == pytest.approx(expected)
-    assert figures.smooth(np.ones(4)) == pytest.approx([40, 40, 40, 40])
+    assert smooth(spikes) == pytest.approx(expected)
+    assert smooth(np.ones(4)) == pytest.approx([40, 40, 40, 40])
 
 
 def test_predictions(tables):
     calcium, spikes, rates = tables
-    ax = figures.predictions(calcium, spikes, rates, (0, 2), (1, 11), "some set")
+    ax = figures.predictions(
+        calcium, spikes, rates, neurons=(0, 2), window=(1, 11), title="some set"
+    )
     assert ax.get_title(loc="left") == "some set"
     assert ax.get_xlabel() == "time (s)"
     names = ["calcium (a.u.)", "true rate (spikes/s)", "predicted rate (a.u.)"]
@@ -144,7 +148,7 @@ def test_predictions(tables):
         neuron = (0, 2)[number // 3]
         end = np.flatnonzero(~np.isnan(calcium[:, neuron]))[-1] + 1
         rate = np.where(np.arange(1_200) < end, rates[:, neuron], np.nan)
-        traces = (calcium[:, neuron], figures.smooth(spikes[:, neuron]), rate)
+        traces = (calcium[:, neuron], smooth(spikes[:, neuron]), rate)
         trace = traces[number % 3][100:1_100]
         assert np.asarray(line.get_xdata()) == pytest.approx(np.arange(1.0, 11.0, 0.01))
         assert same_shape(values(line), trace)
@@ -161,7 +165,7 @@ def test_predictions_without_truth_or_samples(tables):
     calcium, _, rates = tables
     calcium = calcium.copy()
     calcium[:, 1] = np.nan
-    ax = figures.predictions(calcium, None, rates, (0, 1))
+    ax = figures.predictions(calcium, None, rates, neurons=(0, 1))
     assert len(ax.lines) == 4
     assert [text.get_text() for text in ax.texts][2:] == ["no samples", "no samples"]
 
@@ -191,7 +195,7 @@ def test_dataset_ids(tables):
     assert "(a.u.)" in ax.get_ylabel()
     for line, trace in zip(ax.lines, [calcium[:900, 0], *rates[:900].T], strict=True):
         assert same_shape(values(line), trace)
-    assert [line.get_color() for line in ax.lines[1:]].count(figures.ORANGE) == 1
+    assert [line.get_color() for line in ax.lines[1:]].count(style.ORANGE) == 1
 
 
 # Scores and learning curves
@@ -200,7 +204,9 @@ def test_dataset_ids(tables):
 def test_scores():
     of_neurons = [np.array([0.1, 0.5, np.nan]), np.array([0.4]), np.array([np.nan])]
     published = {"best": [0.6, np.nan, np.nan], "ours": [0.3, 0.2, np.nan], "last": [0.1, 0.1, 0.1]}
-    ax = figures.scores(["a", "b", "c"], of_neurons, published, "ours", "some scores")
+    ax = figures.scores(
+        ["a", "b", "c"], of_neurons, published, highlight="ours", title="some scores"
+    )
     assert ax.get_title(loc="left") == "some scores"
     assert labels(ax.get_xticklabels()) == ["a", "b", "c"]
     assert ax.get_ylabel() == "correlation at 25 Hz (no unit)"
@@ -255,7 +261,9 @@ def test_learning_curves():
 
 def test_differences():
     names = ["better", "worse", "level"]
-    ax = figures.differences(names, [0.1, -0.1, 0.0], [0.05, -0.2, -0.1], [0.2, -0.05, 0.1], "x")
+    ax = figures.differences(
+        names, [0.1, -0.1, 0.0], [0.05, -0.2, -0.1], [0.2, -0.05, 0.1], title="x"
+    )
     intervals, means = ax.collections
     ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
     assert ends == [[0.05, 0.2], [-0.2, -0.05], [-0.1, 0.1]]
@@ -352,9 +360,9 @@ def test_the_released_lstm_is_concatenated():
 
 
 def test_axes_given_are_axes_returned(tables):
-    axes = figures.new_axes(5, 3)
+    axes = style.new_axes(5, 3)
     assert figures.kernels(np.eye(4), ax=axes) is axes
-    assert figures.predictions(*tables, (0,), ax=axes) is axes
+    assert figures.predictions(*tables, neurons=(0,), ax=axes) is axes
 
 
 def test_the_users_style_does_not_show():
