@@ -68,11 +68,6 @@ def test_no_two_modules_import_each_other():
     TopologicalSorter(graph).prepare()
 
 
-def test_no_module_is_long():
-    lines = {m: len(path.read_text().splitlines()) for m, path in MODULES.items()}
-    assert {module: count for module, count in lines.items() if count > 350} == {}
-
-
 def test_keras_is_loaded_in_one_place():
     for module, path in MODULES.items():
         names = [

@@ -26,7 +26,7 @@ def add(commands):
 
 
 def run(arguments):
-    from ..files.download import data_cache, fetch_data, fetch_weights
+    from ..files.downloads import data_cache, fetch_data, fetch_weights
 
     if arguments.what == "weights":
         tell(f"the published weights are in {fetch_weights(mirror=arguments.mirror)}")

@@ -12,7 +12,7 @@ from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.atomic import check_output_folder
-from ..files.download import cached_weights, data_cache
+from ..files.downloads import cached_weights, data_cache
 from ..network.predict import Table, as_engine, predict_tables
 from ..network.weights import PUBLISHED
 from .published import best_published, published_score

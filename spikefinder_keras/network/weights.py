@@ -14,7 +14,7 @@ import numpy as np
 
 from ..constants import DATASET_COUNT
 from ..errors import UsageError, WeightsError
-from ..files.download import cached_weights, fetch_weights
+from ..files.downloads import cached_weights, fetch_weights
 from ..files.hdf5 import read_arrays
 from ..files.sandbox import Unreadable
 from .spec import LSTM_READS, VARIANTS, convi6_layers, shapes_of
@@ -68,7 +68,7 @@ def find_weights(name_or_path, mirror=None):
         `"published"` is looked for in the per-user cache, then in `$SPIKEFINDER_DATA/published`,
         then fetched.
     mirror : str, optional
-        See `download.fetch_weights`.
+        See `files.fetch_weights`.
 
     Returns
     -------
