@@ -169,7 +169,7 @@ def read_csv(path):
     path : str or Path
         Comma-separated text: a header row that names the neurons (0, 1, ... or other distinct
         names), then one row per sample, with a decimal point, an empty cell for a missing sample.
-        Columns of time stamps and counters are left out; see `csv_reader.read_table` for more.
+        Columns of time stamps and counters are left out; see `files.csv.read_table` for more.
 
     Returns
     -------

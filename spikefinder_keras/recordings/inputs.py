@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 
 from ..errors import DataError
-from ..files.csv_names import SECONDS
+from ..files.csv import SECONDS
 from .lazy import Stored
 
 TIMES = ("time", "times", "t", "timestamp", "timestamps")

@@ -232,7 +232,7 @@ def targets(name):
 
 def plant(name):
     """A hole in the parser, behind its checks."""
-    from spikefinder_keras.files import csv_columns
+    from spikefinder_keras.files import csv
     from spikefinder_keras.files import hdf5 as hdf5_arrays
     from spikefinder_keras.files import npy as npy_arrays
     from spikefinder_keras.files import npz as npz_arrays
@@ -257,7 +257,7 @@ def plant(name):
         setattr(module, function, holed)
 
     if name == "csv":
-        wrap(csv_columns, "time_scale", lambda text: "(ms)" in text)
+        wrap(csv, "time_scale", lambda text: "(ms)" in text)
     elif name in ("npy", "npz"):
         module = npy_arrays if name == "npy" else npz_arrays
         original = module.read_header
