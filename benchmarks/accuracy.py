@@ -49,12 +49,13 @@ from spikefinder_keras.recordings.calibration import (
 from spikefinder_keras.recordings.rates import signal_share
 from spikefinder_keras.recordings.segments import find_blocks
 from spikefinder_keras.recordings.spikes import discrete_spikes, expected_score
-from spikefinder_keras.recordings.timing import apply_timing, correlation, slowness
+from spikefinder_keras.recordings.timing import apply_timing, slowness
 from spikefinder_keras.recordings.universal_preparation import (
     STEPS_PER_SECOND,
     prepare_neuron,
     to_samples,
 )
+from spikefinder_keras.signals.measures import pearson
 from spikefinder_keras.training.neurons import find_ground_truth, read_ground_truth
 from spikefinder_keras.training.universal import (
     UniversalSettings,
@@ -165,12 +166,12 @@ def scores(neuron, samples):
 
     known = windows(truth)
     moved = {
-        shift: correlation(known, windows(np.concatenate([later(x, shift) for x in samples])))
+        shift: pearson(known, windows(np.concatenate([later(x, shift) for x in samples])))
         for shift in SHIFTS
     }
     return {
         "25 Hz": moved[0],
-        "smoothed": correlation(smooth(truth), smooth(np.concatenate(samples))),
+        "smoothed": pearson(smooth(truth), smooth(np.concatenate(samples))),
         **{moved_by(shift): value for shift, value in moved.items()},
     }
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..constants import POOL, SAMPLE_RATE
 from ..errors import DataError, UsageError
+from ..signals.measures import pearson, sum_windows
 from .tables import check_same_shape
 
 MEASURES = ("corr", "rank", "auc", "info")
@@ -102,9 +103,9 @@ def _score_trace(truth, prediction, measure, factor, protocol):
     if np.ptp(rates) == 0:
         return np.nan, "the prediction is constant"
     if measure == "corr":
-        return _pearson(spikes, rates), ""
+        return pearson(spikes, rates), ""
     if measure == "rank":
-        return _pearson(_ranks(spikes), _ranks(rates)), ""
+        return pearson(_ranks(spikes), _ranks(rates)), ""
     if measure == "auc":
         if spikes.all():
             return np.nan, "spikes in every window"
@@ -123,16 +124,6 @@ def published_transform(prediction):
         return prediction
     scaled = (prediction - body.min()) / body.std() + 0.01
     return np.where(scaled < 0, 0.01, scaled)
-
-
-def sum_windows(signal, factor):
-    """Sums over non-overlapping windows of `factor` samples; an incomplete last one is dropped."""
-    whole = len(signal) // factor * factor
-    return signal[:whole].reshape(-1, factor).sum(axis=1)
-
-
-def _pearson(x, y):
-    return float(np.corrcoef(x, y)[0, 1])
 
 
 def _ranks(values):

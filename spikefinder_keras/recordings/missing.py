@@ -6,6 +6,8 @@ nothing about a neuron: they are missing, as NaN is.
 
 import numpy as np
 
+from ..signals.measures import runs
+
 STILL_SECONDS = 1.0
 STILL_FRAMES = 10
 """A run of one exact value that is longer than both is missing."""
@@ -64,8 +66,7 @@ def _still(trace, there, frame_rate):
     longest = max(STILL_FRAMES, STILL_SECONDS * frame_rate)
     if np.count_nonzero(same) < longest:
         return None
-    edges = np.flatnonzero(np.diff(same, prepend=False, append=False))
-    starts, ends = edges[::2], edges[1::2]  # of the steps that stand still
+    starts, ends = runs(same).T  # of the steps that stand still
     long = ends - starts + 1 > longest  # a step more in values than in steps
     if not long.any():
         return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..constants import POOL, SAMPLE_RATE
+from ..signals.measures import noise_level
 from ..signals.preprocess import BASELINE, TOP
 from .segments import gaps
 from .together import common_jumps, median_correlation
@@ -121,26 +122,6 @@ class Trust:
     neurons: tuple
     warnings: tuple
     certainty: Certainty = EXPECTED
-
-
-def noise_level(dff, frame_rate):
-    """Cascade's noise level of a trace.
-
-    Parameters
-    ----------
-    dff : array `(frame,)`
-        dF/F as a fraction, NaN where missing.
-    frame_rate : float
-        In Hz.
-
-    Returns
-    -------
-    float
-        100 median|diff(dff)| / sqrt(frame_rate), in % Hz^-1/2; NaN for fewer than two values.
-    """
-    steps = np.abs(np.diff(np.asarray(dff, np.float64)))
-    steps = steps[np.isfinite(steps)]
-    return float(100 * np.median(steps) / np.sqrt(frame_rate)) if steps.size else float("nan")
 
 
 def features(calcium):

@@ -11,8 +11,7 @@ import numpy as np
 
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
-from ..signals.fourier import fast_resample
-from ..signals.preprocess import RATE_TOLERANCE, detrend, resampled_length, scale
+from ..signals.preprocess import RATE_TOLERANCE, detrend, fast_resample, resampled_length, scale
 
 LONGEST_BRIDGED = 0.5
 """s; gaps up to it are interpolated, within longer ones the rates are left empty."""

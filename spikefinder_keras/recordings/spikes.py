@@ -8,6 +8,7 @@ where its running integral passes the middle of each spike. What is left over is
 
 import numpy as np
 
+from ..signals.measures import runs
 from .universal_preparation import STEPS_PER_SECOND
 
 FLOOR = 0.25
@@ -39,19 +40,13 @@ def spike_bouts(rates, floor=FLOOR, share=SHARE):
         below `share` of its largest value so far, or of its largest one to come.
     """
     rates = np.nan_to_num(np.asarray(rates, np.float64))
-    above = np.concatenate([[False], rates > floor, [False]])
-    edges = np.flatnonzero(np.diff(above.astype(int)))
     bouts = []
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
+    for first, last in runs(rates > floor):
         part = rates[first:last]
         before = np.maximum.accumulate(part)
         after = np.maximum.accumulate(part[::-1])[::-1]
         low = part < share * np.minimum(before, after)
-        cuts = np.flatnonzero(np.diff(np.concatenate([[True], low, [True]]).astype(int)))
-        bouts += [
-            slice(int(first + a), int(first + b))
-            for a, b in zip(cuts[::2], cuts[1::2], strict=True)
-        ]
+        bouts += [slice(int(first + a), int(first + b)) for a, b in runs(~low)]
     return bouts
 
 

@@ -221,10 +221,3 @@ def fit_timing(cases, by_slowness=False, source=""):
     found = minimize(cost, start, method="L-BFGS-B").x.reshape(-1, OFFSETS.size)
     slopes = found[1] if by_slowness else np.zeros(OFFSETS.size)
     return Timing(found[0], slopes, source)
-
-
-def correlation(x, y):
-    """Pearson's, 0 where one does not vary."""
-    x, y = x - x.mean(), y - y.mean()
-    norm = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / norm) if norm > 0 else 0.0

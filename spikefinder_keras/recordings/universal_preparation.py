@@ -14,9 +14,8 @@ import numpy as np
 
 from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
-from ..signals.fourier import fast_resample
 from ..signals.measures import noise_density, smooth_trace, smoothing_of_noise
-from ..signals.preprocess import resampled_length, robust_line
+from ..signals.preprocess import fast_resample, resampled_length, robust_line
 from .segments import Block
 
 STEP = 4

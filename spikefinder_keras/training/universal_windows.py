@@ -5,8 +5,8 @@ import numpy as np
 from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
 from ..recordings.calibration import outputs
-from ..recordings.timing import correlation
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
+from ..signals.measures import pearson
 from ..simulation.spike_trains import simulated_recordings
 
 DELAYS = np.arange(-12, 19) / SAMPLE_RATE
@@ -120,5 +120,5 @@ def shift_curve(rates, spikes):
                 moved[:samples] = known[-samples:]
             x.append(moved[: steps * STEP].reshape(-1, STEP).sum(axis=1))
             y.append(rate[:steps])
-        curve.append(correlation(np.concatenate(x), np.concatenate(y)))
+        curve.append(pearson(np.concatenate(x), np.concatenate(y)))
     return np.array(curve)

@@ -39,7 +39,7 @@ CHILDS = ("npz", "pickled", "mat", "caiman", "nwb", "weights", "zarr")
 it may die. The others may do neither."""
 
 
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # Seeds
 
@@ -211,7 +211,7 @@ def targets(name):
         if data[:1] > b"\x7f":
             path.write_bytes(data[1:])
         else:
-            method = METHODS[data[0] % 4] if data else METHODS[0]
+            method = METHODS[data[0] % len(METHODS)] if data else METHODS[0]
             with zipfile.ZipFile(path, "w", method) as archive:
                 archive.writestr("dff.npy", data[1:])
         drain(numpy_files._parse_npz, path, None)

@@ -8,12 +8,12 @@ from spikefinder_keras.recordings.timing import (
     UNKNOWN_SLOWNESS,
     Timing,
     apply_timing,
-    correlation,
     fit_timing,
     indicator_family,
     shifted,
     slowness,
 )
+from spikefinder_keras.signals.measures import pearson
 
 NOT_SHIFTED = Timing(np.where(OFFSETS == 0, 30.0, 0.0), np.zeros(OFFSETS.size), "no delay")
 
@@ -21,7 +21,7 @@ NOT_SHIFTED = Timing(np.where(OFFSETS == 0, 30.0, 0.0), np.zeros(OFFSETS.size), 
 def timing_score(case, timing):
     """Correlation at 25 Hz of one case (see `fit_timing`) under a belief."""
     _, rates, truth, slow = case
-    return correlation(truth, apply_timing(rates, timing.weights(slow)))
+    return pearson(truth, apply_timing(rates, timing.weights(slow)))
 
 
 @pytest.mark.parametrize(
