@@ -44,7 +44,7 @@ def check_trace(trace: ArrayLike) -> Trace:
 
 
 def check_numbers(values: ArrayLike, name: str) -> Trace:
-    """Return finite numbers `(value,)` as float64, else `DataError` on what `name` says they are."""
+    """Return finite numbers `(value,)` as float64, else `DataError`; `name` says what they are."""
     try:
         numbers = np.asarray(values)
         if np.iscomplexobj(numbers):  # numpy would drop the imaginary part with a warning alone
