@@ -18,6 +18,7 @@ import tempfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -337,8 +338,8 @@ class Watch:
 
         self.on, self.folder = False, str(folder)
         self.writing = confinement._WRITING
-        self.changes = {*confinement._CHANGING_EVENTS}
-        self.refused = {*confinement._EVENTS}
+        self.changes = {*chain(*confinement._CHANGING_EVENTS.values())}
+        self.refused = {*chain(*confinement._REFUSED_EVENTS.values())}
         # pandas reads the time zone that a date names in at most five capitals, such as UTC.
         self.readable = (self.folder, "/proc/", "/usr/share/zoneinfo/")
         self.readable += (sys.prefix, sys.base_prefix, *filter(None, sys.path))
