@@ -71,9 +71,11 @@ def bursting_train(log_rate: Array, rate: float, burst: float, rng: np.random.Ge
     """
     starts = np.exp(log_rate)
     starts *= rate * (1 - burst) / SAMPLE_RATE / starts.mean()
+    # A Poisson process of bursts, each at a random place in its bin of 10 ms.
     counts = rng.poisson(np.minimum(starts, MOST_BURSTS))
     first = np.repeat(np.arange(starts.size), counts) / SAMPLE_RATE
     found = [first + rng.random(first.size) / SAMPLE_RATE]
+    # Generation by generation: each spike of the last one is followed by at most one more.
     while found[-1].size:
         more = found[-1][rng.random(found[-1].size) < burst]
         found.append(more + REFRACTORY + rng.exponential(BURST_INTERVAL, more.size))
@@ -144,6 +146,8 @@ def simulated_recordings(
     For each neuron dF/F with noise `(frame,)`, frame rate in Hz, spike times in s `(spike,)`.
     """
     trains = []
+    # Recorded trains have a structure that no generator has; synthetic ones have rates and bursts
+    # that no recording has.
     for _ in range(count):
         if counts and rng.random() < 0.5:
             trains.append(recorded_train(counts, seconds, rng))
@@ -154,7 +158,9 @@ def simulated_recordings(
     for trace, times in zip(dff.T, trains, strict=True):
         frame_rate = float(np.exp(rng.uniform(*np.log(FRAME_RATES))))
         clarity = np.exp(rng.uniform(*np.log(CLARITIES)))
-        spread = trace.std() or 0.1
+        spread = (
+            trace.std() or 0.1
+        )  # of a neuron without a spike, so that it has noise all the same
         noise = spread / (clarity * smoothing_of_noise())
         drift = spread * rng.choice(DRIFTS)
         neurons.append((expose(trace, frame_rate, noise, drift, rng), frame_rate, times))
