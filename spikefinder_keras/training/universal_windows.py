@@ -57,7 +57,7 @@ def simulated_windows(settings, counts):
     ----------
     settings : universal.UniversalSettings
     counts : sequence of arrays `(sample,)`
-        Recorded spikes per 10 ms, see `augmentation.simulated_recordings`.
+        Recorded spikes per 10 ms, see `simulation.simulated_recordings`.
 
     Returns
     -------
