@@ -43,7 +43,6 @@ from spikefinder_keras.network.engine import load_engine
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
     apply_delay,
-    correlation,
     fit_knowledge,
     outputs,
     signal_share,
@@ -56,6 +55,7 @@ from spikefinder_keras.recordings.universal_preparation import (
     prepare_neuron,
     to_samples,
 )
+from spikefinder_keras.signals.measures import pearson
 from spikefinder_keras.training.neurons import find_ground_truth, read_ground_truth
 from spikefinder_keras.training.universal import (
     UniversalSettings,
@@ -166,12 +166,12 @@ def scores(neuron, samples):
 
     known = windows(truth)
     moved = {
-        shift: correlation(known, windows(np.concatenate([later(x, shift) for x in samples])))
+        shift: pearson(known, windows(np.concatenate([later(x, shift) for x in samples])))
         for shift in SHIFTS
     }
     return {
         "25 Hz": moved[0],
-        "smoothed": correlation(smooth(truth), smooth(np.concatenate(samples))),
+        "smoothed": pearson(smooth(truth), smooth(np.concatenate(samples))),
         **{moved_by(shift): value for shift, value in moved.items()},
     }
 

@@ -477,7 +477,7 @@ def test_submission_as_a_function(few, weights, tmp_path):
 
 def test_the_data_are_found_in_this_order(few, simulated, tmp_path, monkeypatch):
     from spikefinder_keras.competition.submission import find_data
-    from spikefinder_keras.files.download import data_cache
+    from spikefinder_keras.files.downloads import data_cache
 
     monkeypatch.setenv("SPIKEFINDER_DATA", str(few))
     assert find_data(simulated) == (simulated, "given")

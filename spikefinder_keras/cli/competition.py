@@ -162,7 +162,7 @@ def _add_download(commands: Commands) -> None:
 
 
 def run_download(arguments: argparse.Namespace) -> None:
-    from ..files.download import data_cache, fetch_data, fetch_weights
+    from ..files.downloads import data_cache, fetch_data, fetch_weights
 
     if arguments.what == "weights":
         tell(f"the published weights are in {fetch_weights(mirror=arguments.mirror)}")

@@ -17,7 +17,7 @@ import numpy as np
 from ..arrays import Array
 from ..constants import DATASET_COUNT
 from ..errors import UsageError, WeightsError
-from ..files.download import cached_weights, fetch_weights
+from ..files.downloads import cached_weights, fetch_weights
 from ..files.hdf5 import read_arrays
 from ..files.sandbox import Unreadable
 from .convi6 import LSTM_READS, VARIANTS, Architecture, convi6

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Array, Times
 from ..errors import DataError, UsageError
-from ..files.csv_names import SECONDS
+from ..files.csv import SECONDS
 from ..signals.checks import check_rate
 from .lazy import LazyTable
 

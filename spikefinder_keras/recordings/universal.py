@@ -16,6 +16,7 @@ from ..constants import SAMPLE_RATE
 from ..network.engine import load_engine
 from ..network.predict import predict_steps
 from ..network.weights import find_weights
+from ..signals.measures import runs
 from ..signals.preprocess import scale
 from .calibration import (
     UNKNOWN,
@@ -245,19 +246,13 @@ def spike_bouts(rates: ArrayLike, floor: float = FLOOR, share: float = SHARE) ->
     """
     rates = np.nan_to_num(np.asarray(rates, np.float64))
     bouts = []
-    for first, last in _runs(rates > floor):
+    for first, last in runs(rates > floor):
         part = rates[first:last]
         before = np.maximum.accumulate(part)
         after = np.maximum.accumulate(part[::-1])[::-1]
         active = part >= share * np.minimum(before, after)
-        bouts += [slice(first + a, first + b) for a, b in _runs(active)]
+        bouts += [slice(int(first + a), int(first + b)) for a, b in runs(active)]
     return bouts
-
-
-def _runs(mask: Mask) -> list[tuple[int, int]]:
-    """Where each run of a mask begins, and where it has ended."""
-    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def discrete_spikes(rates: ArrayLike, start: float, rate: float, *, least: float = LEAST) -> Times:

@@ -5,7 +5,7 @@ import numpy as np
 from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
-from ..signals.measures import correlation
+from ..signals.measures import pearson
 from ..simulation.spike_trains import simulated_recordings
 from .calibrate import network_outputs
 
@@ -57,7 +57,7 @@ def simulated_windows(settings, counts):
     ----------
     settings : universal.UniversalSettings
     counts : sequence of arrays `(sample,)`
-        Recorded spikes per 10 ms, see `augmentation.simulated_recordings`.
+        Recorded spikes per 10 ms, see `simulation.simulated_recordings`.
 
     Returns
     -------
@@ -120,5 +120,5 @@ def shift_curve(rates, spikes):
                 moved[:samples] = known[-samples:]
             x.append(moved[: steps * STEP].reshape(-1, STEP).sum(axis=1))
             y.append(rate[:steps])
-        curve.append(correlation(np.concatenate(x), np.concatenate(y)))
+        curve.append(pearson(np.concatenate(x), np.concatenate(y)))
     return np.array(curve)

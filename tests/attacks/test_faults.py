@@ -29,7 +29,7 @@ from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import SpikefinderError
 from spikefinder_keras.figures import learning_curves, save
 from spikefinder_keras.files import atomic as whole_files
-from spikefinder_keras.files import downloads as sources
+from spikefinder_keras.files import downloads
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings import calibration
 from spikefinder_keras.training import calibrate, universal, universal_data
@@ -392,10 +392,12 @@ def test_download(tmp_path, folder, capsys, monkeypatch, what):
     mirror.mkdir()
     (mirror / name).write_bytes(b"0\n1\n")
     (mirror / weights).write_bytes(b"0\n1\n")
-    files = {name: sources.File(mirror / name, "git blob id", "", 0, ()).identity(mirror / name)}
+    files = {
+        name: downloads.PublishedFile(mirror / name, "git blob id", "", 0).identity(mirror / name)
+    }
     known = {"published": (weights, hashlib.sha256(b"0\n1\n").hexdigest(), "")}
-    monkeypatch.setattr(sources, "COMPETITION_FILES", files)
-    monkeypatch.setattr(sources, "WEIGHTS", known)
+    monkeypatch.setattr(downloads, "COMPETITION_FILES", files)
+    monkeypatch.setattr(downloads, "WEIGHTS", known)
     monkeypatch.setenv("SPIKEFINDER_CACHE", str(folder))
     command = ["download", what, "--mirror", mirror, "--quiet"]
     if what == "data":

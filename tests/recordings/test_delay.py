@@ -12,7 +12,7 @@ from spikefinder_keras.recordings.calibration import (
     shifted,
     slowness,
 )
-from spikefinder_keras.signals.measures import correlation
+from spikefinder_keras.signals.measures import pearson
 from spikefinder_keras.training.calibrate import Case, fit_delay
 
 NOT_SHIFTED = Delay(np.where(OFFSETS == 0, 30.0, 0.0), np.zeros(OFFSETS.size), "no delay")
@@ -20,7 +20,7 @@ NOT_SHIFTED = Delay(np.where(OFFSETS == 0, 30.0, 0.0), np.zeros(OFFSETS.size), "
 
 def score_of(case, delay):
     """Correlation at 25 Hz of one case under a delay."""
-    return correlation(case.spikes, apply_delay(case.output, delay.weights(case.slowness)))
+    return pearson(case.spikes, apply_delay(case.output, delay.weights(case.slowness)))
 
 
 @pytest.mark.parametrize(

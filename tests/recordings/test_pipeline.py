@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import fftconvolve
 
-from spikefinder_keras.competition.simulated_data import INDICATORS
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError, UsageError
 from spikefinder_keras.network.predict import ONSET, predict_calcium, rates_by_dataset
@@ -21,6 +20,7 @@ from spikefinder_keras.recordings.recording import Recording
 from spikefinder_keras.recordings.recording import as_recording as recording_of
 from spikefinder_keras.recordings.segments import to_frames
 from spikefinder_keras.signals.preprocess import bin_spikes
+from spikefinder_keras.simulation.indicators import QUICK_INDICATORS
 from spikefinder_keras.training.neurons import read_ground_truth
 
 
@@ -460,7 +460,9 @@ def shifts(network, indicator, count=40, rates=FRAME_RATES):
     """
     spikes, found, at_frames = spike_train(count), {}, {}
     for rate in (100, *rates):
-        recording = as_recording(imaged(spikes, rate, INDICATORS[indicator]), rate, unit="dF/F")
+        recording = as_recording(
+            imaged(spikes, rate, QUICK_INDICATORS[indicator]), rate, unit="dF/F"
+        )
         outputs = rates_by_dataset(network, prepare(recording))
         mean = np.mean([tables[0] for tables in outputs.values()], axis=0)
         found[rate] = peaks(spikes, np.arange(len(mean)) / 100, mean[:, 0])
@@ -493,7 +495,7 @@ def test_peaks_are_in_their_place_at_any_frame_rate(weights, request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("indicator", INDICATORS)
+@pytest.mark.parametrize("indicator", QUICK_INDICATORS)
 @pytest.mark.parametrize("weights", ["network", "published"])
 def test_peaks_of_every_indicator(weights, indicator, request):
     """50 ms from 10 Hz on, and half a frame and 20 ms below.

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.competition.simulated_data import (
-    INDICATORS,
-    RECORDINGS,
-    _fluorescence,
-    _spike_times,
+    CONDITIONS,
+    raw_trace,
+    spike_times,
 )
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.constants import SAMPLE_RATE
@@ -33,6 +32,7 @@ from spikefinder_keras.recordings.recording import NeuronQuality, Quality, as_re
 from spikefinder_keras.recordings.segments import gaps
 from spikefinder_keras.signals.measures import noise_level
 from spikefinder_keras.signals.preprocess import preprocess
+from spikefinder_keras.simulation.indicators import QUICK_INDICATORS
 from spikefinder_keras.training.neurons import read_ground_truth
 
 RATE = 30.0
@@ -41,14 +41,14 @@ FRAMES = 3000
 
 def raw_dff(neurons=6, frames=FRAMES, rate=RATE, seed=0, noise=True):
     """Simulated dF/F of GCaMP6s, `(frame, neuron)`."""
-    recording, columns = RECORDINGS[8], []
+    recording, columns = CONDITIONS[8], []
     if not noise:
         recording = dataclasses.replace(recording, noise=0.0, drift=0.0)
     samples = int(frames / rate * SAMPLE_RATE)
     for neuron in range(neurons):
         rng = np.random.default_rng([seed, neuron])
-        times = _spike_times(samples, 0.6, recording, rng)
-        columns.append(_fluorescence(times, frames, rate, INDICATORS["GCaMP6s"], recording, rng))
+        times = spike_times(samples, 0.6, recording, rng)
+        columns.append(raw_trace(times, frames, rate, QUICK_INDICATORS["GCaMP6s"], recording, rng))
     return np.stack(columns, axis=1)
 
 
