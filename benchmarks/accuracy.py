@@ -39,15 +39,12 @@ from scipy.ndimage import gaussian_filter1d
 from unseen_recordings import predict_set
 
 from spikefinder_keras.constants import SAMPLE_RATE
-from spikefinder_keras.network.engine import load_engine
+from spikefinder_keras.network.engine import KerasEngine, load_engine
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
     apply_delay,
-    fit_knowledge,
-    outputs,
     signal_share,
     slowness,
-    whole_steps,
 )
 from spikefinder_keras.recordings.universal import discrete_spikes, expected_score
 from spikefinder_keras.recordings.universal_preparation import (
@@ -56,6 +53,11 @@ from spikefinder_keras.recordings.universal_preparation import (
     to_samples,
 )
 from spikefinder_keras.signals.measures import pearson
+from spikefinder_keras.training.calibrate import (
+    fit_calibration,
+    network_outputs,
+    whole_steps,
+)
 from spikefinder_keras.training.neurons import TrainingNeuron, find_ground_truth, read_ground_truth
 from spikefinder_keras.training.universal import (
     UniversalSettings,
@@ -84,11 +86,11 @@ class Neuron:
         self.frame_rate = float(np.median([t.recording.frame_rate for t in truths]))
         self.traces, self.scales, self.spikes = [], [], []
         for truth in truths:
-            blocks = truth.recording.segments
-            traces, scales = prepare_neuron(truth.recording.fluorescence[:, 0], blocks)
+            segments = truth.recording.segments
+            traces, scales = prepare_neuron(truth.recording.fluorescence[:, 0], segments)
             self.traces += traces
-            self.scales += [scales] * len(blocks)
-            self.spikes += truth.spikes(blocks)
+            self.scales += [scales] * len(segments)
+            self.spikes += truth.spikes(segments)
 
     @property
     def seconds(self):
@@ -114,13 +116,13 @@ def read_neurons(folder):
     return neurons
 
 
-def universal_rates(network, known, neurons):
-    """Spikes/s of each method, a dict of lists of arrays `(step,)`, and trust of each neuron."""
+def universal_rates(engine, calibration, neurons):
+    """Spikes/s of each method, a dict of lists of arrays `(step,)`, and certainty of each."""
     found = []
-    for neuron, rates in zip(neurons, outputs(network, neurons), strict=True):
+    for neuron, rates in zip(neurons, network_outputs(engine, neurons), strict=True):
         slow = slowness(neuron.traces, rates, neuron.frame_rate)
         own, _ = whole_steps(neuron.spikes, rates)
-        factor = known.rates.factor(STEPS_PER_SECOND * own)
+        factor = calibration.rates.factor(STEPS_PER_SECOND * own)
         shares = [
             signal_share(scales, len(trace) / SAMPLE_RATE)
             for scales, trace in zip(neuron.scales, neuron.traces, strict=True)
@@ -132,12 +134,12 @@ def universal_rates(network, known, neurons):
         }
         by_method = {}
         for method, what in stated.items():
-            weights = known.belief(*what)[0].weights(slow)
+            weights = calibration.delay_of(*what)[0].weights(slow)
             by_method[method] = [
                 STEPS_PER_SECOND * factor * share * apply_delay(rate, weights)
                 for rate, share in zip(rates, shares, strict=True)
             ]
-        timed = apply_delay(own, known.belief()[0].weights(slow))
+        timed = apply_delay(own, calibration.delay_of()[0].weights(slow))
         found.append((by_method, expected_score(timed)))
     return found
 
@@ -258,8 +260,9 @@ def universal_rows(neurons, runs, settings):
             progress=True,
             say=print,
         )
-        found = universal_rates(run.network, fit_knowledge(run.network, trained), scored)
-        for neuron, (by_method, trust) in zip(scored, found, strict=True):
+        engine = KerasEngine(run.network)
+        found = universal_rates(engine, fit_calibration(engine, trained), scored)
+        for neuron, (by_method, certainty) in zip(scored, found, strict=True):
             for method, rates in by_method.items():
                 samples = [to_samples(r, x.size) for r, x in zip(rates, neuron.spikes, strict=True)]
                 rows.append(
@@ -268,7 +271,7 @@ def universal_rows(neurons, runs, settings):
                         "true rate": neuron.rate,
                         "rate": float(np.mean(np.concatenate(rates))),
                         **(detection(neuron, rates) if method == UNIVERSAL else {}),
-                        "trust": trust,
+                        "certainty": certainty,
                     }
                 )
     return rows
@@ -347,7 +350,7 @@ def main(argv=None):
     )
     for page in arguments.markdown:
         write_tables(page, tables)
-    print(json.dumps({key: summary[key] for key in ("methods", "rates", "trust")}, indent=1))
+    print(json.dumps({key: summary[key] for key in ("methods", "rates", "certainty")}, indent=1))
 
 
 if __name__ == "__main__":

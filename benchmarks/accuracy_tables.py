@@ -112,10 +112,10 @@ def rates_and_spikes(rows, way=""):
     }
 
 
-def trust(rows):
+def certainty(rows):
     """Rank correlation of the expected score with the score, and its interval over neurons."""
     score = np.array([each["25 Hz"] for each in rows])
-    expected = np.nan_to_num([each["trust"] for each in rows])
+    expected = np.nan_to_num([each["certainty"] for each in rows])
     limits = bootstrap(
         (expected, score),
         lambda x, y: spearmanr(x, y)[0],
@@ -188,7 +188,7 @@ def summarise(rows):
         for of in [[each for each in own if low <= each["true rate"] < high]]
         if of
     }
-    summary["trust"] = trust(own)
+    summary["certainty"] = certainty(own)
     return summary
 
 
@@ -271,9 +271,9 @@ def markdown(summary, fast):
             )
         ],
     )
-    mean, low, high = summary["trust"]
+    mean, low, high = summary["certainty"]
     tables["whole"] = grid(
-        ["mean rates: median relative error, mean over sets", "rank correlation", "trust"],
+        ["mean rates: median relative error, mean over sets", "rank correlation", "certainty"],
         [
             [
                 *(f"{value:.3g}" for value in summary["rates"].values()),
@@ -313,20 +313,20 @@ def markdown(summary, fast):
     return tables
 
 
-def delays(knowledge):
-    """The table of the delays that belong to weights, see `recordings.knowledge.Calibration`."""
+def delays(calibration):
+    """The table of the delays that belong to weights, see `recordings.calibration.Calibration`."""
     rows = []
     for kind, indicator, species in KINDS:
-        belief, family = knowledge.belief(indicator, species)
+        delay, family = calibration.delay_of(indicator, species)
         steps = [0.0, 1.0] if family == "unknown" else [0.0]
         means, spreads = [], []
         for slow in steps:
-            weights = belief.weights(slow)
+            weights = delay.weights(slow)
             mean = weights @ OFFSETS
             means.append(f"{1e3 * mean * STEP / SAMPLE_RATE:.0f}")
             spread = np.sqrt(weights @ (OFFSETS - mean) ** 2)
             spreads.append(f"{1e3 * spread * STEP / SAMPLE_RATE:.0f}")
-        source = belief.source if family != "unknown" else "measured on all sixteen sets"
+        source = delay.source if family != "unknown" else "measured on all sixteen sets"
         rows.append([kind, " to ".join(means), " to ".join(spreads), source])
     return grid(["", "delay (ms)", "spread (ms)", "source"], rows)
 

@@ -3,12 +3,12 @@
     python -m benchmarks engines [--json engines.json]
 
 Each line is a process of its own; they predict in turns, so that a processor that slows down does
-so for all of them. For convi6 (`released`): the compiled kernels as `predict` uses them, the
-exported graph in ONNX Runtime, our Keras network, and the stock one with
-`keras.layers.Bidirectional`, both as `model.predict` on TensorFlow. For `universal` ONNX Runtime as
-`predict` uses it. Samples are at 100 Hz. `import` is the time until the engine could predict,
-`first` the first prediction, which compiles where there is something to compile; speed is that of
-the best of the following ones. At last the machine's own limit: a product of two matrices.
+so for all of them. For convi6 (`released`): ONNX Runtime as `predict` uses it, our Keras network,
+and the stock one with `keras.layers.Bidirectional`, both as `model.predict` on TensorFlow. For
+`universal` ONNX Runtime as `predict` uses it. Samples are at 100 Hz. `import` is the time until the
+engine could predict, `first` the first prediction, which compiles where there is something to
+compile; speed is that of the best of the following ones. At last the machine's own limit: a product
+of two matrices.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SHAPES = ((1, 30_000), (32, 30_000), (128, 30_000))
 TURN = 0.3
 """Seconds of a turn; whoever needs less predicts several times, and the best counts."""
 
-ENGINES = ("compiled", "onnx", "keras", "stock", "universal")
+ENGINES = ("onnx", "keras", "stock", "universal")
 
 CHILD = """
 import os, resource, sys, time
@@ -36,24 +36,12 @@ if engine == "universal":
     inputs = rng.standard_normal((traces, samples // 64 * 16, 4)).astype(np.float32)
     run = lambda: network.run(inputs)
 else:
-    calcium = rng.standard_normal((traces, samples)).astype(np.float32)
+    calcium = rng.standard_normal((traces, samples, 1)).astype(np.float32)
     ids = np.tile(np.eye(10, dtype=np.float32)[[4]], (traces, 1, 1))
-    if engine == "compiled":
+    if engine == "onnx":
         from spikefinder_keras.network.engine import load_engine
         network = load_engine("released")
         run = lambda: network.run(calcium, ids)
-    elif engine == "onnx":
-        from concurrent.futures import ThreadPoolExecutor
-        from spikefinder_keras.network.engine import session
-        from spikefinder_keras.network.onnx_model import build_graph
-        from spikefinder_keras.network.weights import find_weights, layers_of, read_weights
-        path = find_weights("released")
-        graph = session(build_graph(*layers_of(read_weights(path), path)))
-        pool = ThreadPoolExecutor(2)
-        # On one core each, the traces dealt out to two threads, five at a time.
-        parts = [slice(k, k + 5) for k in range(0, traces, 5)]
-        one = lambda part: graph.run(None, {"calcium": calcium[part], "dataset": ids[part]})
-        run = lambda: list(pool.map(one, parts))
     else:
         from spikefinder_keras.network.keras_model import load_network
         from spikefinder_keras.network.recurrent import Bidirectional
@@ -67,7 +55,7 @@ else:
             stock = keras.models.clone_model(network, clone_function=clone)
             stock.set_weights(network.get_weights())
             network = stock
-        both = [calcium[..., None], np.repeat(ids, samples, axis=1)]
+        both = [calcium, np.repeat(ids, samples, axis=1)]
         run = lambda: network.predict(both, verbose=0)
 print(time.perf_counter() - started, flush=True)
 while turn := sys.stdin.readline():

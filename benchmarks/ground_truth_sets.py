@@ -37,13 +37,13 @@ SETS = (7, 8, 9, 10)
 def recordings(path):
     """Neuron, calcium at 100 Hz and spikes per 10 ms of every recording of a ground-truth file."""
     for truth in read_ground_truth(path):
-        (block,) = truth.recording.segments
-        (spikes,) = truth.spikes([block])
+        (segment,) = truth.recording.segments
+        (spikes,) = truth.spikes([segment])
         trace = truth.recording.fluorescence[:, 0].astype(float)
         there = np.isfinite(trace)  # frames of one exact value count as missing
         frames = np.arange(trace.size)
         trace = np.interp(frames, frames[there], trace[there])
-        yield truth.neuron, preprocess(trace, block.frame_rate), spikes
+        yield truth.neuron, preprocess(trace, segment.frame_rate), spikes
 
 
 def table(columns):

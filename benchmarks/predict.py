@@ -4,7 +4,7 @@
 
 For each size, neurons x frames, raw traces at 30 Hz are simulated (Poisson spikes through a
 decaying exponential, noise and a slow drift) into a temporary folder, and `spikefinder-keras
-predict` predicts them in a process of its own, its trust included: `.csv` to `.csv` below 100
+predict` predicts them in a process of its own, with their certainty: `.csv` to `.csv` below 100
 neurons, else `.npy` to `.npy`, or Zarr to Zarr with `--store zarr`. Then, on up to 40 of the
 neurons and one core, the milliseconds that each part takes for a neuron.
 
@@ -31,40 +31,30 @@ AT_A_TIME = 50
 
 PARTS = """
 import json, sys, time
-import numpy as np
-from spikefinder_keras.recordings import pipeline
-from spikefinder_keras.recordings.task import choose_predictor
-from spikefinder_keras.recordings.formats import read_recording
+from spikefinder_keras.recordings import convi6, pipeline, universal
+from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
+from spikefinder_keras.recordings.task import Task
+from pathlib import Path
+path, weights, count, dataset = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 seconds = {}
 def timed(name, function):
-    def work(*arguments):
+    def work(*arguments, **options):
         started = time.perf_counter()
         try:
-            return function(*arguments)
+            return function(*arguments, **options)
         finally:
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
     return work
-path, weights, count, dataset = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-recording, _ = read_recording(path, 30.0, unit="dF/F").part(range(count))
-network = choose_network(recording, weights, dataset=dataset or None)
-network.network.threads = 1
-plain_run = network.network.run
-network.network.run = timed("network", plain_run)
-steps = {"prepare": "prepare", "run": "rates", "rates": "rates", "judge": "trust"}
-for name, step in steps.items():
-    setattr(network, name, timed(step, getattr(network, name)))
-timed_run, judge = network.network.run, network.judge
-def judge_untimed(*arguments):
-    network.network.run = plain_run
-    try:
-        return judge(*arguments)
-    finally:
-        network.network.run = timed_run
-network.judge = judge_untimed
-pipeline.to_frames = timed("rates", pipeline.to_frames)
-pipeline.recording_warnings = timed("trust", pipeline.recording_warnings)
-pipeline.predict_into(pipeline.Table(recording), network, recording)
-seconds["rates"] -= seconds["network"]
+reading = ReadOptions(frame_rate=30.0, unit="dF/F")
+prediction = PredictOptions(weights=weights, dataset=dataset or None)
+recording, predictor = Task(Path(path), reading, prediction).open()
+part = recording.part(range(count))
+predictor.engine.threads = 1
+convi6.prepare = timed("prepare", convi6.prepare)
+universal.prepare_neuron = timed("prepare", universal.prepare_neuron)
+predictor.engine.run = timed("network", predictor.engine.run)
+timed("rest", pipeline.predict_chunk)(predictor, part, range(count))
+seconds["rest"] -= seconds["network"] + seconds["prepare"]
 print(json.dumps({name: 1000 * value / count for name, value in seconds.items()}))
 """
 
@@ -139,7 +129,7 @@ def main(argv=None):
     rows = []
     head(
         *("neurons x frames", "weights", "s", "peak GiB", "ms of a neuron on one core: prepare"),
-        *("network", "rates", "trust", "OASIS s", "with L1 s", "ratio"),
+        *("network", "rest", "OASIS s", "with L1 s", "ratio"),
     )
     for size in arguments.sizes:
         neurons, frames = map(int, size.split("x"))
@@ -185,7 +175,7 @@ def show(row):
         row["weights"],
         f"{row['s']:.1f}",
         f"{row['peak_GiB']:.2f}",
-        *(f"{ms[part]:.0f}" for part in ("prepare", "network", "rates", "trust")),
+        *(f"{ms[part]:.0f}" for part in ("prepare", "network", "rest")),
         *(("-", "-", "-") if oasis_s is None else (
             f"{oasis_s:.1f}", f"{row['oasis_l1_s']:.1f}", f"{row['s'] / oasis_s:.1f}"
         )),

@@ -3,8 +3,8 @@
     python -m benchmarks submission [--data DIR] [--full DIR] [--json submission.json]
 
 First the whole process, CSV to CSV, of sets 4 to 6 (with --data) and of a competition of full size
-(174 + 32 neurons; simulated, unless --full names one). Then the network alone on the latter: its
-compiled kernels, as `submission` predicts, against `model.predict` of the stock Keras LSTM on
+(174 + 32 neurons; simulated, unless --full names one). Then the network alone on the latter: by
+ONNX Runtime, as `submission` predicts, against `model.predict` of the stock Keras LSTM on
 arrays padded to the longest trace, as the run of 2017 made them.
 """
 
@@ -26,11 +26,11 @@ from spikefinder_keras.constants import SPLIT_LENGTH
 from spikefinder_keras.network.predict import fill_missing
 from spikefinder_keras.training.traces import one_hot, stack
 sets = [(s, n, *read_set(data, s, n)) for s, n in find_sets(data)]
-if way == "compiled":
+if way == "onnx":
     from spikefinder_keras.network.engine import load_engine
     from spikefinder_keras.network.predict import CalciumTable, predict_tables
     network = load_engine("released")
-    tables = [Table(c, n, None, SPLIT_LENGTH[s]) for s, n, c, _ in sets]
+    tables = [CalciumTable(c, n, None, SPLIT_LENGTH[s]) for s, n, c, _ in sets]
     run = lambda: predict_tables(network, tables)
 else:
     import keras
@@ -93,7 +93,7 @@ def main(argv=None):
 
             simulate(full, "full")
         add("full size, whole process", *whole_process(full, folder / "out"))
-        for way, what in (("compiled", "compiled"), ("stock", "stock Keras, padded")):
+        for way, what in (("onnx", "ONNX Runtime"), ("stock", "stock Keras, padded")):
             add(
                 f"full size, the network alone: {what}", answer(CHILD, way, full, arguments.repeats)
             )

@@ -36,7 +36,7 @@ def step_seconds(layer, length, repeats, jit_compile):
     module.Bidirectional = {
         "fast": fast,
         "stock": keras.layers.Bidirectional,
-        "none": lambda lstm, merge_mode, name: lambda x: keras.ops.concatenate([x, x], axis=-1),
+        "none": lambda lstm, **_: lambda x: keras.ops.concatenate([x, x], axis=-1),
     }[layer]
     try:
         network = module.build_network("released")

@@ -58,12 +58,12 @@ def rising(calcium):
     return np.maximum(np.gradient(smooth(calcium, TRIVIAL_WIDTH)), 0.0)
 
 
-def oasis(recording, blocks):
+def oasis(recording, segments):
     """Spikes per sample that OASIS finds.
 
     Returns
     -------
-    list of float arrays `(sample,)`, one for each block, or None
+    list of float arrays `(sample,)`, one for each segment, or None
         At 100 Hz; None if it fails, or if what it gives are not finite numbers.
     """
     try:
@@ -71,8 +71,8 @@ def oasis(recording, blocks):
     except ImportError:
         sys.exit('OASIS is missing: pip install "spikefinder-keras[benchmark]"')
     found = []
-    for block in blocks:
-        trace = recording.fluorescence[block.frames, 0].astype(float)
+    for segment in segments:
+        trace = recording.fluorescence[segment.frames, 0].astype(float)
         try:
             spikes = deconvolve(trace, penalty=1, b_nonneg=False)[1]
         except Exception as error:  # whatever it is, the recording has no result and is counted
@@ -81,8 +81,8 @@ def oasis(recording, blocks):
         if not np.isfinite(spikes).all():
             return None
         # Its running sum is known at the frames; those of the first came before the recording.
-        frames = block.positions * block.samples / block.grid_frames
-        edges = np.arange(block.samples + 1)
+        frames = segment.positions * segment.samples / segment.grid_frames
+        edges = np.arange(segment.samples + 1)
         found.append(np.diff(np.interp(edges, frames, np.cumsum(spikes))))
     return found
 
@@ -105,15 +105,15 @@ def predict_set(truths, networks):
     calcium, counts, failed = [], [], 0
     rates = {"truth": [], TRIVIAL: [], OASIS: [], SMOOTHED: []}
     for truth in truths:
-        blocks = truth.recording.segments
+        segments = truth.recording.segments
         prepared = prepare(truth.recording)
         calcium += prepared
-        counts.append(len(blocks))
-        rates["truth"].append(np.concatenate(truth.spikes(blocks)))
+        counts.append(len(segments))
+        rates["truth"].append(np.concatenate(truth.spikes(segments)))
         rates[TRIVIAL].append(np.concatenate([rising(table[:, 0]) for table in prepared]))
-        found = oasis(truth.recording, blocks)
+        found = oasis(truth.recording, segments)
         failed += found is None
-        found = found or [np.zeros(block.samples) for block in blocks]
+        found = found or [np.zeros(segment.samples) for segment in segments]
         rates[OASIS].append(np.concatenate(found))
         rates[SMOOTHED].append(np.concatenate([smooth(spikes, OASIS_WIDTH) for spikes in found]))
     for name, network in networks.items():

@@ -17,7 +17,7 @@ from spikefinder_keras.errors import UsageError
 from spikefinder_keras.figures import style
 from spikefinder_keras.figures.network import boxes, network_diagram
 from spikefinder_keras.figures.style import save
-from spikefinder_keras.figures.traces import smooth
+from spikefinder_keras.figures.traces import WINDOW, smooth
 from spikefinder_keras.network.convi6 import Architecture, convi6
 
 PACKAGE = Path(figures.__file__).parent
@@ -503,7 +503,7 @@ def test_the_commands_defaults_are_the_functions():
     from spikefinder_keras.figures.gallery import FORMATS
 
     arguments = _parser().parse_args(["figures"])
-    assert arguments.window == figures.WINDOW
+    assert arguments.window == WINDOW
     assert set(arguments.formats) == set(FORMATS)
 
 
