@@ -25,6 +25,7 @@ fuzz: $(VENV)/installed-fuzz  ## every reader of foreign bytes; finds planted ho
 lint: install-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: install-tests  ## the pages of docs/ as a site; a warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
