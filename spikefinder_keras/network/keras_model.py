@@ -66,7 +66,7 @@ def build_universal(width: int | None = None) -> keras.Model:
 def build(spec: Sequence[Layer], name: str) -> keras.Model:
     """Build a model from a list of layers; the last one is its output.
 
-    It is of float32 and has channels last, also where Keras is told otherwise.
+    It is of float32 and has channels last, also where Keras is set otherwise.
     """
     tensors: dict[str, Any] = {}
     inputs = []

@@ -308,7 +308,7 @@ def steps_of(seed):
 
 
 def weights_in(run):
-    """All that a finished run is judged by: weights, state of the optimiser, calibration."""
+    """All that a finished run is compared by: weights, state of the optimiser, calibration."""
     found = {}
     for path in run.rglob("*.h5"):
         with h5py.File(path) as file:

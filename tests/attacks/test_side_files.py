@@ -47,7 +47,7 @@ def recording(tmp_path):
 
 
 @pytest.fixture
-def told(capsys):
+def said(capsys):
     """Run a command that must end in one line and status 2, or succeed; the line."""
 
     def run(*arguments, status=2):
@@ -96,24 +96,24 @@ class TestUnusual:
         else:
             assert found.fluorescence.shape == (400, 3)
 
-    def test_calibration(self, recording, told, what):
+    def test_calibration(self, recording, said, what):
         weights = shutil.copy(WEIGHTS / "universal.weights.h5", recording.with_name("u.weights.h5"))
         UNUSUAL[what](recording.with_name("u.calibration.json"))
         out = recording.with_name("r.csv")
         options = ("--frame-rate", "30", "--out", out, "--weights", weights)
-        assert "calibration" in told("predict", recording, *options)
+        assert "calibration" in said("predict", recording, *options)
         assert not out.exists()
 
-    def test_run(self, tmp_path, told, what):
+    def test_run(self, tmp_path, said, what):
         UNUSUAL[what](tmp_path / "config.json")
         UNUSUAL[what](tmp_path / "log.csv")
-        assert "config.json is damaged" in told("train", "--resume", tmp_path, "--quiet")
-        told("figures", "--run", tmp_path, "--out", tmp_path / "f", "--quiet")
+        assert "config.json is damaged" in said("train", "--resume", tmp_path, "--quiet")
+        said("figures", "--run", tmp_path, "--out", tmp_path / "f", "--quiet")
 
-    def test_table(self, tmp_path, told, what):
+    def test_table(self, tmp_path, said, what):
         UNUSUAL[what](tmp_path / "a.csv")
         if what != "large":
-            told("score", tmp_path / "a.csv", tmp_path / "a.csv")
+            said("score", tmp_path / "a.csv", tmp_path / "a.csv")
 
 
 def changed_calibration(change):
@@ -133,7 +133,7 @@ def changed_calibration(change):
         lambda k: k["timing"].pop("unknown"),
     ],
 )
-def test_a_calibration_that_would_make_infinite_rates(recording, told, change):
+def test_a_calibration_that_would_make_infinite_rates(recording, said, change):
     weights = shutil.copy(WEIGHTS / "universal.weights.h5", recording.with_name("u.weights.h5"))
     recording.with_name("u.calibration.json").write_text(changed_calibration(change))
     try:
@@ -148,26 +148,26 @@ def test_a_calibration_that_would_make_infinite_rates(recording, told, change):
 
 
 @pytest.mark.parametrize("engine", ["fast", "keras"])
-def test_weights_of_the_other_network(recording, told, engine):
+def test_weights_of_the_other_network(recording, said, engine):
     out = recording.with_name("r.csv")
     options = ("--frame-rate", "30", "--quiet", "--engine", engine, "--out", out, "--weights")
     alone = shutil.copy(WEIGHTS / "universal.weights.h5", recording.with_name("u.weights.h5"))
-    assert "calibration.json beside" in told("predict", recording, *options, alone)
+    assert "calibration.json beside" in said("predict", recording, *options, alone)
     old = shutil.copy(WEIGHTS / "convi6-described.weights.h5", recording.with_name("d.weights.h5"))
     shutil.copy(WEIGHTS / "universal.calibration.json", recording.with_name("d.calibration.json"))
-    assert "for the network universal alone" in told("predict", recording, *options, old)
+    assert "for the network universal alone" in said("predict", recording, *options, old)
 
 
 @pytest.mark.parametrize("command", ["submission", "figures"])
-def test_universal_for_the_competition(tmp_path, told, command):
+def test_universal_for_the_competition(tmp_path, said, command):
     write_csv(tmp_path / "4.train.calcium.csv", TRACES.T)
     options = ("--data", tmp_path, "--out", tmp_path / "out", "--quiet", "--weights", "universal")
-    assert "of the network universal" in told(command, *options)
+    assert "of the network universal" in said(command, *options)
 
 
 @pytest.mark.parametrize("name", ["universal", "convi6-described"])
 @pytest.mark.parametrize("factor", [1e20, 1e37])
-def test_weights_too_large(recording, told, name, factor):
+def test_weights_too_large(recording, said, name, factor):
     weights = shutil.copy(WEIGHTS / f"{name}.weights.h5", recording.with_name("u.weights.h5"))
     if name == "universal":
         shutil.copy(
@@ -182,15 +182,15 @@ def test_weights_too_large(recording, told, name, factor):
             )
         )
     options = ("--frame-rate", "30", "--quiet", "--out", recording.with_name("r.csv"))
-    found = told("predict", recording, *options, "--weights", weights)
+    found = said("predict", recording, *options, "--weights", weights)
     assert "no number" in found or "NaN or infinite" in found
 
 
-def test_a_first_kernel_without_axes(tmp_path, told):
+def test_a_first_kernel_without_axes(tmp_path, said):
     with h5py.File(tmp_path / "a.weights.h5", "w") as file:
         file["layers/rms_normalization/vars/0"] = np.zeros(32, "f4")
         file["layers/conv1d/vars/0"] = np.float32(1)
-    assert "does not fit the network" in told("describe", "--weights", tmp_path / "a.weights.h5")
+    assert "does not fit the network" in said("describe", "--weights", tmp_path / "a.weights.h5")
 
 
 # Runs, ground truth, settings of suite2p

@@ -1,4 +1,4 @@
-"""What Keras is told for the whole process, or in `keras.json`, changes no number."""
+"""What is set in Keras for the whole process, or in `keras.json`, changes no number."""
 
 import json
 import os
