@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 
 from .npy import read_header
-from .sandbox import Unreadable, check_size, parse
+from .sandbox import Unreadable, check_size, parse, sandboxed
 
 NPY = b"\x93NUMPY"
 LARGEST_DICTIONARY = 256 << 20
@@ -34,19 +34,20 @@ def read_npz(path):
     return parse(_parse, path)
 
 
+@sandboxed
 def _parse(path):
-    """Child: every array."""
+    """Every array."""
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
-                if member_shape(archive, member) is not None:
+                if member_header(archive, member) is not None:
                     yield member.filename.removesuffix(".npy"), read_member(archive, member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise Unreadable(f"it is no usable .npz file ({error})") from None
 
 
-def member_shape(archive, member):
-    """Shape of an array of real numbers in an open `.npz` file; None for what is none.
+def member_header(archive, member):
+    """Shape and dtype of an array of real numbers in an open `.npz` file; None for what is none.
 
     What is read of a member is bounded by the sizes that are checked here: no more of it is
     unpacked than its header asks for.
@@ -61,11 +62,11 @@ def member_shape(archive, member):
     check_size(member.filename, shape, dtype.itemsize, member.compress_size)
     if header + dtype.itemsize * int(np.prod(shape, dtype=object)) != member.file_size:
         raise Unreadable(f"{member.filename} is shorter or longer than its shape {shape}")
-    return shape
+    return shape, dtype
 
 
 def read_member(archive, member):
-    """The array of a member whose size `member_shape` has checked."""
+    """The array of a member whose size `member_header` has checked."""
     with open_member(archive, member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..files.sandbox import parse
-from ..recordings.formats.hdf5 import check_structure, checked
+from ..files.hdf5 import check_structure, checked
+from ..files.sandbox import parse, sandboxed
 from ..recordings.recording import Recording, as_recording
 from ..signals.preprocess import bin_spikes
 
@@ -103,8 +103,9 @@ def read_ground_truth(path):
 _ARRAYS = ("dff", "time", "spike_times")
 
 
+@sandboxed
 def parse_groups(path):
-    """Child: the arrays of all recordings, and the neuron that each is of."""
+    """The arrays of all recordings, and the neuron that each is of."""
     import h5py
 
     neurons = []

@@ -9,9 +9,10 @@ from ...files.atomic import partial_folder, whole_file, writing
 from ...files.npy import NpyFile
 from ..lazy import budget
 from ..sinks import Table
-from . import suite2p, write_prediction
-from .description import sidecar
-from .pieces import in_pieces
+from . import suite2p
+from .container import npy_rows as in_pieces
+from .detect import write_prediction
+from .writers import sidecar
 from .zarr_result import zarr_result
 
 

@@ -33,7 +33,10 @@ from ...files.regular import read_json, read_small
 from ...files.sandbox import Unreadable
 from ..lazy import LazyTable, Rows, pick
 from ..sinks import Piece
-from .zarr import RATES, begin, check_files, fill
+from .writers import RATES
+from .writers import begin_store as begin
+from .writers import fill_store as fill
+from .zarr import check_files
 
 _DONE = re.compile(r"(\d+)-(\d+)\.json")
 
