@@ -42,19 +42,20 @@ from spikefinder_keras.constants import SAMPLE_RATE
 from spikefinder_keras.network.engine import load_engine
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
+    apply_delay,
     fit_knowledge,
     outputs,
+    signal_share,
+    slowness,
     whole_steps,
 )
-from spikefinder_keras.recordings.rates import signal_share
-from spikefinder_keras.recordings.segments import find_blocks
-from spikefinder_keras.recordings.spikes import discrete_spikes, expected_score
-from spikefinder_keras.recordings.timing import apply_timing, correlation, slowness
+from spikefinder_keras.recordings.universal import discrete_spikes, expected_score
 from spikefinder_keras.recordings.universal_preparation import (
     STEPS_PER_SECOND,
     prepare_neuron,
     to_samples,
 )
+from spikefinder_keras.signals.measures import pearson
 from spikefinder_keras.training.neurons import find_ground_truth, read_ground_truth
 from spikefinder_keras.training.universal import (
     UniversalSettings,
@@ -84,7 +85,7 @@ class Neuron:
         self.frame_rate = float(np.median([t.recording.frame_rate for t in truths]))
         self.traces, self.scales, self.spikes = [], [], []
         for truth in truths:
-            blocks = find_blocks(truth.recording)
+            blocks = truth.recording.segments
             traces, scales = prepare_neuron(truth.recording.fluorescence[:, 0], blocks)
             self.traces += traces
             self.scales += [scales] * len(blocks)
@@ -134,10 +135,10 @@ def universal_rates(network, known, neurons):
         for method, what in stated.items():
             weights = known.belief(*what)[0].weights(slow)
             by_method[method] = [
-                STEPS_PER_SECOND * factor * share * apply_timing(rate, weights)
+                STEPS_PER_SECOND * factor * share * apply_delay(rate, weights)
                 for rate, share in zip(rates, shares, strict=True)
             ]
-        timed = apply_timing(own, known.belief()[0].weights(slow))
+        timed = apply_delay(own, known.belief()[0].weights(slow))
         found.append((by_method, expected_score(timed)))
     return found
 
@@ -165,12 +166,12 @@ def scores(neuron, samples):
 
     known = windows(truth)
     moved = {
-        shift: correlation(known, windows(np.concatenate([later(x, shift) for x in samples])))
+        shift: pearson(known, windows(np.concatenate([later(x, shift) for x in samples])))
         for shift in SHIFTS
     }
     return {
         "25 Hz": moved[0],
-        "smoothed": correlation(smooth(truth), smooth(np.concatenate(samples))),
+        "smoothed": pearson(smooth(truth), smooth(np.concatenate(samples))),
         **{moved_by(shift): value for shift, value in moved.items()},
     }
 

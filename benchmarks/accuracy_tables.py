@@ -8,8 +8,7 @@ from unseen_recordings import TRIVIAL, interval
 
 from spikefinder_keras.constants import SAMPLE_RATE
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings.calibration import knowledge_path, load_knowledge
-from spikefinder_keras.recordings.timing import OFFSETS
+from spikefinder_keras.recordings.calibration import OFFSETS, calibration_path, load_calibration
 from spikefinder_keras.recordings.universal_preparation import STEP
 
 UNSEEN = (
@@ -226,7 +225,7 @@ def markdown(summary, fast):
                 for name, values in summary["paired"].items()
             ],
         ),
-        "delays": delays(load_knowledge(knowledge_path(find_weights("universal")))),
+        "delays": delays(load_calibration(calibration_path(find_weights("universal")))),
         "readme": grid(
             ["", "correlation"],
             [
@@ -315,7 +314,7 @@ def markdown(summary, fast):
 
 
 def delays(knowledge):
-    """The table of the delays that belong to weights, see `recordings.knowledge.Knowledge`."""
+    """The table of the delays that belong to weights, see `recordings.knowledge.Calibration`."""
     rows = []
     for kind, indicator, species in KINDS:
         belief, family = knowledge.belief(indicator, species)

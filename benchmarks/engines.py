@@ -44,7 +44,7 @@ else:
         run = lambda: network.run(calcium, ids)
     elif engine == "onnx":
         from concurrent.futures import ThreadPoolExecutor
-        from spikefinder_keras.network.universal_engine import session
+        from spikefinder_keras.network.engine import session
         from spikefinder_keras.network.onnx_model import build_graph
         from spikefinder_keras.network.weights import find_weights, layers_of, read_weights
         path = find_weights("released")
@@ -55,7 +55,7 @@ else:
         one = lambda part: graph.run(None, {"calcium": calcium[part], "dataset": ids[part]})
         run = lambda: list(pool.map(one, parts))
     else:
-        from spikefinder_keras.network.loading import load_network
+        from spikefinder_keras.network.keras_model import load_network
         from spikefinder_keras.network.recurrent import Bidirectional
         import keras
         network = load_network("released")

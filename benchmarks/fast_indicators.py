@@ -27,10 +27,10 @@ from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
     FAST,
     UNKNOWN,
-    Knowledge,
-    knowledge_path,
-    load_knowledge,
-    save_knowledge,
+    Calibration,
+    calibration_path,
+    load_calibration,
+    save_calibration,
 )
 from spikefinder_keras.recordings.universal_preparation import prepare_trace
 from spikefinder_keras.training.universal import UniversalSettings, train_universal
@@ -103,8 +103,8 @@ def trained_on_fast(folder, steps, seed=0):
     settings = UniversalSettings(steps=steps, simulated=0.0, seed=seed)
     run = train_universal(neurons, folder, settings, progress=True, say=print)
     path = run.folder / "universal.weights.h5"
-    rates = load_knowledge(knowledge_path(find_weights("universal"))).rates
-    save_knowledge(Knowledge({UNKNOWN: FAST}, rates), knowledge_path(path))
+    rates = load_calibration(calibration_path(find_weights("universal"))).rates
+    save_calibration(Calibration({UNKNOWN: FAST}, rates), calibration_path(path))
     return path
 
 

@@ -23,7 +23,6 @@ import numpy as np
 
 from spikefinder_keras.competition.tables import file_name, find_file, find_sets, write_csv
 from spikefinder_keras.constants import SAMPLE_RATE
-from spikefinder_keras.recordings.segments import find_blocks
 from spikefinder_keras.signals.preprocess import preprocess
 from spikefinder_keras.training.experiment import NEURONS
 from spikefinder_keras.training.neurons import (
@@ -38,7 +37,7 @@ SETS = (7, 8, 9, 10)
 def recordings(path):
     """Neuron, calcium at 100 Hz and spikes per 10 ms of every recording of a ground-truth file."""
     for truth in read_ground_truth(path):
-        (block,) = find_blocks(truth.recording)
+        (block,) = truth.recording.segments
         (spikes,) = truth.spikes([block])
         trace = truth.recording.fluorescence[:, 0].astype(float)
         there = np.isfinite(trace)  # frames of one exact value count as missing

@@ -32,8 +32,8 @@ AT_A_TIME = 50
 PARTS = """
 import json, sys, time
 import numpy as np
-from spikefinder_keras.recordings import predict as pipeline
-from spikefinder_keras.recordings.choice import choose_network
+from spikefinder_keras.recordings import pipeline
+from spikefinder_keras.recordings.task import choose_predictor
 from spikefinder_keras.recordings.formats import read_recording
 seconds = {}
 def timed(name, function):

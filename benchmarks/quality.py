@@ -15,9 +15,9 @@ from pathlib import Path
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.competition.tables import find_sets, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
-from spikefinder_keras.network.keras_model import VARIANTS
-from spikefinder_keras.network.loading import load_network
-from spikefinder_keras.network.predict import Table, predict_tables
+from spikefinder_keras.network.convi6 import VARIANTS
+from spikefinder_keras.network.keras_model import load_network
+from spikefinder_keras.network.predict import CalciumTable, predict_tables
 from spikefinder_keras.training.convi6 import Settings, resume, train
 
 
@@ -25,7 +25,7 @@ def test_score(weights, data):
     """Mean correlation over the neurons of all test sets with true spikes."""
     sets = [(n, *read_set(data, s, n)) for s, n in find_sets(data) if s == "test"]
     sets = [(number, calcium, spikes) for number, calcium, spikes in sets if spikes is not None]
-    recordings = [Table(c, number, None, SPLIT_LENGTH["test"]) for number, c, _ in sets]
+    recordings = [CalciumTable(c, number, None, SPLIT_LENGTH["test"]) for number, c, _ in sets]
     rates = predict_tables(load_network(weights), recordings)
     values = [v for (_, _, s), r in zip(sets, rates, strict=True) for v in score(s, r).values]
     return statistics.mean(values)

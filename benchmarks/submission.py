@@ -27,13 +27,13 @@ from spikefinder_keras.network.batches import fill_missing, one_hot, stack
 sets = [(s, n, *read_set(data, s, n)) for s, n in find_sets(data)]
 if way == "compiled":
     from spikefinder_keras.network.engine import load_engine
-    from spikefinder_keras.network.predict import Table, predict_tables
+    from spikefinder_keras.network.predict import CalciumTable, predict_tables
     network = load_engine("released")
     tables = [Table(c, n, None, SPLIT_LENGTH[s]) for s, n, c, _ in sets]
     run = lambda: predict_tables(network, tables)
 else:
     import keras
-    from spikefinder_keras.network.loading import load_network
+    from spikefinder_keras.network.keras_model import load_network
     from spikefinder_keras.network.recurrent import Bidirectional
     network = load_network("released")
     def clone(layer):

@@ -26,7 +26,7 @@ from optuna.storages.journal import JournalFileBackend
 from spikefinder_keras.errors import TrainingError
 from spikefinder_keras.files.atomic import write_text
 from spikefinder_keras.keras_backend import keras
-from spikefinder_keras.network.spec import FILTERS, TAPS, VARIANTS
+from spikefinder_keras.network.convi6 import FILTERS, TAPS, VARIANTS
 from spikefinder_keras.training.convi6 import fit
 from spikefinder_keras.training.experiment import fold_of, neurons_of, score_neurons
 from spikefinder_keras.training.settings import Settings

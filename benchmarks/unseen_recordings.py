@@ -37,9 +37,9 @@ from scipy.stats import bootstrap
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.console import text_table
 from spikefinder_keras.constants import SAMPLE_RATE
-from spikefinder_keras.network.loading import load_network
-from spikefinder_keras.recordings.convi6 import ALL_DATASETS, rates_by_dataset
-from spikefinder_keras.recordings.segments import find_blocks, prepare
+from spikefinder_keras.network.keras_model import load_network
+from spikefinder_keras.network.predict import ALL_DATASETS, rates_by_dataset
+from spikefinder_keras.recordings.convi6 import prepare
 from spikefinder_keras.training.neurons import find_ground_truth, read_ground_truth
 
 TRIVIAL_WIDTH, OASIS_WIDTH = 0.1, 0.05
@@ -105,8 +105,8 @@ def predict_set(truths, networks):
     calcium, counts, failed = [], [], 0
     rates = {"truth": [], TRIVIAL: [], OASIS: [], SMOOTHED: []}
     for truth in truths:
-        blocks = find_blocks(truth.recording)
-        prepared = prepare(truth.recording, blocks, [0])
+        blocks = truth.recording.segments
+        prepared = prepare(truth.recording)
         calcium += prepared
         counts.append(len(blocks))
         rates["truth"].append(np.concatenate(truth.spikes(blocks)))

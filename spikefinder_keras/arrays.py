@@ -1,4 +1,4 @@
-"""What an array is, for annotations; its shape stands in the docstring.
+"""What an array is, for annotations; its shape and unit stand in the docstring.
 
 A trace or a table of traces is of floats, NaN where missing. Inside the package tables are
 `(time, neuron)`, unless a docstring says otherwise.
@@ -6,27 +6,27 @@ A trace or a table of traces is of floats, NaN where missing. Inside the package
 
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Array", "ArrayLike", "Mask", "Numbers", "Rates", "Table", "Times", "Trace"]
 
 Array: TypeAlias = NDArray[Any]
-"""Of any kind of number."""
+"""An array of numbers of any kind."""
 
-Trace: TypeAlias = NDArray[np.floating]
+Trace: TypeAlias = NDArray[Any]
 """One neuron's fluorescence or calcium over time, `(frame,)` or `(sample,)`."""
 
-Table: TypeAlias = NDArray[np.floating]
+Table: TypeAlias = NDArray[Any]
 """Traces of several neurons, `(time, neuron)`."""
 
-Rates: TypeAlias = NDArray[np.floating]
+Rates: TypeAlias = NDArray[Any]
 """Spike rates, of one neuron `(time,)` or of several `(time, neuron)`."""
 
-Times: TypeAlias = NDArray[np.float64]
-"""Time stamps or spike times in s."""
+Times: TypeAlias = NDArray[Any]
+"""Time stamps or spike times in s, float64."""
 
-Mask: TypeAlias = NDArray[np.bool_]
+Mask: TypeAlias = NDArray[Any]
+"""Truth values."""
 
-Numbers: TypeAlias = NDArray[np.integer]
+Numbers: TypeAlias = NDArray[Any]
 """Whole numbers that count or choose: neurons, frames, dataset IDs."""

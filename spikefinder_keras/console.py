@@ -4,12 +4,19 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from .errors import UsageError
 from .text import visible_line
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
-def text_table(rows, right=()):
+Item = TypeVar("Item")
+
+
+def text_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     """Rows of cells as aligned text; the columns numbered in `right` (from 0) align right."""
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = (
@@ -22,7 +29,7 @@ def text_table(rows, right=()):
     return "\n".join(line.rstrip() for line in lines)
 
 
-def tell(*lines, file=None):
+def tell(*lines: object, file: TextIO | None = None) -> None:
     """Print lines, with what a terminal would obey or cannot show made visible."""
     file = file or sys.stdout
     text = "".join(f"{visible_line(line)}\n" for line in lines)
@@ -30,26 +37,28 @@ def tell(*lines, file=None):
     file.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def tell_table(text):
-    """`tell` the lines of a table."""
+def tell_table(text: str) -> None:
+    """Print the lines of a table as `tell` does."""
     tell(*text.split("\n"))
 
 
-def bar(items, what, unit, progress=True, total=None):
-    """`items`, with a progress bar on the standard error that goes away at the end."""
+def bar(
+    items: Iterable[Item], what: str, unit: str, progress: bool = True, total: int | None = None
+) -> Iterable[Item]:
+    """Give `items`, with a progress bar on the standard error that goes away at the end."""
     from tqdm import tqdm
 
     return tqdm(items, what, total, unit=f" {unit}", disable=not progress, leave=False)
 
 
-def count_bar(total, what, unit, progress=True):
+def count_bar(total: int, what: str, unit: str, progress: bool = True) -> "tqdm":
     """A progress bar that its user moves on by `update(count)`; a context manager."""
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=f" {unit}", disable=not progress, leave=False)
 
 
-def quiet_libraries():
+def quiet_libraries() -> None:
     """Let libraries log errors alone, in this process.
 
     That matplotlib finds no home to write to, or that TensorFlow traces a function anew for traces
@@ -59,7 +68,7 @@ def quiet_libraries():
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def import_keras(progress=True):
+def import_keras(progress: bool = True) -> None:
     """Import Keras and its backend without what they print while loading; it takes seconds.
 
     If that fails because one is missing, `UsageError` says so; if otherwise, what they printed is
@@ -97,7 +106,7 @@ def import_keras(progress=True):
         print(" " * 31, end="\r", file=sys.stderr, flush=True)
 
 
-def cores():
+def cores() -> int:
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import Numbers, Table
 from .constants import DATASET_COUNT
 from .errors import UsageError
 
@@ -40,18 +41,19 @@ DATASETS = (
 )
 
 
-def check_dataset(number):
+def check_dataset(number: int) -> int:
     """Return `number` if it is one of the ten datasets, else raise `UsageError`."""
     if number not in range(1, DATASET_COUNT + 1):
         raise UsageError(f"dataset {number} does not exist; choose a number from 1 to 10")
     return int(number)
 
 
-def trace_lengths(table):
+def trace_lengths(table: Table) -> Numbers:
     """Samples up to the last present one of each neuron.
 
-    `(time, neuron)` in, int array `(neuron,)` out; 0 for a neuron without any.
+    `(time, neuron)` in, `(neuron,)` out; 0 for a neuron without any.
     """
     present = ~np.isnan(table)
+    # From the end: the first sample that is there.
     last = present.shape[0] - np.argmax(present[::-1], axis=0)
     return np.where(present.any(axis=0), last, 0)

@@ -9,7 +9,7 @@ class SpikefinderError(Exception):
     Its text may repeat what stands in a file, or what a server said: control characters are shown.
     """
 
-    def __str__(self):
+    def __str__(self) -> str:
         return shown(super().__str__())
 
 
@@ -37,8 +37,9 @@ class TrainingError(SpikefinderError):
     """Training cannot start, go on or resume."""
 
 
-def reason(error):
+def reason(error: BaseException) -> str:
     """What lies at the bottom of an error, in one line."""
+    # requests wraps what urllib3 wraps of what the system said: only the last is of use.
     while below := error.__cause__ or error.__context__:
         error = below
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__

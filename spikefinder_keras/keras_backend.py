@@ -3,6 +3,7 @@
 Importing this module takes seconds; only what builds or trains a Keras network does.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .console import import_keras
@@ -23,8 +24,8 @@ _SETTINGS = {
 
 
 @contextmanager
-def own_settings():
-    """Keras' global settings as they are by default, whatever the process or `keras.json` says.
+def own_settings() -> Iterator[None]:
+    """Set Keras' global settings to their defaults, whatever the process or `keras.json` says.
 
     Layers state theirs; optimisers, losses and pooling ask for the global ones.
     """

@@ -21,7 +21,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
-def shown(text):
+def shown(text: object) -> str:
     """`text` with a visible `\\x1b` or `\\u202e` in place of what no terminal or page should get.
 
     Line ends and tabs stay. Bytes of a file's name that are no UTF-8 become `\\xff`.
@@ -29,35 +29,36 @@ def shown(text):
     return _CONTROLS.sub(_escaped, str(text))
 
 
-def visible_line(text):
-    """As `shown`, line ends and tabs included."""
+def visible_line(text: object) -> str:
+    """Show line ends and tabs as well as what `shown` shows."""
     return _SPACING.sub(_escaped, shown(text))
 
 
-def one_line(text):
-    """As `shown`, and all on one line."""
+def one_line(text: object) -> str:
+    """Put what `shown` makes of a text on one line."""
     return " ".join(shown(text).split())
 
 
-def clean_name(name):
+def clean_name(name: str) -> str:
     """A name out of a file as `shown` gives it, on one line, cut where longer than `LONGEST`."""
     name = _SPACING.sub(" ", shown(name))
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
-def header_cell(name):
+def header_cell(name: object) -> str:
     """A name as a cell that no spreadsheet calculates: `'=1+1` of `=1+1`; numbers as they are."""
-    name = str(name)
-    formula = name.startswith(_FORMULA) and not _NUMBER.fullmatch(name)
-    return f"'{name}" if formula or name_of_cell(name) != name else name
+    cell = str(name)
+    formula = cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell)
+    # A name that looks like such a cell gets one more sign, so that reading gives it back.
+    return f"'{cell}" if formula or name_of_cell(cell) != cell else cell
 
 
-def name_of_cell(cell):
-    """The name that `header_cell` has made a cell of."""
+def name_of_cell(cell: str) -> str:
+    """Return the name that `header_cell` has made a cell of."""
     return cell[1:] if cell.startswith("'") and header_cell(cell[1:]) == cell else cell
 
 
-def _escaped(match):
+def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     if 0xDC80 <= code <= 0xDCFF:  # as os.fsdecode gives a byte
         return f"\\x{code - 0xDC00:02x}"

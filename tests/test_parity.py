@@ -11,9 +11,9 @@ import pytest
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.competition.tables import read_csv, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
-from spikefinder_keras.network.engine import load_engine
-from spikefinder_keras.network.loading import load_network
-from spikefinder_keras.network.predict import Table, as_engine, predict_tables
+from spikefinder_keras.network.engine import as_engine, load_engine
+from spikefinder_keras.network.keras_model import load_network
+from spikefinder_keras.network.predict import CalciumTable, predict_tables
 
 TOLERANCE = 1e-7
 
@@ -31,7 +31,7 @@ def published(request):
 
 def recording(data, split, number):
     calcium, spikes = read_set(data, split, number)
-    return Table(calcium, number, spikes if split == "train" else None, SPLIT_LENGTH[split])
+    return CalciumTable(calcium, number, spikes if split == "train" else None, SPLIT_LENGTH[split])
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -45,7 +45,7 @@ def test_released_predictions(published, data, split):
 def test_released_scores_of_set_5(published, data):
     # 0.4683 stands in the description of the released predictions, to four digits.
     calcium, spikes = read_set(data, "train", 5)
-    (rates,) = predict_tables(published, [Table(calcium, 5, spikes, 71_986)])
+    (rates,) = predict_tables(published, [CalciumTable(calcium, 5, spikes, 71_986)])
     assert score(spikes, rates).mean == pytest.approx(0.4683, abs=5e-5)
 
 
@@ -65,7 +65,7 @@ def test_padding_of_the_released_run_is_kept(published, data):
 
 
 def network_output(network, trace, padding):
-    calcium = np.pad(trace.T, [(0, 0), (0, padding)]).astype(np.float32)
+    calcium = np.pad(trace.T, [(0, 0), (0, padding)]).astype(np.float32)[..., None]
     dataset = np.eye(10, dtype=np.float32)[None, [3]]
     return network.run(calcium, dataset)[0, 0, : len(trace)]
 
@@ -77,7 +77,7 @@ def test_predictions_do_not_depend_on_company(published, data):
     (alone,) = predict_tables(published, [four])
     assert np.abs(together[1] - alone).max() <= TOLERANCE
     order = [5, 0, 3, 1, 4, 2]
-    shuffled = Table(four.calcium[:, order], 4, four.spikes[:, order], four.longest)
+    shuffled = CalciumTable(four.calcium[:, order], 4, four.spikes[:, order], four.longest)
     (permuted,) = predict_tables(published, [shuffled])
     assert np.abs(permuted - alone[:, order]).max() <= TOLERANCE
 

@@ -61,8 +61,7 @@ def simulated(tmp_path_factory):
 def weights(tmp_path_factory):
     import keras
 
-    from spikefinder_keras.network.keras_model import build_network
-    from spikefinder_keras.network.loading import save_weights
+    from spikefinder_keras.network.keras_model import build_network, save_weights
 
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("weights") / "made.weights.h5"
@@ -425,7 +424,7 @@ def test_absurd_values(traces, predict, value):
 
 def test_predict_as_a_function(traces, predict, weights):
     import spikefinder_keras
-    from spikefinder_keras.network.loading import load_network
+    from spikefinder_keras.network.keras_model import load_network
 
     expected, _ = predict(traces)
     before = traces.copy()
@@ -478,7 +477,7 @@ def test_submission_as_a_function(few, weights, tmp_path):
 
 def test_the_data_are_found_in_this_order(few, simulated, tmp_path, monkeypatch):
     from spikefinder_keras.competition.submission import find_data
-    from spikefinder_keras.files.download import data_cache
+    from spikefinder_keras.files.downloads import data_cache
 
     monkeypatch.setenv("SPIKEFINDER_DATA", str(few))
     assert find_data(simulated) == (simulated, "given")

@@ -81,8 +81,7 @@ def test_recordings_in_every_format_are_the_same(tmp_path, seed, neurons, frames
 def test_weights_come_back(tmp_path, seed):
     import keras
 
-    from spikefinder_keras.network.keras_model import build_network
-    from spikefinder_keras.network.loading import load_network, save_weights
+    from spikefinder_keras.network.keras_model import build_network, load_network, save_weights
 
     keras.utils.set_random_seed(seed)
     network = build_network()

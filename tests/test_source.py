@@ -45,10 +45,9 @@ def calls(path):
 PARSERS = ("File", "loadmat", "whosmat", "open_group", "open_array", "ZipFile", "Unpickler")
 """What opens a file that can take over, hang or swell the process."""
 PLAIN_READERS = ("read_text", "read_bytes", "fromfile", "loadtxt", "genfromtxt")
-READS_ITSELF = ("figures/trust_report.py", "figures/recording_page.py")
+READS_ITSELF = ("figures/recording_page.py",)
 """Modules that read what the package brings, such as a template."""
 OF_OUR_OWN = {
-    "recordings/formats/zarr_result.py": "",
     "recordings/sinks.py": "",
     "recordings/formats/writers.py": "store",
 }
@@ -78,7 +77,7 @@ SANDBOXED = {
 
 
 def openings(name, path, sandboxed=SANDBOXED):
-    """What opens a file of unknown origin outside the sandbox, or what may be a pipe or a device."""
+    """What opens a file of unknown origin outside the sandbox, or may open a pipe or a device."""
     found = []
     imported = imported_names(path)
     for function in functions(path):

@@ -1,4 +1,4 @@
-"""The command `spikefinder-keras`: one module per command, which parses, calls and prints.
+"""The command `spikefinder-keras`: modules of commands, which parse, call and print.
 
 Whatever is decided or computed lives in the other rooms.
 """
@@ -7,44 +7,31 @@ import argparse
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import NoReturn
 
 from .. import __version__
-from ..console import quiet_libraries, tell
+from ..console import cores, quiet_libraries, tell
 from ..errors import SpikefinderError, UsageError
 from ..text import one_line
-from . import (
-    describe,
-    download,
-    experiment,
-    export,
-    figures,
-    predict,
-    score,
-    simulate,
-    submission,
-    train,
-    train_universal,
-)
+from . import competition, figures, network, predict, training
 from .options import PROGRAM
 
 __all__ = ["main"]
 
-_COMMANDS = (
-    *(submission, predict, score, train, train_universal, experiment),
-    *(describe, export, figures, simulate, download),
-)
+_COMMANDS = (competition, predict, training, network, figures)
 
 
 LONGEST = 4_000
-"""Characters of what is said of a mistake: a name in a file may have any number of them."""
+"""What is said of a mistake has at most so many characters: names in files may have any number."""
 
 
 LEAST_ADDRESSES, FOR_A_CORE = 768 << 20, 64 << 20
 """Bytes of address space without which OpenBLAS, inside SciPy, may wait for ever for some."""
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (by default the process's own) and return its exit status.
 
     0 after success, 2 after a mistake, which is one line on the standard error, 130 after Ctrl-C.
@@ -90,7 +77,7 @@ def main(argv=None):
     return 0
 
 
-def _check_address_space():
+def _check_address_space() -> None:
     try:
         import resource
     except ImportError:  # Windows knows no such limit
@@ -98,8 +85,6 @@ def _check_address_space():
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return
-    from ..console import cores
-
     least = LEAST_ADDRESSES + FOR_A_CORE * cores()
     if limit < least:
         raise UsageError(
@@ -108,16 +93,16 @@ def _check_address_space():
         )
 
 
-def _complain(text):
-    text = one_line(text)
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+def _complain(text: object) -> int:
+    line = one_line(text)
+    line = line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
     with suppress(OSError, ValueError):  # whose standard error is full or closed sees no text
-        tell(f"{PROGRAM}: {text}", file=sys.stderr)
+        tell(f"{PROGRAM}: {line}", file=sys.stderr)
         sys.stderr.flush()
     return 2
 
 
-def _open_closed_streams():
+def _open_closed_streams() -> None:
     """Open what the caller has closed, or the next files opened would stand in their places."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -129,11 +114,11 @@ def _open_closed_streams():
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Spike rates from calcium-imaging traces by convi6, the network that came "

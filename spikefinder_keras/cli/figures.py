@@ -1,11 +1,13 @@
 """`figures`: every figure."""
 
+import argparse
+
 from ..console import tell
 from ..constants import SPLITS
-from .options import add_command, add_weights, say_to
+from .options import Commands, add_command, add_weights, say_to
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = add_command(
         commands,
         "figures",
@@ -55,9 +57,9 @@ def add(commands):
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     from ..datasets import check_dataset
-    from ..figures.plots import check_window
+    from ..figures.traces import check_window
     from ..files.atomic import check_output_folder
 
     if arguments.number is not None:
@@ -70,13 +72,13 @@ def run(arguments):
         arguments.out,
         arguments.data,
         arguments.weights,
-        arguments.number,
-        arguments.split,
-        arguments.neurons,
-        arguments.window,
-        arguments.training_run,
-        arguments.formats,
-        not arguments.quiet,
-        say_to(arguments),
+        number=arguments.number,
+        split=arguments.split,
+        neurons=arguments.neurons,
+        window=arguments.window,
+        run=arguments.training_run,
+        formats=arguments.formats,
+        progress=not arguments.quiet,
+        say=say_to(arguments),
     )
     tell(*files)

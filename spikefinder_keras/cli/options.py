@@ -1,13 +1,23 @@
 """What several commands share: their options, and what they print."""
 
+import argparse
 import sys
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any, TypeAlias
 
 from ..console import tell
 
 PROGRAM = "spikefinder-keras"
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""To which a command adds itself."""
 
-def add_command(commands, name, run, text):
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str
+) -> argparse.ArgumentParser:
+    """A command with the options that all have."""
     command = commands.add_parser(name, help=text, description=text)
     command.set_defaults(run=run)
     command.add_argument("--quiet", action="store_true", help="show no progress and no notices")
@@ -17,7 +27,8 @@ def add_command(commands, name, run, text):
     return command
 
 
-def add_weights(command, default):
+def add_weights(command: argparse.ArgumentParser, default: str) -> None:
+    """The option that names weights, by `default` others for each command."""
     command.add_argument(
         "--weights",
         metavar="NAME-OR-FILE",
@@ -25,11 +36,42 @@ def add_weights(command, default):
     )
 
 
-def load_keras(arguments):
+def add_fields(command: argparse.ArgumentParser, options: type, names: Iterable[str]) -> None:
+    """An option for each of some fields of a dataclass, which say their own help text."""
+    by_name = {field.name: field for field in fields(options)}
+    for name in names:
+        field = by_name[name]
+        metadata = dict(field.metadata)
+        if field.type is bool:
+            metadata["action"] = "store_true"
+        else:
+            metadata["default"] = field.default
+        for kind in (int, float):
+            if kind.__name__ in str(field.type):
+                metadata["type"] = kind
+        command.add_argument(f"--{name.replace('_', '-')}", **metadata)
+
+
+def fields_of(options: type, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of the fields of a dataclass, by name."""
+    names = (field.name for field in fields(options))
+    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+
+
+def load_keras(arguments: argparse.Namespace) -> None:
+    """Load Keras, and say so where that takes a while."""
     from ..console import import_keras
 
     import_keras(progress=not arguments.quiet)
 
 
-def say_to(arguments):
-    return (lambda line: None) if arguments.quiet else lambda line: tell(line, file=sys.stderr)
+def say_to(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """What shows a line to a person, on the standard error, unless they want quiet."""
+    if arguments.quiet:
+        return lambda line: None
+    return lambda line: tell(line, file=sys.stderr)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 neuron`, `5 neurons`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,14 +1,25 @@
 """`predict`: spike rates of a recording."""
 
+import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from ..console import tell, tell_table
 from ..errors import OutputError
-from ..recordings.engines import ENGINES
-from .options import add_command, add_weights, say_to
+from ..recordings.options import PredictOptions, ReadOptions
+from .options import Commands, add_command, add_fields, counted, fields_of, say_to
+
+WHERE_SPIKES_ARE = {
+    ".csv": "{}.json, under spike_times",
+    ".npy": "{}.json, under spike_times",
+    ".npz": "it too, as spike_times and spike_neurons",
+    ".mat": "it too, as spike_times",
+    ".zarr": "it too, as spike_times and spike_neurons",
+    ".nwb": "it too, as a table of units beside the rates",
+}
 
 
-def add(commands):
+def add(commands: Commands) -> None:
     command = add_command(
         commands,
         "predict",
@@ -32,48 +43,16 @@ def add(commands):
         action="store_true",
         help="replace a file of the default name, or suite2p's own spks.npy",
     )
-    command.add_argument(
-        "--frame-rate", type=float, metavar="HZ", help="where the file does not tell it"
+    add_fields(command, ReadOptions, ("frame_rate",))
+    add_fields(
+        command,
+        PredictOptions,
+        ("indicator", "species", "weights", "dataset", "area", "engine", "spikes"),
     )
-    command.add_argument(
-        "--indicator", metavar="NAME", help="such as GCaMP6f: how late calcium answers"
-    )
-    command.add_argument("--species", metavar="NAME", help="such as mouse or zebrafish: likewise")
-    add_weights(command, "default: universal, for any recording")
-    command.add_argument(
-        "--dataset",
-        type=int,
-        metavar="N",
-        help="for the weights of 2017: which of the ten datasets the recording resembles, 1 to 10 "
-        "(default: mean over all, or over those of --indicator and --area)",
-    )
-    command.add_argument("--area", metavar="NAME", help="likewise: datasets from V1 or retina")
-    command.add_argument(
-        "--engine",
-        default=ENGINES[0],
-        choices=ENGINES,
-        help="what computes: what starts at once, or Keras to compare with (%(default)s)",
-    )
-    command.add_argument("--spikes", action="store_true", help="write discrete spike times too")
     command.add_argument(
         "--report", metavar="FILE.html", help="write how far to trust the rates, with pictures"
     )
-    command.add_argument(
-        "--orientation",
-        choices=("time-neuron", "neuron-time"),
-        help="rows and columns of an array, where neuron-time (CSV: time-neuron) is wrong",
-    )
-    command.add_argument("--unit", choices=("dF/F", "F", "competition"), help="of the values")
-    command.add_argument("--variable", metavar="NAME", help="array or series, where there are more")
-    command.add_argument(
-        "--neuropil",
-        type=float,
-        metavar="SHARE",
-        help="of the neuropil that is subtracted (default: as suite2p's settings say, else 0.7)",
-    )
-    command.add_argument(
-        "--all-rois", action="store_true", help="also ROIs that their program calls no cells"
-    )
+    add_fields(command, ReadOptions, ("orientation", "unit", "variable", "neuropil", "all_rois"))
     command.add_argument(
         "--memory",
         metavar="SIZE",
@@ -88,23 +67,21 @@ def add(commands):
     )
 
 
-def run(arguments):
+def run(arguments: argparse.Namespace) -> None:
     from ..files.atomic import check_output
-    from ..recordings.choice import check_choice
     from ..recordings.formats import check_prediction_path
     from ..recordings.lazy import parse_memory
+    from ..recordings.task import Task, check_options
+    from ..signals.checks import check_rate
 
+    # Everything that can be wrong with what is asked for, before a large file is read.
     source, say = Path(arguments.recording), say_to(arguments)
-    chosen = {
-        name: getattr(arguments, name)
-        for name in ("weights", "indicator", "dataset", "area", "spikes")
-    }
-    check_choice(**chosen)
+    prediction = PredictOptions(**fields_of(PredictOptions, arguments))
+    check_options(prediction)
     memory = parse_memory(arguments.memory)
-    if arguments.frame_rate is not None:  # before a large file is read
-        from ..signals.checks import check_rate
-
-        check_rate(arguments.frame_rate)
+    reading = replace(ReadOptions(**fields_of(ReadOptions, arguments)), memory=memory)
+    if reading.frame_rate is not None:
+        check_rate(reading.frame_rate)
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
     check_prediction_path(out, source, arguments.series, arguments.overwrite)
     report = arguments.report and check_output(arguments.report)
@@ -112,62 +89,47 @@ def run(arguments):
         from ..recordings.dask_workers import check_scheduler
 
         check_scheduler(out)
-    from ..recordings.file_to_file import predict_file
-    from ..recordings.task import Task
+    from ..recordings.pipeline import predict_file
 
-    reading = {name: getattr(arguments, name) for name in _READING} | {"memory": memory}
-    choice = chosen | {"species": arguments.species, "engine": arguments.engine}
-    prediction = predict_file(
-        Task(source, reading, choice),
+    made = predict_file(
+        Task(source, reading, prediction),
         out,
-        memory,
-        arguments.scheduler,
-        arguments.series,
-        arguments.overwrite,
-        say,
-        not arguments.quiet,
+        scheduler=arguments.scheduler,
+        say=say,
+        progress=not arguments.quiet,
+        series=arguments.series,
+        overwrite=arguments.overwrite,
     )
-    recording = prediction.recording
+    recording = made.recording
     if recording.unit == "competition":
         from ..competition.submission import notices
 
         for line in notices(recording.fluorescence, source):
             say(line)
     if report:
-        from ..figures.trust_report import write_report
+        from ..figures.recording_page import write_report
 
-        write_report(report, prediction)
+        write_report(report, made)
     if not arguments.quiet:
-        from ..recordings.trust_words import trust_table
+        from ..recordings.quality import quality_table
 
-        tell_table(trust_table(prediction.trust))
-        about = prediction.description
-        told = about.get("dataset") or f"indicator {about['indicator']}"
-        tell(f"weights {about['weights']}; {told}")
-    frames, neurons = prediction.table.shape
+        tell_table(quality_table(made.quality))
+        about = made.description
+        chosen = about.get("dataset") or f"indicator {about['indicator']}"
+        tell(f"weights {about['weights']}; {chosen}")
+    frames, neurons = made.table.shape
     tell(
-        f"spike rates of {neurons} neurons, {frames} frames each, "
-        f"{prediction.description['unit']}, are in {out}"
+        f"spike rates of {counted(neurons, 'neuron')}, {frames} frames each, "
+        f"{made.description['unit']}, are in {out}"
     )
-    if arguments.spikes:
-        count = sum(len(times) for times in prediction.spike_times)
-        tell(f"{count} spike times are in {_SPIKES[out.suffix.lower()].format(out)}")
+    if made.spike_times is not None:
+        count = sum(len(times) for times in made.spike_times)
+        tell(f"{count} spike times are in {WHERE_SPIKES_ARE[out.suffix.lower()].format(out)}")
     if report:
         tell(f"how far to trust them is in {report}")
 
 
-_READING = ("frame_rate", "orientation", "unit", "variable", "neuropil", "all_rois")
-_SPIKES = {
-    ".csv": "{}.json, under spike_times",
-    ".npy": "{}.json, under spike_times",
-    ".npz": "it too, as spike_times and spike_neurons",
-    ".mat": "it too, as spike_times",
-    ".zarr": "it too, as spike_times and spike_neurons",
-    ".nwb": "it too, as a table of units beside the rates",
-}
-
-
-def default_path(source, overwrite=False):
+def default_path(source: Path, overwrite: bool = False) -> Path:
     """`2026.03.01_m1.rates.csv` here of a file; of suite2p's folders with the recording's name.
 
     Raises

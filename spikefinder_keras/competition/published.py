@@ -40,15 +40,13 @@ TRAIN = {
 """Training sets 1 to 5."""
 
 
-def published_score(split, number, algorithm=SUBMISSION):
+def published_score(split: str, number: int, algorithm: str = SUBMISSION) -> float | None:
     """Mean correlation of an algorithm on a set, or None where none was published."""
     scores = (TEST if split == "test" else TRAIN)[algorithm]
     return scores[number - 1] if number <= len(scores) else None
 
 
-def best_published(split, number):
+def best_published(split: str, number: int) -> tuple[float, str] | None:
     """The best of the other algorithms on a set, as `(score, algorithm)`, or None."""
-    if published_score(split, number) is None:
-        return None
-    others = [name for name in TEST if name != SUBMISSION]
-    return max((published_score(split, number, name), name) for name in others)
+    others = [(published_score(split, number, name), name) for name in TEST if name != SUBMISSION]
+    return max(((value, name) for value, name in others if value is not None), default=None)

@@ -8,16 +8,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Array, ArrayLike, Mask, Rates, Trace
 from ..constants import POOL, SAMPLE_RATE
 from ..errors import DataError, UsageError
+from ..signals.measures import pearson, sum_windows
 from .tables import check_same_shape
 
 MEASURES = ("corr", "rank", "auc", "info")
 PROTOCOLS = ("plain", "published")
 SUPPORT_POINTS = 10
+"""Per cent from one support point of the fitted function to the next [T16]."""
 CURVATURE_COST = 5e-8
+"""Enough to make the problem strictly convex where a support point has few windows."""
+LEAST_RATE = 1e-8
+"""Spikes per window; under a rate of 0 a single spike would be infinitely unlikely."""
+FIRST = 10
+"""Samples that the competition's table left out of minimum and spread."""
+FLOOR = 0.01
+"""The least rate in the competition's table, in its unit."""
 CLOSEST_POINTS = 1e-3
-"""Of support points closer than this, in quarters of the standard deviation, one is enough; they
+"""Of support points closer than this, in quarters of the spread, one is enough; they
 would make the problem ill-conditioned."""
 
 
@@ -25,43 +35,46 @@ would make the problem ill-conditioned."""
 class Scores:
     """Values `(neuron,)`, NaN where there is none, and for each neuron why ("" where there is)."""
 
-    values: np.ndarray
-    reasons: tuple
+    values: Trace
+    reasons: tuple[str, ...]
 
     @property
-    def mean(self):
-        """Over the neurons that have a value; NaN if none has."""
+    def mean(self) -> float:
+        """Mean over the neurons that have a value; NaN if none has."""
         there = self.values[~np.isnan(self.values)]
         return float(there.mean()) if there.size else float("nan")
 
     @property
-    def left_out(self):
+    def left_out(self) -> int:
         """Number of neurons without a value."""
         return int(np.isnan(self.values).sum())
 
 
 @np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
-def score(truth, prediction, measure="corr", downsample=POOL, protocol="plain"):
+def score(
+    truth: ArrayLike,
+    prediction: ArrayLike,
+    measure: str = "corr",
+    downsample: int = POOL,
+    protocol: str = "plain",
+) -> Scores:
     """Score predicted rates against true spikes, neuron by neuron.
 
     Parameters
     ----------
-    truth : array `(time, neuron)`
+    truth : (time, neuron)
         Spikes per sample of 10 ms; NaN where missing.
-    prediction : array `(time, neuron)`
+    prediction : (time, neuron)
         Rates, in any unit; NaN where missing.
-    measure : "corr", "rank", "auc" or "info"
-        Pearson correlation; Spearman rank correlation; area under the ROC curve for windows with
-        against those without spikes; information gain in bit/s (see `information_gain`).
-    downsample : int
+    measure
+        "corr", "rank", "auc" or "info": Pearson correlation; Spearman rank correlation; area under
+        the ROC curve for windows with against those without spikes; information gain in bit/s (see
+        `information_gain`).
+    downsample
         Samples per window: 4 for 25 Hz, 8, 16, 32 for 12.5, 6.25, 3.125 Hz.
-    protocol : "plain" or "published"
-        `published` first applies `published_transform`, as the competition's table did for this
-        submission.
-
-    Returns
-    -------
-    Scores
+    protocol
+        "plain", or "published", which first applies `published_transform`, as the competition's
+        table did for this submission.
 
     Raises
     ------
@@ -90,7 +103,10 @@ def score(truth, prediction, measure="corr", downsample=POOL, protocol="plain"):
     return Scores(np.array([value for value, _ in pairs]), tuple(reason for _, reason in pairs))
 
 
-def _score_trace(truth, prediction, measure, factor, protocol):
+def _score_trace(
+    truth: Trace, prediction: Rates, measure: str, factor: int, protocol: str
+) -> tuple[float, str]:
+    """The score of a neuron and "", or NaN and why there is none."""
     if protocol == "published":
         prediction = published_transform(prediction)
     there = ~(np.isnan(truth) | np.isnan(prediction))
@@ -102,9 +118,9 @@ def _score_trace(truth, prediction, measure, factor, protocol):
     if np.ptp(rates) == 0:
         return np.nan, "the prediction is constant"
     if measure == "corr":
-        return _pearson(spikes, rates), ""
+        return pearson(spikes, rates), ""
     if measure == "rank":
-        return _pearson(_ranks(spikes), _ranks(rates)), ""
+        return pearson(_ranks(spikes), _ranks(rates)), ""
     if measure == "auc":
         if spikes.all():
             return np.nan, "spikes in every window"
@@ -112,43 +128,33 @@ def _score_trace(truth, prediction, measure, factor, protocol):
     return information_gain(spikes, rates, SAMPLE_RATE / factor), ""
 
 
-def published_transform(prediction):
+def published_transform(prediction: Rates) -> Rates:
     """What the competition's table did to this submission's rates before scoring them.
 
     `(p - min p[10:]) / std p[10:] + 0.01`, then 0.01 where negative; the first ten samples do not
-    count for minimum and deviation. `(time,)` in and out; NaN is left alone.
+    count for minimum and spread. `(time,)` in and out; NaN is left alone.
     """
-    body = prediction[10:][~np.isnan(prediction[10:])]
+    body = prediction[FIRST:][~np.isnan(prediction[FIRST:])]
     if not body.size or body.std() == 0:
         return prediction
-    scaled = (prediction - body.min()) / body.std() + 0.01
-    return np.where(scaled < 0, 0.01, scaled)
+    scaled = (prediction - body.min()) / body.std() + FLOOR
+    return np.where(scaled < 0, FLOOR, scaled)
 
 
-def sum_windows(signal, factor):
-    """Sums over non-overlapping windows of `factor` samples; an incomplete last one is dropped."""
-    whole = len(signal) // factor * factor
-    return signal[:whole].reshape(-1, factor).sum(axis=1)
-
-
-def _pearson(x, y):
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def _ranks(values):
+def _ranks(values: Trace) -> Trace:
     import pandas as pd
 
     return pd.Series(values).rank().to_numpy()
 
 
-def _auc(positive, values):
+def _auc(positive: Mask, values: Rates) -> float:
     """Mann-Whitney: the chance that a window with spikes has the higher value; ties count half."""
     count = positive.sum()
     rank_sum = _ranks(values)[positive].sum()
     return float((rank_sum - count * (count + 1) / 2) / (count * (len(values) - count)))
 
 
-def information_gain(spikes, rates, rate):
+def information_gain(spikes: Trace, rates: Rates, rate: float) -> float:
     """Information that a prediction gives on the spike counts, in bit/s (Theis et al. 2016).
 
     The prediction is first mapped by the monotone piecewise-linear function under which the counts
@@ -157,16 +163,12 @@ def information_gain(spikes, rates, rate):
 
     Parameters
     ----------
-    spikes : array `(window,)`
+    spikes : (window,)
         Counts.
-    rates : array `(window,)`
+    rates : (window,)
         Prediction, in any unit; negative values count as 0.
-    rate : float
+    rate
         Windows per second (Hz).
-
-    Returns
-    -------
-    float
     """
     rates = np.maximum(rates, 0.0)
     if np.ptp(rates) == 0:
@@ -183,12 +185,12 @@ def information_gain(spikes, rates, rate):
     return float(gain * rate / np.log(2))
 
 
-def _poisson(counts, expected):
+def _poisson(counts: Trace, expected: Trace | float) -> Trace:
     """Log-likelihood of Poisson counts, without the factorials."""
-    return counts * np.log(np.maximum(expected, 1e-8)) - expected
+    return counts * np.log(np.maximum(expected, LEAST_RATE)) - expected
 
 
-def _support(rates):
+def _support(rates: Rates) -> Array:
     """Support points: 0, percentiles of the values that are not almost 0, and the maximum.
 
     Of those that coincide, as with a prediction of few levels, one.
@@ -202,12 +204,12 @@ def _support(rates):
     return np.array(points)
 
 
-def _hat_functions(values, points):
+def _hat_functions(values: Rates, points: Array) -> Array:
     """`(value, point)`: a piecewise-linear function with values y at `points` is this times y."""
     return np.stack([np.interp(values, points, row) for row in np.eye(len(points))], axis=1)
 
 
-def _fit_monotone(spikes, basis, points):
+def _fit_monotone(spikes: Trace, basis: Array, points: Array) -> Array:
     """Heights `(point,)`, rising and not negative, of the most likely function.
 
     A convex problem; as in Theis et al. 2016 with a small cost on the curvature.
@@ -226,10 +228,10 @@ def _fit_monotone(spikes, basis, points):
     start /= 2
     basis, curvature = basis @ heights, curvature @ heights
 
-    def cost(steps):
-        expected = basis @ steps + 1e-8
+    def cost(steps: Array) -> tuple[float, Array]:
+        expected = basis @ steps + LEAST_RATE
         bend = curvature @ steps
-        value = np.mean(expected - spikes * np.log(expected)) + CURVATURE_COST * bend @ bend
+        value = float(np.mean(expected - spikes * np.log(expected)) + CURVATURE_COST * bend @ bend)
         gradient = basis.T @ (1 - spikes / expected) / len(spikes)
         return value, gradient + 2 * CURVATURE_COST * curvature.T @ bend
 

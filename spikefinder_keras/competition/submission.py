@@ -1,19 +1,23 @@
 """The main job: all sets of a competition folder in, the submission's CSV files and scores out."""
 
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..arrays import Table as Traces
 from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
 from ..files.atomic import check_output_folder
-from ..files.download import cached_weights, data_cache
-from ..network.predict import Table, as_engine, predict_tables
+from ..files.downloads import cached_weights, data_cache
+from ..network.engine import as_engine
+from ..network.predict import CalciumTable, predict_tables
 from ..network.weights import PUBLISHED
 from .published import best_published, published_score
 from .scoring import Scores, score
@@ -33,12 +37,12 @@ class PredictedSet:
 
     split: str
     number: int
-    calcium: np.ndarray
-    spikes: np.ndarray | None
-    rates: np.ndarray
+    calcium: Traces
+    spikes: Traces | None
+    rates: Traces
 
     @property
-    def title(self):
+    def title(self) -> str:
         dataset = DATASETS[self.number - 1]
         kind = {"train": "training", "test": "test"}[self.split]
         return f"{kind} set {self.number} ({dataset.indicator}, {dataset.area})"
@@ -55,34 +59,36 @@ class SetResult:
     split: str
     number: int
     path: Path
-    rates: np.ndarray
+    rates: Traces
     plain: Scores | None
     published: Scores | None
     missing: int
 
 
 @np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
-def submission(data=None, weights=None, out="submission", progress=False, say=lambda line: None):
+def submission(
+    data: Path | str | None = None,
+    weights: Path | str | None = None,
+    out: Path | str = "submission",
+    progress: bool = False,
+    say: Callable[[str], object] = str,
+) -> list[SetResult]:
     """Predict every set of a competition folder and write the files that were submitted.
 
     Parameters
     ----------
-    data : str or Path, optional
+    data
         Folder with `spikefinder.train` and `spikefinder.test`, or some files of them. By default
         `$SPIKEFINDER_DATA`, else the folder of `spikefinder-keras download data`, else simulated
         data, made in `out/simulated`.
-    weights : str, Path, optional
+    weights
         See `weights.find_weights`. By default `"published"` if downloaded, else `"described"`.
-    out : str or Path
+    out
         Folder for `<n>.train.spikes.csv` and `<n>.test.spikes.csv`.
-    progress : bool
+    progress
         Show it on the standard error.
-    say : callable
+    say
         Receives lines of text: what is used, and what deserves notice.
-
-    Returns
-    -------
-    list of SetResult
 
     Raises
     ------
@@ -102,16 +108,18 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
         )
     network = as_engine(weights)
 
-    def finish(each):
+    # Writing and scoring a set takes about as long as predicting one.
+    def finish(each: PredictedSet) -> tuple[SetResult, list[str]]:
         split, number = each.split, each.number
         path = out / file_name(split, number, "spikes")
         write_csv(path, each.rates)
-        scores = [None, None]
+        plain = published = None
         if each.spikes is not None:
-            scores = [score(each.spikes, each.rates, protocol=p) for p in ("plain", "published")]
-        missing = missing_inside(each.calcium)[0]
+            plain = score(each.spikes, each.rates)
+            published = score(each.spikes, each.rates, protocol="published")
+        missing, _ = missing_inside(each.calcium)
         lines = list(notices(each.calcium, f"{split} set {number}"))
-        return SetResult(split, number, path, each.rates, *scores, missing), lines
+        return SetResult(split, number, path, each.rates, plain, published, missing), lines
 
     results = []
     with ThreadPoolExecutor(1) as pool:  # finishes a set while the next ones are predicted
@@ -122,42 +130,44 @@ def submission(data=None, weights=None, out="submission", progress=False, say=la
     return results
 
 
-def predict_sets(network, folder, progress=False):
+def predict_sets(
+    network: Any, folder: Path | str, progress: bool = False
+) -> Iterator[PredictedSet]:
     """Read every set of a competition folder, then predict each, padded as the released run did.
 
     Parameters
     ----------
-    network : convi6_engine.Convi6Engine or keras.Model
-    folder : str or Path
-    progress : bool
+    network
+        As `network.predict.as_engine` gives it.
+    progress
         Show it on the standard error.
-
-    Yields
-    ------
-    PredictedSet
 
     Raises
     ------
     DataError, UsageError
     """
     sets = find_sets(folder)
+    # Read before anything is predicted: a damaged last table must not cost the first ones' time.
     with ThreadPoolExecutor(cores()) as pool:
-        pairs = pool.map(lambda each: read_set(folder, *each), sets)
-        pairs = list(bar(pairs, "reading", "set", progress, len(sets)))
+        tables = pool.map(lambda each: read_set(folder, *each), sets)
+        pairs = list(bar(tables, "reading", "set", progress, len(sets)))
     for k, (split, number) in enumerate(bar(sets, "predicting", "set", progress)):
         calcium, spikes = pairs[k]
         truth = spikes if split == "train" else None
+        # Tables longer than the competition's are padded by themselves.
         longest = SPLIT_LENGTH[split] if len(calcium) <= SPLIT_LENGTH[split] else None
-        (rates,) = predict_tables(network, [Table(calcium, number, truth, longest)])
+        (rates,) = predict_tables(network, [CalciumTable(calcium, number, truth, longest)])
         yield PredictedSet(split, number, calcium, spikes, rates)
 
 
-def default_weights():
+def default_weights() -> str:
     """The published weights if they have been downloaded, else the embedded ones."""
     return PUBLISHED if cached_weights(PUBLISHED) else "described"
 
 
-def find_data(data=None, out="submission", progress=False):
+def find_data(
+    data: Path | str | None = None, out: Path | str = "submission", progress: bool = False
+) -> tuple[Path, str]:
     """The competition folder to use, as `submission` describes; `(folder, what it is)`."""
     if data is not None:
         if not Path(data).is_dir():
@@ -173,7 +183,7 @@ def find_data(data=None, out="submission", progress=False):
     return simulate(Path(out) / "simulated", progress=progress), "made for this run"
 
 
-def _check_apart(out, data):
+def _check_apart(out: Path, data: Path) -> None:
     """Rates have the names of the true spikes' files, so must not be written among them."""
     folders = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
     if out.resolve() in [folder.resolve() for folder in folders]:
@@ -183,14 +193,14 @@ def _check_apart(out, data):
         )
 
 
-def missing_inside(calcium):
-    """Missing samples before each trace's end, `(samples, neurons concerned)`."""
+def missing_inside(calcium: Traces) -> tuple[int, int]:
+    """Count missing samples before each trace's end, `(samples, neurons concerned)`."""
     inside = np.arange(len(calcium))[:, None] < trace_lengths(calcium)
     missing = (np.isnan(calcium) & inside).sum(axis=0)
     return int(missing.sum()), int((missing > 0).sum())
 
 
-def notices(calcium, name):
+def notices(calcium: Traces, name: str) -> Iterator[str]:
     """What a user should know of a table `(time, neuron)` before trusting its rates; lines."""
     samples, neurons = missing_inside(calcium)
     if samples:
@@ -202,7 +212,7 @@ def notices(calcium, name):
         yield f"{name}: neuron {neuron} has no calcium at all; its rates are left empty"
 
 
-def score_table(results):
+def score_table(results: list[SetResult]) -> str:
     """The scores of `submission` as text, beside the published ones."""
     rows = [("set", "", "neurons", "plain", "as published", "convi6 2017", "best other 2017")]
     for result in results:
@@ -212,21 +222,19 @@ def score_table(results):
                 f"{result.split} {result.number}",
                 DATASETS[result.number - 1].indicator,
                 str(result.rates.shape[1]),
-                _number(result.plain and result.plain.mean),
-                _number(result.published and result.published.mean),
+                _mean(result.plain),
+                _mean(result.published),
                 _number(published_score(result.split, result.number)),
                 f"{best[0]:.3f} {best[1]}" if best else "-",
             )
         )
     for split in dict.fromkeys(result.split for result in results):
-        scored = [r for r in results if r.split == split and r.plain is not None]
-        if scored:
-            means = [
-                Scores(np.concatenate([getattr(r, kind).values for r in scored]), ()).mean
-                for kind in ("plain", "published")
-            ]
-            count = sum(len(r.plain.values) - r.plain.left_out for r in scored)
-            rows.append((f"{split}, all", "", str(count), *map(_number, means), "", ""))
+        # Over all neurons, not over sets: large sets count more.
+        plain = _pooled([r.plain for r in results if r.split == split])
+        published = _pooled([r.published for r in results if r.split == split])
+        if plain is not None and published is not None:
+            count = len(plain.values) - plain.left_out
+            rows.append((f"{split}, all", "", str(count), _mean(plain), _mean(published), "", ""))
     text = text_table(rows, right=(2, 3, 4, 5)) + "\n" + COLUMNS
     left_out = sum(result.plain.left_out for result in results if result.plain is not None)
     if left_out:
@@ -234,5 +242,15 @@ def score_table(results):
     return text
 
 
-def _number(value):
+def _pooled(scores: list[Scores | None]) -> Scores | None:
+    """The scores of several sets as of one; None where no set has any."""
+    known = [each.values for each in scores if each is not None]
+    return Scores(np.concatenate(known), ()) if known else None
+
+
+def _mean(scores: Scores | None) -> str:
+    return _number(None if scores is None else scores.mean)
+
+
+def _number(value: float | None) -> str:
     return "-" if value is None or np.isnan(value) else f"{value:.3f}"

@@ -5,10 +5,12 @@ neuron, NaN where a neuron has no sample (shorter neurons end in NaN). The files
 `spikefinder.train/` and `spikefinder.test/`, or side by side.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..arrays import ArrayLike, Table
 from ..constants import SPLITS
 from ..datasets import DATASETS
 from ..errors import DataError
@@ -21,18 +23,18 @@ SIMULATED_MARK = "simulated.json"
 """A file in the folder of simulated data, which says how they were made."""
 
 ROWS = 4_096
-"""That are written at once."""
+"""Rows that are written at a time: their text takes a few MB."""
 
 REAL, SIMULATED, OTHER = "the competition's own", "simulated", "of another origin"
 """What `data_origin` tells apart."""
 
 
-def file_name(split, number, kind):
-    """`file_name("train", 4, "calcium")` is `"4.train.calcium.csv"`."""
+def file_name(split: str, number: int, kind: str) -> str:
+    """Name of a competition file: `"4.train.calcium.csv"` for `"train"`, 4 and `"calcium"`."""
     return f"{number}.{split}.{kind}.csv"
 
 
-def find_file(folder, split, number, kind):
+def find_file(folder: Path | str, split: str, number: int, kind: str) -> Path | None:
     """Path of a competition file in `folder` (see the module's first lines), or None."""
     name = file_name(split, number, kind)
     candidates = (Path(folder) / f"spikefinder.{split}" / name, Path(folder) / name)
@@ -42,7 +44,7 @@ def find_file(folder, split, number, kind):
         raise DataError(f"cannot look for {name} in {folder} ({error.strerror})") from error
 
 
-def find_sets(folder):
+def find_sets(folder: Path | str) -> list[tuple[str, int]]:
     """The sets of which `folder` holds the calcium: a list of `(split, number)`, training first.
 
     Raises
@@ -65,7 +67,7 @@ def find_sets(folder):
     return sets
 
 
-def data_origin(folder):
+def data_origin(folder: Path | str) -> str:
     """Where the data of a folder are from: `REAL`, `SIMULATED` or `OTHER`.
 
     Real is what has the competition's content, byte for byte, in every file that would be read.
@@ -81,13 +83,13 @@ def data_origin(folder):
     return REAL if own else OTHER
 
 
-def read_set(folder, split, number):
+def read_set(folder: Path | str, split: str, number: int) -> tuple[Table, Table | None]:
     """Read one set.
 
     Returns
     -------
-    calcium : float64 array `(time, neuron)`
-    spikes : float64 array `(time, neuron)` or None
+    calcium : (time, neuron)
+    spikes : (time, neuron)
         Counts per 10 ms; None where the truth is not in the folder.
 
     Raises
@@ -95,18 +97,22 @@ def read_set(folder, split, number):
     DataError
         If the calcium is missing, a file is malformed or the two tables differ in shape.
     """
-    paths = [find_file(folder, split, number, kind) for kind in ("calcium", "spikes")]
-    if paths[0] is None:
+    calcium_file, spikes_file = (
+        find_file(folder, split, number, kind) for kind in ("calcium", "spikes")
+    )
+    if calcium_file is None:
         raise DataError(f"{file_name(split, number, 'calcium')} is not in {folder}")
-    calcium = read_csv(paths[0])
-    if paths[1] is None:
+    calcium = read_csv(calcium_file)
+    if spikes_file is None:
         return calcium, None
-    spikes = read_csv(paths[1])
-    check_same_shape(calcium, spikes, *paths)
+    spikes = read_csv(spikes_file)
+    check_same_shape(calcium, spikes, calcium_file, spikes_file)
     return calcium, spikes
 
 
-def check_same_shape(first, second, first_name, second_name):
+def check_same_shape(
+    first: Table, second: Table, first_name: Path | str, second_name: Path | str
+) -> None:
     """Raise `DataError` with both shapes unless the two tables `(time, neuron)` agree in shape."""
     if first.shape != second.shape:
         raise DataError(
@@ -115,19 +121,17 @@ def check_same_shape(first, second, first_name, second_name):
         )
 
 
-def read_pair(truth, prediction):
+def read_pair(
+    truth: Path | str, prediction: Path | str
+) -> tuple[Table, Table, list[str], list[str]]:
     """Read true spikes and predicted rates, and match their neurons by name.
-
-    Parameters
-    ----------
-    truth, prediction : str or Path
 
     Returns
     -------
-    truth, prediction : float64 arrays `(time, neuron)`
+    truth, prediction : (time, neuron)
         Of one shape, in the order of the truth's neurons.
-    names : list of str
-    notes : list of str
+    names
+    notes
         What was left out of the files, and how the neurons were matched.
 
     Raises
@@ -143,12 +147,13 @@ def read_pair(truth, prediction):
     ]
     (names, order), first = (table.names for table in tables), tables[0].values
     second = tables[1].values
+    # By name where names agree; other programs number neurons from 1, or order them as text.
     if set(names) == set(order):
         if names != order:
             notes.append(f"{prediction}: neurons put into the order of {truth} by their names")
         place = {name: k for k, name in enumerate(order)}
         second = second[:, [place[name] for name in names]]
-    elif set(names) & set(order):
+    elif set(names) & set(order):  # some fit and some do not: a column was lost, or another file
         missing = sorted(set(names) ^ set(order))
         raise DataError(
             f"{truth} and {prediction} have different neurons ({', '.join(missing[:6])} in one "
@@ -161,19 +166,17 @@ def read_pair(truth, prediction):
     return first, second, names, notes
 
 
-def read_csv(path):
+def read_csv(path: Path | str) -> Table:
     """Read a table of the competition's format, or another CSV file, strictly.
 
-    Parameters
-    ----------
-    path : str or Path
-        Comma-separated text: a header row that names the neurons (0, 1, ... or other distinct
-        names), then one row per sample, with a decimal point, an empty cell for a missing sample.
-        Columns of time stamps and counters are left out; see `csv_reader.read_table` for more.
+    Comma-separated text: a header row that names the neurons (0, 1, ... or other distinct names),
+    then one row per sample, with a decimal point, an empty cell for a missing sample. Columns of
+    time stamps and counters are left out; see `files.csv.read_table` for more.
 
     Returns
     -------
-    float64 array `(time, neuron)`, NaN where a cell is empty.
+    (time, neuron)
+        NaN where a cell is empty.
 
     Raises
     ------
@@ -184,16 +187,15 @@ def read_csv(path):
     return read_table(path).values
 
 
-def write_csv(path, table, names=None):
+def write_csv(path: Path | str, table: ArrayLike, names: Sequence[str] | None = None) -> None:
     """Write a table in the competition's format, whole or not at all.
 
     Parameters
     ----------
-    path : str or Path
-    table : array `(time, neuron)`
+    table : (time, neuron)
         Numbers are written with 12 significant digits, as the competition's files; NaN as an empty
         cell.
-    names : sequence of str, optional
+    names
         Header; by default 0, 1, ...
 
     Raises
@@ -204,16 +206,16 @@ def write_csv(path, table, names=None):
     import pandas as pd
 
     header = None if names is None else [header_cell(name) for name in names]
-    table = np.asarray(table)
-    frame = pd.DataFrame(table, columns=header)
+    values = np.asarray(table)
+    frame = pd.DataFrame(values, columns=header)
     # Python writes a row at once, much faster than pandas; but that knows how to write an empty
     # line, and numbers that are no floats.
-    simple = table.ndim == 2 and table.shape[1] > 1 and table.dtype.kind == "f"
-    options = {"index": False, "float_format": "%.12g", "lineterminator": "\n"}
+    simple = values.ndim == 2 and values.shape[1] > 1 and values.dtype.kind == "f"
+    by_pandas = frame.iloc[:0] if simple else frame
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        (frame.iloc[:0] if simple else frame).to_csv(file, **options)
+        by_pandas.to_csv(file, index=False, float_format="%.12g", lineterminator="\n")
         if simple:
-            row = ",".join(["%.12g"] * table.shape[1]) + "\n"
-            for first in range(0, len(table), ROWS):
-                lines = [row % tuple(each) for each in table[first : first + ROWS].tolist()]
+            row = ",".join(["%.12g"] * values.shape[1]) + "\n"
+            for first in range(0, len(values), ROWS):
+                lines = [row % tuple(each) for each in values[first : first + ROWS].tolist()]
                 file.write("".join(lines).replace("nan", ""))

@@ -1,5 +1,5 @@
-"""Whatever is drawn: plots from arrays, the network's diagram, the gallery of a submission, and the
-page on how far to trust a prediction.
+"""Whatever is drawn, by subject: arrays in, axes out. Networks, traces, correlations, training; all
+figures of a submission (`gallery`); the page of a recording.
 
 Not here: what is drawn; the numbers come from the other rooms.
 """
@@ -9,18 +9,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "plots": [
-            "dataset_ids",
-            "differences",
-            "kernels",
-            "learning_curves",
-            "predictions",
-            "scores",
-            "scores_by_rate",
-        ],
-        "diagram": ["network_diagram"],
+        "network": ["kernels", "network_diagram"],
+        "traces": ["dataset_ids", "predictions"],
+        "correlations": ["differences", "scores", "scores_by_rate"],
+        "training": ["learning_curves"],
         "style": ["save", "sign"],
         "gallery": ["make_figures"],
-        "trust_report": ["example_traces", "rate_map", "write_report"],
+        "recording_page": ["example_traces", "rate_map", "write_report"],
     },
 )

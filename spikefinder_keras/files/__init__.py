@@ -9,7 +9,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "download": ["fetch_data", "fetch_weights"],
+        "downloads": ["fetch_data", "fetch_weights"],
         "atomic": ["whole_file"],
     },
 )

@@ -1,8 +1,8 @@
-"""Write files whole or not at all.
+"""Atomic writes: a file is written whole or not at all.
 
 A result is written under a temporary name beside its target, flushed to the disk and then renamed,
 so that a crash, a full disk or Ctrl-C leaves either the previous file or the new one, never half of
-one.
+one. What killed processes have left, stale temporaries, is removed at the next writing.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,23 +24,21 @@ from ..errors import OutputError
 
 _UMASK_LOCK = threading.Lock()
 
-ABANDONED = 86_400
+STALE = 86_400
 """Seconds; no file is written for a day without growing."""
+PAUSES = (0.3, 0.3, 0.3)
+"""Seconds for which the threads of a library that has failed may still write into its folder."""
+LONGEST_SUFFIX = 64
+"""Characters; after a dot early in a long name all the rest of it counts as suffixes."""
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""From linux/fcntl.h and linux/fs.h."""
 _PARTIAL = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-")
-_CLEARED = set()
+_CLEARED: set[tuple[int, int]] = set()
+"""Device and number of each folder that has been cleared by this process."""
 
 
-def check_output(path):
+def check_output(path: Path | str) -> Path:
     """Find out before a long computation whether `path` can be written, creating its folder.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file to be written later.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------
@@ -52,14 +51,15 @@ def check_output(path):
     return path
 
 
-def check_output_folder(folder):
-    """As `check_output`, for a folder that will receive several files."""
+def check_output_folder(folder: Path | str) -> Path:
+    """Do as `check_output` for a folder that will receive several files."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Permissions alone do not tell: a network drive may refuse all the same.
         with tempfile.TemporaryFile(dir=folder):
             pass
-        clear_litter(folder)
+        clear_stale(folder)
     except OSError as error:
         raise OutputError(
             f"cannot write to the folder {folder} ({error.strerror}); choose another one"
@@ -68,8 +68,8 @@ def check_output_folder(folder):
 
 
 @contextmanager
-def writing(path):
-    """What fails in here becomes the `OutputError` that says so of `path`."""
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn an `OSError` in here into the `OutputError` that `path` cannot be written."""
     try:
         yield
     except OSError as error:
@@ -79,18 +79,17 @@ def writing(path):
 
 
 @contextmanager
-def whole_file(path):
+def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, else it is removed.
 
     Parameters
     ----------
-    path : str or Path
+    path
         The file to be replaced or made. Its folder must exist.
 
     Yields
     ------
-    Path
-        The temporary file, existing and empty, with the suffixes of `path`.
+    The temporary file, existing and empty, with the suffixes of `path`.
 
     Raises
     ------
@@ -102,16 +101,14 @@ def whole_file(path):
     _check_replaceable(path)
     try:
         with writing(path):
-            clear_litter(path.parent)
-            # Some writers choose their format by the suffix, so it stays at the end of the name;
-            # cut, because after a dot early in a long name all the rest of it counts as suffixes.
-            handle, name = tempfile.mkstemp(
-                dir=path.parent, prefix=_prefix(), suffix="".join(path.suffixes)[-64:]
-            )
+            clear_stale(path.parent)
+            # Some writers choose their format by the suffix, so it stays at the end of the name.
+            suffix = "".join(path.suffixes)[-LONGEST_SUFFIX:]
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(), suffix=suffix)
             os.close(handle)
             temporary = Path(name)
             yield temporary
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~_umask())  # `mkstemp` lets nobody else read it
             _flush(temporary)
             temporary.replace(path)
             temporary = None
@@ -120,17 +117,17 @@ def whole_file(path):
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path, text):
+def write_text(path: Path | str, text: str) -> None:
     """Write a file of text in UTF-8, whole or not at all; `OutputError` if it cannot be."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def partial_folder(path):
+def partial_folder(path: Path | str) -> Iterator[str]:
     """Yield the name of an empty folder beside `path`, which is removed afterwards."""
     parent = Path(path).parent
-    clear_litter(parent)
+    clear_stale(parent)
     folder = tempfile.mkdtemp(dir=parent, prefix=_prefix())
     try:
         yield folder
@@ -141,8 +138,8 @@ def partial_folder(path):
 
 
 @contextmanager
-def whole_folder(path):
-    """As `whole_file`, for a folder: yield the name of one to be made, which then becomes `path`.
+def whole_folder(path: Path | str) -> Iterator[Path]:
+    """Yield the name of a folder to be made, which becomes `path` on success as by `whole_file`.
 
     On Linux the two change places in one step. Elsewhere a kill between two steps, a few
     microseconds, leaves neither.
@@ -155,15 +152,15 @@ def whole_folder(path):
         replace_folder(new, path)
 
 
-def flush_folder(folder):
+def flush_folder(folder: Path) -> None:
     """Let all files in a folder reach the disk."""
     for file in folder.rglob("*"):
         if file.is_file():
             _flush(file)
 
 
-def replace_folder(new, path):
-    """Let the folder `new`, flushed, be `path`; what stood there takes its place or is `old`."""
+def replace_folder(new: Path, path: Path) -> None:
+    """Let the folder `new`, flushed, be `path`; what stood there moves there or to `old`."""
     if not path.exists():
         new.rename(path)
     elif not _exchange(new, path):
@@ -176,14 +173,14 @@ def replace_folder(new, path):
             raise
 
 
-def _exchange(one, other):
+def _exchange(one: Path, other: Path) -> bool:
     """Let two paths change places in one step; False where the system cannot do that."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):
         return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    if not renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange):
+    paths = _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other)
+    if not renameat2(*paths, _RENAME_EXCHANGE):
         return True
     number = ctypes.get_errno()
     if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
@@ -191,43 +188,43 @@ def _exchange(one, other):
     raise OSError(number, os.strerror(number), str(other))
 
 
-def remove_folder(folder, failed=False):
+def remove_folder(folder: Path | str, *, failed: bool = False) -> None:
     """Remove a folder with all that is in it, if it is there.
 
-    What cannot be removed stays, as litter for `clear_litter`: it must not undo what is done. Where
-    one of a library's threads has `failed`, the others may still write into the folder for a
-    moment, or even make it anew.
+    What cannot be removed stays, as a stale temporary: it must not undo what is done. Where one of
+    a library's threads has `failed`, the others may still write into the folder for a moment, or
+    even make it anew.
     """
-    for pause in (0.3, 0.3, 0.3) if failed else (0,):
+    for pause in PAUSES if failed else (0,):
         time.sleep(pause)
         shutil.rmtree(folder, ignore_errors=True)
         if not Path(folder).exists():
             return
 
 
-def remove_files(folder, pattern):
+def remove_files(folder: Path, pattern: str) -> None:
     """Remove the files in a folder, however deep, that have such names."""
     for file in folder.rglob(pattern):
         file.unlink(missing_ok=True)
 
 
-def clear_litter(folder):
-    """Remove what processes that were killed have left in a folder; once for each folder.
+def clear_stale(folder: Path | str) -> None:
+    """Remove the stale temporaries of a folder; once for each folder.
 
-    That is what a process of this system began that runs no more, and what nobody has touched for
-    `ABANDONED` seconds: another computer may be writing to the same folder.
+    Stale is what a process of this system began that runs no more, and what nobody has touched for
+    `STALE` seconds: another computer may be writing to the same folder.
     """
     try:
-        key = Path(folder).stat()
-        key = key.st_dev, key.st_ino
+        state = Path(folder).stat()
+        key = state.st_dev, state.st_ino
         if key in _CLEARED:
             return
         _CLEARED.add(key)
         with os.scandir(folder) as entries:
-            dead = [Path(entry.path) for entry in entries if _is_dead(entry)]
+            stale = [Path(entry.path) for entry in entries if _is_stale(entry)]
     except OSError:
         return
-    for path in dead:
+    for path in stale:
         with suppress(OSError):  # somebody else's, or just removed by another process of ours
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -235,39 +232,40 @@ def clear_litter(folder):
                 path.unlink()
 
 
-def _is_dead(entry):
+def _is_stale(entry: os.DirEntry[str]) -> bool:
     match = _PARTIAL.match(entry.name)
     if not match:
         return False
     system, process = match[1], int(match[2])
     if system == _system() and os.name == "posix":
         return process != os.getpid() and not _runs(process)
+    # Written elsewhere: in another container, on another computer, before the last boot.
     try:
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE
     except OSError:
         return False
 
 
-def _runs(process):
+def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):
+    except (OSError, OverflowError):  # somebody else's, or of a number that no process has
         return True
     return True
 
 
-def _prefix():
+def _prefix() -> str:
     return f".partial-{process_mark()}-"
 
 
-def process_mark():
+def process_mark() -> str:
     """What names this process among all of all computers, for `other_process`."""
     return f"{_system()}-{os.getpid()}"
 
 
-def other_process(mark):
+def other_process(mark: str) -> int:
     """The number of the process with a mark if it is another of this computer and runs, else 0."""
     system, _, process = mark.partition("-")
     if system != _system() or not process.isdecimal() or os.name != "posix":
@@ -276,7 +274,7 @@ def other_process(mark):
 
 
 @functools.cache
-def _system():
+def _system() -> str:
     """A mark of where the numbers of processes are ours: this computer, boot and container."""
     parts = [platform.node()]
     with suppress(OSError):
@@ -285,7 +283,7 @@ def _system():
     return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
 
 
-def _check_replaceable(path):
+def _check_replaceable(path: Path) -> None:
     try:
         if path.is_dir():
             raise OutputError(
@@ -300,12 +298,12 @@ def _check_replaceable(path):
         raise OutputError(f"{path} is no ordinary file; choose another place")
 
 
-def _flush(file):
+def _flush(file: Path) -> None:
     with file.open("rb+") as opened:
         os.fsync(opened.fileno())
 
 
-def _umask():
+def _umask() -> int:
     with _UMASK_LOCK:  # it can only be read by setting it, for the whole process
         mask = os.umask(0)
         os.umask(mask)

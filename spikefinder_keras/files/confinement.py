@@ -14,79 +14,82 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyseccomp import Arg, SyscallFilter
 
 LARGEST_OUTPUT = 16 << 30
 """Bytes that a confined process may write to a file."""
 
-_PROGRAMS = ("execve", "execveat", "fork", "vfork")
-_CONNECTIONS = ("socket", "connect", "bind", "listen", "accept", "accept4")
-_OTHER_PROCESSES = (
-    *("kill", "tkill", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise"),
-    *("pidfd_open", "pidfd_getfd", "pidfd_send_signal", "prlimit64", "setpriority"),
-)
-_THE_SYSTEM = (
-    *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "bpf", "perf_event_open"),
-    *("keyctl", "add_key", "request_key", "init_module", "finit_module", "delete_module"),
-    *(
-        "kexec_load",
-        "kexec_file_load",
-        "reboot",
-        "swapon",
-        "swapoff",
-        "sethostname",
-        "settimeofday",
-    ),
-    *("open_by_handle_at", "userfaultfd", "io_uring_setup", "quotactl", "acct", "syslog"),
-)
-_CHANGES = (
-    *("creat", "truncate", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "mknod", "mknodat"),
-    *("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat"),
-    *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
-    *("utime", "utimes", "utimensat", "futimesat", "setxattr", "lsetxattr", "fsetxattr"),
-)
+_REFUSED = {
+    "programs": ("execve", "execveat", "fork", "vfork"),
+    "connections": ("socket", "connect", "bind", "listen", "accept", "accept4"),
+    "signals": ("kill", "tkill", "setpriority", "prlimit64"),
+    "memory of others": ("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise"),
+    "handles of others": ("pidfd_open", "pidfd_getfd", "pidfd_send_signal"),
+    "mounts": ("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "quotactl"),
+    # None of these is needed to parse a file, and most ways out of a process began at one.
+    "the kernel": ("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "open_by_handle_at"),
+    "keys": ("keyctl", "add_key", "request_key"),
+    "modules": ("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load"),
+    "the machine": ("reboot", "swapon", "swapoff", "sethostname", "settimeofday", "acct", "syslog"),
+}
+"""System calls that are refused, by what they would reach."""
+_CHANGES = {
+    "new and removed": ("creat", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat"),
+    "devices and lengths": ("mknod", "mknodat", "truncate"),
+    "names": ("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat"),
+    "modes": ("chmod", "fchmod", "fchmodat", "fchmodat2"),
+    "owners": ("chown", "fchown", "lchown", "fchownat"),
+    "times": ("utime", "utimes", "utimensat", "futimesat"),
+    "attributes": ("setxattr", "lsetxattr", "fsetxattr"),
+}
+"""System calls that change files, refused where the job writes none."""
 _NEW_CALLS = ("clone3", "openat2")
 """Their flags stand in memory, where seccomp cannot see them; without them libraries fall back."""
 
-_EVENTS = (
-    *(
-        "os.system",
-        "os.exec",
-        "os.posix_spawn",
-        "os.spawn",
-        "os.fork",
-        "os.forkpty",
-        "os.startfile",
-    ),
-    *("subprocess.Popen", "pty.spawn", "os.kill", "signal.pthread_kill", "webbrowser.open"),
-    *("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo"),
-    *("urllib.Request", "ftplib.connect", "smtplib.connect", "http.client.connect"),
-)
-_CHANGING_EVENTS = (
-    *("os.mkdir", "os.rmdir", "os.remove", "os.rename", "os.link", "os.symlink", "os.truncate"),
-    *("os.chmod", "os.chown", "os.utime", "os.setxattr", "shutil.rmtree", "shutil.move"),
-)
+_REFUSED_EVENTS = {
+    "programs": ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile"),
+    "processes": ("os.fork", "os.forkpty", "subprocess.Popen", "pty.spawn"),
+    "signals": ("os.kill", "signal.pthread_kill"),
+    "connections": ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg"),
+    "addresses": ("socket.getaddrinfo", "urllib.Request", "webbrowser.open"),
+    "servers": ("ftplib.connect", "smtplib.connect", "http.client.connect"),
+}
+"""The same as Python's audit hooks name it; these hold on every system."""
+_CHANGING_EVENTS = {
+    "folders": ("os.mkdir", "os.rmdir", "shutil.rmtree", "shutil.move"),
+    "files": ("os.remove", "os.rename", "os.link", "os.symlink", "os.truncate"),
+    "properties": ("os.chmod", "os.chown", "os.utime", "os.setxattr"),
+}
+_PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+_CLONE_THREAD = 0x10000
+"""From linux/sched.h."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def confine(memory, seconds, writes=False):
+def confine(memory: int, seconds: float, *, writes: bool = False) -> None:
     """Give up, for good, what this process does not need to parse a file.
 
     Parameters
     ----------
-    memory : int
+    memory
         Bytes that it may take beyond what it has now.
-    seconds : float
+    seconds
         Of processor time that it may still use.
-    writes : bool
+    writes
         Whether it may change files; then that is left to it.
     """
-    limit_resources(memory, seconds, writes)
+    limit_resources(memory, seconds, writes=writes)
     _seccomp(writes)  # before the next, as looking for libseccomp starts a program
     _audit(writes)
 
 
-def limit_resources(memory, seconds, writes=False):
+def limit_resources(memory: int, seconds: float, *, writes: bool = False) -> None:
     """Limit memory, processor time and the size of files, and never beyond the user's own limits.
 
     Windows knows no such limits; there the checks of the parsers and the time limit remain.
@@ -98,7 +101,7 @@ def limit_resources(memory, seconds, writes=False):
     used = resource.getrusage(resource.RUSAGE_SELF)
     limits = {
         "RLIMIT_CPU": int(used.ru_utime + used.ru_stime + seconds) + 1,
-        "RLIMIT_CORE": 0,
+        "RLIMIT_CORE": 0,  # a crash must not write gigabytes beside the user's data
     }
     if not writes:
         limits["RLIMIT_FSIZE"] = LARGEST_OUTPUT
@@ -109,16 +112,19 @@ def limit_resources(memory, seconds, writes=False):
         pass
     for name, limit in limits.items():
         kind = getattr(resource, name)
+        # A limit that the user has set lower, as schedulers of clusters do, stays.
         present = [each for each in resource.getrlimit(kind) if each != resource.RLIM_INFINITY]
         limit = min([limit, *present])
         resource.setrlimit(kind, (limit, limit))
 
 
-def _audit(writes):
+def _audit(writes: bool) -> None:
     """Let Python refuse what a parser never does."""
-    refused = frozenset(_EVENTS if writes else (*_EVENTS, *_CHANGING_EVENTS))
+    refused = {*chain(*_REFUSED_EVENTS.values())}
+    if not writes:
+        refused.update(*_CHANGING_EVENTS.values())
 
-    def hook(event, arguments):
+    def hook(event: str, arguments: tuple) -> None:
         if event in refused:
             raise PermissionError(errno.EPERM, f"{event} while a file is parsed")
         if event == "open" and not writes:
@@ -129,7 +135,7 @@ def _audit(writes):
     sys.addaudithook(hook)
 
 
-def _seccomp(writes):
+def _seccomp(writes: bool) -> bool:
     """Let the kernel refuse it too, whoever asks; True where it does."""
     try:
         import pyseccomp as seccomp
@@ -140,13 +146,14 @@ def _seccomp(writes):
     except (ImportError, OSError, RuntimeError):  # another system, or no libseccomp
         return False
     no, unknown = seccomp.ERRNO(errno.EPERM), seccomp.ERRNO(errno.ENOSYS)
-    refused = [*_PROGRAMS, *_CONNECTIONS, *_OTHER_PROCESSES, *_THE_SYSTEM]
-    for call in refused if writes else (*refused, *_CHANGES):
+    groups = [*_REFUSED.values(), *([] if writes else _CHANGES.values())]
+    for call in chain(*groups):
         _add(rules, no, call)
     for call in _NEW_CALLS:
         _add(rules, unknown, call)
-    thread = 0x10000  # CLONE_THREAD: threads are fine, other processes are not
-    _add(rules, no, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, thread, 0))
+    # Threads are fine, other processes are not.
+    _add(rules, no, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, _CLONE_THREAD, 0))
+    # A process may signal itself, as abort does.
     _add(rules, no, "tgkill", seccomp.Arg(0, seccomp.NE, os.getpid()))
     if not writes:
         for call, place in (("open", 1), ("openat", 2)):
@@ -156,23 +163,22 @@ def _seccomp(writes):
     return True
 
 
-def _add(rules, action, call, *arguments):
+def _add(rules: "SyscallFilter", action: int, call: str, *arguments: "Arg") -> None:
     with suppress(OSError):  # a call that this processor or kernel does not have
         rules.add_rule(action, call, *arguments)
 
 
-def end_with_parent(parent):
+def end_with_parent(parent: int) -> None:
     """Let this process end when the process `parent`, which started it, does; not on Windows."""
     if sys.platform == "linux":
-        set_death_signal = 1
-        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it has ended already
             os._exit(1)
     elif sys.platform != "win32":
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
-def _watch(parent):
+def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

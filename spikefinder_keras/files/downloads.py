@@ -1,15 +1,26 @@
-"""Where the competition's files and the published weights are, and the hashes they are known by."""
+"""Fetch and verify the competition's files and the published weights.
+
+Tables say which files there are, by what hash each is known and where it can be had. pooch fetches
+them: it tries again, and keeps a file apart until it is whole. Here stands what makes a server's
+answer useless all the same: its status, its length, its time, its content.
+"""
 
 import hashlib
 import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..constants import DATASET_COUNT, SPLITS
-from ..errors import DownloadError, UsageError
+from ..errors import DownloadError, UsageError, reason
+from .atomic import check_output_folder, partial_folder
 from .regular import open_ordinary
 
-# Git blob ids: the same blobs stand in both repositories below.
+# Git blob ids: the same blobs stand in both repositories below, whose listings show these ids.
 COMPETITION_FILES = {
     "1.train.calcium.csv": "f382c7e786fe7131dd3cff801f4a8e803ca7ad00",
     "1.train.spikes.csv": "60d17de01fab39a862f27acbe93c40afcfd06718",
@@ -59,56 +70,65 @@ WEIGHTS = {
 }
 
 WEB = ("http://", "https://")
-
+ADVICE = "run the command again, or name a --mirror: an address or a local folder with the files"
 
 DATA_LIMIT, WEIGHTS_LIMIT = 64 << 20, 1 << 20
 """Bytes; no competition file is as large, and the weights have 83,592."""
+RETRIES = 2
+"""Requests after the first one to an address for a file; pooch waits 1 s, then 2 s."""
+TIMEOUT = 30.0
+"""Seconds without a byte after which an attempt ends."""
+DEADLINE = 900.0
+"""Seconds for one file, whatever its server does."""
+CHUNK = 1 << 16
+"""Bytes received at a time."""
+WORTH_RETRYING = (408, 429)
+"""Statuses below 500 after which a later request may succeed: a time-out, too many requests."""
 
 
-@dataclass(frozen=True)
-class File:
-    """A file to be fetched from the first of `sources` (addresses or local files) that has it."""
+def fetch_data(
+    folder: Path | str,
+    datasets: int | Iterable[int] | None = None,
+    splits: str | Iterable[str] = SPLITS,
+    mirror: Path | str | None = None,
+    progress: bool = False,
+) -> list[Path]:
+    """Fetch competition files into the competition's layout, and verify them.
 
-    target: Path
-    method: str
-    expected: str
-    limit: int
-    sources: tuple
+    Files that are already there and right are left alone, without using the network.
 
-    def is_there(self, path=None):
-        """Whether the right content stands at `path`, by default the target."""
-        path = Path(path or self.target)
-        try:
-            credible = path.stat().st_size <= self.limit
-        except OSError:
-            return False
-        return credible and self.identity(path) == self.expected
+    Parameters
+    ----------
+    folder
+        Receives `spikefinder.train/<n>.train.calcium.csv` and so on.
+    datasets
+        Numbers from 1 to 10; by default all. Sets 6 to 10 have no test split.
+    splits
+        "train", "test" or both.
+    mirror
+        An http(s) address or a local folder to take the files from instead of the two public
+        repositories. They stand in it side by side, or in `spikefinder.train` and
+        `spikefinder.test`.
+    progress
+        Show the bytes received on stderr.
 
-    def identity(self, path):
-        """Git blob id or sha256 of a file; None if it cannot be read."""
-        try:
-            with open_ordinary(path) as file:
-                digest = hashlib.sha256()
-                if self.method == "git blob id":
-                    size = os.fstat(file.fileno()).st_size
-                    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-                return hashlib.file_digest(file, lambda: digest).hexdigest()
-        except OSError:
-            return None
-
-
-def competition_files(folder, datasets=None, splits=SPLITS, mirror=None):
-    """The chosen files of the competition, in its layout below `folder`: a list of `File`.
+    Returns
+    -------
+    The calcium and spikes files, training first.
 
     Raises
     ------
-    UsageError
-        If a dataset or split does not exist, or none is chosen.
     DownloadError
-        If the mirror is neither an address nor a folder.
+        If some files could not be fetched. The others are kept.
+    OutputError
+        If `folder` cannot be written to.
+    UsageError
+        If a dataset or split does not exist.
     """
-    return [
-        File(
+    from tqdm import tqdm
+
+    files = [
+        PublishedFile(
             Path(folder) / f"spikefinder.{split}" / name,
             "git blob id",
             COMPETITION_FILES[name],
@@ -117,32 +137,138 @@ def competition_files(folder, datasets=None, splits=SPLITS, mirror=None):
         )
         for name, split in _choose(datasets, splits)
     ]
+    missing = [file for file in files if not file.is_there()]
+    failures: dict[str, str] = {}
+    silent: Counter[str] = Counter()
+    shown = progress and missing
+    with tqdm(desc="spikefinder", unit="B", unit_scale=True, disable=not shown) as bar:
+        for file in missing:
+            try:
+                _fetch(file, silent, bar.update)
+            except DownloadError as error:
+                failures[file.target.name] = str(error)
+    if failures:
+        # Two reasons tell what is wrong; thirty would fill the screen.
+        reasons = [f"{name} ({why})" for name, why in failures.items()]
+        listed = ", ".join(reasons[:2] + list(failures)[2:])
+        raise DownloadError(f"{len(failures)} of {len(missing)} not fetched: {listed}; {ADVICE}")
+    return [file.target for file in files]
 
 
-def is_original(path):
+def fetch_weights(name: str = "published", mirror: Path | str | None = None) -> Path:
+    """Fetch published weights into the user's cache, and verify them.
+
+    The cache is the system's usual one, or the folder in the environment variable
+    `SPIKEFINDER_CACHE`. The network is used only if the file is not there, or damaged.
+
+    Parameters
+    ----------
+    name
+        One of `WEIGHTS`.
+    mirror
+        An http(s) address or a local folder that holds the file.
+
+    Raises
+    ------
+    DownloadError
+        If they could not be fetched.
+    OutputError
+        If the cache cannot be written to.
+    UsageError
+        If there are none of that name.
+    """
+    file = _weights_file(name, mirror)
+    if not file.is_there():
+        try:
+            _fetch(file, Counter())
+        except DownloadError as error:
+            raise DownloadError(f"{file.target.name} not fetched: {error}; {ADVICE}") from error
+    return file.target
+
+
+def cached_weights(name: str = "published") -> Path | None:
+    """Path of the verified weights in the user's cache, or None, without using the network.
+
+    Raises `UsageError` if there are none of that name.
+    """
+    file = _weights_file(name)
+    return file.target if file.is_there() else None
+
+
+def data_cache() -> Path:
+    """The folder in the user's cache where the competition's data go if no other is named."""
+    return _cache() / "data"
+
+
+def is_original(path: Path | str) -> bool:
     """Whether a file is one of the competition's, by its name and its content."""
-    name = Path(path).name
-    if name not in COMPETITION_FILES:
-        return False
-    return File(Path(path), "git blob id", COMPETITION_FILES[name], DATA_LIMIT, ()).is_there()
+    path = Path(path)
+    expected = COMPETITION_FILES.get(path.name, "")
+    return PublishedFile(path, "git blob id", expected, DATA_LIMIT).is_there()
 
 
-def weights_file(folder, name, mirror=None):
-    """The `File` of weights, below `folder`; `UsageError` if there are none of that name."""
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file that is to stand at `target`, by what it is known and where it can be had.
+
+    It has at most `limit` bytes; `expected` is its hash by a `method`, "git blob id" or "sha256".
+    Its sources are addresses or local files; the first that has it wins.
+    """
+
+    target: Path
+    method: str
+    expected: str
+    limit: int
+    sources: tuple[str, ...] = ()
+
+    def is_there(self, path: Path | None = None) -> bool:
+        """Whether the right content stands at `path`, by default the target."""
+        path = path or self.target
+        try:
+            # A file of another size need not be hashed, and hashing 100 GB would take minutes.
+            credible = path.stat().st_size <= self.limit
+        except OSError:
+            return False
+        return credible and self.identity(path) == self.expected
+
+    def identity(self, path: Path) -> str | None:
+        """Hash of a file; None if it cannot be read."""
+        try:
+            with open_ordinary(path) as file:
+                digest = hashlib.sha256()
+                if self.method == "git blob id":
+                    # Git hashes the kind and the size of an object before its content.
+                    size = os.fstat(file.fileno()).st_size
+                    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+                return hashlib.file_digest(file, lambda: digest).hexdigest()
+        except OSError:
+            return None
+
+
+def _cache() -> Path:
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("SPIKEFINDER_CACHE") or user_cache_dir("spikefinder_keras"))
+
+
+def _weights_file(name: str, mirror: Path | str | None = None) -> PublishedFile:
     if name not in WEIGHTS:
         raise UsageError(f"there are no weights {name!r}; choose from {', '.join(WEIGHTS)}")
     file_name, expected, address = WEIGHTS[name]
     sources = _sources(mirror, (address,), file_name)
-    return File(Path(folder) / file_name, "sha256", expected, WEIGHTS_LIMIT, sources)
+    return PublishedFile(_cache() / file_name, "sha256", expected, WEIGHTS_LIMIT, sources)
 
 
-def _choose(datasets, splits):
+def _choose(
+    datasets: int | Iterable[int] | None, splits: str | Iterable[str]
+) -> list[tuple[str, str]]:
     """`(file name, split)` of the chosen competition files."""
-    numbers = range(1, DATASET_COUNT + 1) if datasets is None else datasets
-    numbers = [numbers] if isinstance(numbers, int) else list(numbers)
+    everything = range(1, DATASET_COUNT + 1)
+    datasets = everything if datasets is None else datasets
+    numbers = [datasets] if isinstance(datasets, int) else list(datasets)
     splits = [splits] if isinstance(splits, str) else list(splits)
     for number in numbers:
-        if number not in range(1, DATASET_COUNT + 1):
+        if number not in everything:
             raise UsageError(f"dataset {number} does not exist; choose from 1 to {DATASET_COUNT}")
     for split in splits:
         if split not in SPLITS:
@@ -157,20 +283,125 @@ def _choose(datasets, splits):
     return chosen
 
 
-def _sources(mirror, addresses, name, split=None):
-    """The addresses (str) or local files (Path) at which to look for a file, in order."""
+def _sources(
+    mirror: Path | str | None, addresses: Iterable[str], name: str, split: str | None = None
+) -> tuple[str, ...]:
+    """The addresses or local files at which to look for a file, in order."""
     if mirror is None:
         return tuple(address.format(name=name, split=split) for address in addresses)
-    places = [name] if split is None else [name, f"spikefinder.{split}/{name}"]
+    names = [name] if split is None else [name, f"spikefinder.{split}/{name}"]
     if str(mirror).lower().startswith(WEB):
-        return tuple(f"{str(mirror).rstrip('/')}/{place}" for place in places)
+        return tuple(f"{str(mirror).rstrip('/')}/{each}" for each in names)
     try:
         found = Path(mirror).is_dir()
-    except OSError:
+    except OSError:  # a name longer than the system allows
         found = False
     if not found:
         raise DownloadError(
             f"the mirror {mirror} is neither an http(s) address nor a folder; name one of the two "
             "(--mirror)"
         )
-    return tuple(Path(mirror) / place for place in places)
+    return tuple(str(Path(mirror, each)) for each in names)
+
+
+def _fetch(file: PublishedFile, silent: Counter[str], count: Callable[[int], object] = int) -> None:
+    """Put a file at its target, whole and verified, from the first source that has it.
+
+    `silent` counts the failed connections of each host, for all files of one call; `count` is
+    called with the size of each piece received.
+    """
+    import pooch
+    from requests import RequestException
+
+    pooch.get_logger().setLevel("WARNING")  # else it names each file that it fetches
+    check_output_folder(file.target.parent)
+    failures = []
+    for source in file.sources:
+        try:
+            with partial_folder(file.target) as folder:
+                # Without a hash: pooch knows no git blob ids, so `_receive` checks the content.
+                keeper = pooch.create(
+                    folder,
+                    "",
+                    registry={"file": None},
+                    urls={"file": source},
+                    retry_if_failed=RETRIES,
+                )
+                receive = partial(_receive, file, silent, count)
+                Path(keeper.fetch("file", downloader=receive)).replace(file.target)
+            return
+        except (DownloadError, RequestException) as error:
+            failures.append(f"{source}: {reason(error)}")
+        except OSError as error:
+            raise DownloadError(
+                f"cannot write {file.target}: {reason(error)}; free space or choose another folder"
+            ) from error
+    raise DownloadError("; ".join(failures))
+
+
+def _receive(
+    file: PublishedFile,
+    silent: Counter[str],
+    count: Callable[[int], object],
+    url: str,
+    target: str,
+    _pooch: object,
+) -> None:
+    """Write what a source has to `target` and verify it, as a downloader of pooch's."""
+    if url.lower().startswith(WEB):
+        _download(url, target, file.limit, silent, count)
+    else:
+        try:
+            open_ordinary(url).close()  # a pipe would never end
+        except OSError as error:
+            raise DownloadError(error.strerror) from error
+        shutil.copyfile(url, target)
+    if not file.is_there(Path(target)):
+        size, found = Path(target).stat().st_size, file.identity(Path(target))
+        raise DownloadError(
+            f"not the published file: expected {file.method} {file.expected}, found {found} "
+            f"({size} bytes)"
+        )
+
+
+def _download(
+    url: str, target: str, limit: int, silent: Counter[str], count: Callable[[int], object]
+) -> None:
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    end = time.monotonic() + DEADLINE
+    host = url.partition("://")[2].partition("/")[0]
+    if silent[host] > RETRIES:  # else thirty files would each wait for it in vain
+        raise DownloadError("no connection to the host")
+    # Without compression, so that bytes are counted as they come.
+    headers = {"User-Agent": "spikefinder_keras", "Accept-Encoding": "identity"}
+    try:
+        answer = requests.get(url, stream=True, timeout=TIMEOUT, headers=headers)
+    except ValueError as error:  # no address, or a redirect to none of the web
+        raise DownloadError(reason(error)) from error
+    except requests.ConnectionError:
+        silent[host] += 1
+        raise
+    with answer, Path(target).open("wb") as file:
+        status = answer.status_code
+        if 400 <= status < 500 and status not in WORTH_RETRYING:
+            raise DownloadError(f"the server answered HTTP {status}")
+        if status != 200:
+            raise requests.HTTPError(f"the server answered HTTP {status}")
+        too_large = DownloadError(f"more than {limit} bytes, so not the published file")
+        # A server may announce anything, also a number longer than Python converts.
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > limit):
+            raise too_large
+        try:
+            # `read1` returns what has come by now: a server that drips meets the deadline.
+            while chunk := answer.raw.read1(CHUNK):
+                file.write(chunk)
+                count(len(chunk))
+                if file.tell() > limit:
+                    raise too_large
+                if time.monotonic() > end:
+                    raise DownloadError(f"it took longer than {DEADLINE:g} s")
+        except HTTPError as error:
+            raise requests.ConnectionError(reason(error)) from error

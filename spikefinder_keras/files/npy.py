@@ -6,19 +6,24 @@ full, the system ends a program that touches such memory, while a call fails wit
 
 import math
 import os
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+from numpy.typing import DTypeLike
 
+from ..arrays import Array, Numbers
 from ..errors import DataError
 from .regular import open_ordinary, state_of
 
 _BLOCK = 64 << 20
-"""Bytes that are read at a time where rows lie across the file."""
+"""Bytes that are read at a time where rows lie across the file: reading them one by one would touch
+each block of the disk once for every neuron."""
 
 
-def read_header(file):
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, Fortran order and dtype of an open `.npy` file, which stands behind them then.
 
     Raises
@@ -37,15 +42,6 @@ def read_header(file):
 class NpyFile:
     """An array in a file, of which nothing but its header has been read.
 
-    Parameters
-    ----------
-    path : str or Path
-
-    Attributes
-    ----------
-    shape : tuple of int
-    dtype : dtype
-
     Raises
     ------
     OSError, ValueError, SyntaxError
@@ -53,24 +49,28 @@ class NpyFile:
         text, so others are possible.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         with open_ordinary(path) as file:
             self.shape, self._fortran, self.dtype = read_header(file)
             self._start = file.tell()
-            self._state = state_of(os.fstat(file.fileno()))
-        size = self._state[0] - self._start
+            state = state_of(os.fstat(file.fileno()))
+        self._state: tuple[int, int] | None = state
+        size = state[0] - self._start
+        # The header is Python text, in which a length can be True, 3.0 or -1.
         if any(type(length) is not int or length < 0 for length in self.shape):
             raise ValueError(f"shape {self.shape}")
         if not self.dtype.hasobject and size < self.nbytes:
             raise ValueError(f"{size} bytes for an array of {self.nbytes}")
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return self.dtype.itemsize * math.prod(self.shape)
 
     @classmethod
-    def make(cls, path, shape, dtype=np.float32):
+    def make(
+        cls, path: Path | str, shape: tuple[int, ...], dtype: DTypeLike = np.float32
+    ) -> "NpyFile":
         """A new file of zeros; that it changes is no fault."""
         header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
         with Path(path).open("wb") as file:
@@ -80,13 +80,13 @@ class NpyFile:
         made._state = None  # some network drives set the time of a change long after it
         return made
 
-    def write(self, first, rows):
+    def write(self, first: int, rows: Array) -> None:
         """Write rows from the number `first` on into a file that `make` has made."""
         with self.path.open("r+b") as file:
             file.seek(self._start + self.dtype.itemsize * first * math.prod(self.shape[1:]))
-            file.write(np.ascontiguousarray(rows, self.dtype))
+            file.write(np.ascontiguousarray(rows, self.dtype).data)
 
-    def read(self):
+    def read(self) -> Array:
         """The whole array, in memory; `DataError` if it is too large or not what it was."""
         try:
             array = np.empty(self.shape[::-1] if self._fortran else self.shape, self.dtype)
@@ -95,18 +95,19 @@ class NpyFile:
         self._read([(0, array)])
         return array.T if self._fortran else array
 
-    def rows(self, axis, numbers):
-        """Rows of a table, or columns as rows.
+    def rows(self, axis: int, numbers: Numbers) -> Array:
+        """Read rows of a table, or columns as rows.
 
         Parameters
         ----------
-        axis : int
-        numbers : int array
+        axis
+            0 for rows, 1 for columns.
+        numbers : (number,)
             Increasing.
 
         Returns
         -------
-        array `(number, other axis)`
+        (number, other axis)
 
         Raises
         ------
@@ -118,6 +119,7 @@ class NpyFile:
         size = self.dtype.itemsize * length
         if axis == along:
             found = np.empty((numbers.size, length), self.dtype)
+            # Neighbours are read at once.
             ends = [0, *np.flatnonzero(np.diff(numbers) != 1) + 1, numbers.size]
             runs = pairwise(map(int, ends))
             self._read((size * int(numbers[a]), found[a:b]) for a, b in runs if a < b)
@@ -130,7 +132,7 @@ class NpyFile:
             found[:, first : first + len(part)] = part[:, numbers].T
         return found
 
-    def _read(self, parts):
+    def _read(self, parts: Iterable[tuple[int, Array]]) -> None:
         """Fill arrays with what stands so many bytes behind the header: pairs of both."""
         try:
             with open_ordinary(self.path) as file:
@@ -138,10 +140,11 @@ class NpyFile:
                 for offset, array in parts:
                     file.seek(self._start + offset)
                     if array.nbytes:
-                        read = file.readinto(array.reshape(-1).view(np.uint8))
+                        read = file.readinto(array.reshape(-1).view(np.uint8).data)
                         same = same and read == array.nbytes
                 same = same and self._state in (None, state_of(os.fstat(file.fileno())))
         except OSError as error:
             raise DataError(f"{self.path} cannot be read ({error.strerror})") from error
+        # A file that another program replaces meanwhile would give a table of two halves.
         if not same:
             raise DataError(f"{self.path} has changed while it was read; start again")

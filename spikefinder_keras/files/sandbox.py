@@ -16,9 +16,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from io import RawIOBase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -49,6 +50,10 @@ _CHILD = (
 )
 
 
+Job: TypeAlias = Callable[..., Iterable[tuple[str, Any]]]
+"""What runs in the child: a generator function that yields names and values."""
+
+
 class Unreadable(Exception):
     """A file cannot be read or trusted; the message says why, without its name."""
 
@@ -69,7 +74,7 @@ _REFUSALS = {kind.__name__: kind for kind in errors.SpikefinderError.__subclasse
 """What a job may raise but `Unreadable`."""
 
 
-def parse(job, path, *arguments, **limits):
+def parse(job: Job, path: Path | str, *arguments: Any, **limits: Any) -> dict[str, Any]:
     """Run a generator function on a file in a child process, and collect what it yields.
 
     Parameters
@@ -79,8 +84,7 @@ def parse(job, path, *arguments, **limits):
 
     Returns
     -------
-    dict
-        By name; arrays are mapped from a temporary file, and read-only.
+    The values by name; arrays are mapped from a temporary file, and read-only.
 
     Raises
     ------
@@ -96,25 +100,31 @@ def parse(job, path, *arguments, **limits):
 
 
 def run(
-    job, path, *arguments, time_limit=TIME_LIMIT, memory=CHILD_MEMORY, libraries=(), writes=False
-):
-    """As `parse`, but what is wrong with the file is raised as `Unreadable`.
+    job: Job,
+    path: Path | str,
+    *arguments: Any,
+    time_limit: float = TIME_LIMIT,
+    memory: int = CHILD_MEMORY,
+    libraries: Sequence[str] = (),
+    writes: bool = False,
+) -> dict[str, Any]:
+    """Do as `parse`, but raise what is wrong with the file as `Unreadable`.
 
     Parameters
     ----------
-    job : function
-        Of a module, called as `job(path, *arguments)`. It yields pairs of a name and a value: a
-        numpy array, an HDF5 dataset, or what JSON can hold.
-    path : str or Path
+    job
+        A function of a module, called as `job(path, *arguments)`. It yields pairs of a name and a
+        value: a numpy array, an HDF5 dataset, or what JSON can hold.
+    path
     arguments
         What JSON can hold.
-    time_limit : float
+    time_limit
         Seconds.
-    memory : int
+    memory
         Bytes that the child may take beyond what it has after its imports.
-    libraries : sequence of str
+    libraries
         Modules that the job needs; imported before the child is confined.
-    writes : bool
+    writes
         The job changes files; then only its other powers are taken from it.
     """
     if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
@@ -130,6 +140,7 @@ def run(
         "parent": os.getpid(),
     }
     paths = list(filter(None, map(_absolute, sys.path)))
+    # `-P`: the folder in which the user works must not be searched for modules.
     command = [sys.executable, "-P", "-W", "ignore", "-c", _CHILD, json.dumps(paths)]
     with tempfile.TemporaryFile(prefix="spikefinder-") as answer:
         try:
@@ -145,7 +156,7 @@ def run(
             raise Unreadable(f"reading it took longer than {time_limit:g} s") from None
         try:
             values = _read_answer(answer)
-        except (Exception, RecursionError):  # as many as there are ways to answer wrongly
+        except Exception:  # as many as there are ways to answer wrongly
             raise Unreadable(
                 "its parser failed, so it is damaged, too large for the memory, or the temporary "
                 "folder is full or the system's limits (ulimit) are low"
@@ -157,7 +168,7 @@ def run(
     return values
 
 
-def _absolute(entry):
+def _absolute(entry: str) -> str | None:
     """A folder to import from; None for the working one if that is gone."""
     try:
         return str(Path(entry).absolute())
@@ -171,7 +182,7 @@ _ALIGNMENT = 64
 _LENGTH = 8
 
 
-def _read_answer(file):
+def _read_answer(file: IO[bytes]) -> dict[str, Any]:
     """The values in a child's answer; nothing in it is trusted, as the child may have been taken.
 
     Raises
@@ -201,15 +212,17 @@ def _read_answer(file):
     return values
 
 
-def _write_answer(file, pairs):
+def _write_answer(file: RawIOBase, pairs: Iterable[tuple[str, Any]]) -> None:
     """Write pairs of a name and a value as `_read_answer` reads them."""
-    values, arrays, end = {}, {}, 0
+    values: dict[str, Any] = {}
+    arrays: dict[str, tuple[str, tuple[int, ...], int]] = {}
+    end = 0
     for name, value in pairs:
         if not hasattr(value, "dtype"):
             values[name] = value
             continue
         dtype, shape = value.dtype.newbyteorder("="), value.shape
-        arrays[name] = [dtype.str, shape, end]
+        arrays[name] = (dtype.str, shape, end)
         if math.prod(shape):
             place = np.memmap(file, dtype, "r+", end, shape or (1,)).reshape(shape)
             if hasattr(value, "read_direct"):  # an HDF5 dataset, without a copy in memory
@@ -222,9 +235,9 @@ def _write_answer(file, pairs):
     file.write(text + len(text).to_bytes(_LENGTH, "little"))
 
 
-def main(request):
-    """The child: run the job of a JSON request, and leave its values in the standard output."""
-    request = json.loads(request)
+def main(text_of_request: str) -> int:
+    """Run the job of a JSON request, as the child, and leave its values in the standard output."""
+    request = json.loads(text_of_request)
     end_with_parent(request["parent"])
     # What else is printed goes nowhere.
     answer = os.fdopen(os.dup(1), "r+b", buffering=0)
@@ -234,7 +247,7 @@ def main(request):
         for library in request["libraries"]:
             importlib.import_module(library)
         job = getattr(importlib.import_module(request["module"]), request["job"])
-        confine(request["memory"], request["seconds"], request["writes"])
+        confine(request["memory"], request["seconds"], writes=request["writes"])
         _write_answer(answer, job(*request["arguments"]))
         return 0
     except errors.SpikefinderError as error:
@@ -246,13 +259,20 @@ def main(request):
     except Exception as error:  # whatever the library says of a damaged file
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
         kind, text = "Unreadable", f"it is damaged, or of a kind not known here ({reason})"
-        if getattr(error, "errno", None) in _NO_ROOM:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
             text = f"there is no room for its values ({error.strerror}); see the temporary folder"
     _write_answer(answer, [("kind", kind), ("text", text)])
     return REFUSED
 
 
-def check_size(what, shape, itemsize, stored, chunks=(), largest=LARGEST_ARRAY):
+def check_size(
+    what: str,
+    shape: Sequence[int],
+    itemsize: int,
+    stored: int,
+    chunks: Sequence[int] | None = (),
+    largest: int | None = LARGEST_ARRAY,
+) -> None:
     """Raise `Unreadable` if an array is too large, or can't be made of its stored bytes.
 
     `largest` is None for one that is read in pieces.
@@ -270,7 +290,7 @@ def check_size(what, shape, itemsize, stored, chunks=(), largest=LARGEST_ARRAY):
         raise Unreadable(f"{what} claims chunks of {chunk} bytes, more than it has itself")
 
 
-def require(library, purpose, extra):
+def require(library: str, purpose: str, extra: str) -> None:
     """Raise the `UsageError` that says how to install an optional library, unless it is there."""
     if importlib.util.find_spec(library) is None:
         raise UsageError(

@@ -1,7 +1,8 @@
-"""The network: its layers, built in Keras and as the ONNX graph that predicts; its recurrent layer,
-its weights, and calcium in, rates out.
+"""The networks: convi6 as the description of 2017 has it and `universal`, both as lists of layers;
+what is made of a list (the Keras model, the ONNX model, shapes, a table), weights, and calcium in,
+rates out.
 
-Not here: how it is trained (`training`), and where its input comes from.
+Not here: how they are trained (`training`), and where their input comes from.
 """
 
 import lazy_loader
@@ -9,10 +10,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "keras_model": ["build_network"],
-        "spec": ["convi6_layers", "layer_table"],
+        "convi6": ["Architecture"],
+        "spec": ["layer_table"],
+        "keras_model": ["build_network", "load_network", "load_weights", "save_weights"],
         "engine": ["load_engine"],
-        "loading": ["load_network", "load_weights", "save_weights"],
         "predict": ["predict_calcium"],
     },
 )

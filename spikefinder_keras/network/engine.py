@@ -1,92 +1,283 @@
-"""The engine that predicts for a weights file, without Keras, and the network as an ONNX file."""
+"""What computes a network: ONNX Runtime, which starts at once and needs no Keras, or the Keras
+model, to compare with."""
 
-import hashlib
+import os
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Semaphore
+from typing import Any, Protocol, TypeAlias
 
-from .. import __version__
-from ..files.regular import open_ordinary
+import numpy as np
+
+from ..arrays import Array
+from ..console import cores, import_keras
+from ..errors import UsageError, WeightsError
 from .onnx_model import build_graph
-from .universal import LEVELS, are_universal
-from .weights import find_weights, layers_of, read_weights
+from .spec import Spec, channels
+from .universal import LEVELS, is_universal, reach
+from .weights import Arrays, find_weights, read_weights, spec_of
 
-CONVI6_FILE = {
-    "input": "calcium at 100 Hz, preprocessed as the Spikefinder competition's",
-    "rate": "100 Hz",
-    "unit": "arbitrary, between 0 and 1",
-    "padding": "put 3000 zeros behind each trace, as the released run of 2017 did",
-}
-UNIVERSAL_FILE = {
-    "input": "four channels at 25 Hz: the two halves of 40 ms in units of the noise and of the "
-    "spread, see recordings.universal_preparation",
-    "rate": "25 Hz",
-    "unit": "proportional to expected spikes",
-    "padding": f"a whole number of {2**LEVELS} steps",
-}
-"""What an exported file says of its input and output."""
+KerasModel: TypeAlias = Any
+"""A `keras.Model`; Keras is not loaded to say so."""
+
+ENGINES = ("fast", "keras")
+"""What starts at once, or Keras to compare with."""
+
+SAMPLES_TOGETHER = 160_000
+"""Traces of convi6 go through ONNX Runtime together up to so many samples, dataset IDs counted: two
+of the competition's. Then their tensors stay in the cache, and its LSTM has more to do at a step
+(measured on two cores: 1.8 million samples/s one by one, 3.2 by four of 40,000, 2.0 by sixteen)."""
+
+LONG = 500_000
+"""Traces of more samples go one at a time, to bound the memory: a sample takes some 300 bytes."""
+
+LONGEST_PIECE = 8_192
+SHORTEST_PIECE = 3_072
+"""Steps of a piece of `universal` with its margins, and without: more leave the cache, fewer are
+all margins."""
+
+STEPS_TOGETHER = 16_384
+"""Pieces of `universal` go through ONNX Runtime together up to so many steps: two take less time
+than one after the other."""
 
 
-def load_engine(name_or_path="described", mirror=None):
+class Engine(Protocol):
+    """A network that predicts.
+
+    Attributes
+    ----------
+    name
+        For descriptions.
+    is_universal
+        It is the network `universal`, not a convi6.
+    datasets
+        Channels of the dataset ID; 0 for a network without.
+    threads
+        Cores that it keeps busy.
+    """
+
+    name: str
+    is_universal: bool
+    datasets: int
+    threads: int
+
+    def run(self, inputs: Array, ids: Array | None = None) -> Array:
+        """Rates of some traces of one length, each under one or more dataset IDs.
+
+        Parameters
+        ----------
+        inputs : float32 (trace, time, channel)
+            Of convi6 one channel at 100 Hz; of `universal` four at 25 Hz, a whole number of
+            2 ** LEVELS steps.
+        ids : float32 (trace, id, dataset)
+            One-hot; left out for a network without dataset ID.
+
+        Returns
+        -------
+        float32 (trace, id, time), without dataset ID (trace, 1, time)
+        """
+
+
+class OnnxEngine:
+    """A network in ONNX Runtime, from its layers and weights.
+
+    No rate depends, to the bit, on what else is predicted or on how many threads there are.
+
+    Parameters
+    ----------
+    spec
+    arrays
+        See `weights.read_weights`.
+    threads
+        To run at once; by default as many as there are cores.
+    """
+
+    name = "ONNX Runtime, float32"
+
+    def __init__(self, spec: Spec, arrays: Arrays, threads: int | None = None) -> None:
+        # ONNX' LSTM makes numbers of what is none, so it must not come so far.
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise WeightsError("these weights hold NaN or infinite values; use others (--weights)")
+        self.spec, self.arrays = spec, arrays
+        self.is_universal = is_universal(spec)
+        self.datasets = channels(spec).get("dataset", 0)
+        self.threads = threads or cores()
+        self._session = session(build_graph(spec, arrays))
+        # Groups of neurons share the engine; together they take no more than its threads.
+        self._free = Semaphore(self.threads)
+
+    @classmethod
+    def load(
+        cls, name_or_path: str | Path = "described", mirror: str | Path | None = None
+    ) -> "OnnxEngine":
+        """The engine for a weights file, see `load_engine`."""
+        path = find_weights(name_or_path, mirror)
+        return cls(*spec_of(read_weights(path), path))
+
+    def run(self, inputs: Array, ids: Array | None = None) -> Array:
+        """See `Engine.run`."""
+        if self.is_universal:
+            return self._run_in_pieces(inputs)
+        return self._run_whole(inputs[..., 0], ids)
+
+    def _run_whole(self, calcium: Array, ids: Array | None) -> Array:
+        traces, time = calcium.shape
+        count = 1 if ids is None else ids.shape[1]
+        rates = np.empty((traces, count, time), np.float32)
+        size = max(1, SAMPLES_TOGETHER // (time * count))
+        size = min(size, -(-traces // self.threads))  # or a core has nothing to do
+
+        def predict(part: slice) -> None:
+            feed = {"calcium": calcium[part]} | ({} if ids is None else {"dataset": ids[part]})
+            rates[part] = self._predict(feed).reshape(rates[part].shape)
+
+        parts = [slice(first, first + size) for first in range(0, traces, size)]
+        self._all(predict, parts, threads=1 if time > LONG else self.threads)
+        return rates
+
+    def _run_in_pieces(self, inputs: Array) -> Array:
+        """Each trace cut into pieces, so that one long one keeps all cores busy."""
+        traces, steps, _ = inputs.shape
+        unit, margin = 2**LEVELS, reach()
+        # Cut on whole lowest steps; a piece gives what the whole would. How long they are does not
+        # depend on the machine, so that the last bits do not either.
+        count = 2 * -(-steps // (2 * (LONGEST_PIECE - 2 * margin)))
+        new = max(SHORTEST_PIECE, unit * -(-steps // (unit * count)))
+        rows = [(t, first) for t in range(traces) for first in range(0, steps, new)]
+        rates = np.empty((traces, 1, steps), np.float32)
+
+        def span(first: int) -> tuple[int, int]:
+            """Where a piece begins and ends with its margins."""
+            return max(0, first - margin), min(steps, first + new + margin)
+
+        def predict(part: list[tuple[int, int]]) -> None:
+            feed = np.stack([inputs[t, slice(*span(first))] for t, first in part])
+            found = self._predict({"calcium": feed})
+            for (t, first), piece in zip(part, found, strict=True):
+                start, end = first, min(first + new, steps)
+                offset = span(first)[0]
+                rates[t, 0, start:end] = piece[start - offset : end - offset]
+
+        # Pieces of one length, a few together.
+        parts: dict[int, list[list[tuple[int, int]]]] = {}
+        for t, first in rows:
+            start, end = span(first)
+            size = max(1, min(STEPS_TOGETHER // (end - start), len(rows) // self.threads))
+            together = parts.setdefault(end - start, [[]])
+            if len(together[-1]) == size:
+                together.append([])
+            together[-1].append((t, first))
+        self._all(predict, [part for together in parts.values() for part in together])
+        return rates
+
+    def _all(self, work: Any, parts: Iterable[Any], threads: int | None = None) -> None:
+        with ThreadPoolExecutor(threads or self.threads) as pool:
+            list(pool.map(work, parts))
+
+    def _predict(self, feed: dict[str, Array]) -> Array:
+        with self._free:
+            return self._session.run(None, feed)[0]
+
+
+def session(model: Any) -> Any:
+    """An `onnxruntime.InferenceSession` of an `onnx.ModelProto`, on one thread of the caller's."""
+    # Or importing it leaves a file in the temporary folder, and reports its use to Microsoft.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # One thread for each call: the calls run side by side.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors alone
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+class KerasEngine:
+    """A Keras model as an engine, to compare with."""
+
+    name = "Keras, float32"
+    threads = 1  # Keras takes all cores for one batch
+
+    def __init__(self, network: KerasModel) -> None:
+        self.network = network
+        self.is_universal = network.inputs[0].shape[-1] != 1
+        self.datasets = network.inputs[1].shape[-1] if len(network.inputs) > 1 else 0
+
+    def run(self, inputs: Array, ids: Array | None = None) -> Array:
+        """See `Engine.run`."""
+        if ids is None:
+            return np.asarray(self.network.predict_on_batch([inputs]))[:, None, :, 0]
+        rates = []
+        for k in range(ids.shape[1]):
+            constant = np.repeat(ids[:, k, None], inputs.shape[1], axis=1)
+            rates.append(np.asarray(self.network.predict_on_batch([inputs, constant]))[..., 0])
+        return np.stack(rates, axis=1)
+
+
+def load_engine(
+    name_or_path: str | Path = "described",
+    mirror: str | Path | None = None,
+    *,
+    engine: str = "fast",
+    progress: bool = False,
+) -> Engine:
     """The engine for a weights file; see `weights.find_weights` for its names.
 
-    Returns
-    -------
-    convi6_engine.Convi6Engine or universal_engine.UniversalEngine
+    Parameters
+    ----------
+    name_or_path, mirror
+    engine
+        One of `ENGINES`.
+    progress
+        Say on the terminal that Keras is loading.
 
     Raises
     ------
     WeightsError
         If the file is unreadable or fits no network of this kind.
+    UsageError
+        If there is no such engine.
     UsageError, DownloadError
         See `weights.find_weights`.
     """
-    path = find_weights(name_or_path, mirror)
-    layers, arrays = layers_of(read_weights(path), path)
-    if are_universal(layers):
-        from .universal_engine import UniversalEngine
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine}? choose from {', '.join(ENGINES)}")
+    if engine == "fast":
+        return OnnxEngine.load(name_or_path, mirror)
+    import_keras(progress)
+    from .keras_model import load_network
 
-        return UniversalEngine(layers, arrays)
-    from .convi6_engine import Convi6Engine
-
-    return Convi6Engine(layers, arrays)
-
-
-def hash_of(path):
-    """sha256 of a weights file."""
-    with open_ordinary(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return KerasEngine(load_network(name_or_path, mirror))
 
 
-def export(path, weights="described"):
-    """Write the network as an ONNX file for other programs and languages.
-
-    Parameters
-    ----------
-    path : str or Path
-        To be written, whole or not at all.
-    weights : str or Path
-        See `weights.find_weights`.
-
-    Returns
-    -------
-    onnx.ModelProto
+def as_engine(network: str | Path | Engine | KerasModel) -> Engine:
+    """The engine for a name or file of weights or a `keras.Model`; an engine stays itself.
 
     Raises
     ------
-    OutputError, WeightsError, UsageError, DownloadError
+    WeightsError
+        If it is of `universal`, which takes other input.
+    UsageError, DownloadError
+        See `load_engine`.
     """
-    import onnx
+    name = "this network"
+    if isinstance(network, (str, Path)):
+        engine, name = load_engine(network), str(network)
+    else:
+        engine = KerasEngine(network) if is_keras_model(network) else network
+    if engine.is_universal:
+        raise WeightsError(
+            f"{name} is of the network universal, which predicts raw recordings alone, with "
+            "NAME.calibration.json beside its file; name weights of 2017, such as described "
+            "(--weights)"
+        )
+    return engine
 
-    from ..files.atomic import check_output, whole_file
 
-    path, source = check_output(path), find_weights(weights)
-    layers, arrays = layers_of(read_weights(source), source)
-    metadata = {
-        "software": f"spikefinder-keras {__version__}",
-        "weights": str(weights),
-        "weights_sha256": hash_of(source),
-        **(UNIVERSAL_FILE if are_universal(layers) else CONVI6_FILE),
-    }
-    model = build_graph(layers, arrays, metadata)
-    onnx.checker.check_model(model, full_check=True)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-    return model
+def is_keras_model(network: Any) -> bool:
+    """Whether it is a `keras.Model`; Keras is not loaded to find out."""
+    return "keras" in sys.modules and isinstance(network, sys.modules["keras"].Model)

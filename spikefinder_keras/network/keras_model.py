@@ -1,56 +1,44 @@
-"""The Keras network, built from its layers (`layers`)."""
+"""The networks as `keras.Model`: built from their layers, and their weights in and out."""
 
 import functools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from ..constants import DATASET_COUNT
+from ..arrays import Array
+from ..errors import UsageError
+from ..files.atomic import check_output, whole_file
 from ..keras_backend import DTYPE, keras, own_settings
+from .convi6 import Architecture, convi6
 from .recurrent import Bidirectional, hard_sigmoid
-from .spec import FILTERS, LSTM_UNITS, TAPS, convi6_layers
+from .spec import Layer
+from .universal import is_universal, universal
+from .weights import architecture_of, find_weights, misfit, read_weights, spec_of
+
+__all__ = [
+    "build",
+    "build_network",
+    "build_universal",
+    "hard_sigmoid",
+    "load_network",
+    "load_weights",
+    "save_weights",
+    "set_weights",
+]
+
+BYTES_OF_A_NUMBER, BYTES_OF_A_HEADER = 8, 4096
+"""A weights file takes at most so much for each number, and for each array beside it."""
 
 
-def build_network(
-    variant="described",
-    filters=FILTERS,
-    taps=TAPS,
-    lstm_units=LSTM_UNITS,
-    dropout=None,
-    datasets=DATASET_COUNT,
-    id_joins="before",
-    batch_normalization=False,
-    lstm_joins=None,
-    lstm_reads="output",
-    gates="hard_sigmoid",
-):
+def build_network(variant: str = "described", **options: Any) -> keras.Model:
     """Build the convi6 network with random weights, not compiled.
 
     Parameters
     ----------
-    variant : "described" or "released"
-        See `layers.VARIANTS`.
-    filters, taps : sequences of int
-        Output channels and kernel lengths of the convolutions; at least four, the last of one
-        channel. In `described`, the third must have `lstm_units` channels.
-    lstm_units : int
-        In each direction.
-    dropout : sequence of float, optional
-        Rates after the first convolutions; by default the variant's.
-    datasets : int
-        Channels of the one-hot dataset ID.
-    id_joins : "before", "after" or "nowhere"
-        Where the dataset ID joins the trunk, seen from the LSTM: before the third convolution (as
-        published), before the fourth, or nowhere; then the network has no such input.
-    batch_normalization : bool
-        Normalise between each convolution and its activation, except the last; the authors tried
-        it and found it worse.
-    lstm_joins : "sum", "concat" or "absent", optional
-        Its states are summed and added to the third convolution's output, or concatenated to it, or
-        there is no LSTM; by default as the variant says.
-    lstm_reads : "output" or "input"
-        Of the third convolution: its output, as in the figure of 2017, the program and the weights,
-        or its input, as the text says.
-    gates : "hard_sigmoid" or "sigmoid"
-        That of Keras 2.0, or the logistic function. Weights with the latter cannot be saved: their
-        file would not tell.
+    variant, **options
+        The fields of `convi6.Architecture`: `filters`, `taps`, `lstm_units`, `dropout`, `datasets`,
+        `id_joins`, `batch_normalization`, `lstm_joins`, `lstm_reads`, `gates`.
 
     Returns
     -------
@@ -64,44 +52,39 @@ def build_network(
     Raises
     ------
     UsageError
-        If an argument is outside the above.
+        If an option is impossible.
     """
-    described = convi6_layers(
-        variant,
-        filters,
-        taps,
-        lstm_units,
-        dropout,
-        datasets,
-        id_joins,
-        batch_normalization,
-        lstm_joins,
-        lstm_reads,
-        gates,
-    )
-    return build(described, f"convi6_{variant}")
+    return build(convi6(Architecture(variant, **options)), f"convi6_{variant}")
+
+
+def build_universal(width: int | None = None) -> keras.Model:
+    """Build the network `universal` with random weights; its input and output as `universal`'s."""
+    return build(universal() if width is None else universal(width), "universal")
 
 
 @own_settings()
-def build(layers, name):
-    """Build a `keras.Model` from a list of `layers.Layer`; the last one is its output.
+def build(spec: Sequence[Layer], name: str) -> keras.Model:
+    """Build a model from a list of layers; the last one is its output.
 
     It is of float32 and has channels last, also where Keras is told otherwise.
     """
-    tensors, inputs = {}, []
-    for layer in layers:
+    tensors: dict[str, Any] = {}
+    inputs = []
+    for layer in spec:
         sources = [tensors[source] for source in layer.sources]
         if layer.kind == "input":
             tensor = keras.Input((None, layer.options["channels"]), dtype=DTYPE, name=layer.name)
             inputs.append(tensor)
         else:
-            made = _MAKERS[layer.kind](name=layer.name, dtype=DTYPE, **layer.options)
-            tensor = made(sources if len(sources) > 1 else sources[0])
+            make = _KERAS_LAYERS[layer.kind](name=layer.name, dtype=DTYPE, **layer.options)
+            tensor = make(sources if len(sources) > 1 else sources[0])
         tensors[layer.name] = tensor
     return keras.Model(inputs, tensor, name=name)
 
 
-def _convolution(filters, taps, activation, name, dtype, stride=1):
+def _convolution(
+    filters: int, taps: int, *, activation: str | None, stride: int = 1, **named: str
+) -> keras.Layer:
     return keras.layers.Conv1D(
         filters,
         taps,
@@ -109,12 +92,13 @@ def _convolution(filters, taps, activation, name, dtype, stride=1):
         padding="same",
         data_format="channels_last",
         activation=activation,
-        name=name,
-        dtype=dtype,
+        **named,
     )
 
 
-def _lstm(units, merge_mode, name, dtype, gates="hard_sigmoid"):
+def _lstm(
+    units: int, merge_mode: str, *, name: str, dtype: str, gates: str = "hard_sigmoid"
+) -> keras.Layer:
     lstm = keras.layers.LSTM(
         units,
         return_sequences=True,
@@ -125,7 +109,7 @@ def _lstm(units, merge_mode, name, dtype, gates="hard_sigmoid"):
     return Bidirectional(lstm, merge_mode=merge_mode, name=name, dtype=dtype)
 
 
-_MAKERS = {
+_KERAS_LAYERS: dict[str, Callable[..., Any]] = {
     "convolution": _convolution,
     "lstm": _lstm,
     "normalization": keras.layers.BatchNormalization,
@@ -136,3 +120,97 @@ _MAKERS = {
     "concatenate": keras.layers.Concatenate,
     "add": keras.layers.Add,
 }
+
+
+# Weights
+
+
+def load_network(
+    name_or_path: str | Path = "described", mirror: str | Path | None = None
+) -> keras.Model:
+    """Build the network that fits a weights file, and load it.
+
+    Parameters
+    ----------
+    name_or_path, mirror
+        See `weights.find_weights`. The variant and every size are read from the file.
+
+    Returns
+    -------
+    keras.Model
+        As from `build_network`.
+
+    Raises
+    ------
+    WeightsError
+        If the file is unreadable or fits no network of this kind.
+    UsageError, DownloadError
+        See `weights.find_weights`.
+    """
+    path = find_weights(name_or_path, mirror)
+    spec, arrays = spec_of(read_weights(path), path)
+    name = "universal" if is_universal(spec) else f"convi6_{architecture_of(arrays, path).variant}"
+    network = build(spec, name)
+    set_weights(network, arrays, path)
+    return network
+
+
+def load_weights(network: keras.Model, path: str | Path) -> None:
+    """Load a file into an existing network: all arrays, or none if one does not fit.
+
+    Raises
+    ------
+    WeightsError
+        As `load_network`, and if the file fits another network. `network` is then unchanged.
+    """
+    set_weights(network, read_weights(path), path)
+
+
+def save_weights(network: keras.Model, path: str | Path) -> None:
+    """Save a network's weights as Keras 3's `.weights.h5`, whole or not at all.
+
+    Raises
+    ------
+    UsageError
+        If `path` does not end in `.weights.h5`, or the LSTM has gates that the file would not tell.
+    OutputError
+        If it cannot be written.
+    """
+    path = Path(check_output(path))
+    if not path.name.endswith(".weights.h5"):
+        raise UsageError(f"{path} must end in .weights.h5, the name Keras knows the format by")
+    if any(
+        isinstance(layer, keras.layers.Bidirectional)
+        and layer.forward_layer.cell.recurrent_activation is not hard_sigmoid
+        for layer in network.layers
+    ):
+        raise UsageError(f"{path} would not tell the gates of the LSTM; keep the network itself")
+    # The same layers in another model, without an optimiser whose state would be saved too.
+    bare = keras.Model(network.inputs, network.outputs, name=network.name)
+    # On a full disk the HDF5 library crashes the process, so claim the space with a regular file.
+    space = sum(
+        BYTES_OF_A_NUMBER * math.prod(variable.shape) + BYTES_OF_A_HEADER
+        for variable in bare.variables
+    )
+    with whole_file(path) as temporary:
+        temporary.write_bytes(bytes(space))
+        bare.save_weights(temporary, overwrite=True)
+
+
+def set_weights(
+    network: keras.Model, arrays: dict[str, Array], path: str | Path = "these weights"
+) -> None:
+    """Give a network of `build_network` all of `arrays`, or raise `WeightsError` and none."""
+    variables = {_short_name(variable): variable for variable in network.weights}
+    expected = {name: tuple(variable.shape) for name, variable in variables.items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if expected != found:
+        raise misfit(found, path, expected)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _short_name(variable: Any) -> str:
+    """`bidirectional/forward_lstm/lstm_cell/kernel` is `forward_lstm/kernel`."""
+    layer, *_, weight = variable.path.removeprefix("bidirectional/").split("/")
+    return f"{layer}/{weight}"

@@ -1,40 +1,187 @@
-"""The network as an ONNX graph, straight from its layers and weights, for ONNX Runtime and others.
+"""The networks as ONNX models, from their layers and weights, for ONNX Runtime and other languages.
 
 The same numbers as Keras' in another arrangement. Two things make it fast:
 
-- The first convolution, 300 taps on one channel, gives `BLOCK` samples at a time: one product with
-  a large matrix instead of many with small ones.
+- The first convolution of convi6, 300 taps on one channel, gives `BLOCK` samples at a time: one
+  product with a large matrix instead of many with small ones.
 - Channels of zeros are added before a convolution until there are a multiple of `ALIGNED`, as ONNX
   Runtime wants for its fast convolution, which leaves the slow one far behind on few traces.
 
 Layers before the dataset ID run once for all IDs.
 """
 
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
 import numpy as np
 
-from .onnx_lstm import lstm
-from .onnx_writer import Graph
-from .spec import channels
+from .. import __version__
+from ..arrays import Array, ArrayLike
+from ..files.atomic import check_output, whole_file
+from ..files.regular import open_ordinary
+from .spec import DIRECTIONS, Layer, channels
+from .universal import LEVELS, is_universal
+from .weights import Arrays, find_weights, read_weights, spec_of
+
+OPSET, IR_VERSION = 18, 8
+"""Versions of ONNX' operators and file format: the oldest that have all we need, as the programs
+that people have read old ones."""
 
 BLOCK = 16
-"""Samples of the first convolution per product."""
+"""Samples of the first convolution per product; 8 and 32 were slower on AVX2 and AVX-512."""
 
 ALIGNED = 4
-"""Channels that the input of a convolution has a multiple of."""
+"""The input of a convolution has a multiple of so many channels (ONNX Runtime's NCHWc kernels)."""
 
 LONG = 64
-"""Taps from which a convolution of one channel is arranged in blocks."""
+"""A convolution of one channel with so many taps or more is arranged in blocks."""
+
+NORMALIZATION_EPSILON, RMS_EPSILON = 1e-3, 1e-6
+"""Keras' defaults, added to the variance before a division by its root."""
+
+CONVI6_FILE = {
+    "input": "calcium at 100 Hz, preprocessed as the Spikefinder competition's",
+    "rate": "100 Hz",
+    "unit": "arbitrary, between 0 and 1",
+    "padding": "put 3000 zeros behind each trace, as the released run of 2017 did",
+}
+UNIVERSAL_FILE = {
+    "input": "four channels at 25 Hz: the two halves of 40 ms in units of the noise and of the "
+    "spread, see recordings.universal_preparation",
+    "rate": "25 Hz",
+    "unit": "proportional to expected spikes",
+    "padding": f"a whole number of {2**LEVELS} steps",
+}
+"""What an exported file says of its input and output."""
 
 
-def build_graph(layers, arrays, metadata=None):
+def export(path: str | Path, weights: str | Path = "described") -> Any:
+    """Write the network as an ONNX file for other programs and languages.
+
+    Parameters
+    ----------
+    path
+        To be written, whole or not at all.
+    weights
+        See `weights.find_weights`.
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    OutputError, WeightsError, UsageError, DownloadError
+    """
+    import onnx
+
+    path, source = check_output(path), find_weights(weights)
+    spec, arrays = spec_of(read_weights(source), source)
+    metadata = {
+        "software": f"spikefinder-keras {__version__}",
+        "weights": str(weights),
+        "weights_sha256": hash_of(source),
+        **(UNIVERSAL_FILE if is_universal(spec) else CONVI6_FILE),
+    }
+    model = build_graph(spec, arrays, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+    return model
+
+
+def hash_of(path: str | Path) -> str:
+    """sha256 of a weights file."""
+    with open_ordinary(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+Shape: TypeAlias = Sequence[str | int]
+
+
+class Graph:
+    """Nodes and constants of a graph that is being written; tensors are known by their names."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: dict[Any, tuple[str, Array]] = {}
+
+    def node(self, kind: str, *inputs: str, output: str | None = None, **options: Any) -> str:
+        """Add a node and return the name of its output."""
+        (name,) = self.split(kind, *inputs, outputs=[output or self._free(kind)], **options)
+        return name
+
+    def split(self, kind: str, *inputs: str, outputs: list[str], **options: Any) -> list[str]:
+        """Add a node with several outputs of these names, and return them."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, list(inputs), outputs, **options))
+        return outputs
+
+    def _free(self, kind: str) -> str:
+        return f"{kind}_{len(self.nodes)}"
+
+    def constant(self, array: ArrayLike) -> str:
+        """The name of an array; equal ones are kept once."""
+        array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        return self.constants.setdefault(key, (f"constant_{len(self.constants)}", array))[0]
+
+    def floats(self, values: ArrayLike) -> str:
+        return self.constant(np.asarray(values, np.float32))
+
+    def integers(self, values: ArrayLike) -> str:
+        return self.constant(np.asarray(values, np.int64))
+
+    def shape(self, tensor: str) -> str:
+        return self.node("Shape", tensor)
+
+    def size(self, tensor: str, axis: int) -> str:
+        """Length of an axis, as a scalar."""
+        return self.node("Gather", self.shape(tensor), self.integers(axis))
+
+    def join(self, *vectors: str) -> str:
+        return self.node("Concat", *vectors, axis=0)
+
+    def vector(self, scalar: str) -> str:
+        return self.node("Unsqueeze", scalar, self.integers([0]))
+
+    def model(
+        self, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], metadata: Mapping[str, Any]
+    ) -> Any:
+        """The model; inputs and outputs by their names, of float32."""
+        from onnx import TensorProto, helper, numpy_helper
+
+        def values(shapes: Mapping[str, Shape]) -> list[Any]:
+            return [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in shapes.items()
+            ]
+
+        constants = [numpy_helper.from_array(a, name) for name, a in self.constants.values()]
+        graph = helper.make_graph(self.nodes, "network", values(inputs), values(outputs), constants)
+        opsets = [helper.make_opsetid("", OPSET)]
+        model = helper.make_model(graph, opset_imports=opsets, producer_name="spikefinder-keras")
+        model.ir_version = IR_VERSION
+        texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
+        helper.set_model_props(model, texts)
+        return model
+
+
+def build_graph(
+    spec: Sequence[Layer], arrays: Arrays, metadata: Mapping[str, Any] | None = None
+) -> Any:
     """Build the ONNX model of a network.
 
     Parameters
     ----------
-    layers : list of layers.Layer
-    arrays : dict of str to float32 array
-        Their weights, by the names of `layers.shapes_of`.
-    metadata : dict of str to str, optional
+    spec
+    arrays
+        The weights, by the names of `spec.shapes_of`.
+    metadata
         Kept in the model.
 
     Returns
@@ -46,13 +193,14 @@ def build_graph(layers, arrays, metadata=None):
         float32; batch, id and time are free.
     """
     graph = Graph()
-    tensors, width = {}, channels(layers)
-    datasets = [layer.options["channels"] for layer in layers if layer.name == "dataset"]
+    tensors: dict[str, str] = {}
+    width = channels(spec)
+    datasets = [layer.options["channels"] for layer in spec if layer.name == "dataset"]
     several = width["calcium"] > 1
     calcium = graph.node("Transpose", "calcium", perm=[2, 1, 0] if several else [1, 0])
     outer = graph.integers([0] if several else [0, 1])
     tensors["calcium"] = graph.node("Unsqueeze", calcium, outer)
-    for layer in layers:
+    for layer in spec:
         if layer.kind == "input":
             continue
         sources = [tensors[name] for name in layer.sources if name != "dataset"]
@@ -60,24 +208,24 @@ def build_graph(layers, arrays, metadata=None):
             tensors[layer.name] = _with_dataset(graph, sources[0])
         else:
             tensors[layer.name] = _WRITERS[layer.kind](graph, sources, layer, arrays)
-    rate = graph.node("Squeeze", tensors[layers[-1].name], graph.integers([0, 1]))
+    rate = graph.node("Squeeze", tensors[spec[-1].name], graph.integers([0, 1]))
     rate = graph.node("Transpose", rate, perm=[1, 0])
     if datasets:
         rate = graph.node("Reshape", rate, graph.join(_ids(graph), graph.integers([-1])))
     graph.node("Identity", rate, output="rate")
-    inputs = {"calcium": ["batch", "time", *([width["calcium"]] if several else [])]}
-    output = ["batch", "time"]
+    inputs: dict[str, Shape] = {"calcium": ["batch", "time", *([width["calcium"]] * several)]}
+    output: Shape = ["batch", "time"]
     if datasets:
         inputs["dataset"], output = ["batch", "id", datasets[0]], ["batch", "id", "time"]
     return graph.model(inputs, {"rate": output}, metadata or {})
 
 
-def _ids(graph):
+def _ids(graph: Graph) -> str:
     """How many traces there are, and under how many IDs each."""
-    return graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([0], [2])))
+    return graph.node("Slice", graph.shape("dataset"), graph.integers([0]), graph.integers([2]))
 
 
-def _with_dataset(graph, trace):
+def _with_dataset(graph: Graph, trace: str) -> str:
     """A tensor with the dataset IDs as more channels: `batch` x `id` traces instead of `batch`."""
     time = graph.vector(graph.size(trace, 2))
     one = graph.integers([1])
@@ -85,8 +233,8 @@ def _with_dataset(graph, trace):
     each = graph.node("Unsqueeze", each, graph.integers([0, 2]))  # (1, channel, 1, batch, id)
     each = graph.node("Expand", each, graph.join(one, one, time, one, one))
     trace = graph.node("Unsqueeze", trace, graph.integers([4]))
-    ids = graph.node("Slice", graph.shape("dataset"), *map(graph.integers, ([1], [2])))
-    trace = graph.node("Expand", trace, graph.join(one, one, one, one, ids))
+    count = graph.node("Slice", graph.shape("dataset"), graph.integers([1]), graph.integers([2]))
+    trace = graph.node("Expand", trace, graph.join(one, one, one, one, count))
     x = graph.node("Concat", trace, each, axis=1)
     return graph.node("Reshape", x, graph.integers([0, 0, 0, -1]))
 
@@ -95,30 +243,29 @@ def _with_dataset(graph, trace):
 # places by copying whole rows, and a convolution over time is one of the first of two axes.
 
 
-def _convolution(graph, sources, layer, arrays):
-    (x,) = sources
-    kernel, bias = (arrays[f"{layer.name}/{weight}"] for weight in ("kernel", "bias"))
+def _convolution(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str:
+    kernel, bias = arrays[f"{layer.name}/kernel"], arrays[f"{layer.name}/bias"]
     stride = layer.options.get("stride", 1)
     if len(kernel) >= LONG and kernel.shape[1] == 1 and stride == 1:
-        x = _long_convolution(graph, x, kernel[:, 0], bias)
+        x = _long_convolution(graph, sources[0], kernel[:, 0], bias)
     else:
-        x = _same_convolution(graph, x, kernel, bias, stride)
+        x = _same_convolution(graph, sources[0], kernel=kernel, bias=bias, stride=stride)
     return _activate(graph, x, layer.options["activation"])
 
 
-def _same_convolution(graph, x, kernel, bias, stride):
+def _same_convolution(graph: Graph, x: str, *, kernel: Array, bias: Array, stride: int) -> str:
     """'same' padding as TensorFlow's, the smaller half on the left, for whole strides."""
     taps, inputs, _ = kernel.shape
     if over := -inputs % ALIGNED:
         ends = graph.integers([0, 0, 0, 0, 0, over, 0, 0])
         x, kernel = graph.node("Pad", x, ends), np.pad(kernel, [(0, 0), (0, over), (0, 0)])
-    weights = graph.floats(kernel.transpose(2, 1, 0)[..., None]), graph.floats(bias)
+    weights = graph.floats(kernel.transpose(2, 1, 0)[..., None])
     around = max(taps - stride, 0)
     pads = [around // 2, 0, around - around // 2, 0]
-    return graph.node("Conv", x, *weights, pads=pads, strides=[stride, 1])
+    return graph.node("Conv", x, weights, graph.floats(bias), pads=pads, strides=[stride, 1])
 
 
-def _long_convolution(graph, x, kernel, bias):
+def _long_convolution(graph: Graph, x: str, kernel: Array, bias: Array) -> str:
     """`(tap, filter)` on one channel: output channel f * BLOCK + k is sample k of a block."""
     taps, filters = kernel.shape
     matrix = np.zeros((filters, BLOCK, 1, taps + BLOCK - 1), np.float32)
@@ -131,8 +278,8 @@ def _long_convolution(graph, x, kernel, bias):
     before = graph.integers([0, 0, (taps - 1) // 2, 0, 0, 0])
     x = graph.node("Pad", x, graph.join(before, graph.vector(behind), graph.integers([0])))
     weights = graph.floats(matrix.reshape(filters * BLOCK, 1, -1, 1))
-    bias = graph.floats(np.repeat(bias, BLOCK))
-    x = graph.node("Conv", x, weights, bias, strides=[BLOCK, 1])
+    x = graph.node("Conv", x, weights, graph.floats(np.repeat(bias, BLOCK)), strides=[BLOCK, 1])
+    # (1, filter x sample of the block, block, trace) -> (1, filter, time, trace)
     traces = graph.vector(graph.size(x, 3))
     x = graph.node("Reshape", x, graph.join(graph.integers([filters, BLOCK, -1]), traces))
     x = graph.node("Transpose", x, perm=[0, 2, 1, 3])
@@ -144,7 +291,7 @@ def _long_convolution(graph, x, kernel, bias):
 _ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
 
 
-def _activate(graph, x, activation):
+def _activate(graph: Graph, x: str, activation: str | None) -> str:
     if activation == "gelu":  # x (1 + erf(x / sqrt 2)) / 2, which ONNX Runtime makes one node
         erf = graph.node("Erf", graph.node("Div", x, graph.floats(2**0.5)))
         x = graph.node("Mul", x, graph.node("Add", erf, graph.floats(1)))
@@ -152,17 +299,61 @@ def _activate(graph, x, activation):
     return x if activation is None else graph.node(_ACTIVATIONS[activation], x)
 
 
-def _rms(graph, sources, layer, arrays):
-    """x scale / sqrt(mean x^2 over channels + 1e-6), Keras' default."""
+def _lstm(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str:
+    """Hidden states of both directions, summed or one after the other.
+
+    ONNX' operator knows the hard sigmoid of 2017, clip(0.2 x + 0.5, 0, 1).
+    """
+    slope: dict[str, Any] = {"activation_alpha": [0.2, 0.2], "activation_beta": [0.5, 0.5]}
+    gate = "HardSigmoid"
+    if layer.options.get("gates") == "sigmoid":
+        gate, slope = "Sigmoid", {}
+    x = graph.node("Squeeze", sources[0], graph.integers([0]))
+    x = graph.node("Transpose", x, perm=[1, 2, 0])  # (time, trace, channel)
+    kernel, recurrent, bias = (
+        np.stack([_reorder_gates(arrays[f"{way}_lstm/{weight}"]).T for way in DIRECTIONS])
+        for weight in ("kernel", "recurrent_kernel", "bias")
+    )
+    bias = np.concatenate([bias, 0 * bias], axis=1)  # ONNX has a second one
+    states = graph.node(
+        "LSTM",
+        x,
+        graph.floats(kernel),
+        graph.floats(recurrent),
+        graph.floats(bias),
+        hidden_size=layer.options["units"],
+        direction="bidirectional",
+        activations=2 * [gate, "Tanh", "Tanh"],
+        **slope,
+    )  # (time, direction, trace, unit)
+    # Each direction by itself: turning three axes is much faster than turning four.
+    names = [f"{way}_{len(graph.nodes)}" for way in DIRECTIONS]
+    graph.split("Split", states, graph.integers([1, 1]), outputs=names, axis=1)
+    each = [graph.node("Squeeze", name, graph.integers([1])) for name in names]
+    if layer.options["merge_mode"] == "sum":
+        y = graph.node("Add", *each)
+    else:
+        y = graph.node("Concat", *each, axis=2)
+    y = graph.node("Transpose", y, perm=[2, 0, 1])  # (unit, time, trace)
+    return graph.node("Unsqueeze", y, graph.integers([0]))
+
+
+def _reorder_gates(array: Array) -> Array:
+    """The last axis from Keras' order of the gates, i f c o, to that of ONNX, i o f c."""
+    i, f, c, o = np.split(array, 4, axis=-1)
+    return np.concatenate([i, o, f, c], axis=-1)
+
+
+def _rms(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str:
+    """x scale / sqrt(mean x^2 over channels + epsilon)"""
     (x,) = sources
-    axis = graph.integers([1])
-    mean = graph.node("ReduceMean", graph.node("Mul", x, x), axis, keepdims=1)
-    root = graph.node("Sqrt", graph.node("Add", mean, graph.floats(1e-6)))
+    mean = graph.node("ReduceMean", graph.node("Mul", x, x), graph.integers([1]), keepdims=1)
+    root = graph.node("Sqrt", graph.node("Add", mean, graph.floats(RMS_EPSILON)))
     scale = graph.floats(arrays[f"{layer.name}/scale"][None, :, None, None])
     return graph.node("Mul", graph.node("Div", x, root), scale)
 
 
-def _repeat(graph, sources, *_):
+def _repeat(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str:
     """Each sample twice."""
     x = graph.node("Unsqueeze", sources[0], graph.integers([3]))
     x = graph.node("Concat", x, x, axis=3)
@@ -171,24 +362,22 @@ def _repeat(graph, sources, *_):
     return graph.node("Reshape", x, twice)
 
 
-def _normalization(graph, sources, layer, arrays):
-    weights = [arrays[f"{layer.name}/{weight}"] for weight in
-               ("gamma", "beta", "moving_mean", "moving_variance")]  # fmt: skip
-    return graph.node(
-        "BatchNormalization", sources[0], *map(graph.floats, weights), epsilon=1e-3
-    )  # Keras' default
+def _normalization(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str:
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    weights = [graph.floats(arrays[f"{layer.name}/{weight}"]) for weight in names]
+    return graph.node("BatchNormalization", sources[0], *weights, epsilon=NORMALIZATION_EPSILON)
 
 
-_WRITERS = {
+_WRITERS: dict[str, Callable[[Graph, list[str], Layer, Arrays], str]] = {
     "convolution": _convolution,
-    "lstm": lambda graph, sources, layer, arrays: lstm(graph, sources[0], layer, arrays),
+    "lstm": _lstm,
     "normalization": _normalization,
     "rms": _rms,
     "repeat": _repeat,
-    "activation": lambda graph, sources, layer, _: _activate(
+    "activation": lambda graph, sources, layer, arrays: _activate(
         graph, sources[0], layer.options["activation"]
     ),
-    "dropout": lambda graph, sources, *_: sources[0],
-    "add": lambda graph, sources, *_: graph.node("Add", *sources),
-    "concatenate": lambda graph, sources, *_: graph.node("Concat", *sources, axis=1),
+    "dropout": lambda graph, sources, layer, arrays: sources[0],  # nothing, when predicting
+    "add": lambda graph, sources, layer, arrays: graph.node("Add", *sources),
+    "concatenate": lambda graph, sources, layer, arrays: graph.node("Concat", *sources, axis=1),
 }

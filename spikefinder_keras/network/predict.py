@@ -1,52 +1,85 @@
-"""Spike rates from calcium: the network applied to tables of traces."""
+"""Spike rates from calcium: the networks applied to tables of traces, padded and masked as in 2017.
 
+Tables are `(time, neuron)` as in the files; what a network gets is `(trace, time, channel)`.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from ..constants import DATASET_COUNT
-from ..datasets import check_dataset, trace_lengths
+from ..arrays import Array, ArrayLike, Numbers, Rates, Table
+from ..constants import DATASET_COUNT, MISSING_SPIKES, PADDING_THAT_MATTERS
+from ..datasets import DATASETS, check_dataset, trace_lengths
 from ..errors import DataError, UsageError, WeightsError
-from .batches import check_rates, fill_missing, group_by_length, padded_length
+from .engine import Engine, KerasEngine, KerasModel, as_engine
+from .universal import CHANNELS, LEVELS, reach
 
 BATCH = 16
-"""Traces at a time. More of them at once gain no speed on two cores and cost memory."""
+"""So many traces go at a time. More of them gain no speed on two cores and cost memory."""
 
 LARGEST_BATCH = 16 * 80_896
-"""Samples at a time, padding included: as many as the competition's longest traces make. Batches of
-longer traces have fewer of them."""
+"""So many samples go at a time, padding included: as many as the competition's longest traces make.
+Batches of longer traces have fewer of them."""
+
+COST_OF_A_BATCH = 3
+"""A batch takes the time of so many traces beyond that of its own (measured on two cores)."""
 
 LARGEST = 1e30
 """Beyond it, sums over a convolution's kernel could leave float32."""
 
+ALL_DATASETS = tuple(dataset.number for dataset in DATASETS)
+
+ONSET = 20
+"""So many samples (200 ms) at the start of a trace show the zeros before it alone: on the ground
+truth, where recordings are short, holding 20 scores better than 10 and as well as 50."""
+
+UNIVERSAL_ONSET = 5
+"""The same for `universal`, in steps of 40 ms: 200 ms, too."""
+
+STEPS_AT_A_TIME = 131_072
+"""So many steps of `universal` are predicted at a time."""
+
 
 @dataclass(frozen=True)
-class Table:
+class CalciumTable:
     """What `predict_tables` needs to know of one table.
 
-    `calcium` is `(time, neuron)` at 100 Hz, preprocessed as the competition's, NaN where missing;
-    `dataset` is 1 to 10; `spikes`, if there, marks by values below -1 what counts as missing.
-    `longest` is the length in samples beyond which the released run did not pad this table.
+    Attributes
+    ----------
+    calcium : (time, neuron)
+        At 100 Hz, preprocessed as the competition's, NaN where missing.
+    dataset
+        1 to 10.
+    spikes : (time, neuron)
+        If there, it marks by values below -1 what counts as missing.
+    longest
+        Samples beyond which the released run did not pad this table.
     """
 
-    calcium: np.ndarray
+    calcium: Table
     dataset: int
-    spikes: np.ndarray | None = None
+    spikes: Table | None = None
     longest: int | None = None
 
 
 @np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
-def predict_calcium(calcium, dataset, weights="described"):
+def predict_calcium(
+    calcium: ArrayLike,
+    dataset: int,
+    weights: str | Path | Engine | KerasModel = "described",
+) -> Rates:
     """Predict spike rates from calcium traces in the competition's form.
 
     Parameters
     ----------
-    calcium : array `(time, neuron)` or `(time,)`
+    calcium : (time, neuron) or (time,)
         At 100 Hz, preprocessed as the competition's data. Missing samples (NaN) count as 0, as in
         the released run.
-    dataset : int
+    dataset
         1 to 10; see `datasets.DATASETS` for the indicator and area behind each.
-    weights : str, Path, convi6_engine.Convi6Engine or keras.Model
+    weights
         A name (`described`, `released`, `published`), a file, or a loaded network.
 
     Returns
@@ -61,30 +94,25 @@ def predict_calcium(calcium, dataset, weights="described"):
     UsageError, WeightsError, DownloadError
         See `engine.load_engine`, `datasets.check_dataset`.
     """
-    calcium = np.asarray(calcium, float)
-    table = calcium[:, None] if calcium.ndim == 1 else calcium
+    given = np.asarray(calcium, float)
+    table = given[:, None] if given.ndim == 1 else given
     if table.ndim != 2 or not table.size:
-        raise DataError(f"calcium has shape {calcium.shape}; give an array (time, neuron)")
+        raise DataError(f"calcium has shape {given.shape}; give an array (time, neuron)")
     _check_values(table)
     check_dataset(dataset)
-    (rates,) = predict_tables(as_engine(weights), [Table(table, dataset)])
-    return rates.reshape(calcium.shape)
+    (rates,) = predict_tables(as_engine(weights), [CalciumTable(table, dataset)])
+    return rates.reshape(given.shape)
 
 
-def predict_tables(network, tables):
+def predict_tables(network: Engine | KerasModel, tables: Sequence[CalciumTable]) -> list[Rates]:
     """Predict all traces of several tables, those of similar length together.
 
-    Each trace is padded to its own `batches.padded_length` at least; in a batch with a longer one
+    Each trace is padded to its own `padded_length` at least; in a batch with a longer one
     some zeros more, which do not matter. So no prediction depends on what else is predicted.
-
-    Parameters
-    ----------
-    network : convi6_engine.Convi6Engine or keras.Model
-    tables : sequence of Table
 
     Returns
     -------
-    list of float32 arrays `(time, neuron)`
+    list of float32 arrays (time, neuron)
         One for each table. A neuron without any sample is NaN; all others are finite.
 
     Raises
@@ -96,95 +124,85 @@ def predict_tables(network, tables):
     return [table[0] for table in rates]
 
 
-def predict_under(network, tables, numbers):
-    """As `predict_tables`, but each table under several dataset IDs, `numbers`.
+def predict_under(
+    network: Engine | KerasModel, tables: Sequence[CalciumTable], numbers: Sequence[int]
+) -> list[Rates]:
+    """As `predict_tables`, but each table under several dataset IDs: arrays `(id, time, neuron)`.
 
     What comes before the dataset ID in the network is computed once for all of them.
-
-    Returns
-    -------
-    list of float32 arrays `(id, time, neuron)`
     """
     return _predict(network, tables, [numbers] * len(tables))
 
 
-def _predict(network, tables, numbers):
+def rates_by_dataset(
+    network: Engine | KerasModel,
+    calcium: Sequence[Table],
+    numbers: Sequence[int] = ALL_DATASETS,
+    *,
+    as_in_2017: bool = False,
+) -> dict[int, list[Rates]]:
+    """The network's output under several dataset IDs.
+
+    The network sees zeros before a trace, without a dataset ID, to which its first samples owe more
+    than to the trace: they can exceed everything behind them. The published scores, too, left the
+    first ten out (`scoring.published_transform`); here the first `ONSET` get the value of the next.
+
+    Parameters
+    ----------
+    network
+    calcium : (sample, neuron)
+        One table for each segment, at 100 Hz.
+    numbers
+        Dataset IDs.
+    as_in_2017
+        Leave the first samples as they are.
+
+    Returns
+    -------
+    dict of int to list of float32 arrays (sample, neuron)
+        For each ID one array for each segment.
+    """
+    rates = predict_under(network, [CalciumTable(table, 1) for table in calcium], numbers)
+    if not as_in_2017:
+        for table in rates:
+            for under_one_id in table:
+                hold_start(under_one_id, ONSET)
+    return {number: [table[k] for table in rates] for k, number in enumerate(numbers)}
+
+
+def _predict(
+    network: Engine | KerasModel,
+    tables: Sequence[CalciumTable],
+    numbers: Sequence[Sequence[int]],
+) -> list[Rates]:
     for table in tables:
         _check_values(table.calcium)
-    network = as_engine(network)
-    if 0 < network.datasets < DATASET_COUNT:
+    engine = as_engine(network)
+    if 0 < engine.datasets < DATASET_COUNT:
         raise UsageError(
-            f"this network knows {network.datasets} datasets, not the competition's {DATASET_COUNT}"
+            f"this network knows {engine.datasets} datasets, not the competition's {DATASET_COUNT}"
         )
-    filled = [fill_missing(r.calcium, r.spikes)[0] for r in tables]
+    filled = [fill_missing(each.calcium, each.spikes)[0] for each in tables]
     rates = [
         np.full((len(ids), *values.shape), np.nan, np.float32)
         for ids, values in zip(numbers, filled, strict=True)
     ]
     for padded, traces in _batches(tables):
-        calcium = np.zeros((len(traces), padded), np.float32)
+        calcium = np.zeros((len(traces), padded, 1), np.float32)
         for row, (k, neuron) in enumerate(traces):
-            calcium[row, : len(filled[k])] = filled[k][:, neuron]
+            calcium[row, : len(filled[k]), 0] = filled[k][:, neuron]
         ids = None
-        if network.datasets:
-            ids = np.array([numbers[k] for k, _ in traces]) - 1
-            ids = np.eye(network.datasets, dtype=np.float32)[ids]
-        predicted = network.run(calcium, ids)
+        if engine.datasets:
+            chosen = np.array([numbers[k] for k, _ in traces]) - 1
+            ids = np.eye(engine.datasets, dtype=np.float32)[chosen]
+        predicted = engine.run(calcium, ids)
         check_rates(predicted)
         for row, (k, neuron) in enumerate(traces):
             rates[k][:, :, neuron] = predicted[row, :, : len(filled[k])]
     return rates
 
 
-def as_engine(network):
-    """The engine for a name or file of weights or a `keras.Model`; an engine stays itself.
-
-    Raises
-    ------
-    WeightsError
-        If it is of `universal`, which takes other input.
-    UsageError, DownloadError
-        See `engine.load_engine`.
-    """
-    engine, name = network, "this network"
-    if hasattr(network, "predict_on_batch"):
-        engine = KerasEngine(network)
-    elif not hasattr(network, "run"):
-        from .engine import load_engine
-
-        engine, name = load_engine(network), network
-    if engine.datasets is None:
-        raise WeightsError(
-            f"{name} is of the network universal, which predicts raw recordings alone, with "
-            "NAME.knowledge.json beside its file; name weights of 2017, such as described "
-            "(--weights)"
-        )
-    return engine
-
-
-class KerasEngine:
-    """A Keras network with the interface of `convi6_engine.Convi6Engine`, to compare with it."""
-
-    def __init__(self, network):
-        self.network, self.arrays = network, None
-        self.datasets = network.inputs[1].shape[-1] if len(network.inputs) > 1 else 0
-        if network.inputs[0].shape[-1] != 1:
-            self.datasets = None
-        self.name = "Keras, float32"
-
-    def run(self, calcium, ids=None):
-        """See `convi6_engine.Convi6Engine.run`."""
-        calcium = calcium[..., None]
-        if ids is None:
-            return np.asarray(self.network.predict_on_batch([calcium]))[:, None, :, 0]
-        rates = []
-        for k in range(ids.shape[1]):
-            constant = np.repeat(ids[:, k, None], calcium.shape[1], axis=1)
-            rates.append(np.asarray(self.network.predict_on_batch([calcium, constant]))[..., 0])
-        return np.stack(rates, axis=1)
-
-
-def _check_values(calcium):
+def _check_values(calcium: Table) -> None:
     if (np.abs(calcium) > LARGEST).any():
         raise DataError(
             f"calcium has infinite values, or some beyond {LARGEST:g}; preprocess it as the "
@@ -192,21 +210,157 @@ def _check_values(calcium):
         )
 
 
-def _batches(tables):
-    """Pairs of a padded length and a list of `(table, neuron)`.
+def _batches(tables: Sequence[CalciumTable]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """A padded length and a list of `(table, neuron)`, for each batch.
 
-    Recordings with different `longest` never share a batch, or one would be padded beyond it.
+    Tables with different `longest` never share a batch, or one would be padded beyond it.
     """
-    batches = []
     for longest in dict.fromkeys(table.longest for table in tables):
-        traces, lengths = [], []
+        traces: list[tuple[int, int]] = []
+        lengths: list[int] = []
         for k, table in enumerate(tables):
             if table.longest == longest:
-                length = padded_length(len(table.calcium), longest)
                 there = np.flatnonzero(trace_lengths(table.calcium))
-                traces += [(k, neuron) for neuron in there]
-                lengths += [length] * len(there)
+                traces += [(k, int(neuron)) for neuron in there]
+                lengths += [padded_length(len(table.calcium), longest)] * len(there)
         size = min(BATCH, max(1, LARGEST_BATCH // max(lengths, default=1)))
         for group in group_by_length(lengths, size):
-            batches.append((lengths[group[0]], [traces[index] for index in group]))
-    return batches
+            yield lengths[group[0]], [traces[index] for index in group]
+
+
+# Padding and masks of the released run
+
+
+def fill_missing(calcium: Table, spikes: Table | None = None) -> tuple[Table, Table | None]:
+    """Missing samples as the released run gave them to the network.
+
+    Parameters
+    ----------
+    calcium : (time, neuron)
+    spikes : (time, neuron)
+        Where it is below -1, both count as missing.
+
+    Returns
+    -------
+    calcium : float32 (time, neuron)
+        0 where missing.
+    spikes : float32 (time, neuron) or None
+        -1 where missing.
+    """
+    calcium = np.array(calcium, np.float32)
+    if spikes is not None:
+        spikes = np.array(spikes, np.float32)
+        below = spikes < MISSING_SPIKES
+        calcium[below] = 0.0
+        spikes[below | np.isnan(spikes)] = MISSING_SPIKES
+    calcium[np.isnan(calcium)] = 0.0
+    return calcium, spikes
+
+
+def padded_length(samples: int, longest: int | None = None) -> int:
+    """Samples to which a trace is padded for prediction, at least `samples`.
+
+    Never beyond `longest`, the longest trace of the split, to which the released run padded.
+    """
+    padded = samples + PADDING_THAT_MATTERS
+    return padded if longest is None else max(samples, min(padded, longest))
+
+
+def group_by_length(lengths: Sequence[int], size: int) -> list[Numbers]:
+    """Put traces into batches so that little is padded.
+
+    Parameters
+    ----------
+    lengths
+        Samples of each trace.
+    size
+        Of a batch, at most.
+
+    Returns
+    -------
+    list of int arrays
+        Indices into `lengths`, longest first. Of all ways to cut that order into batches the one
+        that takes least time, if a batch of n traces takes its longest length times n +
+        `COST_OF_A_BATCH`.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    cheapest = [(0, 0)]  # cost of the first n traces, and where their last batch begins
+    for end in range(1, len(order) + 1):
+        ways = [
+            (cheapest[first][0] + lengths[order[first]] * (end - first + COST_OF_A_BATCH), first)
+            for first in range(max(0, end - size), end)
+        ]
+        cheapest.append(min(ways))
+    groups, end = [], len(order)
+    while end:
+        first = cheapest[end][1]
+        groups.append(order[first:end])
+        end = first
+    return groups[::-1]
+
+
+def hold_start(rates: Rates, count: int) -> None:
+    """Give the first `count` of rates `(sample, ...)` the value of the next, in place.
+
+    A network sees zeros before a trace, to which its first samples owe more than to the trace.
+    """
+    rates[:count] = rates[: count + 1][-1:]
+
+
+def check_rates(rates: Rates) -> None:
+    """Raise `WeightsError` if a network's output is no number, as of weights that are too large."""
+    if not np.isfinite(rates).all():
+        raise WeightsError(
+            "the network's output is no number: its weights are too large; name others (--weights)"
+        )
+
+
+# The network `universal`
+
+
+def predict_steps(engine: Engine, inputs: Sequence[Array]) -> list[Rates]:
+    """The output of `universal` for traces of any length.
+
+    Parameters
+    ----------
+    engine
+    inputs : float32 (step, channel)
+        One array for each trace.
+
+    Returns
+    -------
+    list of float64 arrays (step,)
+        Expected spikes per step of 40 ms, but for a factor. Each is the same whatever else is
+        predicted with it. The first `UNIVERSAL_ONSET` have the value of the next.
+
+    Raises
+    ------
+    WeightsError
+        If the engine is of another network, or gives no numbers.
+    """
+    if not engine.is_universal:
+        raise WeightsError("what stands beside these weights is for the network universal alone")
+    padded = [_padded_steps(len(x), few_lengths=isinstance(engine, KerasEngine)) for x in inputs]
+    results: list[Rates] = [np.empty(0)] * len(inputs)
+    for length in sorted(set(padded)):
+        alike = [k for k, value in enumerate(padded) if value == length]
+        size = max(1, STEPS_AT_A_TIME // length)
+        for first in range(0, len(alike), size):
+            part = alike[first : first + size]
+            batch = np.zeros((len(part), length, CHANNELS), np.float32)
+            for row, k in enumerate(part):
+                batch[row, : len(inputs[k])] = inputs[k]
+            rates = engine.run(batch)[:, 0]
+            check_rates(rates)
+            for row, k in enumerate(part):
+                results[k] = rates[row, : len(inputs[k])].astype(np.float64)
+                hold_start(results[k], UNIVERSAL_ONSET)
+    return results
+
+
+def _padded_steps(steps: int, *, few_lengths: bool) -> int:
+    """A whole number of lowest steps, with so many zeros behind the end that more of them make no
+    difference; `few_lengths` for Keras, as JAX compiles each."""
+    unit = 2**LEVELS
+    units = -(-(steps + reach()) // unit)
+    return int(unit * (2 ** np.ceil(np.log2(units)) if few_lengths else units))

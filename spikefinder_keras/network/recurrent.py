@@ -12,10 +12,19 @@ a loop; everything else is computed for many steps at once.
 """
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from ..keras_backend import keras
 
 ops = keras.ops
+
+Tensor: TypeAlias = Any
+"""A tensor of whichever backend."""
+
+Tensors: TypeAlias = Sequence[Tensor]
+
+Gate: TypeAlias = Callable[[Tensor], Tensor]
 
 
 BLOCK = 1024
@@ -24,7 +33,7 @@ compilation serves all lengths."""
 
 
 @keras.saving.register_keras_serializable("spikefinder_keras")
-def hard_sigmoid(x):
+def hard_sigmoid(x: Tensor) -> Tensor:
     """Keras 2.0's recurrent activation, `clip(0.2 x + 0.5, 0, 1)`.
 
     Keras 3's function of that name is another one, `relu6(x + 3) / 6`.
@@ -53,7 +62,7 @@ class Bidirectional(keras.layers.Bidirectional):
         If `layer` or `merge_mode` is another one.
     """
 
-    def __init__(self, layer, merge_mode="concat", **kwargs):
+    def __init__(self, layer: keras.layers.LSTM, merge_mode: str = "concat", **kwargs: Any) -> None:
         super().__init__(layer, merge_mode=merge_mode, **kwargs)
         cell = self.forward_layer.cell
         if not (
@@ -73,7 +82,13 @@ class Bidirectional(keras.layers.Bidirectional):
             raise ValueError(f"merge_mode must be 'concat' or 'sum', not {merge_mode!r}")
         self.supports_masking = False
 
-    def call(self, sequences, initial_state=None, mask=None, training=None):
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Tensors | None = None,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
         if initial_state is not None:
             raise ValueError("the fast layer starts from zeros; use keras.layers.Bidirectional")
         cells = (self.forward_layer.cell, self.backward_layer.cell)
@@ -100,7 +115,7 @@ class Bidirectional(keras.layers.Bidirectional):
 
 
 @functools.cache
-def lstm(gate):
+def lstm(gate: Gate) -> Callable[..., Tensor]:
     """The function that runs LSTMs with such gates, one of `SLOPES`, side by side from zero states.
 
     Its parameters are
@@ -115,14 +130,14 @@ def lstm(gate):
     forward, backward = (functools.partial(b, gate) for b in (_forward_block, _backward_block))
 
     @ops.custom_gradient
-    def run(x, kernel, recurrent_kernel, bias):
+    def run(x: Tensor, kernel: Tensor, recurrent_kernel: Tensor, bias: Tensor) -> Any:
         # An eager TensorFlow tape would otherwise try to record the loops themselves.
         x, *weights = (ops.stop_gradient(each) for each in (x, kernel, recurrent_kernel, bias))
         units = recurrent_kernel.shape[1]
         zero = ops.zeros((*ops.shape(x)[1:3], units), dtype=x.dtype)
         _, (h, c) = _in_blocks(forward, (zero, zero), (x,), weights, outputs=2)
 
-        def gradient(*upstream_gradient, upstream=None):
+        def gradient(*upstream_gradient: Tensor, upstream: Tensor | None = None) -> Tensors:
             dh = upstream_gradient[0] if upstream is None else upstream
             dh = dh[0] if isinstance(dh, (list, tuple)) else dh
             h_before, c_before = (ops.concatenate([zero[None], a[:-1]], axis=0) for a in (h, c))
@@ -136,12 +151,12 @@ def lstm(gate):
     return run
 
 
-def _forward_block(gate, carry, xs, weights):
+def _forward_block(gate: Gate, carry: Tensors, xs: Tensors, weights: Tensors) -> Any:
     (x,) = xs
     kernel, recurrent_kernel, bias = weights
     z = ops.matmul(x, kernel) + bias[:, None]
 
-    def step(carry, now):
+    def step(carry: Tensors, now: Tensors) -> tuple[Tensors, Tensors]:
         h, c = carry
         (z,) = now
         i, f, g, o = _gates(gate, z + ops.matmul(h, recurrent_kernel))
@@ -152,7 +167,7 @@ def _forward_block(gate, carry, xs, weights):
     return _scan(step, carry, (z,))
 
 
-def _backward_block(gate, carry, xs, weights):
+def _backward_block(gate: Gate, carry: Tensors, xs: Tensors, weights: Tensors) -> Any:
     """From the block's last step to its first; the carry ends with the weights' gradients."""
     x, h_before, c_before, c, dh_out = xs
     kernel, recurrent_kernel, bias = weights
@@ -173,7 +188,7 @@ def _backward_block(gate, carry, xs, weights):
     dc_per_dh = o * (1 - tanh_c * tanh_c)
     transposed = ops.transpose(recurrent_kernel, (0, 2, 1))
 
-    def step(carry, now):
+    def step(carry: Tensors, now: Tensors) -> tuple[Tensors, Tensors]:
         dh, dc = carry
         factor, dc_per_dh, f, dh_out = now
         dh = dh + dh_out
@@ -189,11 +204,11 @@ def _backward_block(gate, carry, xs, weights):
     by_kernels = ops.einsum("tdbf,tdbz->dfz", inputs, dz)
     features = x.shape[-1]
     gradients = (by_kernels[:, :features], by_kernels[:, features:], ops.sum(dz, axis=(0, 2)))
-    sums = (total + gradient for total, gradient in zip(sums, gradients, strict=True))
-    return (dh, dc, *sums), (ops.matmul(dz, ops.transpose(kernel, (0, 2, 1))),)
+    added = (total + gradient for total, gradient in zip(sums, gradients, strict=True))
+    return (dh, dc, *added), (ops.matmul(dz, ops.transpose(kernel, (0, 2, 1))),)
 
 
-def _gates(gate, z):
+def _gates(gate: Gate, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     i, f, g, o = ops.split(z, 4, axis=-1)
     return gate(i), gate(f), ops.tanh(g), gate(o)
 
@@ -205,7 +220,7 @@ SLOPES = {
 """The gates that the fast layer knows: the slope of each from its value."""
 
 
-def _scan(step, carry, xs, reverse=False):
+def _scan(step: Callable[..., Any], carry: Tensors, xs: Tensors, *, reverse: bool = False) -> Any:
     """`ops.scan` for a step whose outputs are its carry; on TensorFlow a leaner loop than its."""
     if keras.backend.backend() != "tensorflow":
         return ops.scan(step, carry, xs, reverse=reverse)
@@ -215,7 +230,7 @@ def _scan(step, carry, xs, reverse=False):
     xs = [tf.TensorArray(x.dtype, length).unstack(x) for x in xs]
     ys = tuple(tf.TensorArray(c.dtype, length, element_shape=c.shape) for c in carry)
 
-    def body(k, carry, ys):
+    def body(k: Tensor, carry: Tensors, ys: Tensors) -> Any:
         at = length - 1 - k if reverse else k
         carry, now = step(carry, [x.read(at) for x in xs])
         return k + 1, carry, tuple(y.write(at, n) for y, n in zip(ys, now, strict=True))
@@ -224,7 +239,15 @@ def _scan(step, carry, xs, reverse=False):
     return carry, tuple(y.stack() for y in ys)
 
 
-def _in_blocks(block, carry, xs, weights, outputs, reverse=False):
+def _in_blocks(
+    block: Callable[..., Any],
+    carry: Tensors,
+    xs: Tensors,
+    weights: Tensors,
+    *,
+    outputs: int,
+    reverse: bool = False,
+) -> Any:
     """Carry `block(carry, xs, weights) -> carry, ys` over the time axis (the first) of `xs`.
 
     `outputs` is how many arrays `ys` has.
@@ -239,12 +262,12 @@ def _in_blocks(block, carry, xs, weights, outputs, reverse=False):
     length = tf.shape(xs[0])[0]
     count = (length + BLOCK - 1) // BLOCK
 
-    def split(x):
+    def split(x: Tensor) -> Tensor:
         padded = tf.pad(x, [(0, count * BLOCK - length)] + [(0, 0)] * (x.shape.rank - 1))
         parts = tf.reshape(padded, tf.concat([[count, BLOCK], tf.shape(x)[1:]], 0))
         return tf.ensure_shape(parts, [None, BLOCK, *x.shape[1:]])
 
-    def body(k, carry, arrays):
+    def body(k: Tensor, carry: Tensors, arrays: Tensors) -> Any:
         at = count - 1 - k if reverse else k
         after, ys = _compiled(block)(carry, tuple(x[at] for x in blocks), weights)
         # A program traced for any batch size, which serves here too, forgets the static shapes.
@@ -262,7 +285,7 @@ def _in_blocks(block, carry, xs, weights, outputs, reverse=False):
 
 
 @functools.cache
-def _compiled(block):
+def _compiled(block: Callable[..., Any]) -> Callable[..., Any]:
     """`block` as one XLA program per shape; TensorFlow keeps them between calls."""
     import tensorflow as tf
 

@@ -19,143 +19,87 @@ is compared with its neighbours from 40 ms (first level) to 6 s (last). It is a 
 (Ronneberger et al. 2015, MICCAI) in one dimension; everything but the sizes is the common form.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from ..errors import WeightsError
-from .batches import check_rates, hold_start
-from .spec import Layer
-
-AT_A_TIME = 131_072
-"""Steps that are predicted at a time."""
-
-ONSET = 5
-"""Steps (0.2 s) at the start of a trace that tell of the zeros before it, from which calcium seems
-to jump: as long as in convi6."""
+from .spec import Layer, Spec
 
 CHANNELS = 4
-"""Of the input: the two halves of a step in each of two scales; see
+"""The input has so many channels: the two halves of a step in each of two scales; see
 `recordings.universal_preparation`."""
 
 WIDTH = 32
+"""Every layer has so many channels; twice as many gained nothing on recordings left out."""
+
 LEVELS = 4
+"""The rate is halved so many times: 25 Hz becomes 1.6 Hz, where two blocks see 6 s."""
+
 MIDDLE = 2
+"""There are so many blocks at the lowest rate."""
+
 ENTRY_TAPS, BLOCK_TAPS, EXIT_TAPS = 9, 5, 5
-OUTPUT = "rate"  # The last layer
+
+OUTPUT = "rate"
+"""The name of the last layer, by which a list of layers is known as this network's."""
 
 
-def universal_layers(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS):
+def universal(
+    width: int = WIDTH, levels: int = LEVELS, *, middle: int = MIDDLE, channels: int = CHANNELS
+) -> Spec:
     """The layers of `universal`, from its input to the rate.
 
     Parameters
     ----------
-    width : int
+    width
         Channels everywhere.
-    levels : int
+    levels
         Halvings of the rate; the number of steps must be a multiple of 2 ** levels.
-    middle : int
+    middle
         Blocks at the lowest rate.
-    channels : int
+    channels
         Of the input.
 
     Returns
     -------
-    list of Layer
+    Spec
         Input `calcium` `(batch, step, channels)` at 25 Hz, zeros beyond the ends; output `rate`
         `(batch, step, 1)`, positive: expected spikes but for a factor.
     """
-    layers = [Layer("calcium", "input", (), {"channels": channels})]
+    net = Spec()
 
-    def add(name, kind, *sources, **options):
-        layers.append(Layer(name, kind, sources or (layers[-1].name,), options))
+    def block(x: str, name: str) -> str:
+        """x + conv1(GELU(conv5(norm(x))))"""
+        y = net.add(f"{name}_norm", "rms", x)
+        y = net.conv(f"{name}_wide", y, width, BLOCK_TAPS, "gelu")
+        y = net.conv(f"{name}_narrow", y, width, 1, None)
+        return net.sum(f"{name}_add", x, y)
 
-    def convolve(name, taps, activation=None, **options):
-        add(name, "convolution", filters=width, taps=taps, activation=activation, **options)
-
-    def block(name):  # x + conv1(GELU(conv5(norm(x))))
-        before = layers[-1].name
-        add(f"{name}_norm", "rms")
-        convolve(f"{name}_wide", BLOCK_TAPS, "gelu")
-        convolve(f"{name}_narrow", 1)
-        add(f"{name}_add", "add", before, f"{name}_narrow")
-
-    convolve("entry", ENTRY_TAPS)
+    x = net.input("calcium", channels)
+    x = net.conv("entry", x, width, ENTRY_TAPS, None)
+    beside = {}
     for level in range(1, levels + 1):
-        block(f"down_{level}")
-        convolve(f"halve_{level}", 2, stride=2)
+        beside[level] = block(x, f"down_{level}")
+        x = net.conv(f"halve_{level}", beside[level], width, 2, None, stride=2)
     for n in range(1, middle + 1):
-        block(f"middle_{n}")
+        x = block(x, f"middle_{n}")
     for level in range(levels, 0, -1):
-        add(f"double_{level}", "repeat")
-        convolve(f"mix_{level}", 1)
-        add(f"join_{level}", "add", f"mix_{level}", f"down_{level}_add")
-        block(f"up_{level}")
-    add("exit_norm", "rms")
-    add(OUTPUT, "convolution", filters=1, taps=EXIT_TAPS, activation="softplus")
-    return layers
+        x = net.add(f"double_{level}", "repeat", x)
+        x = net.conv(f"mix_{level}", x, width, 1, None)
+        x = net.sum(f"join_{level}", x, beside[level])
+        x = block(x, f"up_{level}")
+    x = net.add("exit_norm", "rms", x)
+    net.conv(OUTPUT, x, 1, EXIT_TAPS, "softplus")
+    return net
 
 
-def build_universal(width=WIDTH, levels=LEVELS, middle=MIDDLE, channels=CHANNELS):
-    """Build the network `universal` in Keras with random weights; see `universal_layers`."""
-    from .keras_model import build
-
-    return build(universal_layers(width, levels, middle, channels), "universal")
+def is_universal(spec: Sequence[Layer]) -> bool:
+    """Whether layers are this network's rather than convi6's."""
+    return spec[-1].name == OUTPUT
 
 
-def are_universal(layers):
-    """Whether layers are these rather than those of convi6: their output is called so."""
-    return layers[-1].name == OUTPUT
-
-
-def reach(levels=LEVELS, middle=MIDDLE):
+def reach(levels: int = LEVELS, middle: int = MIDDLE) -> int:
     """Steps on each side that a step's rate can depend on, rounded up to whole lowest steps."""
     steps = ENTRY_TAPS // 2 + EXIT_TAPS // 2
     for level in range(levels):
         steps += (2 * (BLOCK_TAPS // 2) + 1) * 2**level  # down, up, and the halving
     steps += (middle * (BLOCK_TAPS // 2) + 1) * 2**levels
     return -(-steps // 2**levels) * 2**levels
-
-
-def predict_steps(network, inputs):
-    """The network's output for traces of any length.
-
-    Parameters
-    ----------
-    network : universal_engine.UniversalEngine or keras.Model
-    inputs : list of float32 arrays `(step, channel)`
-
-    Returns
-    -------
-    list of float64 arrays `(step,)`
-        Expected spikes per step of 40 ms, but for a factor. Each is the same whatever else is
-        predicted with it. The first `ONSET` have the value of the next.
-    """
-    if getattr(network, "datasets", None) is not None or (
-        hasattr(network, "inputs") and network.inputs[0].shape[-1] != CHANNELS
-    ):
-        raise WeightsError("what stands beside these weights is for the network universal alone")
-    unit = 2**LEVELS
-    # So many zeros behind the end that more of them make no difference; Keras gets few lengths, as
-    # JAX compiles each.
-    keras = hasattr(network, "predict_on_batch")
-    padded = []
-    for x in inputs:
-        units = -(-(len(x) + reach()) // unit)
-        padded.append(unit * (2 ** int(np.ceil(np.log2(units))) if keras else units))
-    results = [None] * len(inputs)
-    for length in sorted(set(padded)):
-        own = [k for k, value in enumerate(padded) if value == length]
-        size = max(1, AT_A_TIME // length)
-        for first in range(0, len(own), size):
-            part = own[first : first + size]
-            batch = np.zeros((len(part), length, CHANNELS), np.float32)
-            for row, k in enumerate(part):
-                batch[row, : len(inputs[k])] = inputs[k]
-            if keras:
-                rates = np.asarray(network.predict_on_batch(batch))[..., 0]
-            else:
-                rates = network.run(batch)
-            check_rates(rates)
-            for row, k in enumerate(part):
-                results[k] = rates[row, : len(inputs[k])].astype(np.float64)
-                hold_start(results[k], ONSET)
-    return results

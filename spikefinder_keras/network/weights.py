@@ -7,18 +7,27 @@ Read are the 2017 submission's own file and others that Keras 2 wrote of this ne
 
 import os
 import re
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..arrays import Array
 from ..constants import DATASET_COUNT
 from ..errors import UsageError, WeightsError
-from ..files.download import cached_weights, fetch_weights
+from ..files.downloads import cached_weights, fetch_weights
 from ..files.hdf5 import read_arrays
 from ..files.sandbox import Unreadable
-from .spec import LSTM_READS, VARIANTS, convi6_layers, shapes_of
-from .universal import universal_layers
+from .convi6 import LSTM_READS, VARIANTS, Architecture, convi6
+from .spec import Spec, shapes_of
+from .universal import universal
+
+Arrays: TypeAlias = dict[str, Array]
+"""Float32 arrays by names such as `convolution_1/kernel`."""
+
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 EMBEDDED = {
     "described": "convi6-described.weights.h5",
@@ -59,20 +68,16 @@ _IN_ORDER = {
 _NOT_OURS = ("optimizer", "seed_generator", "top_level_model_weights")
 
 
-def find_weights(name_or_path, mirror=None):
+def find_weights(name_or_path: str | Path, mirror: str | Path | None = None) -> Path:
     """The file behind a name of `NAMES` or a path.
 
     Parameters
     ----------
-    name_or_path : str or Path
+    name_or_path
         `"published"` is looked for in the per-user cache, then in `$SPIKEFINDER_DATA/published`,
         then fetched.
-    mirror : str, optional
-        See `download.fetch_weights`.
-
-    Returns
-    -------
-    Path
+    mirror
+        See `downloads.fetch_weights`.
 
     Raises
     ------
@@ -99,19 +104,15 @@ def find_weights(name_or_path, mirror=None):
     return path
 
 
-def embedded_folder():
+def embedded_folder() -> Path:
     """The folder of the embedded weights and their model cards."""
     package = Path(__file__).parents[1]
     installed = package / "embedded_weights"
     return installed if installed.is_dir() else package.parent / "weights"
 
 
-def read_weights(path):
-    """The arrays of a weights file by our names, checked one by one but not yet for their shapes.
-
-    Returns
-    -------
-    dict of str to float32 array
+def read_weights(path: str | Path) -> Arrays:
+    """Read the arrays of a weights file by our names, each checked, but not yet for its shape.
 
     Raises
     ------
@@ -135,7 +136,7 @@ def read_weights(path):
     return arrays
 
 
-def _name_map(stored, path):
+def _name_map(stored: Mapping[str, Array], path: str | Path) -> dict[str, str]:
     """Our names to the file's; refuses what is no weight of this network."""
     found = []
     for where in stored:
@@ -149,7 +150,7 @@ def _name_map(stored, path):
                 f"{path}: {where} is no array of this network; expected 8 convolutions (conv1d) "
                 f"and a bidirectional LSTM, found {len(stored)} arrays"
             )
-    names = {}
+    names: dict[str, str] = {}
     for kind, layer, weight, where in found:
         if weight.isdecimal():
             order = _IN_ORDER[kind]
@@ -165,63 +166,48 @@ def _name_map(stored, path):
     return names
 
 
-def layers_of(arrays, path="these weights"):
-    """The layers of the network that these arrays fit, convi6 or `universal`.
-
-    Parameters
-    ----------
-    arrays : dict of str to array
-        From `read_weights`.
-    path : str or Path
-        Named in errors.
-
-    Returns
-    -------
-    list of layers.Layer, dict of str to array
-        The layers, and the arrays by their names.
+def spec_of(arrays: Arrays, path: str | Path = "these weights") -> tuple[Spec, Arrays]:
+    """The layers of the network that arrays from `read_weights` fit, convi6 or `universal`, and the
+    arrays by the names of these layers; `path` is named in errors.
 
     Raises
     ------
     WeightsError
         If they fit none.
     """
-    if not any(name.startswith("rms_") for name in arrays):
-        return convi6_layers(**architecture(arrays, path)), arrays
+    if not any(name.startswith("rms_") for name in arrays):  # a layer that convi6 does not have
+        return convi6(architecture_of(arrays, path)), arrays
     *_, width = arrays.get("convolution_1/kernel", np.empty(0)).shape or (0,)
-    layers = universal_layers(width=max(width, 1))
+    spec = universal(width=max(width, 1))
+    # Keras numbers the layers of a kind in a file; the list has names for them.
     names = {}
     for kind in ("convolution", "rms"):
-        for number, layer in enumerate([x for x in layers if x.kind == kind], 1):
+        for number, layer in enumerate([x for x in spec if x.kind == kind], 1):
             names[f"{kind}_{number}"] = layer.name
     named = {}
     for name, array in arrays.items():
-        layer, weight = name.split("/")
-        named[f"{names.get(layer, layer)}/{weight}"] = array
+        numbered, weight = name.split("/")
+        named[f"{names.get(numbered, numbered)}/{weight}"] = array
     found = {name: array.shape for name, array in named.items()}
-    if found != shapes_of(layers):
-        raise misfit(found, path, shapes_of(layers))
-    return layers, named
+    if found != shapes_of(spec):
+        raise misfit(found, path, shapes_of(spec))
+    return spec, named
 
 
-def weight_shapes(variant="described", **arguments):
-    """Names and shapes of the weights of `build_network` with the same arguments; a dict."""
-    return shapes_of(convi6_layers(variant, **arguments))
+def weight_shapes(variant: str = "described", **options: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of `build_network` with the same arguments, by their names."""
+    return shapes_of(convi6(Architecture(variant, **options)))
 
 
-def architecture(arrays, path="these weights"):
-    """The arguments of `build_network` for a network that these arrays fit.
+def architecture_of(
+    arrays: Mapping[str, Array], path: str | Path = "these weights"
+) -> Architecture:
+    """The architecture that arrays from `read_weights` fit; `path` is named in errors.
 
     Two ambiguities remain. Where the ID joins after the LSTM, `described` with 2 x `lstm_units` + n
     datasets has the shapes of `released` with n; if n is 0, without ID. The one with fewer datasets
     is returned. And where the third convolution gives as many channels as it takes, the LSTM is
     taken to read what it gives. For the others, build the network and use `load_weights`.
-
-    Parameters
-    ----------
-    arrays : dict of str to array
-        From `read_weights`.
-    path : str or Path
-        Named in errors.
 
     Raises
     ------
@@ -229,15 +215,15 @@ def architecture(arrays, path="these weights"):
         If they fit none; lists what is expected and what was found.
     """
     found = {name: array.shape for name, array in arrays.items()}
-    fits = [candidate for candidate in _candidates(found) if weight_shapes(**candidate) == found]
+    fits = [each for each in _candidates(found) if shapes_of(convi6(each)) == found]
     if fits:
-        return min(fits, key=lambda fit: fit["datasets"] * (fit["id_joins"] != "nowhere"))
+        return min(fits, key=lambda fit: fit.datasets * (fit.id_joins != "nowhere"))
     raise misfit(found, path, *(weight_shapes(variant) for variant in VARIANTS))
 
 
-def _candidates(found):
-    """Architectures that `build_network` makes, with the sizes that the arrays show."""
-    kernels = []
+def _candidates(found: Shapes) -> Iterator[Architecture]:
+    """Architectures with the sizes that the arrays show."""
+    kernels: list[tuple[int, ...]] = []
     while len(shape := found.get(f"convolution_{len(kernels) + 1}/kernel", ())) == 3:
         kernels.append(shape)
     recurrent = found.get("forward_lstm/recurrent_kernel", ())
@@ -245,29 +231,30 @@ def _candidates(found):
         return
     if 0 in (*recurrent, *(length for kernel in kernels for length in kernel)):
         return
-    sizes = {
+    sizes: dict[str, Any] = {
         "filters": tuple(kernel[2] for kernel in kernels),
         "taps": tuple(kernel[0] for kernel in kernels),
         "lstm_units": recurrent[0],
         "batch_normalization": any(name.startswith("normalization") for name in found),
     }
     for id_joins, lstm_reads in product(("before", "nowhere", "after"), LSTM_READS):
-        joins = {"id_joins": id_joins, "lstm_reads": lstm_reads}
+        joins: dict[str, Any] = {"id_joins": id_joins, "lstm_reads": lstm_reads}
         for variant in VARIANTS:
-            if VARIANTS[variant].merge_mode == "sum" and kernels[2][2] != recurrent[0]:
+            if VARIANTS[variant].lstm_joins == "sum" and kernels[2][2] != recurrent[0]:
                 continue
+            # How many datasets there are shows the layer that their ID joins: what it has more.
             one = weight_shapes(variant, **sizes, datasets=1, **joins)
             layer = {"before": 3, "after": 4}.get(id_joins)
             more = kernels[layer - 1][1] - one[f"convolution_{layer}/kernel"][1] if layer else 0
             if more >= 0:
                 count = 1 + more if layer else DATASET_COUNT
-                yield {"variant": variant, **sizes, "datasets": count, **joins}
+                yield Architecture(variant, **sizes, datasets=count, **joins)
 
 
-def misfit(found, path, *expectations):
-    """The `WeightsError` that lists how `found` differs from the nearest of the expectations."""
+def misfit(found: Shapes, path: str | Path, *expectations: Shapes) -> WeightsError:
+    """The error that lists how `found` differs from the nearest of the expectations."""
 
-    def differences(expected):
+    def differences(expected: Shapes) -> list[str]:
         return [
             f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
             for name in dict.fromkeys([*expected, *found])

@@ -1,8 +1,9 @@
-"""Somebody's own recording: its files (`formats`), its way to the network's input and back
-(`preparation`, `universal_preparation`, `pipeline`), the networks on that way (`universal`,
-`convi6`), its trust; and recordings with known spikes.
+"""Somebody's own recording: its files (`formats`), the recording and its segments, the two networks
+that predict it (`universal`, `convi6`), the journey (`pipeline`), where results go (`sinks`), and
+how far to trust them (`quality`).
 
-Not here: the competition's own tables and treatment (`competition`).
+Not here: the competition's own tables and treatment (`competition`), and what is fitted once on
+known spikes (`training`).
 """
 
 import lazy_loader
@@ -14,6 +15,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "recording": ["Prediction", "Recording", "as_recording"],
         "formats": ["read_recording", "to_pynapple", "write_prediction"],
         "convi6": ["choose_datasets"],
-        "trust_words": ["trust_table"],
+        "quality": ["quality_table"],
     },
 )

@@ -1,26 +1,31 @@
-"""The network of 2017 on somebody's recording: what is chosen before, and its steps on the way.
+"""The network of 2017 on somebody's recording, under one or more dataset IDs.
 
-A recording in the competition's form is predicted as in 2017: no preparation, missing samples are
-0, and the network's first samples stay as they are.
+Its rates have no unit. A recording in the competition's form is predicted as in 2017: no
+preparation, missing samples are 0, and the network's first samples stay as they are.
 """
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import __version__
+from ..arrays import Numbers, Rates, Table
 from ..datasets import DATASETS, check_dataset
 from ..errors import UsageError
-from ..network.batches import hold_start
-from ..network.predict import Table, as_engine, predict_under
+from ..network.engine import as_engine, load_engine
+from ..network.predict import ALL_DATASETS, rates_by_dataset
 from ..network.weights import find_weights
-from .engines import choose_engine
-from .quality import AGREEMENT, agreement, judge_neuron
-from .segments import LONGEST_BRIDGED, prepare
+from ..signals.preprocess import detrend, scale
+from .options import PredictOptions
+from .predictor import Predicted, described_alike
+from .quality import AGREEMENT, agreement, neuron_quality
+from .recording import Recording
+from .segments import LONGEST_BRIDGED, to_frames
 
-ALL_DATASETS = tuple(dataset.number for dataset in DATASETS)
-
-ONSET = 20
-"""Samples (200 ms) at the start of a trace that tell of the network's padding alone: on the ground
-truth, where recordings are short, holding 20 scores better than 10 and as well as 50."""
+WEIGHTS = "described"
+"""The weights for what only the network of 2017 takes: its dataset IDs, the competition's form."""
 
 EXCERPT, SHORTEST, LONGEST = 40, 1_000, 12_000
 """All dataset IDs are compared on the liveliest 1 / 40 of a neuron, 10 s to 2 min of it. Ten cost
@@ -29,116 +34,138 @@ comparison is less than a tenth of a prediction that takes longer than a blink."
 
 
 class Convi6:
-    """A network of 2017 and the dataset IDs to run it under. Its rates have no unit.
+    """A network of 2017 and the dataset IDs to run it under; their rates are averaged.
 
     Parameters
     ----------
-    weights : str, Path, convi6_engine.Convi6Engine or keras.Model
-        A name (`described`, `released`, `published`), a file, or a loaded network.
-    numbers : tuple of int
-        Dataset IDs; their rates are averaged.
-    engine : "fast" or "keras"
-        What computes, see `engines.choose_engine`.
-    progress : bool
+    options
+    progress
         Say on the terminal that Keras is loading.
 
     Raises
     ------
     UsageError, WeightsError, DownloadError
-        If the weights cannot be used.
+        If there is no such dataset, or the weights cannot be used.
     """
 
     certainty = AGREEMENT
 
-    def __init__(self, weights, numbers=ALL_DATASETS, engine="fast", progress=False):
-        if hasattr(weights, "run") or hasattr(weights, "predict_on_batch"):
-            self.network, self.name = as_engine(weights), getattr(weights, "name", "given")
+    def __init__(self, options: PredictOptions, *, progress: bool = False) -> None:
+        weights = WEIGHTS if options.weights is None else options.weights
+        self.path: Path | None = None
+        if isinstance(weights, (str, Path)):
+            self.path, self.name = find_weights(weights), str(weights)
+            loaded = load_engine(self.path, engine=options.engine, progress=progress)
+            self.engine = as_engine(loaded)
         else:
-            self.path = find_weights(weights)
-            network, _ = choose_engine(self.path, engine, progress)
-            self.network, self.name = as_engine(network), str(weights)
-        self.knows_datasets = self.network.datasets > 0
+            self.engine, self.name = as_engine(weights), getattr(weights, "name", "given")
+        numbers = choose_datasets(options.dataset, options.indicator, options.area)
+        self.knows_datasets = self.engine.datasets > 0
         self.numbers = numbers if self.knows_datasets else numbers[:1]
 
-    @property
-    def threads(self):
-        """Groups of neurons that may be predicted side by side."""
-        return getattr(self.network, "threads", 1)
+    def predict(self, recording: Recording) -> Predicted:
+        """Predict the neurons of a recording in memory, each by itself."""
+        calcium = self._calcium(recording)
+        by_dataset = rates_by_dataset(
+            self.engine, calcium, self.numbers, as_in_2017=self._as_in_2017
+        )
+        tables = zip(*by_dataset.values(), strict=True)
+        rates = [sum(each) / len(self.numbers) for each in tables]
+        compared = self._compare(calcium)
+        quality = []
+        for k in range(len(recording.names)):
+            trace = np.concatenate([table[:, k] for table in calcium])
+            same = agreement([each[:, k] for each in compared])
+            quality.append(neuron_quality(recording, k, calcium=trace, certainty=same))
+        return Predicted(self._to_frames(rates, recording), None, quality)
 
-    def prepare(self, recording, blocks, neurons):
-        """The input: for each block a float32 array `(sample, neuron)` at 100 Hz."""
-        if recording.unit == "competition":
-            return [recording.fluorescence[:, neurons.start : neurons.stop]]
-        return prepare(recording, blocks, neurons)
+    _as_in_2017 = False
 
-    def run(self, recording, calcium):
-        """The output under each dataset ID, see `rates_by_dataset`."""
-        faithful = recording.unit == "competition"
-        return rates_by_dataset(self.network, calcium, self.numbers, faithful)
+    def _calcium(self, recording: Recording) -> list[Table]:
+        return prepare(recording)
 
-    def rates(self, outputs):
-        """Mean over the IDs: for each block an array `(sample, neuron)`."""
-        tables = zip(*outputs.values(), strict=True)
-        return [sum(each) / len(outputs) for each in tables]
+    def _to_frames(self, rates: Sequence[Rates], recording: Recording) -> Rates:
+        missing = ~np.isfinite(recording.traces)
+        return to_frames(rates, recording.segments, missing)
 
-    def judge(self, recording, blocks, neurons, calcium, outputs):
-        """A `NeuronTrust` for each neuron; all dataset IDs are compared on an excerpt."""
-        by_dataset = self._compare(blocks, calcium)
-        found = []
-        for column, neuron in enumerate(neurons):
-            trace = np.concatenate([table[:, column] for table in calcium])
-            same = agreement([rates[:, column] for rates in by_dataset])
-            found.append(judge_neuron(recording, blocks, neuron, trace, same))
-        return found
-
-    def _compare(self, blocks, calcium):
-        """Rates `(sample, neuron)` under every ID, of a lively part of the longest block."""
-        longest = int(np.argmax([block.samples for block in blocks]))
-        excerpt = np.take_along_axis(calcium[longest], liveliest(calcium[longest]), 0)
+    def _compare(self, calcium: Sequence[Table]) -> list[Rates]:
+        """Rates `(sample, neuron)` under every ID, of a lively part of the longest segment."""
+        longest = max(calcium, key=len)
+        excerpt = np.take_along_axis(longest, liveliest(longest), 0)
         numbers = ALL_DATASETS if self.knows_datasets else self.numbers
-        return [tables[0] for tables in rates_by_dataset(self.network, [excerpt], numbers).values()]
+        return [tables[0] for tables in rates_by_dataset(self.engine, [excerpt], numbers).values()]
 
-    def describe(self, recording):
-        """What the rates are, as every written file says it: a dict of text and numbers."""
-        if len(self.numbers) > 1:
-            datasets = f"mean over the dataset IDs {', '.join(map(str, self.numbers))}"
-        else:
-            (number,) = self.numbers
-            chosen = DATASETS[number - 1]
-            datasets = f"dataset ID {number} ({chosen.indicator}, {chosen.area}, {chosen.source})"
-        if recording.unit == "competition":
-            preparation = (
-                "none: the traces were taken to be in the competition's form, at 100 Hz; missing "
-                "samples counted as 0, as in 2017"
-            )
-        else:
-            preparation = (
-                "robust line subtracted, 5th percentile to 0 and 80th to 1, Fourier resampling to "
-                f"100 Hz; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer ones left empty"
+    def describe(self, recording: Recording) -> dict[str, Any]:
+        """What the rates are, as every written file says it: text and numbers."""
+        datasets = f"mean over the dataset IDs {', '.join(map(str, self.numbers))}"
+        if len(self.numbers) == 1:
+            chosen = DATASETS[self.numbers[0] - 1]
+            datasets = (
+                f"dataset ID {chosen.number} ({chosen.indicator}, {chosen.area}, {chosen.source})"
             )
         software = f"spikefinder-keras {__version__}, the network convi6 of Chenkov and McColgan"
         return {
             "unit": "arbitrary, between 0 and 1",
-            "time": "mean over each frame's interval, centred on its time stamp in s",
-            "frame_rate": recording.frame_rate,
-            "source": recording.source,
-            "notes": "; ".join(recording.notes),
+            **described_alike(recording),
             "weights": self.name,
             "dataset": datasets,
-            "preprocessing": preparation,
-            "engine": self.network.name,
+            "preprocessing": self._preprocessing,
+            "engine": self.engine.name,
             "software": software,
         }
 
+    _preprocessing = (
+        "robust line subtracted, 5th percentile to 0 and 80th to 1, Fourier resampling to "
+        f"100 Hz; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer ones left empty"
+    )
 
-def liveliest(calcium):
-    """Where each neuron varies most: numbers of samples `(sample of the excerpt, neuron)`.
 
-    Parameters
-    ----------
-    calcium : array `(sample, neuron)`
-        NaN where missing.
+class Convi6AsIn2017(Convi6):
+    """The same on a recording in the competition's form, whose frames are the network's samples."""
+
+    _as_in_2017 = True
+
+    def _calcium(self, recording: Recording) -> list[Table]:
+        return [recording.traces]
+
+    def _to_frames(self, rates: Sequence[Rates], recording: Recording) -> Rates:
+        return np.asarray(rates[0], np.float32)
+
+    _preprocessing = (
+        "none: the traces were taken to be in the competition's form, at 100 Hz; missing "
+        "samples counted as 0, as in 2017"
+    )
+
+
+def prepare(recording: Recording) -> list[Table]:
+    """The network's input for the neurons of a recording in memory.
+
+    Each neuron's line and percentiles (`signals.preprocess`) come from all of its frames that are
+    there, in order; each segment is then brought to 100 Hz by itself.
+
+    Returns
+    -------
+    list of float32 (sample, neuron)
+        One for each segment, at 100 Hz; NaN for a neuron without any value in the segment.
     """
+    count, segments = len(recording.names), recording.segments
+    calcium = [np.full((segment.samples, count), np.nan, np.float32) for segment in segments]
+    for neuron, values in enumerate(recording.traces.T):
+        trace = np.array(values, np.float64)
+        there = np.isfinite(trace)
+        if not there.any():
+            continue
+        trace[there] = scale(detrend(trace[there]))
+        for table, segment in zip(calcium, segments, strict=True):
+            samples = segment.at_100_hz(trace, there)
+            if samples is not None:
+                table[:, neuron] = samples
+    return calcium
+
+
+def liveliest(calcium: Table) -> Numbers:
+    """Where each neuron varies most: numbers of samples `(sample of the excerpt, neuron)` of
+    `calcium` `(sample, neuron)`, NaN where missing."""
     samples, neurons = calcium.shape
     length = min(samples, int(np.clip(samples // EXCERPT, SHORTEST, LONGEST)))
     count = samples // length
@@ -146,14 +173,16 @@ def liveliest(calcium):
     return length * parts.std(axis=1).argmax(axis=0) + np.arange(length)[:, None]
 
 
-def choose_datasets(dataset=None, indicator=None, area=None):
+def choose_datasets(
+    dataset: int | None = None, indicator: str | None = None, area: str | None = None
+) -> tuple[int, ...]:
     """The dataset IDs under which to predict a recording; their rates are averaged.
 
     Parameters
     ----------
-    dataset : int, optional
+    dataset
         One of the ten.
-    indicator, area : str, optional
+    indicator, area
         As in `datasets.DATASETS`, capitals and hyphens aside: "GCaMP6f", "V1". All datasets that
         have them.
 
@@ -187,35 +216,5 @@ def choose_datasets(dataset=None, indicator=None, area=None):
     return chosen
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     return "".join(c for c in name.lower() if c.isalnum())
-
-
-def rates_by_dataset(network, calcium, numbers, faithful=False):
-    """The network's output under several dataset IDs.
-
-    The network sees zeros before a trace, without a dataset ID, to which its first samples owe more
-    than to the trace: they can exceed everything behind them. The published scores, too, left the
-    first ten out (`scoring.published_transform`); here the first `ONSET` get the value of the next.
-
-    Parameters
-    ----------
-    network : convi6_engine.Convi6Engine or keras.Model
-    calcium : sequence of arrays `(sample, neuron)`
-        One for each block, at 100 Hz, as from `prepare`.
-    numbers : sequence of int
-        Dataset IDs.
-    faithful : bool
-        Leave the first samples as they are.
-
-    Returns
-    -------
-    dict of int to list of float32 arrays `(sample, neuron)`
-        For each ID one array for each block.
-    """
-    rates = predict_under(network, [Table(table, 1) for table in calcium], numbers)
-    if not faithful:
-        for table in rates:
-            for under_one_id in table:
-                hold_start(under_one_id, ONSET)
-    return {number: [table[k] for table in rates] for k, number in enumerate(numbers)}

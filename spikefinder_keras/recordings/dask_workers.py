@@ -1,30 +1,38 @@
-"""The pieces of a prediction on the workers of Dask, on this machine or on many.
+"""Chunks on the workers of Dask, on this machine or on many.
 
 Dask gives out the work, gives it out again where a worker dies, and shows it on its dashboard. A
 worker reads its neurons from the recording and writes their rates into the Zarr store itself; so
 all of them must see both under the same paths.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from ..errors import OutputError, SpikefinderError, UsageError
 from ..files.sandbox import require
-from .formats.zarr_result import ZarrResult
-from .pipeline import numpys_own, predict_piece
-from .segments import find_blocks
-from .task import Task
 
 LOCAL = "local"
-"""Instead of an address: workers of our own on this machine, one for each core."""
+"""Instead of an address it asks for workers on this machine, one for each core."""
 
 DASHBOARD = "127.0.0.1:8787"
+
 PATIENCE = 30.0
-"""s in which a scheduler must answer and have a worker."""
+"""A scheduler must answer and have a worker within so many s."""
+
 RETRIES = 2
+"""A chunk is tried so many times again: by then it is the chunk, not a worker."""
 
 
-def check_scheduler(out):
+Update: TypeAlias = Callable[[int], Any]
+"""Called with the number of neurons done, from time to time."""
+
+Workers: TypeAlias = Callable[[Sequence[range], Update], None]
+"""Does a job for each of some ranges of neurons."""
+
+
+def check_scheduler(out: Path) -> None:
     """Find out before a long computation whether workers can write there, and Dask is there.
 
     Raises
@@ -39,42 +47,39 @@ def check_scheduler(out):
 
 
 @contextmanager
-def workers(address, task, folder, cores):
+def workers(address: str, job: Callable[..., int], *, count: int, **run: str) -> Iterator[Workers]:
     """Connect to Dask.
 
     Parameters
     ----------
-    address : str
+    address
         Of a scheduler, such as `tcp://10.0.0.1:8786`; or `LOCAL`.
-    task : task.Task
-    folder : Path
-        Of the unfinished `ZarrResult`.
-    cores : int
+    job
+        Of a module; called with a range of neurons and `run`, returns how many are done.
+    count
         How many workers `LOCAL` starts.
 
     Yields
     ------
-    function
-        `by` of `pipeline.predict_into`.
+    Workers
+        It raises `OutputError` if a chunk has failed on several workers; what is done stays, to go
+        on with.
 
     Raises
     ------
     UsageError
         If there is no such scheduler, or it has no worker.
-    OutputError
-        If a piece has failed on several workers; what is done stays, to go on with.
     """
     from distributed import Client, LocalCluster, as_completed
 
-    def by(pieces, update):
-        told = {"task": task.text(), "folder": str(folder.absolute())}
-        futures = client.map(_work, pieces, **told, retries=RETRIES, pure=False)
+    def do_all(todo: Sequence[range], update: Update) -> None:
+        futures = client.map(job, todo, **run, retries=RETRIES, pure=False)
         try:
             for future in as_completed(futures):
                 update(future.result())
         except SpikefinderError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever Dask says of a worker that died
             raise OutputError(
                 f"a piece failed on several workers ({type(error).__name__}: {error}); what is "
                 "done stays: run it again to go on"
@@ -84,39 +89,21 @@ def workers(address, task, folder, cores):
 
     with ExitStack() as stack:
         try:
-            place = address
+            scheduler = address
             if address == LOCAL:
-                place = stack.enter_context(
+                scheduler = stack.enter_context(
                     LocalCluster(
-                        n_workers=cores,
+                        n_workers=count,
                         threads_per_worker=1,
                         host="127.0.0.1",
                         dashboard_address=DASHBOARD,
                     )
                 )
-            client = stack.enter_context(Client(place, timeout=PATIENCE))
+            client = stack.enter_context(Client(scheduler, timeout=PATIENCE))
             client.wait_for_workers(1, timeout=PATIENCE)
         except (OSError, ValueError, TimeoutError) as error:
             raise UsageError(
                 f"--scheduler {address} does not answer, or has no workers ({error}); start them "
                 f"with `dask scheduler` and `dask worker`, or take {LOCAL}"
             ) from error
-        yield by
-
-
-def _work(neurons, task, folder):
-    """On a worker: predict some neurons and write them; returns how many."""
-    recording, network, blocks, spikes = _opened(task)
-    with numpys_own():
-        piece = predict_piece(network, neurons, recording.part(neurons), blocks, spikes)
-    ZarrResult(folder).write(piece)
-    return len(neurons)
-
-
-@lru_cache(1)
-def _opened(task):
-    """Once for each worker and recording."""
-    task = Task.of(task)
-    recording, network = task.open()
-    network.network.threads = 1  # Dask keeps the cores busy
-    return recording, network, find_blocks(recording), task.choice.get("spikes", False)
+        yield do_all

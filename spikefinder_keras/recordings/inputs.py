@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Array, Times
 from ..errors import DataError, UsageError
-from ..files.csv_names import SECONDS
+from ..files.csv import SECONDS
 from ..signals.checks import check_rate
 from .lazy import LazyTable
 
@@ -81,7 +81,7 @@ def as_input(traces: Any, source: str) -> Input:
         values = traces.astype(np.result_type(traces.dtype, np.float32))
         count = np.ma.count_masked(traces)
         notes = (f"{count} masked values: taken as missing",) if count else ()
-        return Input(values.filled(np.nan), notes=notes)
+        return Input(np.ma.filled(values, np.nan), notes=notes)
     if isinstance(traces, np.ndarray | LazyTable):
         return Input(traces)
     if hasattr(traces, "dims") and hasattr(traces, "coords"):

@@ -113,7 +113,7 @@ class LazyTable:
         found = self.T.rows(np.atleast_1d(numbers)).T[rows]
         return found if np.ndim(numbers) else found[..., 0]
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.asarray(self.rows(np.arange(self.shape[0])), dtype)
 
 
@@ -122,7 +122,7 @@ AnyTable: TypeAlias = Table | LazyTable
 
 
 def elementwise(
-    function: Callable[..., Array], *tables: AnyTable, dtype: DTypeLike = None
+    function: Callable[..., Array], *tables: AnyTable, dtype: DTypeLike | None = None
 ) -> AnyTable:
     """`function(*tables)`, of each value by itself: at once, or when rows are read.
 
@@ -142,7 +142,9 @@ def elementwise(
     return by_rows(lambda *rows: Rows(function(*rows)), *tables, dtype=dtype)
 
 
-def by_rows(function: Callable[..., Rows], *tables: AnyTable, dtype: DTypeLike = None) -> AnyTable:
+def by_rows(
+    function: Callable[..., Rows], *tables: AnyTable, dtype: DTypeLike | None = None
+) -> AnyTable:
     """As `elementwise`, of a function of whole rows that may find some of them to be no data."""
     if not any(isinstance(table, LazyTable) for table in tables):
         return function(*tables).values

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import Mask, Table, Trace
+from ..signals.measures import runs
 
 STILL_SECONDS = 1.0
 STILL_FRAMES = 10
@@ -119,8 +120,7 @@ def _still(trace: Trace, there: Mask, frame_rate: float) -> Mask | None:
     longest = max(STILL_FRAMES, STILL_SECONDS * frame_rate)
     if np.count_nonzero(same) < longest:
         return None
-    edges = np.flatnonzero(np.diff(same, prepend=False, append=False))
-    starts, ends = edges[::2], edges[1::2]  # of the steps that stand still
+    starts, ends = runs(same).T  # of the steps that stand still
     long = ends - starts + 1 > longest  # a step more in values than in steps
     if not long.any():
         return None

@@ -1,236 +1,298 @@
 """Anybody's own recording in, spike rates on its own time stamps out: the journey of the data.
 
-    open ─ find blocks ─┬─ for each piece, for groups of its neurons ────────────────┬─ put together
-                        │ read ─ prepare ─ network ─ rates ─ frames ─ spikes, trust │
+    open ─┬─ for each chunk, for groups of its neurons ─┬─ put together
+          │ read a part ─ predict ─ give it to the sink │
 
-Which network, and what it is told of the recording, is chosen before (`choose_network`). A piece is
-what is read and written at a time; groups keep the cores busy, each with its own.
+What a run is (`task`) is decided before. A chunk is what is read and written at a time; groups keep
+the cores busy, each with its own.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..console import count_bar
+from ..arrays import ArrayLike
+from ..console import cores, count_bar
 from ..errors import UsageError
-from .choice import choose_network
-from .lazy import piece_size
-from .missing import Missing
-from .quality import Trust, recording_warnings
-from .recording import Prediction, Recording, as_recording
-from .segments import find_blocks, to_frames
-from .sinks import Piece, Table
+from .dask_workers import LOCAL, Update, Workers, workers
+from .formats import read_recording
+from .lazy import budget, chunk_size
+from .missing import NONE_MISSING
+from .options import PredictOptions
+from .predictor import Predicted, Predictor
+from .quality import recording_warnings
+from .recording import Prediction, Quality, Recording, as_recording
+from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
+from .task import Task, choose_predictor
 
 GROUP_SAMPLES = 1_000_000
-"""Samples at 100 Hz that a core prepares and predicts at a time; more gain nothing."""
+"""A core prepares and predicts so many samples at 100 Hz at a time; more gain nothing."""
 
-FEWEST_PIECES = 16
-"""Of a recording that workers share, so that none waits long for the last."""
+FEWEST_CHUNKS = 16
+"""A recording that workers share has at least so many chunks, so that none waits long for the
+last."""
 
 
-def numpys_own():
-    """Numpy's own settings of what to warn of, whatever the user's; each thread needs it anew."""
+def numpy_settings() -> np.errstate:
+    """Numpy's usual settings of what to warn of, whatever the user's; each thread needs it anew."""
     return np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")
 
 
-def predict(
-    source,
-    frame_rate=None,
-    times=None,
+def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
+    source: str | Path | ArrayLike | Recording,
+    frame_rate: float | None = None,
+    times: ArrayLike | None = None,
     *,
-    weights=None,
-    indicator=None,
-    species=None,
-    dataset=None,
-    area=None,
-    spikes=False,
-    orientation=None,
-    unit=None,
-    engine="fast",
-    memory=None,
-    progress=False,
-    **reading,
-):
+    weights: Any = None,
+    indicator: str | None = None,
+    species: str | None = None,
+    dataset: int | None = None,
+    area: str | None = None,
+    spikes: bool = False,
+    engine: str = "fast",
+    progress: bool = False,
+    **reading: Any,
+) -> Prediction:
     """Predict the spike rates of a recording of any frame rate.
 
     Parameters
     ----------
-    source : path, array `(neuron, frame)` or `(frame,)`, table `(frame, neuron)`, or Recording
+    source : path, array (neuron, frame) or (frame,), table (frame, neuron), or Recording
         A file or folder that `formats.read_recording` knows, or raw dF/F or fluorescence, NaN where
         missing; pandas', pynapple's and xarray's tables bring names and time stamps.
-    frame_rate : float, optional
+    frame_rate
         In Hz; for a file that tells it, not needed.
-    times : array `(frame,)`, optional
+    times : (frame,)
         Time stamps of an array in s, instead of `frame_rate`.
-    weights : str, Path, convi6_engine.Convi6Engine or keras.Model, optional
-        `universal`, which gives spikes per second and is the default; or one of convi6
-        (`described`, `released`, `published`), a file, or a loaded network of convi6.
-    indicator, species : str, optional
-        Such as "GCaMP6f" and "mouse". They tell `universal` how late calcium answers; to convi6 an
-        indicator is the choice of dataset IDs that have it. By default what the file says.
-    dataset, area : optional
-        Of convi6: which of the ten datasets the recording resembles, see `convi6.choose_datasets`.
-    spikes : bool
-        Also give discrete spike times; of `universal` alone.
-    orientation, unit
-        Of an array, see `recording.as_recording`.
-    engine : "fast" or "keras"
-        What computes, see `engines.choose_engine`.
-    memory : int, optional
-        Bytes to take beside the result; by default a quarter of the machine's.
-    progress : bool
+    weights, indicator, species, dataset, area, spikes, engine
+        See `options.PredictOptions`. The default weights, `universal`, give spikes per second.
+    progress
         Show a bar on the standard error.
     **reading
-        For `formats.read_recording`.
+        Of a file the further fields of `options.ReadOptions`: `orientation`, `unit`, `variable`,
+        `neuropil`, `all_rois`, `memory`; of an array the keywords of `recording.as_recording`, and
+        `memory`.
 
     Returns
     -------
     Prediction
         Its `rates` are at the recording's own time stamps and in its orientation, its `table` the
-        same as `(frame, neuron)`; its `trust` says how
-        far to believe them.
+        same as `(frame, neuron)`; its `quality` says how far to trust them.
 
     Raises
     ------
     SpikefinderError
         If the source, the weights or an argument cannot be used; one line says why.
     """
-    recording = _read(source, frame_rate, times, orientation, unit, memory, reading)
-    network = choose_network(
-        recording, weights, indicator, species, dataset, area, spikes, engine, progress
+    options = PredictOptions(
+        weights=weights,
+        indicator=indicator,
+        species=species,
+        dataset=dataset,
+        area=area,
+        spikes=spikes,
+        engine=engine,
     )
-    return predict_into(Table(recording), network, recording, spikes, memory, progress)
-
-
-def _read(source, frame_rate, times, orientation, unit, memory, reading):
+    memory = reading.get("memory")
     if isinstance(source, Recording):
-        return source
-    if isinstance(source, (str, Path)):
-        from .formats import read_recording
-
+        recording = source
+    elif isinstance(source, (str, Path)):
         if times is not None:
             raise UsageError(f"{source} is a file; time stamps go with an array, or into the file")
-        return read_recording(source, frame_rate, orientation, unit, memory=memory, **reading)
-    return as_recording(source, frame_rate, times, orientation, unit=unit, **reading)
+        recording = read_recording(source, frame_rate, **reading)
+    else:
+        about = {name: value for name, value in reading.items() if name != "memory"}
+        recording = as_recording(source, frame_rate, times, **about)
+    predictor = choose_predictor(recording, options, progress=progress)
+    sink = MemorySink(recording)
+    return predict_into(sink, predictor, recording=recording, memory=memory, progress=progress)
 
 
-def predict_into(result, network, recording, spikes=False, memory=None, progress=False, by=None):
-    """Predict a recording piece by piece.
+def predict_file(
+    task: Task,
+    out: Path,
+    *,
+    scheduler: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    progress: bool = False,
+    **writing_options: Any,
+) -> Prediction:
+    """Predict a file, and write the rates whole or not at all.
 
     Parameters
     ----------
-    result : results.Table, or one of `formats.results`
-    network : Universal or Convi6
-    recording : Recording
-    spikes : bool
-    memory : int, optional
-        Bytes.
-    progress : bool
-    by : function, optional
-        What predicts the pieces instead of this process; called with them and with a function
-        that moves the progress bar on by so many neurons.
+    task
+    out
+        Checked by `formats.check_prediction_path`.
+    scheduler
+        See `dask_workers.workers`; checked by `dask_workers.check_scheduler`.
+    say
+        Called with each line that a user should know.
+    progress
+        Show a bar on the standard error.
+    **writing_options
+        `series` and `overwrite`, as for `formats.write_prediction`.
 
     Returns
     -------
     Prediction
+        Of `.npy` and Zarr its rates stay in the file.
 
     Raises
     ------
     SpikefinderError
     """
-    with numpys_own():
-        blocks = find_blocks(recording)
+    memory, count = task.reading.memory, cores()
+    if scheduler == LOCAL:  # its workers share what there is
+        memory = budget(memory) // count
+    recording, predictor = task.open(say, progress=progress)
+    sink_of = open_sink(
+        out,
+        recording,
+        identity=task.identity(recording, predictor),
+        memory=memory,
+        source=task.source,
+        **writing_options,
+    )
+    with sink_of as sink:
+        for line in sink.notes:
+            say(f"{out.name}: {line}")
+        connection: Any = nullcontext()
+        if isinstance(sink, ZarrSink) and scheduler is not None:
+            run = {"task": task.as_text(), "folder": str(sink.folder.absolute())}
+            connection = workers(scheduler, _predict_on_worker, count=count, **run)
+        with connection as on_workers:
+            made = predict_into(
+                sink,
+                predictor,
+                recording=recording,
+                memory=memory,
+                progress=progress,
+                on_workers=on_workers,
+            )
+        made = sink.finish(made)
+    for line in (*made.recording.notes[len(recording.notes) :], *made.quality.warnings):
+        say(f"{task.source.name}: {line}")
+    return made
+
+
+def predict_into(
+    sink: Sink,
+    predictor: Predictor,
+    *,
+    recording: Recording,
+    memory: int | None = None,
+    progress: bool = False,
+    on_workers: Workers | None = None,
+) -> Prediction:
+    """Predict a recording chunk by chunk; `memory` in bytes.
+
+    Raises
+    ------
+    SpikefinderError
+    """
+    with numpy_settings():
+        recording.segments  # noqa: B018 - found once, before anything is predicted
         size = neurons_at_a_time(recording, memory)
-        if by is not None:
-            size = min(size, -(-len(recording.names) // FEWEST_PIECES))
-        pieces = result.todo(size)
-        count = sum(map(len, pieces))
-        with count_bar(count, "predicting", "neuron", progress) as shown:
-            if by is not None:
-                by(pieces, shown.update)
+        if on_workers is not None:
+            size = min(size, -(-len(recording.names) // FEWEST_CHUNKS))
+        todo = sink.todo(size)
+        with count_bar(sum(map(len, todo)), "predicting", "neuron", progress) as shown:
+            if on_workers is not None:
+                on_workers(todo, shown.update)
             else:
-                for neurons, part in _read_ahead(recording, pieces):
-                    found = predict_piece(network, neurons, part, blocks, spikes, shown.update)
-                    result.write(found)
-        return _put_together(result, network, recording, blocks, spikes)
+                for neurons, part in _read_ahead(recording, todo):
+                    sink.write(predict_chunk(predictor, part, neurons, update=shown.update))
+        return _put_together(sink, predictor, recording)
 
 
-def neurons_at_a_time(recording, memory=None):
-    """How many neurons make a piece."""
+def neurons_at_a_time(recording: Recording, memory: int | None = None) -> int:
+    """How many neurons make a chunk."""
     frames, dtype = len(recording.times), recording.fluorescence.dtype
-    return max(1, piece_size(memory) // (frames * max(dtype.itemsize, 4)))
+    return max(1, chunk_size(memory) // (frames * max(dtype.itemsize, 4)))
 
 
-def _read_ahead(recording, pieces):
-    """Each piece and what is read of it; the next one is read while the last one is predicted."""
+def _read_ahead(recording: Recording, todo: Sequence[range]) -> Iterator[tuple[range, Recording]]:
+    """Neurons and what is read of them; the next are read while the last are predicted."""
     with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(recording.part, neurons) for neurons in pieces[:1]]
-        for k, neurons in enumerate(pieces):
+        coming = [reader.submit(recording.part, neurons) for neurons in todo[:1]]
+        for k, neurons in enumerate(todo):
             part = coming.pop().result()
-            coming = [reader.submit(recording.part, each) for each in pieces[k + 1 : k + 2]]
+            coming = [reader.submit(recording.part, each) for each in todo[k + 1 : k + 2]]
             yield neurons, part
 
 
-def predict_piece(network, neurons, part, blocks, spikes, update=lambda count: None):
-    """The `Piece` of some neurons, groups of them on each core.
+def predict_chunk(
+    predictor: Predictor,
+    part: Recording,
+    neurons: range,
+    *,
+    update: Update = lambda count: None,
+) -> Chunk:
+    """Predict a part of a recording in memory, groups of its neurons on each core; `neurons` are
+    which they are of the whole."""
+    count, threads = len(neurons), predictor.engine.threads
+    rates = np.empty((count, len(part.times)), np.float32)
 
-    Parameters
-    ----------
-    network : Universal or Convi6
-    neurons : range
-        Which they are of the whole recording.
-    part : (Recording, missing.Missing)
-        Of these neurons, see `Recording.part`.
-    blocks : sequence of Block
-    spikes : bool
-    update : function
-        Called with the number of neurons done, from time to time.
-    """
-    recording, missing = part
-    rates = np.empty((len(neurons), len(recording.times)), np.float32)
-
-    def work(group):
-        with numpys_own():
-            table, times, trust = _predict_group(network, recording, blocks, group, spikes)
-            rates[group.start : group.stop] = table.T
+    def work(group: range) -> Predicted:
+        with numpy_settings():
+            found = predictor.predict(part.part(group))
+            rates[group.start : group.stop] = found.rates.T
         update(len(group))
-        return times, trust
+        return found
 
-    samples = sum(block.samples for block in blocks)
-    size = max(1, min(GROUP_SAMPLES // samples, -(-len(neurons) // network.threads)))
-    groups = [range(k, min(k + size, len(neurons))) for k in range(0, len(neurons), size)]
-    pool = ThreadPoolExecutor(network.threads)
+    samples = sum(segment.samples for segment in part.segments)
+    size = max(1, min(GROUP_SAMPLES // samples, -(-count // threads)))
+    groups = [range(k, min(k + size, count)) for k in range(0, count, size)]
+    pool = ThreadPoolExecutor(threads)
     try:
         found = list(pool.map(work, groups))
     finally:
         pool.shutdown(cancel_futures=True)
-    times = [own for times, _ in found for own in times] if spikes else None
-    return Piece(neurons, rates, times, [each for _, trust in found for each in trust], missing)
+    spikes = None
+    if found[0].spike_times is not None:
+        spikes = [times for each in found for times in each.spike_times or ()]
+    quality = [neuron for each in found for neuron in each.quality]
+    return Chunk(neurons, rates, spikes, quality=quality, missing=part.missing)
 
 
-def _predict_group(network, recording, blocks, neurons, spikes):
-    """Rates `(frame, neuron)`, spike times or None, and trust of some neurons."""
-    calcium = network.prepare(recording, blocks, neurons)
-    outputs = network.run(recording, calcium)
-    rates = to_frames(network.rates(outputs), recording, blocks, neurons)
-    times = network.spikes(recording, blocks, neurons, outputs) if spikes else None
-    trust = network.judge(recording, blocks, neurons, calcium, outputs)
-    return rates, times, trust
-
-
-def _put_together(result, network, recording, blocks, spikes):
-    pieces, missing = result.pieces(), Missing()
-    for piece in pieces:
-        missing.add(piece.missing)
-    found = missing.notes(len(recording.names))
-    recording = replace(recording, notes=(*recording.notes, *found))
-    neurons = tuple(neuron for piece in pieces for neuron in piece.trust)
+def _put_together(sink: Sink, predictor: Predictor, recording: Recording) -> Prediction:
+    chunks = sink.chunks()
+    missing = sum((chunk.missing for chunk in chunks), NONE_MISSING)
+    notes = (*recording.notes, *missing.notes(len(recording.names)))
+    recording = replace(recording, notes=notes)
+    neurons = tuple(neuron for chunk in chunks for neuron in chunk.quality)
+    spikes = None
+    if any(chunk.spike_times is not None for chunk in chunks):
+        spikes = tuple(times for chunk in chunks for times in chunk.spike_times or ())
+    warnings = recording_warnings(recording, neurons)
     return Prediction(
-        result.rates.T,
+        sink.rates.T,
         recording,
-        network.describe(recording),
-        tuple(times for piece in pieces for times in piece.spikes) if spikes else None,
-        Trust(neurons, recording_warnings(recording, blocks, neurons), network.certainty),
+        predictor.describe(recording),
+        spike_times=spikes,
+        quality=Quality(neurons, warnings, predictor.certainty),
     )
+
+
+def _predict_on_worker(neurons: range, task: str, folder: str) -> int:
+    """Predict some neurons and write them into the Zarr store in `folder`; returns how many."""
+    recording, predictor = _open(task)
+    with numpy_settings():
+        chunk = predict_chunk(predictor, recording.part(neurons), neurons)
+    ZarrSink(folder).write(chunk)
+    return len(neurons)
+
+
+@lru_cache(1)
+def _open(task: str) -> tuple[Recording, Predictor]:
+    """Once for each worker and recording."""
+    recording, predictor = Task.from_text(task).open()
+    predictor.engine.threads = 1  # Dask keeps the cores busy
+    return recording, predictor

@@ -1,52 +1,63 @@
-"""How far to believe a prediction: what the input is like, and how much the answer depends on
-choices. All of it from the recording itself, without any true spikes.
+"""How far to trust a prediction: what the input is like, and how much the answer depends on
+choices; and what the numbers mean in words. All of it from the recording itself, without any true
+spikes.
 """
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
+from ..arrays import Table, Trace
+from ..console import text_table
 from ..constants import POOL, SAMPLE_RATE
+from ..signals.measures import noise_level
 from ..signals.preprocess import BASELINE, TOP
+from .missing import common_jumps
+from .recording import Certainty, NeuronQuality, Quality, Recording
 from .segments import gaps
-from .together import common_jumps, median_correlation
 
 SHORTEST = 30.0
-"""s; percentiles of less than this say little about a neuron's baseline."""
+"""Percentiles of less than so many s say little about a neuron's baseline."""
 
 PERCENT = 20.0
-"""Noise level above which dF/F is taken for percent. The datasets of Rupprecht et al. 2021 have
+"""Above this noise level dF/F is taken for percent. The datasets of Rupprecht et al. 2021 have
 medians of 0.3 to 1.5, and ten times as much is hardly a recording."""
 
 SLOW = 12.0
-"""Hz; below it the change from frame to frame is signal more than noise."""
+"""Below so many Hz the change from frame to frame is signal more than noise."""
 
 PERCENT_RANGE = 10.0
-"""99th percentile above the median that a slow recording must have too to be taken for percent."""
+"""A slow recording must also have its 99th percentile so far above the median to be taken for
+percent: 1,000% are no transient of any indicator."""
 
 SMOOTH = 0.45
-"""Share of successive frame-to-frame changes of one sign above which a trace was smoothed. The
-datasets of Rupprecht et al. 2021 have medians of 0.33 to 0.39, averaged over three frames 0.51 to
-0.63."""
+"""A trace was smoothed if more than this share of successive frame-to-frame changes is of one sign.
+The datasets of Rupprecht et al. 2021 have medians of 0.33 to 0.39, averaged over three frames 0.51
+to 0.63."""
 
 SMOOTH_SLOW = 0.7
 """The same for slow recordings: those datasets, averaged to 1 to 10 Hz, have medians up to 0.66."""
 
 TOGETHER = 0.5
-"""Median correlation between neurons above which neuropil or motion is suspected."""
+"""Above this median correlation between neurons neuropil or motion is suspected."""
+
+PRESENT = 0.9
+"""Neurons with fewer of their frames are left out where neurons are compared: the frames in which
+all are there would be too few."""
 
 MOST_PAIRS_OF = 200
-"""Neurons that are compared with each other, evenly chosen."""
+"""So many neurons, evenly chosen, are compared with each other."""
 
 MOST_VALUES = 8_000_000
-"""Of all of them; of long recordings fewer neurons are compared, to bound the memory."""
+"""So many values of all of them are compared; of long recordings fewer neurons, to bound the
+memory."""
 
 NOISY = 5.0
-"""Noise level that Cascade's authors call poor."""
+"""Above this noise level Cascade's authors call a recording poor."""
 
 FAR = 1.05
-"""Distance above which a neuron's trace is called unlike the training data: farther than any trace
+"""Above this distance a neuron's trace is called unlike the training data: farther than any trace
 in training, but for what another preparation of the same makes of it."""
 
 FEATURES = {
@@ -59,19 +70,8 @@ FEATURES = {
 competition sets 4 to 6, and as sets 7 to 10 those of the ground truth of Rupprecht et al. 2021
 (`benchmarks/ground_truth_sets.py` puts them together)."""
 
-
-@dataclass(frozen=True)
-class Certainty:
-    """What says how sure a network is of a neuron: a number from 0 to 1.
-
-    `name` heads its column, `words` explain it; below `limit` the neuron is called `verdict`.
-    """
-
-    name: str
-    words: str
-    limit: float
-    verdict: str
-
+RAW_BASELINE = 0.5
+"""A trace of no stated unit whose 10th percentile exceeds this is taken for F: dF/F is near 0."""
 
 AGREEMENT = Certainty("agreement", "agreement of the dataset IDs", 0.8, "depends on the dataset ID")
 """Of convi6: mean correlation at 25 Hz of the rates under each of the ten dataset IDs with their
@@ -80,75 +80,22 @@ mean; 1 if the ID makes no difference."""
 EXPECTED = Certainty(
     "expected r", "correlation with the true spikes to be expected at 25 Hz", 0.3, "uncertain"
 )
-"""Of `universal`: see `spikes.expected_score`."""
+"""Of `universal`: see `universal.expected_score`."""
+
+SHOWN = 20
+"""The table on the terminal has so many neurons."""
+
+SHOWN_DIGITS = 2
+"""Numbers have so many digits behind the point, in the table and on the page; verdicts are of the
+numbers as they are shown."""
 
 
-@dataclass(frozen=True)
-class NeuronTrust:
-    """What is known about one neuron's prediction.
-
-    Attributes
-    ----------
-    name : str
-    noise_level : float
-        Cascade's (Rupprecht et al. 2021): 100 median|difference of successive dF/F| / sqrt(frame
-        rate), in % Hz^-1/2; about 1 is very good, 3 to 4 decent, above 5 poor. NaN where dF/F is
-        not known.
-    distance : float
-        Of the network's input from what it was trained on: 0 like the median training trace, 1 like
-        the most extreme one, in the feature farthest off, which `feature` names.
-    feature : str
-    certainty : float
-        See `Certainty`; which of the two it is, `Trust` says.
-    bridged, lost : int
-        Missing frames that were interpolated, and such whose rates were left empty.
-    """
-
-    name: str
-    noise_level: float
-    distance: float
-    feature: str
-    certainty: float
-    bridged: int
-    lost: int
-
-
-@dataclass(frozen=True)
-class Trust:
-    """`neurons`, a tuple of `NeuronTrust`; `warnings`, a tuple of lines on the recording; and what
-    the neurons' `certainty` is."""
-
-    neurons: tuple
-    warnings: tuple
-    certainty: Certainty = EXPECTED
-
-
-def noise_level(dff, frame_rate):
-    """Cascade's noise level of a trace.
+def features(calcium: Trace) -> dict[str, float]:
+    """Numbers that show how a trace in the competition's form looks.
 
     Parameters
     ----------
-    dff : array `(frame,)`
-        dF/F as a fraction, NaN where missing.
-    frame_rate : float
-        In Hz.
-
-    Returns
-    -------
-    float
-        100 median|diff(dff)| / sqrt(frame_rate), in % Hz^-1/2; NaN for fewer than two values.
-    """
-    steps = np.abs(np.diff(np.asarray(dff, np.float64)))
-    steps = steps[np.isfinite(steps)]
-    return float(100 * np.median(steps) / np.sqrt(frame_rate)) if steps.size else float("nan")
-
-
-def features(calcium):
-    """Numbers that tell how a trace in the competition's form looks.
-
-    Parameters
-    ----------
-    calcium : array `(sample,)`
+    calcium : (sample,)
         At 100 Hz, without missing samples.
 
     Returns
@@ -165,6 +112,7 @@ def features(calcium):
         return dict.fromkeys(FEATURES, float("nan"))
     centred = x - x.mean()
     variance = np.mean(centred**2)
+    # Twice as long, so that the end of the trace does not meet its start.
     spectrum = np.fft.rfft(centred, 2 * x.size)
     correlation = np.fft.irfft(np.abs(spectrum) ** 2)[: x.size] / (x.size * variance)
     below = np.flatnonzero(correlation < 0.5)
@@ -176,13 +124,10 @@ def features(calcium):
     }
 
 
-def distance(calcium):
+def distance(calcium: Trace) -> tuple[float, str]:
     """How far a trace `(sample,)` lies from the training traces, and in which feature.
 
-    Returns
-    -------
-    (float, str)
-        See `NeuronTrust`; NaN for a trace too short or constant.
+    See `NeuronQuality`; NaN for a trace too short or constant.
     """
     found = []
     for name, value in features(calcium).items():
@@ -192,12 +137,12 @@ def distance(calcium):
     return max(found) if not np.isnan(found[0][0]) else (float("nan"), "")
 
 
-def agreement(rates):
+def agreement(rates: Sequence[Trace]) -> float:
     """How little the rates depend on the dataset ID.
 
     Parameters
     ----------
-    rates : array `(dataset, sample)`
+    rates : (dataset, sample)
         Of one neuron at 100 Hz, under each ID.
 
     Returns
@@ -205,8 +150,8 @@ def agreement(rates):
     float
         Mean over the IDs of the correlation with their mean, at 25 Hz; NaN if one is constant.
     """
-    rates = np.asarray(rates, np.float64)
-    pooled = rates[:, : rates.shape[1] // POOL * POOL].reshape(len(rates), -1, POOL).mean(axis=2)
+    table = np.asarray(rates, np.float64)
+    pooled = table[:, : table.shape[1] // POOL * POOL].reshape(len(table), -1, POOL).mean(axis=2)
     if not pooled.size or not np.ptp(pooled, axis=1).min() > 0:
         return float("nan")
     deviation = pooled - pooled.mean(axis=1, keepdims=True)
@@ -215,31 +160,39 @@ def agreement(rates):
     return float(np.mean(deviation @ mean / norms))
 
 
-def as_dff(trace, unit):
+def as_dff(trace: Trace, unit: str | None) -> Trace | None:
     """A trace `(frame,)` as dF/F, for the noise level alone; None in the competition's form.
 
-    F becomes (F - F0) / F0 with F0 its 10th percentile. Where nobody stated the unit, a trace whose
-    10th percentile exceeds 0.5 is taken for F.
+    F becomes (F - F0) / F0 with F0 its 10th percentile. Where nobody stated the unit, a trace with
+    a high 10th percentile is taken for F.
     """
     if unit == "competition":
         return None
     trace = np.asarray(trace, np.float64)
     baseline = np.nanpercentile(trace, 10) if np.isfinite(trace).any() else np.nan
-    if unit == "F" or (unit is None and baseline > 0.5):
+    if unit == "F" or (unit is None and baseline > RAW_BASELINE):
         return (trace - baseline) / baseline if baseline > 0 else None
     return trace
 
 
-def judge_neuron(recording, blocks, neuron, trace, certainty):
-    """The `NeuronTrust` of a neuron, with its trace `(sample,)` in the competition's form."""
-    dff = as_dff(recording.fluorescence[:, neuron], recording.unit)
+def neuron_quality(
+    recording: Recording, neuron: int, *, calcium: Trace, certainty: float
+) -> NeuronQuality:
+    """The quality of a neuron, with its trace `(sample,)` in the competition's form."""
+    trace = recording.traces[:, neuron]
+    dff = as_dff(trace, recording.unit)
     level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
-    far, feature = distance(trace[np.isfinite(trace)])
-    missing = gaps(recording, blocks, neuron)
-    return NeuronTrust(recording.names[neuron], level, far, feature, certainty, *missing)
+    far, feature = distance(calcium[np.isfinite(calcium)])
+    bridged, lost = gaps(recording.segments, ~np.isfinite(trace))
+    return NeuronQuality(
+        recording.names[neuron], level, far, feature, certainty, bridged=bridged, lost=lost
+    )
 
 
-def smoothness(trace):
+# The recording as a whole
+
+
+def smoothness(trace: Trace) -> float:
     """Share of the frame-to-frame changes of a trace `(frame,)` that have the next one's sign.
 
     1/3 for white noise, 1/2 for a moving average of it, almost 1 for a trace without noise. NaN if
@@ -251,63 +204,108 @@ def smoothness(trace):
     return float(np.mean(both > 0)) if both.size else float("nan")
 
 
-def recording_warnings(recording, blocks, neurons):
+def median_correlation(traces: Table) -> float:
+    """Median correlation between the neurons of `(frame, neuron)`; NaN for fewer than three."""
+    traces = np.asarray(traces, np.float64)
+    traces = traces[:, np.isfinite(traces).mean(axis=0) > PRESENT]
+    traces = traces[np.isfinite(traces).all(axis=1)]
+    if len(traces):
+        traces = traces[:, np.ptp(traces, axis=0) > 0]
+    if min(traces.shape) < 3:
+        return float("nan")
+    correlations = np.corrcoef(traces.T)
+    return float(np.median(correlations[np.triu_indices(len(correlations), 1)]))
+
+
+def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -> tuple[str, ...]:
     """Lines on what may be wrong with a recording as a whole.
 
-    Parameters
-    ----------
-    recording : Recording
-    blocks : sequence of Block
-    neurons : sequence of NeuronTrust
-
-    Returns
-    -------
-    tuple of str
-        The classic mistakes, as far as the data show them: percent for fraction, smoothed or
-        denoised traces, a transposed array, a wrong frame rate, neuropil, too short a recording.
+    The classic mistakes, as far as the data show them: percent for fraction, smoothed or denoised
+    traces, a transposed array, a wrong frame rate, neuropil, too short a recording.
     """
-    lines = []
     frames, count = recording.fluorescence.shape
-    seconds = sum(block.samples for block in blocks) / SAMPLE_RATE
-    levels = np.array([neuron.noise_level for neuron in neurons])
-    slow = recording.frame_rate < SLOW
     compared = int(np.clip(MOST_VALUES // frames, 3, MOST_PAIRS_OF))
     some = np.unique(np.linspace(0, count - 1, compared).astype(int))
-    sample = recording.part(some)[0].fluorescence
-    if (
-        recording.unit != "F"
-        and np.isfinite(levels).any()
-        and np.nanmedian(levels) > PERCENT
-        and (not slow or _range(sample) > PERCENT_RANGE)
-    ):
-        lines.append(
+    sample = recording.part(some).traces
+    in_competition = recording.unit == "competition"
+    lines = [_percent(recording, neurons, sample)]
+    if not in_competition:
+        lines.append(_smoothed(recording, sample))
+    lines += [
+        _transposed(count, frames),
+        _too_short(recording),
+        _wrong_rate(recording, neurons),
+        *_moving_together(sample, may_jump=not in_competition),
+        _unlike_the_competition(recording) if in_competition else _empty(neurons, count),
+    ]
+    if not in_competition:
+        lines.append(_gaps(neurons, frames))
+    return tuple(filter(None, lines))
+
+
+def _percent(recording: Recording, neurons: Sequence[NeuronQuality], sample: Table) -> str:
+    levels = np.array([neuron.noise_level for neuron in neurons])
+    if recording.unit == "F" or not np.isfinite(levels).any():
+        return ""
+    slow = recording.frame_rate < SLOW
+    if np.nanmedian(levels) > PERCENT and (not slow or _range(sample) > PERCENT_RANGE):
+        return (
             f"the median noise level is {np.nanmedian(levels):.0f} % Hz^-1/2: dF/F seems to be in "
             "percent; it does not change the rates, but give fractions for a true noise level"
         )
-    if recording.unit != "competition":
-        smooth = [smoothness(trace) for trace in sample.T]
-        if np.isfinite(smooth).any() and np.nanmedian(smooth) > (SMOOTH_SLOW if slow else SMOOTH):
-            lines.append(
-                "the traces seem to be smoothed, denoised or upsampled already; the network was "
-                "trained on raw ones, give it those"
-            )
-    if count > frames:
-        lines.append(
-            f"{count} neurons of {frames} frames each: is the array transposed? state the other "
-            "orientation if so"
+    return ""
+
+
+def _range(traces: Table) -> float:
+    """Median over the neurons of their 99th percentile above the 50th; 0 without any value."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # neurons without any value
+        middle, top = np.nanpercentile(traces, [50, 99], axis=0)
+        return float(np.nan_to_num(np.nanmedian(top - middle)))
+
+
+def _smoothed(recording: Recording, sample: Table) -> str:
+    smooth = [smoothness(trace) for trace in sample.T]
+    limit = SMOOTH_SLOW if recording.frame_rate < SLOW else SMOOTH
+    if np.isfinite(smooth).any() and np.nanmedian(smooth) > limit:
+        return (
+            "the traces seem to be smoothed, denoised or upsampled already; the network was "
+            "trained on raw ones, give it those"
         )
-    if seconds < SHORTEST:
-        lines.append(
-            f"only {seconds:.1f} s in all: too little to find each neuron's baseline and range"
-        )
+    return ""
+
+
+def _transposed(count: int, frames: int) -> str:
+    if count <= frames:
+        return ""
+    return (
+        f"{count} neurons of {frames} frames each: is the array transposed? state the other "
+        "orientation if so"
+    )
+
+
+def _too_short(recording: Recording) -> str:
+    seconds = sum(segment.samples for segment in recording.segments) / SAMPLE_RATE
+    if seconds >= SHORTEST:
+        return ""
+    return f"only {seconds:.1f} s in all: too little to find each neuron's baseline and range"
+
+
+def _wrong_rate(recording: Recording, neurons: Sequence[NeuronQuality]) -> str:
     tempo = ("memory", "roughness")
     odd = [neuron for neuron in neurons if neuron.feature in tempo and neuron.distance > FAR]
-    if len(odd) > len(neurons) / 2:
-        lines.append(
-            "most traces change much faster or slower than any in training: is the frame rate "
-            f"{recording.frame_rate:g} Hz?"
-        )
-    jumps = np.zeros(frames, bool) if recording.unit == "competition" else common_jumps(sample)
+    if len(odd) <= len(neurons) / 2:
+        return ""
+    return (
+        "most traces change much faster or slower than any in training: is the frame rate "
+        f"{recording.frame_rate:g} Hz?"
+    )
+
+
+def _moving_together(sample: Table, *, may_jump: bool) -> list[str]:
+    lines, jumps = [], np.zeros(len(sample), bool)
+    if may_jump:
+        jumps = common_jumps(sample)
     if jumps.any():
         lines.append(
             f"in {int(jumps.sum())} frames nearly all neurons jump at once, as by flashes of light "
@@ -319,32 +317,94 @@ def recording_warnings(recording, blocks, neurons):
             f"the neurons move together (median correlation {together:.2f}): has neuropil been "
             "subtracted, and motion been corrected?"
         )
-    if recording.unit == "competition":
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # neurons without any sample
-            levels = np.nanpercentile(recording.fluorescence, [BASELINE, TOP], axis=0)
-            low, high = np.nanmedian(levels, axis=1)
-        if not (np.isnan(low) or abs(low) < 0.5 < high < 2):
-            lines.append(
-                "this does not look like the competition's preprocessed form; if it is a raw "
-                "recording, state its frame rate"
-            )
-        return tuple(lines)
-    empty = sum(np.isnan(neuron.distance) for neuron in neurons)
-    if empty:
-        lines.append(f"{empty} of {count} neurons have no signal at all: empty, constant or short")
-    alive = [neuron for neuron in neurons if neuron.lost < frames]
-    bridged, lost = (sum(getattr(n, kind) for n in alive) for kind in ("bridged", "lost"))
-    if bridged or lost:
-        lines.append(
-            f"missing values: {bridged} were interpolated, {lost} inside longer gaps are left empty"
-        )
-    return tuple(lines)
+    return lines
 
 
-def _range(traces):
-    """Median over the neurons of their 99th percentile above the 50th; 0 without any value."""
+def _unlike_the_competition(recording: Recording) -> str:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # neurons without any value
-        middle, top = np.nanpercentile(traces, [50, 99], axis=0)
-        return np.nan_to_num(np.nanmedian(top - middle))
+        warnings.simplefilter("ignore")  # neurons without any sample
+        levels = np.nanpercentile(recording.traces, [BASELINE, TOP], axis=0)
+        low, high = np.nanmedian(levels, axis=1)
+    # Preprocessing puts these two percentiles to 0 and 1.
+    if np.isnan(low) or abs(low) < 0.5 < high < 2:
+        return ""
+    return (
+        "this does not look like the competition's preprocessed form; if it is a raw "
+        "recording, state its frame rate"
+    )
+
+
+def _empty(neurons: Sequence[NeuronQuality], count: int) -> str:
+    empty = sum(np.isnan(neuron.distance) for neuron in neurons)
+    if not empty:
+        return ""
+    return f"{empty} of {count} neurons have no signal at all: empty, constant or short"
+
+
+def _gaps(neurons: Sequence[NeuronQuality], frames: int) -> str:
+    alive = [neuron for neuron in neurons if neuron.lost < frames]
+    bridged, lost = sum(n.bridged for n in alive), sum(n.lost for n in alive)
+    if not (bridged or lost):
+        return ""
+    return f"missing values: {bridged} were interpolated, {lost} inside longer gaps are left empty"
+
+
+# In words
+
+
+def shown_number(number: float, none: str = "-") -> str:
+    """A number as it is shown, or `none` where it is NaN."""
+    return none if np.isnan(number) else f"{number:.{SHOWN_DIGITS}f}"
+
+
+def verdict(neuron: NeuronQuality, certainty: Certainty) -> str:
+    """What a neuron's numbers mean, as they are shown, in a few words; empty for a good neuron."""
+    if np.isnan(neuron.distance):
+        return "no signal"
+    words = []
+    if round(neuron.noise_level, SHOWN_DIGITS) > NOISY:
+        words.append("noisy")
+    if round(neuron.distance, SHOWN_DIGITS) > FAR:
+        words.append(f"unlike training ({neuron.feature})")
+    if round(neuron.certainty, SHOWN_DIGITS) < certainty.limit:
+        words.append(certainty.verdict)
+    return ", ".join(words)
+
+
+def _badness(neuron: NeuronQuality, certainty: Certainty) -> float:
+    """How far a neuron is beyond the first limit that it breaks, to put the worst first; below 0 it
+    breaks none."""
+    if np.isnan(neuron.distance):
+        return np.inf
+    uncertain = 2 - neuron.certainty / certainty.limit
+    shares = (neuron.noise_level / NOISY, neuron.distance / FAR, uncertain)
+    return float(np.nanmax([0.0, *shares])) - 1
+
+
+def quality_table(quality: Quality) -> str:
+    """The neurons of a `Quality` as text, the `SHOWN` worst of them, and what the columns mean."""
+    certainty, neurons = quality.certainty, quality.neurons
+    rows: list[tuple[str, ...]] = [
+        ("neuron", "noise level", "distance", certainty.name, "missing", "")
+    ]
+    shown: Sequence[NeuronQuality] = neurons
+    if len(neurons) > SHOWN:
+
+        def rank(neuron: NeuronQuality) -> tuple[float, int, float]:
+            bad = _badness(neuron, certainty)
+            return max(bad, 0.0), neuron.lost, bad
+
+        shown = sorted(neurons, key=rank, reverse=True)[:SHOWN]
+    for neuron in shown:
+        numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
+        missing = str(neuron.bridged + neuron.lost)
+        rows.append((neuron.name, *map(shown_number, numbers), missing, verdict(neuron, certainty)))
+    text = text_table(rows, right=(1, 2, 3, 4))
+    if len(neurons) > SHOWN:
+        text += f"\nthe worst {SHOWN} of {len(neurons)}; {len(neurons) - SHOWN} more are better"
+        text += ", and --report shows them all"
+    return (
+        f"{text}\nnoise level in % dF/F per sqrt(Hz), above {NOISY:g} poor; distance from training,"
+        f" above {FAR:g} unlike it; {certainty.words}, below {certainty.limit:g} unsure; "
+        "missing frames"
+    )

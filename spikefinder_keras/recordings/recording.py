@@ -72,6 +72,11 @@ class Recording:
             f"{self.unit or 'unit not stated'}, from {self.source}>"
         )
 
+    @property
+    def traces(self) -> Table:
+        """The fluorescence in memory, all of it."""
+        return np.asarray(self.fluorescence)
+
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The stretches between pauses; one in the competition's form, as in 2017.
@@ -163,6 +168,10 @@ class Quality:
     certainty: Certainty
 
 
+NO_QUALITY = Quality((), (), Certainty("certainty", "certainty", 0.0, "uncertain"))
+"""The quality of a prediction of which nothing is known."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Spike rates predicted for a recording.
@@ -187,7 +196,7 @@ class Prediction:
     recording: Recording
     description: dict[str, Any] = field(default_factory=dict)
     spike_times: tuple[Times, ...] | None = None
-    quality: Quality | None = None
+    quality: Quality = NO_QUALITY
 
     def __repr__(self) -> str:
         frames, neurons = self.table.shape
@@ -211,7 +220,7 @@ class Prediction:
         return self.recording.names
 
 
-def as_recording(
+def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cannot say of itself
     traces: ArrayLike | LazyTable,
     frame_rate: float | None = None,
     times: ArrayLike | None = None,

@@ -12,8 +12,7 @@ import numpy as np
 from ..arrays import Mask, Rates, Times, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
-from ..signals.fourier import fast_resample
-from ..signals.preprocess import RATE_TOLERANCE, resampled_length
+from ..signals.preprocess import RATE_TOLERANCE, fast_resample, resampled_length
 
 LONGEST_BRIDGED = 0.5
 """Gaps up to so many s are interpolated, within longer ones the rates are left empty: a transient

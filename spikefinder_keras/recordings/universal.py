@@ -1,24 +1,36 @@
-"""The network `universal` on somebody's recording: what is known before, and its steps on the way.
+"""The network `universal` on somebody's recording: rates in spikes/s, spike times, their quality.
 
-One pass per neuron, each by itself: nothing depends on the others. Rates are in spikes/s.
+One pass per neuron, each by itself: nothing depends on the others.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import __version__
+from ..arrays import ArrayLike, Mask, Rates, Times, Trace
 from ..constants import SAMPLE_RATE
-from ..network.universal import predict_steps
+from ..network.engine import load_engine
+from ..network.predict import predict_steps
 from ..network.weights import find_weights
+from ..signals.measures import runs
 from ..signals.preprocess import scale
-from .calibration import knowledge_path, load_knowledge
-from .engines import choose_engine
-from .quality import EXPECTED, judge_neuron
-from .rates import signal_share
-from .segments import LONGEST_BRIDGED, samples_in_gaps
-from .spikes import discrete_spikes, expected_score
-from .timing import apply_timing, slowness
+from .calibration import (
+    UNKNOWN,
+    apply_delay,
+    calibration_path,
+    load_calibration,
+    signal_share,
+    slowness,
+)
+from .options import PredictOptions
+from .predictor import Predicted, described_alike
+from .quality import EXPECTED, neuron_quality
+from .recording import Recording
+from .segments import LONGEST_BRIDGED, samples_in_gaps, to_frames
 from .universal_preparation import (
     STEPS_PER_SECOND,
     Scales,
@@ -27,8 +39,22 @@ from .universal_preparation import (
     to_samples,
 )
 
+WEIGHTS = "universal"
+"""The name of the weights that come with the package."""
+
 HALF_SAMPLE = 0.5 / SAMPLE_RATE
-"""s; a sample at 100 Hz is centred on its time, and begins so much earlier."""
+"""A sample at 100 Hz is centred on its time, and begins so many s earlier."""
+
+FLOOR = 0.25
+"""Between bouts the rate is below so many spikes/s, or below `SHARE` of the bout's largest."""
+
+SHARE = 0.1
+
+LEAST = 0.4
+"""The least bout that is a spike has so many expected spikes; below 0.5, as rates are cautious."""
+
+TYPICAL_RATE = 0.6
+"""Spikes/s; about the median over neurons with known spikes."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +63,20 @@ class UniversalNeuron:
 
     Attributes
     ----------
-    traces : list of float64 arrays `(sample,)`
-        At 100 Hz, line and base subtracted, one for each block; NaN where a block has no value.
-    rates : list of float64 arrays `(sample,)`
-        Expected spikes/s at 100 Hz, one for each block; NaN where a block has no value.
-    steps : list of float64 arrays `(step,)`
-        The same at 25 Hz, as the network gave them; empty where a block has no value.
-    scales : universal_preparation.Scales
-    slowness : float
-        Of its transients, see `timing.slowness`.
-    expected : float
-        The correlation at 25 Hz with the true spikes that is to be expected
-        (`spikes.expected_score`).
+    traces : float64 (sample,)
+        At 100 Hz, trend and baseline subtracted, one for each segment; NaN where a segment has no
+        value.
+    rates : float64 (sample,)
+        Expected spikes/s at 100 Hz, one for each segment; NaN where a segment has no value.
+    steps : float64 (step,)
+        The same at 25 Hz, as the network gave them; empty where a segment has no value.
+    expected
+        The correlation at 25 Hz with the true spikes that is to be expected (`expected_score`).
     """
 
-    traces: list
-    rates: list
-    steps: list
-    scales: Scales
-    slowness: float
+    traces: list[Trace]
+    rates: list[Rates]
+    steps: list[Rates]
     expected: float
 
 
@@ -64,127 +85,228 @@ class Universal:
 
     Parameters
     ----------
-    weights : str or Path
-        A name or a file, with what belongs to it beside (`knowledge`).
-    indicator, species : str, optional
-        Such as "GCaMP6f" and "zebrafish", as far as known: they tell how late calcium answers.
-    engine : "fast" or "keras"
-    progress : bool
+    options
+    about
+        What the recording's file says of `indicator` and `species`, where nothing is stated.
+    progress
         Say on the terminal that Keras is loading.
 
     Raises
     ------
-    UsageError, WeightsError
+    UsageError, WeightsError, DownloadError
         If the weights cannot be used.
     """
 
     certainty = EXPECTED
 
     def __init__(
-        self, weights="universal", indicator=None, species=None, engine="fast", progress=False
-    ):
-        self.path = find_weights(weights)
-        self.knowledge = load_knowledge(knowledge_path(self.path))
-        self.network, self.engine = choose_engine(self.path, engine, progress)
-        self.name, self.indicator, self.species = str(weights), indicator, species
-        self.belief, self.family = self.knowledge.belief(indicator, species)
+        self,
+        options: PredictOptions | None = None,
+        about: dict[str, str] | None = None,
+        *,
+        progress: bool = False,
+    ) -> None:
+        options, about = options or PredictOptions(), about or {}
+        self.name = WEIGHTS if options.weights is None else str(options.weights)
+        self.path: Path | None = find_weights(self.name)
+        self.calibration = load_calibration(calibration_path(find_weights(self.name)))
+        self.engine = load_engine(self.name, engine=options.engine, progress=progress)
+        self.spikes = options.spikes
+        self.indicator = options.indicator or about.get("indicator")
+        species = options.species or about.get("species")
+        self.delay, self.family = self.calibration.delay_of(self.indicator, species)
 
-    @property
-    def threads(self):
-        """Groups of neurons that may be predicted side by side."""
-        return getattr(self.network, "threads", 1)
-
-    def prepare(self, recording, blocks, neurons):
-        """Each neuron's trace and scales, see `universal_preparation.prepare_neuron`."""
-        return [prepare_neuron(recording.fluorescence[:, n], blocks) for n in neurons]
-
-    def run(self, recording, prepared):
-        """A `UniversalNeuron` of each."""
-        inputs = [
-            network_input(block, scales)
-            for own, scales in prepared
-            for block in own
-            if np.isfinite(block).all()
+    def predict(self, recording: Recording) -> Predicted:
+        """Predict the neurons of a recording in memory, each by itself."""
+        segments = recording.segments
+        missing = ~np.isfinite(recording.traces)
+        prepared = [prepare_neuron(trace, segments) for trace in recording.traces.T]
+        neurons = self._neurons(prepared, recording.frame_rate)
+        tables = [
+            np.stack(rates, axis=1) for rates in zip(*(n.rates for n in neurons), strict=True)
         ]
-        found = iter(predict_steps(self.network, inputs))
-        neurons = []
-        for own, scales in prepared:
-            outputs = [next(found) if np.isfinite(block).all() else None for block in own]
-            neurons.append(self._neuron(recording, own, outputs, scales))
-        return neurons
+        spike_times = None
+        if self.spikes:
+            spike_times = [
+                _spike_times(recording, neuron.steps, missing[:, k])
+                for k, neuron in enumerate(neurons)
+            ]
+        quality = []
+        for k, neuron in enumerate(neurons):
+            calcium = np.concatenate(neuron.traces)
+            calcium = calcium[np.isfinite(calcium)]
+            calcium = scale(calcium) if calcium.size else calcium
+            quality.append(neuron_quality(recording, k, calcium=calcium, certainty=neuron.expected))
+        return Predicted(to_frames(tables, segments, missing), spike_times, quality)
 
-    def _neuron(self, recording, traces, outputs, scales):
+    def _neurons(
+        self, prepared: Sequence[tuple[list[Trace], Scales]], frame_rate: float
+    ) -> list[UniversalNeuron]:
+        """Run the network on all neurons together."""
+        inputs = [
+            network_input(trace, scales)
+            for traces, scales in prepared
+            for trace in traces
+            if _has_values(trace)
+        ]
+        outputs = iter(predict_steps(self.engine, inputs))
+        return [
+            self._neuron(
+                traces,
+                [next(outputs) if _has_values(trace) else None for trace in traces],
+                scales=scales,
+                frame_rate=frame_rate,
+            )
+            for traces, scales in prepared
+        ]
+
+    def _neuron(
+        self, traces: list[Trace], outputs: list[Rates | None], *, scales: Scales, frame_rate: float
+    ) -> UniversalNeuron:
+        """The answer for one neuron: the network's output at its time, in spikes/s."""
         there = [(t, o) for t, o in zip(traces, outputs, strict=True) if o is not None]
-        empty = [np.full(t.size, np.nan) for t in traces]
-        nothing = not there or not scales.spread > 0
-        if nothing:
+        empty = [np.full(trace.size, np.nan) for trace in traces]
+        if not there or not scales.spread > 0:
             none = [np.empty(0) for _ in traces]
-            return UniversalNeuron(traces, empty, none, scales, float("nan"), float("nan"))
-        slow = slowness(*zip(*there, strict=True), recording.frame_rate)
-        weights = self.belief.weights(slow)
-        together = np.concatenate([output for _, output in there])
-        seconds = sum(trace.size for trace, _ in there) / SAMPLE_RATE
-        factor = self.knowledge.rates.factor(STEPS_PER_SECOND * together)
+            return UniversalNeuron(traces, empty, none, float("nan"))
+        known, found = [t for t, _ in there], [o for _, o in there]
+        weights = self.delay.weights(slowness(known, found, frame_rate))
+        seconds = sum(trace.size for trace in known) / SAMPLE_RATE
+        factor = self.calibration.rates.factor(STEPS_PER_SECOND * np.concatenate(found))
         factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
         rates, steps = [], []
-        for output, missing in zip(outputs, empty, strict=True):
+        for output, nothing in zip(outputs, empty, strict=True):
             if output is None:
-                rates.append(missing)
+                rates.append(nothing)
                 steps.append(np.empty(0))
-                continue
-            steps.append(factor * apply_timing(output, weights))
-            rates.append(to_samples(steps[-1], missing.size))
-        expected = expected_score(np.concatenate(steps))
-        return UniversalNeuron(traces, rates, steps, scales, slow, expected)
+            else:
+                steps.append(factor * apply_delay(output, weights))
+                rates.append(to_samples(steps[-1], nothing.size))
+        return UniversalNeuron(traces, rates, steps, expected_score(np.concatenate(steps)))
 
-    def rates(self, outputs):
-        """For each block an array `(sample, neuron)` at 100 Hz, in spikes/s."""
-        return [np.stack(block, axis=1) for block in zip(*(n.rates for n in outputs), strict=True)]
-
-    def spikes(self, recording, blocks, neurons, outputs):
-        """Spike times in s of each neuron, none in its long gaps."""
-        found = []
-        for neuron, own in zip(neurons, outputs, strict=True):
-            parts = []
-            for block, steps in zip(blocks, own.steps, strict=True):
-                times = discrete_spikes(steps, -HALF_SAMPLE, STEPS_PER_SECOND)
-                lost = samples_in_gaps(recording, block, neuron)
-                at = np.clip((times * SAMPLE_RATE).astype(int), 0, block.samples - 1)
-                parts.append(recording.times[block.frames.start] + times[~lost[at]])
-            found.append(np.concatenate(parts))
-        return found
-
-    def judge(self, recording, blocks, neurons, prepared, outputs):
-        """A `NeuronTrust` for each neuron."""
-        found = []
-        for neuron, own in zip(neurons, outputs, strict=True):
-            trace = np.concatenate(own.traces)
-            trace = trace[np.isfinite(trace)]
-            trace = scale(trace) if trace.size else trace
-            found.append(judge_neuron(recording, blocks, neuron, trace, own.expected))
-        return found
-
-    def describe(self, recording):
-        """What the rates are, as every written file says it: a dict of text and numbers."""
+    def describe(self, recording: Recording) -> dict[str, Any]:
+        """What the rates are, as every written file says it: text and numbers."""
         known = f"{self.indicator}, so {self.family}" if self.indicator else "not stated"
-        if self.indicator and self.family == "unknown":
+        if self.indicator and self.family == UNKNOWN:
             known = f"{self.indicator}, of which no delay is known"
-        map_ = self.knowledge.rates
         return {
             "unit": "spikes per second (expected)",
-            "time": "mean over each frame's interval, centred on its time stamp in s",
-            "frame_rate": recording.frame_rate,
-            "source": recording.source,
-            "notes": "; ".join(recording.notes),
+            **described_alike(recording),
             "weights": self.name,
             "indicator": known,
-            "timing": f"delay believed as {self.belief.source}",
+            "timing": f"delay {self.delay.source}",
             "preprocessing": (
                 "robust line subtracted, resampling to 100 Hz, base subtracted, in units of the "
                 f"noise and of the spread; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer "
                 "ones left empty"
             ),
-            "rates": f"map from output to spikes per second {map_.source}",
-            "engine": self.engine,
+            "rates": f"map from output to spikes per second {self.calibration.rates.source}",
+            "engine": self.engine.name,
             "software": f"spikefinder-keras {__version__}, the network universal",
         }
+
+
+def _has_values(trace: Trace) -> bool:
+    """Whether a segment had any value; `prepare_neuron` gives NaN for the others."""
+    return bool(np.isfinite(trace).all())
+
+
+def _spike_times(recording: Recording, steps: Sequence[Rates], missing: Mask) -> Times:
+    """Spike times in s of a neuron, none in its long gaps."""
+    parts = []
+    for segment, rates in zip(recording.segments, steps, strict=True):
+        times = discrete_spikes(rates, -HALF_SAMPLE, STEPS_PER_SECOND)
+        at = np.clip((times * SAMPLE_RATE).astype(int), 0, segment.samples - 1)
+        times = times[~samples_in_gaps(segment, missing)[at]]
+        parts.append(recording.times[segment.frames.start] + times)
+    return np.concatenate(parts)
+
+
+# Discrete spikes. A rate that is spread thinly over minutes is uncertainty, not spikes: its
+# integral passes 1 now and then, at times that mean nothing. So spikes are only placed in bouts:
+# stretches in which the rate stays above a floor. A bout whose expected number of spikes reaches
+# `LEAST` gets it, rounded, at the times where its running integral passes the middle of each spike.
+# What is left over is not made up for.
+
+
+def spike_bouts(rates: ArrayLike, floor: float = FLOOR, share: float = SHARE) -> list[slice]:
+    """Stretches of activity.
+
+    Parameters
+    ----------
+    rates : (sample,)
+        Expected spikes/s; NaN counts as 0.
+    floor, share
+
+    Returns
+    -------
+    list of slice
+        From the first sample above the floor to the last; a bout ends too where the rate falls
+        below `share` of its largest value so far, or of its largest one to come.
+    """
+    rates = np.nan_to_num(np.asarray(rates, np.float64))
+    bouts = []
+    for first, last in runs(rates > floor):
+        part = rates[first:last]
+        before = np.maximum.accumulate(part)
+        after = np.maximum.accumulate(part[::-1])[::-1]
+        active = part >= share * np.minimum(before, after)
+        bouts += [slice(int(first + a), int(first + b)) for a, b in runs(active)]
+    return bouts
+
+
+def discrete_spikes(rates: ArrayLike, start: float, rate: float, *, least: float = LEAST) -> Times:
+    """Spike times that a person would call spikes.
+
+    Parameters
+    ----------
+    rates : (sample,)
+        Expected spikes/s; NaN counts as 0.
+    start
+        Time of the first sample's beginning in s.
+    rate
+        Samples per second, in Hz.
+    least
+        Expected spikes from which a bout has one; from n - 1 + `least` on it has n.
+
+    Returns
+    -------
+    float64 (spike,)
+        In s, increasing.
+    """
+    rates = np.nan_to_num(np.asarray(rates, np.float64))
+    times = []
+    for bout in spike_bouts(rates):
+        mass = np.concatenate([[0.0], np.cumsum(rates[bout])]) / rate
+        count = int(np.floor(mass[-1] + 1 - least))
+        if count:
+            # The middles of `count` equal parts of the bout.
+            wanted = (np.arange(count) + 0.5) * mass[-1] / count
+            times.append((bout.start + np.interp(wanted, mass, np.arange(mass.size))) / rate)
+    return start + np.concatenate(times) if times else np.empty(0)
+
+
+def expected_score(output: ArrayLike) -> float:
+    """The correlation with true spikes at 25 Hz that is to be expected.
+
+    Spikes with Poisson statistics and rates x per step of 40 ms correlate with x by
+    sqrt(var x / (var x + mean x)): the more, the more of the rate is in few certain events. Here x
+    is the output brought to a mean of `TYPICAL_RATE`, the same for all neurons. With the neuron's
+    own mean rate, which is a guess, it orders neurons worse.
+
+    Parameters
+    ----------
+    output : (step,)
+        Right but for a factor; of steps of 40 ms.
+
+    Returns
+    -------
+    float
+        0 (a constant output) to 1; NaN without any.
+    """
+    x = np.asarray(output, np.float64)
+    x = x[np.isfinite(x)]
+    if not x.size or not x.mean() > 0:
+        return float("nan")
+    x = x * (TYPICAL_RATE * (1 / STEPS_PER_SECOND) / x.mean())
+    return float(np.sqrt(x.var() / (x.var() + x.mean())))

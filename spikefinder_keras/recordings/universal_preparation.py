@@ -1,45 +1,49 @@
-"""From a recording to the input of the network `universal`: per neuron a line, a base, two scales.
+"""From a recording to the input of the network `universal`: per neuron a trend, a baseline and two
+scales.
 
-frames, NaN where missing -> robust line subtracted -> a regular grid per block, gaps bridged
--> 100 Hz -> base subtracted -> in units of the noise, and of the spread   ... the network ...
+frames, NaN where missing -> robust line subtracted -> a regular grid per segment, gaps bridged
+-> 100 Hz -> baseline subtracted -> in units of the noise, and of the spread   ... the network ...
 
-The competition's preparation (`preprocess`) puts a trace between two of its own percentiles, which
-takes away how far it stands out of its noise. Here both are kept: what is certain (units of noise)
-and what is large for this neuron (units of its spread).
+The competition's preparation (`signals.preprocess`) puts a trace between two of its own
+percentiles, which takes away how far it stands out of its noise. Here both are kept: what is
+certain (units of noise) and what is large for this neuron (units of its spread).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..arrays import Array, Rates, Trace
 from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
-from ..signals.fourier import fast_resample
 from ..signals.measures import noise_density, smooth_trace, smoothing_of_noise
 from ..signals.preprocess import resampled_length, robust_line
-from .segments import Block
+from .segments import Segment
 
 STEP = 4
-"""Samples at 100 Hz per step of the network: it works at 25 Hz."""
+"""A step of the network is so many samples at 100 Hz: it works at 25 Hz."""
 
 STEPS_PER_SECOND = SAMPLE_RATE / STEP
 
-BASE = 15
-"""Percentile of the smoothed trace that becomes 0."""
+BASELINE = 15
+"""This percentile of the smoothed trace becomes 0: of a neuron that fires half of the time it is
+still between its transients."""
 
 NOISE_BAND = 10.0
-"""Hz; the noise in this band times `NOISE_UNITS` is the unit of the first scale."""
+"""The noise in a band of so many Hz times `NOISE_UNITS` is the unit of the first scale."""
 
 NOISE_UNITS = 3.0
 
 LINE_POINTS = 2_000
-"""Means that the line is fitted to, at least."""
+"""The line is fitted to so many means, at least."""
 
 LEAST_NOISE = 1e-3
-"""Noise, as a share of the spread, below which a trace counts as having this much."""
+"""A trace with less noise than this share of its spread counts as having this much: simulated and
+denoised traces have none."""
 
 LARGEST_INPUT = 100.0
-"""Beyond it the scaled traces are clipped: an artefact, not a neuron."""
+"""Scaled traces are clipped beyond it: an artefact, not a neuron."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +52,34 @@ class Scales:
 
     Attributes
     ----------
-    noise : float
+    noise
         Standard deviation of the white noise of a frame, per square root of the frame rate in Hz.
-    base : float
+    baseline
         What becomes 0, after the line is subtracted.
-    spread : float
+    spread
         Standard deviation of the trace smoothed by 0.3 s.
-    level : float
+    level
         Median of the trace before the line was subtracted, for dF/F from counts.
     """
 
     noise: float
-    base: float
+    baseline: float
     spread: float
     level: float
 
     @property
-    def clarity(self):
+    def clarity(self) -> float:
         """Spread over the noise that is left after smoothing: about 1 for noise alone."""
         if not self.noise > 0:
             return float("nan")
         return float(self.spread / (self.noise * smoothing_of_noise()))
 
 
-def line_of(trace):
+NO_SCALES = Scales(noise=np.nan, baseline=np.nan, spread=np.nan, level=np.nan)
+"""Those of a neuron without any value."""
+
+
+def line_of(trace: Trace) -> Trace:
     """The robust straight line of a trace `(frame,)`, `preprocess.robust_line`, found on averages.
 
     A line through the means of some frames each is the line through the frames, and is found as
@@ -88,72 +96,71 @@ def line_of(trace):
     return line[0] + slope * (np.arange(trace.size) - (together - 1) / 2)
 
 
-def prepare_neuron(trace, blocks):
-    """One neuron's trace at 100 Hz in its own unit, line and base subtracted, and its scales.
+def prepare_neuron(trace: Trace, segments: Sequence[Segment]) -> tuple[list[Trace], Scales]:
+    """One neuron's trace at 100 Hz in its own unit, trend and baseline subtracted, and its scales.
 
     Parameters
     ----------
-    trace : array `(frame,)`
+    trace : (frame,)
         Of the whole recording, NaN where missing.
-    blocks : sequence of preparation.Block
+    segments
 
     Returns
     -------
-    list of float64 arrays `(sample,)`, Scales
-        One array for each block, NaN where it has no value at all. `Scales` are NaN for a neuron
-        without any value.
+    list of float64 (sample,)
+        One array for each segment, NaN where it has no value at all.
+    Scales
+        NaN for a neuron without any value.
     """
-    trace = np.asarray(trace, np.float64).copy()
+    trace = np.array(trace, np.float64)
     there = np.isfinite(trace)
     if not there.any():
-        empty = [np.full(block.samples, np.nan) for block in blocks]
-        return empty, Scales(*[float("nan")] * 4)
+        return [np.full(segment.samples, np.nan) for segment in segments], NO_SCALES
     level = float(np.median(trace[there]))
     trace[there] -= line_of(trace[there])
     at_100_hz, noises, weights = [], [], []
-    for block in blocks:
-        known = there[block.frames]
-        if not known.any():
-            at_100_hz.append(np.full(block.samples, np.nan))
+    for segment in segments:
+        samples = segment.at_100_hz(trace, there)
+        if samples is None:
+            at_100_hz.append(np.full(segment.samples, np.nan))
             continue
-        values = trace[block.frames][known]
-        grid = np.arange(block.grid_frames)
-        at_100_hz.append(
-            fast_resample(np.interp(grid, block.positions[known], values), block.frame_rate)
-        )
-        noises.append(noise_density(values, block.frame_rate))
+        at_100_hz.append(samples)
+        values = trace[segment.frames][there[segment.frames]]
+        noises.append(noise_density(values, segment.frame_rate))
         weights.append(values.size)
     smoothed = np.concatenate([smooth_trace(x) for x in at_100_hz if np.isfinite(x[:1]).all()])
-    base = float(np.percentile(smoothed, BASE))
+    baseline = float(np.percentile(smoothed, BASELINE))
     noise = float(np.average(noises, weights=weights))
-    scales = Scales(noise, base, float(smoothed.std()), level)
-    return [x - base for x in at_100_hz], scales
+    scales = Scales(noise, baseline, spread=float(smoothed.std()), level=level)
+    return [x - baseline for x in at_100_hz], scales
 
 
-def prepare_trace(trace, frame_rate):
-    """As `prepare_neuron` for one block of frames without gaps: `(float64 array, Scales)`."""
-    samples = resampled_length(len(trace), frame_rate)
-    positions = np.arange(len(trace), dtype=float)
-    block = Block(slice(0, len(trace)), positions, len(trace), float(frame_rate), samples)
-    (prepared,), scales = prepare_neuron(trace, [block])
+def prepare_trace(trace: Trace, frame_rate: float) -> tuple[Trace, Scales]:
+    """As `prepare_neuron` for one segment of frames without gaps."""
+    count = len(trace)
+    positions, samples = np.arange(count, dtype=float), resampled_length(count, frame_rate)
+    segment = Segment(
+        slice(0, count), positions, count, frame_rate=float(frame_rate), samples=samples
+    )
+    (prepared,), scales = prepare_neuron(trace, [segment])
     return prepared, scales
 
 
-def network_input(trace, scales, delay=0.0):
+def network_input(trace: Trace, scales: Scales, delay: float = 0.0) -> Array:
     """A trace as the network gets it.
 
     Parameters
     ----------
-    trace : float array `(sample,)`
-        At 100 Hz, base subtracted, from `prepare_neuron`.
-    scales : Scales
-    delay : float, default 0
+    trace : (sample,)
+        At 100 Hz, baseline subtracted, from `prepare_neuron`.
+    scales
+    delay
         s by which the indicator's answer follows the spikes beyond what the network expects; the
         trace is read so much later.
 
     Returns
     -------
-    float32 array `(step, 4)`
+    float32 (step, 4)
         At 25 Hz; the last step is filled up with the last sample. All 0 for a trace without
         signal, noise included.
     """
@@ -173,7 +180,7 @@ def network_input(trace, scales, delay=0.0):
     return np.clip(scaled, -LARGEST_INPUT, LARGEST_INPUT).astype(np.float32)
 
 
-def to_samples(rates, samples):
+def to_samples(rates: Rates, samples: int) -> Rates:
     """Rates per step `(step,)`, not negative, as `(sample,)` at 100 Hz.
 
     The mean over each step stays what it is; between, the running integral is a monotone cubic, so

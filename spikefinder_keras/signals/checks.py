@@ -5,12 +5,14 @@ import operator
 
 import numpy as np
 
+from ..arrays import ArrayLike, Trace
 from ..errors import DataError, UsageError
 
-LARGEST_OUTPUT = 100_000_000  # Samples; eleven days at 100 Hz
+LARGEST_OUTPUT = 100_000_000
+"""Samples; eleven days at 100 Hz."""
 
 
-def check_rate(rate):
+def check_rate(rate: float | str) -> float:
     """Return `rate` in Hz as a float if it is a positive finite number, else `UsageError`."""
     try:
         value = float(rate)
@@ -21,9 +23,10 @@ def check_rate(rate):
     return value
 
 
-def check_count(samples):
+def check_count(samples: int) -> int:
     """Return a number of samples as an int if it is possible, else `UsageError`."""
     try:
+        # Not `int`, which would cut 2.7 to 2.
         value = operator.index(samples)
     except TypeError:
         value = -1
@@ -32,7 +35,7 @@ def check_count(samples):
     return value
 
 
-def check_trace(trace):
+def check_trace(trace: ArrayLike) -> Trace:
     """Return a trace `(frame,)` as float64 if it is one of finite numbers, else `DataError`."""
     trace = check_numbers(trace, "trace")
     if trace.size == 0:
@@ -40,23 +43,23 @@ def check_trace(trace):
     return trace
 
 
-def check_numbers(values, name):
-    """As `check_trace`, of any length; `name` says in errors what they are."""
+def check_numbers(values: ArrayLike, name: str) -> Trace:
+    """Return finite numbers `(value,)` as float64, else `DataError`; `name` says what they are."""
     try:
-        values = np.asarray(values)
-        if np.iscomplexobj(values):
+        numbers = np.asarray(values)
+        if np.iscomplexobj(numbers):  # numpy would drop the imaginary part with a warning alone
             raise TypeError
-        values = values.astype(np.float64)
+        numbers = numbers.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"the {name} must be an array of real numbers") from error
-    if values.ndim != 1:
+    if numbers.ndim != 1:
         raise DataError(
-            f"the {name} must have one dimension, not shape {values.shape}; give one neuron's"
+            f"the {name} must have one dimension, not shape {numbers.shape}; give one neuron's"
         )
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(~np.isfinite(numbers))
     if bad.size:
         raise DataError(
-            f"the {name} must be finite, but value {bad[0]} (counted from 0) is {values[bad[0]]}; "
+            f"the {name} must be finite, but value {bad[0]} (counted from 0) is {numbers[bad[0]]}; "
             "cut it off or interpolate it"
         )
-    return values
+    return numbers

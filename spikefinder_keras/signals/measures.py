@@ -1,55 +1,96 @@
-"""What a trace is like: its noise, and what smoothing leaves of it."""
+"""What a trace is like: its noise, what smoothing leaves of it, how two of them go together."""
 
 import numpy as np
 
+from ..arrays import ArrayLike, Mask, Numbers, Trace
 from ..constants import SAMPLE_RATE
 
 SMOOTHING = 30.0
-"""Samples (0.3 s); standard deviation of the Gaussian under which base and spread are read."""
+"""Samples (0.3 s); spread of the Gaussian under which base and spread of a trace are read."""
 
 NOISE_RATE = 30.0
 """Hz; frames are averaged to about this rate before their noise is read, so that what is correlated
 from frame to frame at higher rates counts as noise too."""
 
+GAUSSIAN_MEDIAN = 0.6745
+"""The median of the size of a Gaussian deviation, in units of its spread."""
 
-def smoothing_of_noise():
+
+def smoothing_of_noise() -> float:
     """What is left of white noise of density 1 under the Gaussian of `SMOOTHING`.
 
-    A Gaussian of standard deviation s passes density n, variance per Hz of sampling rate, with
-    variance n^2 / (2 sqrt(pi) s).
+    A Gaussian of spread s passes density n, variance per Hz of sampling rate, with variance
+    n^2 / (2 sqrt(pi) s).
     """
     return 1 / np.sqrt(2 * np.sqrt(np.pi) * SMOOTHING / SAMPLE_RATE)
 
 
-def noise_density(trace, frame_rate):
+def noise_density(trace: ArrayLike, frame_rate: float) -> float:
     """White noise of a trace, per square root of Hz.
 
     Parameters
     ----------
-    trace : array `(frame,)`
+    trace : (frame,)
         Without missing values, in any unit.
-    frame_rate : float
+    frame_rate
         In Hz.
 
     Returns
     -------
-    float
-        median |difference| / (0.6745 sqrt(2 rate)), in units of `trace` per sqrt(Hz), of the frames
-        averaged to about 30 Hz; 0 for fewer than three of them.
+    median |difference| / (0.6745 sqrt(2 rate)), in units of `trace` per sqrt(Hz), of the frames
+    averaged to about 30 Hz; 0 for fewer than three of them.
     """
     trace = np.asarray(trace, np.float64)
     together = max(1, round(frame_rate / NOISE_RATE))
-    if trace.size // together < 3:
+    if trace.size // together < 3:  # a short trace of many frames per second still has a noise
         together = 1
     means = trace[: trace.size // together * together].reshape(-1, together).mean(axis=1)
     if means.size < 3:
         return 0.0
     steps = np.abs(np.diff(means))
-    return float(np.median(steps) / (0.6745 * np.sqrt(2 * frame_rate / together)))
+    return float(np.median(steps) / (GAUSSIAN_MEDIAN * np.sqrt(2 * frame_rate / together)))
 
 
-def smooth_trace(trace, width=SMOOTHING):
+def noise_level(dff: ArrayLike, frame_rate: float) -> float:
+    """Noise level of a trace as Cascade has it (Rupprecht et al. 2021, Nat Neurosci 24:1324-1337).
+
+    Parameters
+    ----------
+    dff : (frame,)
+        dF/F as a fraction, NaN where missing.
+    frame_rate
+        In Hz.
+
+    Returns
+    -------
+    100 median|diff(dff)| / sqrt(frame_rate), in % Hz^-1/2; NaN for fewer than two values.
+    """
+    steps = np.abs(np.diff(np.asarray(dff, np.float64)))
+    steps = steps[np.isfinite(steps)]
+    return float(100 * np.median(steps) / np.sqrt(frame_rate)) if steps.size else float("nan")
+
+
+def smooth_trace(trace: ArrayLike, width: float = SMOOTHING) -> Trace:
     """A trace `(sample,)` under a Gaussian of `width` samples, its ends reflected."""
     from scipy.ndimage import gaussian_filter1d
 
     return gaussian_filter1d(np.asarray(trace, np.float64), width, mode="reflect", truncate=3.0)
+
+
+def sum_windows(signal: Trace, factor: int) -> Trace:
+    """Sums over non-overlapping windows of `factor` samples; an incomplete last one is dropped."""
+    whole = len(signal) // factor * factor
+    return signal[:whole].reshape(-1, factor).sum(axis=1)
+
+
+def pearson(x: Trace, y: Trace) -> float:
+    """Pearson's correlation of two signals `(window,)`; 0 where one does not vary."""
+    # Asked first: what is left of a constant less its mean can be round-off, which correlates.
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def runs(mask: Mask) -> Numbers:
+    """Where a mask `(sample,)` is true: `(run, 2)`, the first sample of each run and its end."""
+    return np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)

@@ -18,9 +18,8 @@ from ..errors import TrainingError, UsageError
 from ..files.atomic import check_output_folder, write_text
 from ..files.regular import read_json
 from ..keras_backend import keras, own_settings
-from ..network.keras_model import build_network
-from ..network.loading import save_weights
-from ..network.predict import Table, predict_tables
+from ..network.keras_model import build_network, save_weights
+from ..network.predict import CalciumTable, predict_tables
 from .curves import draw_curves, log_for_tensorboard
 from .losses import loss_of
 from .runs import load_checkpoint, save_checkpoint
@@ -304,7 +303,7 @@ def _validate(run):
     for i in range(run.training, len(run.traces)):
         calcium, spikes = run.traces.calcium[i], run.traces.spikes[i]
         number = run.traces.numbers[i]
-        tables.append(Table(calcium[:, None], number, longest=run.traces.longest))
+        tables.append(CalciumTable(calcium[:, None], number, longest=run.traces.longest))
         truths.append(np.where(spikes < 0, np.nan, spikes)[:, None])
     rates = predict_tables(run.network, tables) if tables else []
     values = [score(truth, rate).mean for truth, rate in zip(truths, rates, strict=True)]

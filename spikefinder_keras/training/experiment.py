@@ -36,7 +36,7 @@ from ..console import count_bar, quiet_libraries
 from ..errors import TrainingError, UsageError
 from ..files.atomic import check_output_folder, write_text
 from ..files.regular import read_small
-from ..network.predict import Table, predict_tables
+from ..network.predict import CalciumTable, predict_tables
 from .convi6 import fit
 from .settings import Settings
 from .traces import read_traces
@@ -224,7 +224,8 @@ def score_neurons(run, traces, neurons, chosen):
     """
     found, where = {}, np.flatnonzero(chosen)
     tables = [
-        Table(traces.calcium[i][:, None], traces.numbers[i], longest=traces.longest) for i in where
+        CalciumTable(traces.calcium[i][:, None], traces.numbers[i], longest=traces.longest)
+        for i in where
     ]
     for i, rates in zip(where, predict_tables(run.network, tables), strict=True):
         truth = np.where(traces.spikes[i] < 0, np.nan, traces.spikes[i])[:, None]

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..constants import FEW_DATA_WEIGHT
 from ..errors import UsageError
-from ..network.spec import FILTERS, LSTM_UNITS, TAPS
+from ..network.convi6 import FILTERS, LSTM_UNITS, TAPS
 
 WEIGHTINGS = ("batch", "trace")
 OBJECTIVES = ("25 Hz", "12.5 Hz", "6.25 Hz", "mean", "poisson")

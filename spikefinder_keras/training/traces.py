@@ -6,10 +6,10 @@ from hashlib import sha256
 import numpy as np
 
 from ..competition.tables import find_sets, read_set
-from ..constants import FEW_DATA_WEIGHT, POOL, SPLIT_LENGTH
+from ..constants import DATASET_COUNT, FEW_DATA_WEIGHT, POOL, SPLIT_LENGTH, TEST_DATASETS
 from ..datasets import trace_lengths
 from ..errors import DataError
-from ..network.batches import fill_missing, one_hot, padded_length, sample_weights
+from ..network.predict import fill_missing, padded_length
 
 LENGTH_STEP = 2048
 """Samples; batches are padded to multiples of it (and a remainder that keeps the loss's windows
@@ -121,3 +121,42 @@ def read_traces(folder, few_data_weight=FEW_DATA_WEIGHT, say=lambda line: None):
     longest = max(max(map(len, calcium)), SPLIT_LENGTH["train"])
     weights = sample_weights(numbers, few_data_weight)
     return Traces(calcium, spikes, numbers, weights, longest, np.array(columns))
+
+
+def stack(tables, length=None, value=0.0):
+    """Pad tables at their end to one length and stack their neurons.
+
+    Parameters
+    ----------
+    tables : sequence of arrays `(time, neuron)`
+    length : int, optional
+        Samples; by default the longest table's, as in the released run.
+    value : float
+        Of the padding: 0 for calcium, -1 for spikes.
+
+    Returns
+    -------
+    float32 array `(neuron, time, 1)`
+    """
+    length = max(map(len, tables)) if length is None else length
+    stacked = np.full((sum(table.shape[1] for table in tables), length, 1), value, np.float32)
+    first = 0
+    for table in tables:
+        stacked[first : first + table.shape[1], : len(table), 0] = table.T
+        first += table.shape[1]
+    return stacked
+
+
+def one_hot(numbers, length, datasets=DATASET_COUNT):
+    """The dataset ID, constant over time; dataset numbers 1.. in, `(neuron, time, dataset)` out."""
+    rows = np.eye(datasets, dtype=np.float32)[np.asarray(numbers) - 1]
+    return np.repeat(rows[:, None], length, axis=1)
+
+
+def sample_weights(numbers, few_data_weight=FEW_DATA_WEIGHT):
+    """Weight of each training trace, mean 1; dataset numbers `(neuron,)` in, floats out.
+
+    Sets 1 to 5 count 2.5 times as much as the others: the competition tested on these.
+    """
+    weights = np.where(np.asarray(numbers) <= TEST_DATASETS, few_data_weight, 1.0)
+    return weights / weights.mean()

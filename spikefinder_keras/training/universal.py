@@ -7,7 +7,7 @@ windows together, as the score is.
 Sets differ in when the calcium answers, by the indicator but also by how frames were stamped. So
 each set has its own delay, found during training as the shift of its spikes that fits the network
 best, and the spikes are shifted by it: the network learns shapes, not clocks. Which delay a new
-recording has is not the network's business (`recordings.timing`).
+recording has is not the network's business (`recordings.calibration`).
 """
 
 import json
@@ -21,7 +21,9 @@ from ..errors import TrainingError, UsageError
 from ..files.atomic import check_output_folder, write_text
 from ..files.regular import read_json
 from ..keras_backend import keras, own_settings
-from ..network.universal import CHANNELS, LEVELS, build_universal
+from ..network.engine import KerasEngine
+from ..network.keras_model import build_universal, save_weights
+from ..network.universal import CHANNELS, LEVELS
 from .runs import load_checkpoint, save_checkpoint
 from .universal_windows import align, draw_window, simulated_windows
 
@@ -182,13 +184,14 @@ def train_on_ground_truth(
     Returns
     -------
     Path
-        `universal.weights.h5` in `folder`, with `universal.knowledge.json` beside it.
+        `universal.weights.h5` in `folder`, with `universal.calibration.json` beside it.
 
     Raises
     ------
     DataError, TrainingError, OutputError
     """
-    from ..recordings.calibration import fit_knowledge, knowledge_path, save_knowledge
+    from ..recordings.calibration import calibration_path, save_calibration
+    from .calibrate import fit_calibration
     from .universal_data import competition_neurons, ground_truth_neurons
 
     folder = check_output_folder(folder)
@@ -198,7 +201,8 @@ def train_on_ground_truth(
     run = train_universal(neurons, folder, settings, progress, say)
     say("measuring delays and rates")
     weights = folder / "universal.weights.h5"
-    save_knowledge(fit_knowledge(run.network, known), knowledge_path(weights))
+    calibration = fit_calibration(KerasEngine(run.network), known)
+    save_calibration(calibration, calibration_path(weights))
     return weights
 
 
@@ -231,7 +235,7 @@ def _carry_on(run, progress, say):
     ) as shown:
         for step in range(run.done, settings.steps):
             if step in align_at and run.neurons:
-                run.delays = align(run.network, run.neurons)
+                run.delays = align(KerasEngine(run.network), run.neurons)
             # Only seed and step decide what is drawn, so that a resumed run draws the same.
             rng = np.random.default_rng([settings.seed, step])
             run.network.reset_metrics()  # or the mean over all batches so far would come back
@@ -247,7 +251,7 @@ def _carry_on(run, progress, say):
                 _save_checkpoint(run)
     run.network.optimizer.finalize_variable_values(run.network.trainable_variables)
     if run.neurons:
-        run.delays = align(run.network, run.neurons)
+        run.delays = align(KerasEngine(run.network), run.neurons)
     _save_result(run)
     say(f"trained {settings.steps} steps on {len(run.neurons)} neurons")
     return run
@@ -324,7 +328,5 @@ def _load_checkpoint(run):
 
 
 def _save_result(run):
-    from ..network.loading import save_weights
-
     save_weights(run.network, run.folder / "universal.weights.h5")
     write_text(run.folder / "delays.json", json.dumps(run.delays, indent=1) + "\n")

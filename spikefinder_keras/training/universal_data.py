@@ -7,7 +7,6 @@ import numpy as np
 from ..competition.tables import read_set
 from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, trace_lengths
-from ..recordings.segments import find_blocks
 from ..recordings.universal_preparation import prepare_neuron, prepare_trace
 from ..signals.preprocess import resample
 from .neurons import find_ground_truth, read_ground_truth
@@ -55,11 +54,11 @@ def ground_truth_neurons(folder):
                     truth.recording.frame_rate,
                 ),
             )
-            blocks = find_blocks(truth.recording)
-            traces, scales = prepare_neuron(truth.recording.fluorescence[:, 0], blocks)
+            segments = truth.recording.segments
+            traces, scales = prepare_neuron(truth.recording.fluorescence[:, 0], segments)
             own.traces.extend(trace.astype(np.float32) for trace in traces)
-            own.scales.extend([scales] * len(blocks))
-            own.spikes.extend(spikes.astype(np.float32) for spikes in truth.spikes(blocks))
+            own.scales.extend([scales] * len(segments))
+            own.spikes.extend(spikes.astype(np.float32) for spikes in truth.spikes(segments))
     return list(neurons.values())
 
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from ..constants import SAMPLE_RATE
 from ..network.universal import CHANNELS
-from ..recordings.calibration import outputs
-from ..recordings.timing import correlation
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
+from ..signals.measures import pearson
 from ..simulation.spike_trains import simulated_recordings
+from .calibrate import network_outputs
 
 DELAYS = np.arange(-12, 19) / SAMPLE_RATE
 """s; the shifts of the spikes among which `align` chooses."""
@@ -57,7 +57,7 @@ def simulated_windows(settings, counts):
     ----------
     settings : universal.UniversalSettings
     counts : sequence of arrays `(sample,)`
-        Recorded spikes per 10 ms, see `augmentation.simulated_recordings`.
+        Recorded spikes per 10 ms, see `simulation.simulated_recordings`.
 
     Returns
     -------
@@ -82,12 +82,12 @@ def simulated_windows(settings, counts):
     )
 
 
-def align(network, neurons):
+def align(engine, neurons):
     """The delay of each set: the shift of its spikes that correlates best with the prediction.
 
     Parameters
     ----------
-    network : keras.Model
+    engine : network.engine.Engine
     neurons : list of universal_data.TrainingNeuron
 
     Returns
@@ -96,7 +96,7 @@ def align(network, neurons):
         s for each group; the mean over its neurons decides.
     """
     curves = {}
-    for neuron, own in zip(neurons, outputs(network, neurons), strict=True):
+    for neuron, own in zip(neurons, network_outputs(engine, neurons), strict=True):
         curves.setdefault(neuron.group, []).append(shift_curve(own, neuron.spikes))
     return {
         group: float(DELAYS[np.mean(found, axis=0).argmax()]) for group, found in curves.items()
@@ -120,5 +120,5 @@ def shift_curve(rates, spikes):
                 moved[:samples] = known[-samples:]
             x.append(moved[: steps * STEP].reshape(-1, STEP).sum(axis=1))
             y.append(rate[:steps])
-        curve.append(correlation(np.concatenate(x), np.concatenate(y)))
+        curve.append(pearson(np.concatenate(x), np.concatenate(y)))
     return np.array(curve)

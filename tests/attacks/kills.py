@@ -228,7 +228,7 @@ class Trickle(http.server.SimpleHTTPRequestHandler):
 
 def download(folder, count, seed):
     """Each file is the published one or not there; the next run fetches what is missing."""
-    from spikefinder_keras.files import downloads as sources
+    from spikefinder_keras.files import downloads
 
     mirror, files = folder / "mirror", {}
     mirror.mkdir()
@@ -237,7 +237,7 @@ def download(folder, count, seed):
         name = f"{number}.train.calcium.csv"
         (mirror / name).write_bytes(content)
         files[name] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    sources.COMPETITION_FILES = files
+    downloads.COMPETITION_FILES = files
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), lambda *a: Trickle(*a, directory=str(mirror))
     )

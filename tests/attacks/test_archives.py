@@ -1,11 +1,11 @@
 """`.npz` and Zarr that claim, hide, link or name what they should not."""
 
-import bz2
 import io
 import json
 import os
 import pickle
 import zipfile
+import zlib
 
 import h5py
 import numpy as np
@@ -41,12 +41,23 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_way_to_pack_is_read(tmp_path, method):
+@pytest.mark.parametrize("method", ["stored", "deflate"])
+def test_every_way_in_which_numpy_packs_is_read(tmp_path, method):
     path = npz(tmp_path / "a.npz", METHODS[method], **{"dff.npy": npy(TRACES)})
     np.testing.assert_array_equal(read_recording(path, frame_rate=30).fluorescence.T, TRACES)
     found = npz_arrays.read_npz(path)
     np.testing.assert_array_equal(found["dff"], TRACES)
+
+
+@pytest.mark.parametrize("method", ["bz2", "lzma"])
+@pytest.mark.parametrize("read", [npz_arrays.read_npz, read_recording])
+def test_other_ways_to_pack_are_refused(tmp_path, method, read):
+    path = npz(tmp_path / "a.npz", METHODS[method], **{"dff.npy": npy(TRACES)})
+    with pytest.raises(
+        SpikefinderError, match=r"save it again with numpy\.savez_compressed"
+    ) as error:
+        read(path)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("method", ["deflate", "bz2", "lzma"])
@@ -76,31 +87,19 @@ def test_a_few_kilobytes_of_two_gigabytes(attack, method, truth):
     assert "bomb.npz" in found.err
 
 
-def test_bz2_that_goes_on_behind_its_stated_end(tmp_path):
-    path = npz(tmp_path / "a.npz", zipfile.ZIP_BZIP2, **{"dff.npy": npy(TRACES) + bytes(1 << 22)})
-    content = path.read_bytes()
-    lie = content.replace(
-        (len(npy(TRACES)) + (1 << 22)).to_bytes(4, "little"),
-        len(npy(TRACES)).to_bytes(4, "little"),
-    )
-    path.write_bytes(lie)
-    with pytest.raises(SpikefinderError, match="is longer than it says"):
-        read_recording(path, frame_rate=30)
-
-
 def test_nothing_is_unpacked_in_the_program_itself(tmp_path, monkeypatch):
     """The child alone has the unpackers."""
 
     def forbidden(*_):
         raise AssertionError
 
-    for module, name in ((bz2, "BZ2Decompressor"), (zipfile, "ZipFile")):
+    for module, name in ((zlib, "decompressobj"), (zipfile, "ZipFile")):
         monkeypatch.setattr(module, name, forbidden)
     with pytest.raises(SpikefinderError):
         read_recording(tmp_path / "none.npz", frame_rate=30)
     monkeypatch.undo()
-    path = npz(tmp_path / "a.npz", zipfile.ZIP_BZIP2, **{"dff.npy": npy(TRACES)})
-    for module, name in ((bz2, "BZ2Decompressor"), (zipfile, "ZipFile")):
+    path = npz(tmp_path / "a.npz", zipfile.ZIP_DEFLATED, **{"dff.npy": npy(TRACES)})
+    for module, name in ((zlib, "decompressobj"), (zipfile, "ZipFile")):
         monkeypatch.setattr(module, name, forbidden)
     assert read_recording(path, frame_rate=30).fluorescence.shape == (200, 5)
 

@@ -29,12 +29,12 @@ from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import SpikefinderError
 from spikefinder_keras.figures import learning_curves, save
 from spikefinder_keras.files import atomic as whole_files
-from spikefinder_keras.files import downloads as sources
+from spikefinder_keras.files import downloads
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings import calibration as knowledge
+from spikefinder_keras.recordings import calibration
+from spikefinder_keras.training import calibrate, universal, universal_data
 from spikefinder_keras.training import convi6 as training
 from spikefinder_keras.training import neurons as ground_truth
-from spikefinder_keras.training import universal, universal_data
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
 MOST = 600
@@ -249,7 +249,7 @@ def test_predict(tmp_path, folder, capsys, monkeypatch, name):
     once(monkeypatch, "recordings.pipeline.predict")
     options = ["--frame-rate", "30", "--quiet", "--overwrite"]
     if name == "report":
-        once(monkeypatch, "figures.trust_report.report")
+        once(monkeypatch, "figures.recording_page.report")
         options, name = [*options, "--report", folder / "r.html", "--spikes"], "r.csv"
     many = {"codes": CODES[:1], "states": 1} if name in ("quick", "r.zarr") else {}
     name = "r.csv" if name == "quick" else name
@@ -308,7 +308,7 @@ def steps_of(seed):
 
 
 def weights_in(run):
-    """All that a finished run is judged by: weights, state of the optimiser, knowledge."""
+    """All that a finished run is judged by: weights, state of the optimiser, calibration."""
     found = {}
     for path in run.rglob("*.h5"):
         with h5py.File(path) as file:
@@ -317,7 +317,7 @@ def weights_in(run):
             ))  # fmt: skip
     with np.load(run / "checkpoint.npz") as file:
         found |= {key: file[key].tobytes() for key in file if key.startswith("variable")}
-    return found | {path.name: path.read_bytes() for path in run.rglob("*.knowledge.json")}
+    return found | {path.name: path.read_bytes() for path in run.rglob("*.calibration.json")}
 
 
 def trained_on(folder, capsys, start, carry_on):
@@ -365,8 +365,8 @@ def test_train(tmp_path, folder, capsys, monkeypatch):
 
 @SLOW
 def test_train_universal(tmp_path, folder, capsys, monkeypatch):
-    """Its checkpoints, its weights, its delays and the knowledge measured with them."""
-    shipped = knowledge.load_knowledge(knowledge.knowledge_path(find_weights("universal")))
+    """Its checkpoints, its weights, its delays and the calibration measured with them."""
+    shipped = calibration.load_calibration(calibration.calibration_path(find_weights("universal")))
     neurons = [SimpleNamespace(group="a", spikes=[np.ones(9)])]
     for module, name, stand_in in (
         (ground_truth, "find_ground_truth", lambda folder: []),
@@ -375,7 +375,7 @@ def test_train_universal(tmp_path, folder, capsys, monkeypatch):
         (universal, "simulated_windows", lambda *_: ()),
         (universal, "_batch", lambda run, rng: steps_of(rng.integers(99))),
         (universal, "align", lambda *_: {"a": 0.0}),
-        (knowledge, "fit_knowledge", lambda *_: shipped),
+        (calibrate, "fit_calibration", lambda *_: shipped),
     ):
         monkeypatch.setattr(module, name, stand_in)
     monkeypatch.setattr(universal, "CHECKPOINT_EVERY", 1)
@@ -392,10 +392,12 @@ def test_download(tmp_path, folder, capsys, monkeypatch, what):
     mirror.mkdir()
     (mirror / name).write_bytes(b"0\n1\n")
     (mirror / weights).write_bytes(b"0\n1\n")
-    files = {name: sources.File(mirror / name, "git blob id", "", 0, ()).identity(mirror / name)}
+    files = {
+        name: downloads.PublishedFile(mirror / name, "git blob id", "", 0).identity(mirror / name)
+    }
     known = {"published": (weights, hashlib.sha256(b"0\n1\n").hexdigest(), "")}
-    monkeypatch.setattr(sources, "COMPETITION_FILES", files)
-    monkeypatch.setattr(sources, "WEIGHTS", known)
+    monkeypatch.setattr(downloads, "COMPETITION_FILES", files)
+    monkeypatch.setattr(downloads, "WEIGHTS", known)
     monkeypatch.setenv("SPIKEFINDER_CACHE", str(folder))
     command = ["download", what, "--mirror", mirror, "--quiet"]
     if what == "data":

@@ -36,7 +36,7 @@ def afresh(monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["whole_file", "partial_folder"])
-def test_litter_of_a_killed_process_goes_at_the_next_writing(tmp_path, what):
+def test_stale_temporaries_of_a_killed_process_goes_at_the_next_writing(tmp_path, what):
     path = tmp_path / "rates.csv"
     path.write_text("old")
     left = killed(what, path)
@@ -54,17 +54,17 @@ def test_what_lives_or_is_not_ours_stays(tmp_path, monkeypatch):
         path.write_text("")
     with whole_file(tmp_path / "a.csv"), partial_folder(tmp_path / "b.csv"):
         monkeypatch.setattr(whole_files, "_CLEARED", set())
-        whole_files.clear_litter(tmp_path)
+        whole_files.clear_stale(tmp_path)
         assert len(list(tmp_path.iterdir())) == 5
     assert other.exists()
     monkeypatch.setattr(whole_files, "_CLEARED", set())
     os.utime(other, (0, time.time() - 90_000))
-    whole_files.clear_litter(tmp_path)
+    whole_files.clear_stale(tmp_path)
     assert not other.exists()
     assert all(path.exists() for path in mine)
 
 
-def test_a_link_among_the_litter_is_removed_and_not_followed(tmp_path):
+def test_a_link_among_stale_temporaries_is_removed_and_not_followed(tmp_path):
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "kept").write_text("")
@@ -72,7 +72,7 @@ def test_a_link_among_the_litter_is_removed_and_not_followed(tmp_path):
     folder.mkdir()
     name = f".partial-{whole_files._system()}-{2**22 + 1}-abcdefgh"
     (folder / name).symlink_to(secret, target_is_directory=True)
-    whole_files.clear_litter(folder)
+    whole_files.clear_stale(folder)
     assert list(folder.iterdir()) == []
     assert (secret / "kept").exists()
 

@@ -96,12 +96,12 @@ class TestUnusual:
         else:
             assert found.fluorescence.shape == (400, 3)
 
-    def test_knowledge(self, recording, told, what):
+    def test_calibration(self, recording, told, what):
         weights = shutil.copy(WEIGHTS / "universal.weights.h5", recording.with_name("u.weights.h5"))
-        UNUSUAL[what](recording.with_name("u.knowledge.json"))
+        UNUSUAL[what](recording.with_name("u.calibration.json"))
         out = recording.with_name("r.csv")
         options = ("--frame-rate", "30", "--out", out, "--weights", weights)
-        assert "knowledge" in told("predict", recording, *options)
+        assert "calibration" in told("predict", recording, *options)
         assert not out.exists()
 
     def test_run(self, tmp_path, told, what):
@@ -116,8 +116,8 @@ class TestUnusual:
             told("score", tmp_path / "a.csv", tmp_path / "a.csv")
 
 
-def changed_knowledge(change):
-    stored = json.loads((WEIGHTS / "universal.knowledge.json").read_text())
+def changed_calibration(change):
+    stored = json.loads((WEIGHTS / "universal.calibration.json").read_text())
     change(stored)
     return json.dumps(stored)
 
@@ -133,9 +133,9 @@ def changed_knowledge(change):
         lambda k: k["timing"].pop("unknown"),
     ],
 )
-def test_knowledge_that_would_make_infinite_rates(recording, told, change):
+def test_a_calibration_that_would_make_infinite_rates(recording, told, change):
     weights = shutil.copy(WEIGHTS / "universal.weights.h5", recording.with_name("u.weights.h5"))
-    recording.with_name("u.knowledge.json").write_text(changed_knowledge(change))
+    recording.with_name("u.calibration.json").write_text(changed_calibration(change))
     try:
         rates = predict(read_recording(recording, frame_rate=30), weights=weights).table
     except SpikefinderError as error:
@@ -152,9 +152,9 @@ def test_weights_of_the_other_network(recording, told, engine):
     out = recording.with_name("r.csv")
     options = ("--frame-rate", "30", "--quiet", "--engine", engine, "--out", out, "--weights")
     alone = shutil.copy(WEIGHTS / "universal.weights.h5", recording.with_name("u.weights.h5"))
-    assert "knowledge.json beside" in told("predict", recording, *options, alone)
+    assert "calibration.json beside" in told("predict", recording, *options, alone)
     old = shutil.copy(WEIGHTS / "convi6-described.weights.h5", recording.with_name("d.weights.h5"))
-    shutil.copy(WEIGHTS / "universal.knowledge.json", recording.with_name("d.knowledge.json"))
+    shutil.copy(WEIGHTS / "universal.calibration.json", recording.with_name("d.calibration.json"))
     assert "for the network universal alone" in told("predict", recording, *options, old)
 
 
@@ -170,7 +170,9 @@ def test_universal_for_the_competition(tmp_path, told, command):
 def test_weights_too_large(recording, told, name, factor):
     weights = shutil.copy(WEIGHTS / f"{name}.weights.h5", recording.with_name("u.weights.h5"))
     if name == "universal":
-        shutil.copy(WEIGHTS / "universal.knowledge.json", recording.with_name("u.knowledge.json"))
+        shutil.copy(
+            WEIGHTS / "universal.calibration.json", recording.with_name("u.calibration.json")
+        )
     with h5py.File(weights, "r+") as file:
         file.visititems(
             lambda _, item: (

@@ -87,7 +87,7 @@ def test_every_format_takes_the_names(prediction, tmp_path):
 
 
 def test_the_page(prediction, tmp_path):
-    from spikefinder_keras.figures.trust_report import report
+    from spikefinder_keras.figures.recording_page import report
 
     page = report(prediction)
     assert harmless(page)

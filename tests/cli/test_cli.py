@@ -171,7 +171,7 @@ def test_a_message_of_several_lines_becomes_one(monkeypatch, capsys):
     def fail(arguments):
         raise SpikefinderError("first\n  second")
 
-    monkeypatch.setattr("spikefinder_keras.cli.score.run", fail)
+    monkeypatch.setattr("spikefinder_keras.cli.competition.run_score", fail)
     assert main(["score", "truth.csv", "prediction.csv"]) == 2
     assert capsys.readouterr().err == "spikefinder-keras: first second\n"
 
@@ -180,7 +180,7 @@ def test_what_the_system_refuses_unforeseen(monkeypatch, capsys):
     def fail(arguments):
         raise OSError(errno.EIO, os.strerror(errno.EIO), "somewhere")
 
-    monkeypatch.setattr("spikefinder_keras.cli.score.run", fail)
+    monkeypatch.setattr("spikefinder_keras.cli.competition.run_score", fail)
     assert main(["score", "truth.csv", "prediction.csv"]) == 2
     error = capsys.readouterr().err
     assert error == "spikefinder-keras: Input/output error: somewhere; choose another place\n"
@@ -190,7 +190,7 @@ def test_ctrl_c(monkeypatch, capsys):
     def interrupt(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spikefinder_keras.cli.score.run", interrupt)
+    monkeypatch.setattr("spikefinder_keras.cli.competition.run_score", interrupt)
     assert main(["score", "truth.csv", "prediction.csv"]) == 130
     assert capsys.readouterr().err == "spikefinder-keras: interrupted\n"
 
@@ -199,7 +199,7 @@ def test_our_own_mistakes_are_one_line_unless_asked_for(monkeypatch, capsys):
     def fail(arguments):
         raise ZeroDivisionError("by\nzero")
 
-    monkeypatch.setattr("spikefinder_keras.cli.score.run", fail)
+    monkeypatch.setattr("spikefinder_keras.cli.competition.run_score", fail)
     assert main(["score", "truth.csv", "prediction.csv"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("spikefinder-keras: ZeroDivisionError: by zero; this is a fault")

@@ -5,11 +5,10 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from spikefinder_keras.competition.simulated_data import (
+    CONDITIONS,
     FULL_SHAPES,
-    INDICATORS,
-    RECORDINGS,
     SMALL_SHAPE,
-    _fluorescence,
+    raw_trace,
     simulate,
     simulate_set,
     simulate_trace,
@@ -18,6 +17,7 @@ from spikefinder_keras.competition.tables import file_name, read_csv
 from spikefinder_keras.constants import SPLIT_LENGTH
 from spikefinder_keras.datasets import DATASETS, trace_lengths
 from spikefinder_keras.errors import OutputError, UsageError
+from spikefinder_keras.simulation.indicators import QUICK_INDICATORS
 
 SETS = [("train", n) for n in range(1, 11)] + [("test", n) for n in range(1, 6)]
 
@@ -160,8 +160,8 @@ def test_one_spike_gives_the_indicators_amplitude():
             return 0.0
 
     for number, dataset in enumerate(DATASETS, 1):
-        indicator = INDICATORS[dataset.indicator]
-        trace = _fluorescence(np.array([1.0]), 2_000, 500.0, indicator, RECORDINGS[number], Mean())
+        indicator = QUICK_INDICATORS[dataset.indicator]
+        trace = raw_trace(np.array([1.0]), 2_000, 500.0, indicator, CONDITIONS[number], Mean())
         np.testing.assert_allclose(trace[:500], 0.0, atol=1e-12)
         # Spikes differ log-normally, so the typical one is below the average one
         assert 0.7 * indicator.amplitude < trace.max() < indicator.amplitude

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from spikefinder_keras.errors import DownloadError, OutputError, UsageError
-from spikefinder_keras.files import download, transfer
-from spikefinder_keras.files import downloads as sources
-from spikefinder_keras.files.download import cached_weights, fetch_data, fetch_weights
+from spikefinder_keras.files import downloads
+from spikefinder_keras.files.downloads import cached_weights, fetch_data, fetch_weights
 
 NAME = "1.train.calcium.csv"
 CONTENTS = {
@@ -27,7 +26,7 @@ CONTENTS = {
     "7.train.calcium.csv": b"0\n0.25\n",
 }
 BODY = CONTENTS[NAME]
-WEIGHTS_BODY = b"\x89HDF made up" * 100
+WEIGHTS_BODY = b"\x89HDF synthetic" * 100
 HALF = len(BODY) // 2
 
 
@@ -111,11 +110,11 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def made_up_files(monkeypatch, tmp_path):
-    monkeypatch.setattr(sources, "COMPETITION_FILES", IDS)
+def synthetic_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(downloads, "COMPETITION_FILES", IDS)
     sha256 = hashlib.sha256(WEIGHTS_BODY).hexdigest()
     weights = {"published": ("model_convnet_6", sha256, "http://127.0.0.1:9/nowhere")}
-    monkeypatch.setattr(sources, "WEIGHTS", weights)
+    monkeypatch.setattr(downloads, "WEIGHTS", weights)
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("SPIKEFINDER_CACHE", str(tmp_path / "cache"))
@@ -123,7 +122,7 @@ def made_up_files(monkeypatch, tmp_path):
 
 @pytest.fixture
 def one_file(monkeypatch):
-    monkeypatch.setattr(sources, "COMPETITION_FILES", {NAME: IDS[NAME]})
+    monkeypatch.setattr(downloads, "COMPETITION_FILES", {NAME: IDS[NAME]})
 
 
 def target(folder, name=NAME):
@@ -145,14 +144,14 @@ def any_bytes(folder):
 
 
 def child(code, **arguments):
-    """Start Python with the made-up tables, `download`, `fetch_data` and the arguments."""
+    """Start Python with the synthetic tables, `downloads`, `fetch_data` and the arguments."""
     names = {"ids": IDS, **{key: str(value) for key, value in arguments.items()}}
     setup = (
         "import json, os, resource, signal, sys\n"
-        "from spikefinder_keras.files import sources, transfer\n"
-        "from spikefinder_keras.files.download import fetch_data\n"
+        "from spikefinder_keras.files import downloads\n"
+        "from spikefinder_keras.files.downloads import fetch_data\n"
         "globals().update(json.loads(sys.argv[1]))\n"
-        "sources.COMPETITION_FILES = {'1.train.calcium.csv': ids['1.train.calcium.csv']}\n"
+        "downloads.COMPETITION_FILES = {'1.train.calcium.csv': ids['1.train.calcium.csv']}\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", setup + code, json.dumps(names)],
@@ -168,7 +167,7 @@ def child(code, **arguments):
 
 def test_the_tables_name_every_competition_file_once():
     # A fresh interpreter, because the fixture replaces the tables here.
-    code = "import importlib; print(json.dumps(importlib.reload(sources).COMPETITION_FILES))"
+    code = "import importlib; print(json.dumps(importlib.reload(downloads).COMPETITION_FILES))"
     output, _ = child(code).communicate()
     table = json.loads(output)
     sets = [("train", n) for n in range(1, 11)] + [("test", n) for n in range(1, 6)]
@@ -195,7 +194,7 @@ def test_fetch_data_writes_the_competitions_layout(server, tmp_path):
 def test_files_that_are_there_cause_no_request_and_no_writing(server, tmp_path, monkeypatch):
     fetch_data(tmp_path, mirror=server.url)
     server.requests.clear()
-    monkeypatch.setattr(download, "fetch", None)
+    monkeypatch.setattr(downloads, "_fetch", None)
     fetch_data(tmp_path, mirror=server.url)
     assert server.requests == []
 
@@ -217,8 +216,8 @@ def test_datasets_and_splits_choose_the_files(server, tmp_path):
 def test_the_second_public_address_is_tried(server, tmp_path, monkeypatch):
     server.contents = {f"/spikefinder.train/{NAME}": BODY}
     addresses = (server.url + "/{name}", server.url + "/spikefinder.{split}/{name}")
-    monkeypatch.setattr(sources, "COMPETITION_ADDRESSES", addresses)
-    monkeypatch.setattr(sources, "COMPETITION_FILES", {NAME: IDS[NAME]})
+    monkeypatch.setattr(downloads, "COMPETITION_ADDRESSES", addresses)
+    monkeypatch.setattr(downloads, "COMPETITION_FILES", {NAME: IDS[NAME]})
     fetch_data(tmp_path)
     assert target(tmp_path).read_bytes() == BODY
     assert server.requests == [f"/{NAME}", f"/spikefinder.train/{NAME}"]
@@ -282,7 +281,7 @@ def test_a_connection_that_always_drops(server, tmp_path, one_file):
     server.always(truncated)
     with pytest.raises(DownloadError, match=f"{HALF} bytes read.*run the command again"):
         fetch_data(tmp_path, mirror=server.url)
-    assert server.requests.count(f"/{NAME}") == transfer.RETRIES + 1
+    assert server.requests.count(f"/{NAME}") == downloads.RETRIES + 1
     assert not target(tmp_path).exists()
     assert left(tmp_path) == []
 
@@ -295,7 +294,7 @@ def test_a_trickling_server_is_left_at_the_deadline(server, tmp_path, one_file, 
             if handler.server.release.wait(0.05):
                 return
 
-    monkeypatch.setattr(transfer, "DEADLINE", 0.5)
+    monkeypatch.setattr(downloads, "DEADLINE", 0.5)
     server.contents = {f"/{NAME}": BODY}
     server.always(trickle)
     begin = time.monotonic()
@@ -306,14 +305,14 @@ def test_a_trickling_server_is_left_at_the_deadline(server, tmp_path, one_file, 
 
 
 def test_a_stalling_server_is_left_after_the_timeout(server, tmp_path, one_file, monkeypatch):
-    monkeypatch.setattr(transfer, "TIMEOUT", 0.2)
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.2)
     server.contents = {f"/{NAME}": BODY}
     server.always(stall)
     begin = time.monotonic()
     with pytest.raises(DownloadError, match="timed out"):
         fetch_data(tmp_path, mirror=server.url)
     assert time.monotonic() - begin < 20  # the machine may have other work
-    assert len(server.requests) == transfer.RETRIES + 2  # the other layout answers 404
+    assert len(server.requests) == downloads.RETRIES + 2  # the other layout answers 404
     assert not target(tmp_path).exists()
 
 
@@ -398,7 +397,7 @@ def test_too_large_a_file_is_refused(server, tmp_path, one_file, monkeypatch, an
         for _ in range(50):
             handler.wfile.write(body)
 
-    monkeypatch.setattr(sources, "DATA_LIMIT", 2 * len(BODY))
+    monkeypatch.setattr(downloads, "DATA_LIMIT", 2 * len(BODY))
     server.contents = {f"/{NAME}": BODY}
     server.always(answer(length=2 * len(BODY) + 1) if announced else unannounced)
     with pytest.raises(DownloadError, match=f"more than {2 * len(BODY)} bytes"):
@@ -444,7 +443,7 @@ def test_an_unreachable_host_is_not_tried_for_every_file(tmp_path, monkeypatch):
         url = closed.url
     with pytest.raises(DownloadError, match=r"4 of 4 not fetched: .*refused.*no connection"):
         fetch_data(tmp_path, mirror=url)
-    assert len(asked) == transfer.RETRIES + 1
+    assert len(asked) == downloads.RETRIES + 1
 
 
 def test_one_failure_keeps_the_other_files(server, tmp_path):
@@ -479,7 +478,7 @@ def test_a_full_disk_leaves_no_file(server, tmp_path, source):
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "try:\n    fetch_data(folder, mirror=mirror)\n"
-        "except transfer.DownloadError as error:\n    print(error)\n"
+        "except downloads.DownloadError as error:\n    print(error)\n"
     )
     mirror = server.url if source == "server" else tmp_path
     output, errors = child(code, folder=tmp_path / "data", mirror=mirror).communicate(timeout=20)
@@ -572,7 +571,7 @@ def test_weights_go_to_the_users_cache(monkeypatch):
     import platformdirs
 
     monkeypatch.delenv("SPIKEFINDER_CACHE")
-    assert download._cache() == Path(platformdirs.user_cache_dir("spikefinder_keras"))
+    assert downloads._cache() == Path(platformdirs.user_cache_dir("spikefinder_keras"))
 
 
 # The real files

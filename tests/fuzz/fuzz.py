@@ -18,6 +18,7 @@ import tempfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ CHILDS = ("npz", "pickled", "mat", "caiman", "nwb", "weights", "zarr")
 it may die. The others may do neither."""
 
 
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # Seeds
 
@@ -211,7 +212,7 @@ def targets(name):
         if data[:1] > b"\x7f":
             path.write_bytes(data[1:])
         else:
-            method = METHODS[data[0] % 4] if data else METHODS[0]
+            method = METHODS[data[0] % len(METHODS)] if data else METHODS[0]
             with zipfile.ZipFile(path, "w", method) as archive:
                 archive.writestr("dff.npy", data[1:])
         drain(numpy_files._parse_npz, path, None)
@@ -232,7 +233,7 @@ def targets(name):
 
 def plant(name):
     """A hole in the parser, behind its checks."""
-    from spikefinder_keras.files import csv_columns
+    from spikefinder_keras.files import csv
     from spikefinder_keras.files import hdf5 as hdf5_arrays
     from spikefinder_keras.files import npy as npy_arrays
     from spikefinder_keras.files import npz as npz_arrays
@@ -257,7 +258,7 @@ def plant(name):
         setattr(module, function, holed)
 
     if name == "csv":
-        wrap(csv_columns, "time_scale", lambda text: "(ms)" in text)
+        wrap(csv, "time_scale", lambda text: "(ms)" in text)
     elif name in ("npy", "npz"):
         module = npy_arrays if name == "npy" else npz_arrays
         original = module.read_header
@@ -337,8 +338,8 @@ class Watch:
 
         self.on, self.folder = False, str(folder)
         self.writing = confinement._WRITING
-        self.changes = {*confinement._CHANGING_EVENTS}
-        self.refused = {*confinement._EVENTS}
+        self.changes = {*chain(*confinement._CHANGING_EVENTS.values())}
+        self.refused = {*chain(*confinement._REFUSED_EVENTS.values())}
         # pandas reads the time zone that a date names in at most five capitals, such as UTC.
         self.readable = (self.folder, "/proc/", "/usr/share/zoneinfo/")
         self.readable += (sys.prefix, sys.base_prefix, *filter(None, sys.path))

@@ -9,16 +9,13 @@ import onnx
 import pytest
 
 from spikefinder_keras.cli import main
-from spikefinder_keras.errors import UsageError
-from spikefinder_keras.network import convi6_engine
-from spikefinder_keras.network.convi6_engine import Convi6Engine
-from spikefinder_keras.network.engine import export, hash_of, load_engine
-from spikefinder_keras.network.keras_model import build_network
-from spikefinder_keras.network.loading import load_network, set_weights
-from spikefinder_keras.network.onnx_model import build_graph
-from spikefinder_keras.network.predict import KerasEngine, predict_calcium
-from spikefinder_keras.network.spec import convi6_layers
-from spikefinder_keras.network.universal_engine import session
+from spikefinder_keras.errors import UsageError, WeightsError
+from spikefinder_keras.network import engine as engine_module
+from spikefinder_keras.network.convi6 import Architecture, convi6
+from spikefinder_keras.network.engine import KerasEngine, OnnxEngine, load_engine, session
+from spikefinder_keras.network.keras_model import build_network, load_network, set_weights
+from spikefinder_keras.network.onnx_model import build_graph, export, hash_of
+from spikefinder_keras.network.predict import predict_calcium
 from spikefinder_keras.network.weights import find_weights, weight_shapes
 
 SAME = 1e-6  # Rates below 1 in float32: two ways of adding up, through some 20,000 products
@@ -32,8 +29,10 @@ def name(request):
 
 
 def noise(traces, samples, seed=0):
+    """`(trace, time, channel)`, as engines take it."""
     rng = np.random.default_rng(seed)
-    return (rng.standard_normal((traces, samples)) * rng.choice([0.3, 2], (traces, 1))).astype("f4")
+    values = rng.standard_normal((traces, samples)) * rng.choice([0.3, 2], (traces, 1))
+    return values.astype("f4")[..., None]
 
 
 def one_hot(numbers, datasets=10):
@@ -46,8 +45,8 @@ def test_engine_and_graph_give_keras_rates(name, traces, samples):
     engine = load_engine(name)
     expected = KerasEngine(load_network(name)).run(calcium, ids)
     np.testing.assert_allclose(engine.run(calcium, ids), expected, rtol=0, atol=SAME)
-    graph = session(build_graph(engine.layers, engine.arrays))
-    (found,) = graph.run(["rate"], {"calcium": calcium, "dataset": ids})
+    graph = session(build_graph(engine.spec, engine.arrays))
+    (found,) = graph.run(["rate"], {"calcium": calcium[..., 0], "dataset": ids})
     np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
 
 
@@ -72,9 +71,8 @@ SMALL = {"filters": (3, 4, 5, 2, 1), "taps": (70, 4, 5, 3, 2), "lstm_units": 5, 
     ],
     ids=str,
 )
-def test_every_architecture(options, monkeypatch):
-    """In Keras, in the engine, and as an ONNX file, which knows one kind of gates."""
-    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1)
+def test_every_architecture(options):
+    """In Keras, in the engine, and as an ONNX file."""
     options = SMALL | options
     rng = np.random.default_rng(1)
     arrays = {
@@ -83,30 +81,29 @@ def test_every_architecture(options, monkeypatch):
         )
         for name, shape in weight_shapes(**options).items()
     }
-    network, layers = build_network(**options), convi6_layers(**options)
+    network, spec = build_network(**options), convi6(Architecture(**options))
     set_weights(network, arrays)
     calcium, ids = noise(2, 1_500), one_hot([[0, 3, 1], [2, 2, 0]], 4)
     ids = None if options.get("id_joins") == "nowhere" else ids
     expected = KerasEngine(network).run(calcium, ids)
-    found = Convi6Engine(layers, arrays, 1).run(calcium, ids)
+    found = OnnxEngine(spec, arrays, 1).run(calcium, ids)
     np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
-    shared = Convi6Engine(layers, arrays, 3).run(calcium[:1], None if ids is None else ids[:1])
+    shared = OnnxEngine(spec, arrays, 3).run(calcium[:1], None if ids is None else ids[:1])
     np.testing.assert_array_equal(shared, found[:1])
-    if options.get("gates") != "sigmoid":
-        given = {"calcium": calcium} | ({} if ids is None else {"dataset": ids})
-        found = session(build_graph(layers, arrays)).run(None, given)
-        np.testing.assert_allclose(found[0].reshape(expected.shape), expected, rtol=0, atol=SAME)
+    given = {"calcium": calcium[..., 0]} | ({} if ids is None else {"dataset": ids})
+    found = session(build_graph(spec, arrays)).run(None, given)
+    np.testing.assert_allclose(found[0].reshape(expected.shape), expected, rtol=0, atol=SAME)
 
 
 @pytest.mark.parametrize("samples", [8, 255, 256, 257, 20_000])
 def test_threads_make_no_difference(name, samples, monkeypatch):
-    """Alone or in company, on one core or several: the same bits."""
-    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1)
+    """Alone or in company, on one core or several, few or many together: the same bits."""
+    monkeypatch.setattr(engine_module, "SAMPLES_TOGETHER", 4 * samples)
     known = load_engine(name)
     calcium, ids = noise(5, samples, seed=2), one_hot([[k % 10, 9] for k in range(5)])
-    expected = Convi6Engine(known.layers, known.arrays, 1).run(calcium, ids)
+    expected = OnnxEngine(known.spec, known.arrays, 1).run(calcium, ids)
     for threads in (2, 5, 12):
-        several = Convi6Engine(known.layers, known.arrays, threads)
+        several = OnnxEngine(known.spec, known.arrays, threads)
         np.testing.assert_array_equal(several.run(calcium, ids), expected)
         np.testing.assert_array_equal(several.run(calcium[2:3], ids[2:3]), expected[2:3])
 
@@ -122,64 +119,16 @@ def test_threads_and_company_make_no_difference_to_universal(steps):
         np.testing.assert_array_equal(engine.run(given[3:4]), expected[3:4])
 
 
-def test_long_traces_run_one_at_a_time(monkeypatch):
+def test_weights_that_are_no_numbers_are_refused():
     known = load_engine("described")
-    calcium, ids = noise(2, 2_000), one_hot([[3], [4]])
-    expected = known.run(calcium, ids)
-    made = []
-
-    class Counted(convi6_engine._Passage):
-        def __init__(self, *arguments):
-            made.append(arguments[-1])
-            super().__init__(*arguments)
-
-    monkeypatch.setattr(convi6_engine, "LONG", 1_000)
-    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1_000)
-    monkeypatch.setattr(convi6_engine, "_Passage", Counted)
-    engine = Convi6Engine(known.layers, known.arrays, 2)
-    np.testing.assert_array_equal(engine.run(calcium, ids), expected)
-    assert made == [2]  # one passage, two threads
-
-
-def test_a_fault_in_one_thread_ends_all(monkeypatch):
-    def broken(self, layer, one, other):
-        self._alone(lambda: 1 / 0)
-        return self._tensor(len(one.rows))
-
-    monkeypatch.setattr(convi6_engine._Passage, "_add", broken)
-    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1)
-    known = load_engine("described")
-    with pytest.raises(ZeroDivisionError):
-        Convi6Engine(known.layers, known.arrays, 2).run(noise(1, 500), one_hot([[3]]))
-
-
-def test_where_no_thread_is_to_be_had(monkeypatch):
-    """The ones that have begun do not wait for the others for ever."""
-    submit = convi6_engine.ThreadPoolExecutor.submit
-
-    def at_most_one(pool, work, passage, team, member):
-        if member:
-            raise RuntimeError("can't start new thread")
-        return submit(pool, work, passage, team, member)
-
-    monkeypatch.setattr(convi6_engine.ThreadPoolExecutor, "submit", at_most_one)
-    monkeypatch.setattr(convi6_engine, "LEAST_SHARE", 1)
-    known = load_engine("described")
-    with pytest.raises(RuntimeError, match="new thread"):
-        Convi6Engine(known.layers, known.arrays, 2).run(noise(1, 500), one_hot([[3]]))
-
-
-def test_what_is_no_number_stays_none():
-    """So that weights that are too large are noticed."""
-    known = load_engine("described")
-    calcium, ids = noise(1, 500), one_hot([[3]])
     for weight in known.arrays:
         arrays = {**known.arrays, weight: np.full_like(known.arrays[weight], np.nan)}
-        assert not np.isfinite(Convi6Engine(known.layers, arrays).run(calcium, ids)).any(), weight
+        with pytest.raises(WeightsError, match="NaN or infinite"):
+            OnnxEngine(known.spec, arrays)
 
 
 def test_a_prediction_loads_neither_keras_nor_tensorflow(tmp_path):
-    np.save(tmp_path / "dff.npy", noise(2, 900))
+    np.save(tmp_path / "dff.npy", noise(2, 900)[..., 0])
     code = (
         "import sys; from spikefinder_keras.cli import main; "
         "status = main(['predict', sys.argv[1], '--frame-rate', '30', '--quiet', '--out', "
@@ -195,14 +144,14 @@ def test_a_prediction_loads_neither_keras_nor_tensorflow(tmp_path):
 
 
 def test_engines_by_name(tmp_path):
-    np.save(tmp_path / "dff.npy", noise(2, 900))
+    np.save(tmp_path / "dff.npy", noise(2, 900)[..., 0])
     from spikefinder_keras import predict
 
     rates = [
         predict(tmp_path / "dff.npy", 30, dataset=5, engine=each) for each in ("fast", "keras")
     ]
     np.testing.assert_allclose(rates[0].rates, rates[1].rates, rtol=0, atol=SAME)
-    assert rates[0].description["engine"] == "compiled by LLVM, float32"
+    assert rates[0].description["engine"] == "ONNX Runtime, float32"
     assert rates[1].description["engine"] == "Keras, float32"
     with pytest.raises(UsageError, match="--engine abacus"):
         predict(tmp_path / "dff.npy", 30, engine="abacus")
@@ -237,7 +186,7 @@ def test_the_exported_file_runs_with_onnxruntime_and_numpy_alone(name, tmp_path,
     model, given, out = (tmp_path / each for each in ("model.onnx", "calcium.npy", "rate.npy"))
     assert main(["export", str(model), "--weights", name]) == 0
     assert str(model) in capsys.readouterr().out
-    np.save(given, noise(3, 5_000))
+    np.save(given, noise(3, 5_000)[..., 0])
     run = subprocess.run(
         [sys.executable, "-c", BARE, model, given, out], capture_output=True, text=True, check=False
     )
@@ -276,13 +225,13 @@ def test_the_exported_universal_says_what_it_is(tmp_path):
     inputs = np.random.default_rng(0).standard_normal((2, 128, 4)).astype(np.float32)
     file = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (found,) = file.run(["rate"], {"calcium": inputs})
-    np.testing.assert_allclose(found, load_engine("universal").run(inputs), rtol=0, atol=SAME)
+    np.testing.assert_allclose(found, load_engine("universal").run(inputs)[:, 0], rtol=0, atol=SAME)
 
 
 def test_numpys_global_state_does_not_matter():
     from spikefinder_keras import predict, score
 
-    calcium = noise(900, 2)
+    calcium = noise(900, 2)[..., 0]
     expected = predict(calcium.T, 30, dataset=3).rates
     with np.errstate(all="raise"):
         np.testing.assert_array_equal(predict(calcium.T, 30, dataset=3).rates, expected)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -21,10 +22,17 @@ from hypothesis import strategies as st
 from spikefinder_keras.errors import OutputError, UsageError, WeightsError
 from spikefinder_keras.files import hdf5 as hdf5_arrays
 from spikefinder_keras.network import weights
-from spikefinder_keras.network.keras_model import build_network, hard_sigmoid
-from spikefinder_keras.network.loading import load_network, load_weights, save_weights, set_weights
+from spikefinder_keras.network.convi6 import Architecture
+from spikefinder_keras.network.keras_model import (
+    build_network,
+    hard_sigmoid,
+    load_network,
+    load_weights,
+    save_weights,
+    set_weights,
+)
 from spikefinder_keras.network.weights import (
-    architecture,
+    architecture_of,
     find_weights,
     read_weights,
     weight_shapes,
@@ -130,7 +138,7 @@ def test_the_published_file_under_any_name(data, tmp_path, name):
     arrays = read_weights(path)
     assert len(arrays) == 22
     assert {name: array.shape for name, array in arrays.items()} == weight_shapes("released")
-    assert architecture(arrays)["variant"] == "released"
+    assert architecture_of(arrays).variant == "released"
     with h5py.File(path) as file:
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, file[keras_2_name(name)][()])
@@ -164,8 +172,8 @@ def test_layouts_of_keras_2(tmp_path, naming, batch_normalization):
         file["optimizer_weights/training/Adam/m_0:0"] = np.zeros(3, np.float32)
     found = read_weights(path)
     assert_same_arrays(found, arrays)
-    assert architecture(found) == architecture(arrays)
-    assert architecture(found).items() >= arguments.items()
+    assert architecture_of(found) == architecture_of(arrays)
+    assert asdict(architecture_of(found)).items() >= arguments.items()
 
 
 def test_double_precision_is_accepted(tmp_path, arrays):
@@ -215,7 +223,7 @@ def architectures(draw):
 @given(architectures())
 def test_architecture_gives_back_the_arguments(arguments):
     arrays = {name: np.empty(shape) for name, shape in weight_shapes(**arguments).items()}
-    assert architecture(arrays) == arguments
+    assert architecture_of(arrays) == Architecture(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +233,7 @@ def test_the_one_ambiguity_goes_to_fewer_datasets(many, few):
     many = {"variant": "described", "id_joins": "after", "datasets": many}
     few = {"variant": "released", **few}
     assert weight_shapes(**few) == weight_shapes(**many)
-    assert architecture(random_arrays(**many)).items() >= few.items()
+    assert asdict(architecture_of(random_arrays(**many))).items() >= few.items()
 
 
 @pytest.mark.parametrize(
@@ -246,19 +254,19 @@ def test_shapes_of_no_network(arrays, name, shape, message):
     if shape:
         others[name] = np.zeros(shape, np.float32)
     with pytest.raises(WeightsError, match=f"my.h5 does not fit the network; .*{name}: {message}"):
-        architecture(others, "my.h5")
+        architecture_of(others, "my.h5")
 
 
 def test_a_described_network_whose_sum_is_impossible():
     with pytest.raises(WeightsError, match="does not fit the network"):
         arrays = random_arrays(variant="described")
         seven = random_arrays(variant="released", lstm_units=7)
-        architecture(arrays | {name: seven[name] for name in arrays if "lstm" in name})
+        architecture_of(arrays | {name: seven[name] for name in arrays if "lstm" in name})
 
 
 def test_no_arrays():
     with pytest.raises(WeightsError, match=r"convolution_1/kernel: expected .*, found none"):
-        architecture({})
+        architecture_of({})
 
 
 # Our own files
@@ -398,7 +406,7 @@ def test_a_full_disk_leaves_the_previous_file(tmp_path):
     code = (
         "import resource, signal, sys\n"
         "from spikefinder_keras import errors\n"
-        "from spikefinder_keras.network import build_network, loading\n"
+        "from spikefinder_keras.network import build_network, keras_model as loading\n"
         "network = build_network()\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "for limit in (80_000, 20_000, 0):\n"

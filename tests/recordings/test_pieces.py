@@ -17,11 +17,11 @@ from spikefinder_keras import predict, read_recording
 from spikefinder_keras.cli import main
 from spikefinder_keras.errors import DataError, OutputError, UsageError
 from spikefinder_keras.files.atomic import process_mark
-from spikefinder_keras.recordings import memory
-from spikefinder_keras.recordings.file_to_file import predict_file
-from spikefinder_keras.recordings.formats.zarr_result import ZarrResult
-from spikefinder_keras.recordings.lazy import Stored, pick
-from spikefinder_keras.recordings.memory import parse_memory
+from spikefinder_keras.recordings import lazy as memory
+from spikefinder_keras.recordings.lazy import LazyTable, parse_memory, pick
+from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
+from spikefinder_keras.recordings.pipeline import predict_file
+from spikefinder_keras.recordings.sinks import ZarrSink
 from spikefinder_keras.recordings.task import Task
 
 zarr = pytest.importorskip("zarr")
@@ -132,18 +132,18 @@ def test_what_stays_in_its_file_is_the_same(source, tmp_path):
     path, stated = made if isinstance(made, tuple) else (made, {})
     whole = read_recording(path, 30.0, **stated)
     apart = read_recording(path, 30.0, **stated, memory=SMALL)
-    assert isinstance(apart.fluorescence, Stored)
-    assert not isinstance(whole.fluorescence, Stored)
+    assert isinstance(apart.fluorescence, LazyTable)
+    assert not isinstance(whole.fluorescence, LazyTable)
     assert (apart.names, apart.unit, apart.fluorescence.shape) == (
         *(whole.names, whole.unit),
         whole.fluorescence.shape,
     )
     neurons = range(1, len(apart.names))
-    part, missing = apart.part(neurons)
-    np.testing.assert_array_equal(part.fluorescence, whole.part(neurons)[0].fluorescence)
+    part = apart.part(neurons)
+    np.testing.assert_array_equal(part.fluorescence, whole.part(neurons).fluorescence)
     assert part.names == whole.names[1:]
     marked = any("never change" in note for note in whole.notes)
-    assert marked == any("never change" in note for note in missing.notes(NEURONS))
+    assert marked == any("never change" in note for note in part.missing.notes(NEURONS))
 
 
 @pytest.mark.parametrize("numbers", [[3], [0, 1, 2], [1, 3], [0, 11], [0, 1, 400]])
@@ -173,11 +173,11 @@ def test_a_file_that_changes_meanwhile_is_refused(source, tmp_path, monkeypatch)
 @pytest.mark.parametrize("suffix", [".npy", ".zarr", ".npz"])
 def test_a_prediction_in_pieces_is_the_same(suffix, tmp_path, monkeypatch):
     whole = predict(npy(tmp_path), 30.0, spikes=True)
-    monkeypatch.setattr(memory, "PIECE", SMALL // 8)
+    monkeypatch.setattr(memory, "CHUNK", SMALL // 8)
     out = tmp_path / f"rates{suffix}"
     found = predict_file(task(tmp_path, spikes=True), out)
     np.testing.assert_array_equal(found.table, whole.table)
-    assert repr(found.trust) == repr(whole.trust)
+    assert repr(found.quality) == repr(whole.quality)
     assert found.recording.notes == whole.recording.notes
     for own, other in zip(found.spike_times, whole.spike_times, strict=True):
         np.testing.assert_array_equal(own, other)
@@ -189,7 +189,8 @@ def test_a_prediction_in_pieces_is_the_same(suffix, tmp_path, monkeypatch):
 
 
 def task(folder, **choice):
-    return Task(folder / "dff.npy", {"frame_rate": 30.0, "memory": SMALL}, choice)
+    reading = ReadOptions(frame_rate=30.0, memory=SMALL)
+    return Task(folder / "dff.npy", reading, PredictOptions(**choice))
 
 
 @pytest.fixture
@@ -200,9 +201,9 @@ def interrupted(tmp_path, monkeypatch):
 
 
 def interrupted_after_one(what, out, monkeypatch):
-    monkeypatch.setattr(memory, "PIECE", SMALL // 8)
-    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
-    written, write = [], ZarrResult.write
+    monkeypatch.setattr(memory, "CHUNK", SMALL // 8)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", FRAMES)
+    written, write = [], ZarrSink.write
 
     def interrupt(self, piece):
         if written:
@@ -210,7 +211,7 @@ def interrupted_after_one(what, out, monkeypatch):
         written.append(piece.neurons)
         write(self, piece)
 
-    monkeypatch.setattr(ZarrResult, "write", interrupt)
+    monkeypatch.setattr(ZarrSink, "write", interrupt)
     with pytest.raises(KeyboardInterrupt):
         predict_file(what, out)
     assert not out.exists()
@@ -220,7 +221,7 @@ def interrupted_after_one(what, out, monkeypatch):
         written.append(piece.neurons)
         write(self, piece)
 
-    monkeypatch.setattr(ZarrResult, "write", note)
+    monkeypatch.setattr(ZarrSink, "write", note)
     return written
 
 
@@ -236,8 +237,8 @@ def test_an_interrupted_run_goes_on(interrupted, tmp_path):
 
 def test_an_interrupted_run_goes_on_in_the_folder_of_the_recording(tmp_path, monkeypatch):
     """What grows there is not of the recording; what suite2p writes is."""
-    settings = {"memory": SMALL, "frame_rate": 30.0, "all_rois": True}
-    what, out = Task(suite2p(tmp_path), settings, {}), tmp_path / "rates.zarr"
+    settings = ReadOptions(memory=SMALL, frame_rate=30.0, all_rois=True)
+    what, out = Task(suite2p(tmp_path), settings, PredictOptions()), tmp_path / "rates.zarr"
     written = interrupted_after_one(what, out, monkeypatch)
     predict_file(what, out)
     assert sorted(k for neurons in written for k in neurons) == list(range(NEURONS))
@@ -272,9 +273,9 @@ def test_killed_when_all_was_done(before, tmp_path, monkeypatch):
     npy(tmp_path)
     np.save(other, traces(seed=3))
     if before:
-        predict_file(Task(other, {"frame_rate": 30.0}, {}), out)
+        predict_file(Task(other, ReadOptions(frame_rate=30.0), PredictOptions()), out)
     with monkeypatch.context() as killed:
-        killed.setattr("spikefinder_keras.recordings.formats.zarr_result.remove_folder", print)
+        killed.setattr("spikefinder_keras.recordings.sinks.remove_folder", print)
         predict_file(task(tmp_path), out)
     assert (tmp_path / ".partial-rates.zarr" / "done").is_dir()
     expected = predict(tmp_path / "dff.npy", 30.0).table
@@ -286,15 +287,15 @@ def test_killed_when_all_was_done(before, tmp_path, monkeypatch):
 
 def test_what_is_done_survives_a_name_that_cannot_be_had(tmp_path, monkeypatch):
     npy(tmp_path)
-    said, module = [], "spikefinder_keras.recordings.formats.zarr_result"
+    said, module = [], "spikefinder_keras.recordings.sinks"
     with monkeypatch.context() as failing:
 
         def refuse(new, path):
             raise OSError(errno.EBUSY, "busy")
 
         failing.setattr(f"{module}.replace_folder", refuse)
-        failing.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
-        failing.setattr(memory, "PIECE", SMALL // 8)
+        failing.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", FRAMES)
+        failing.setattr(memory, "CHUNK", SMALL // 8)
         with pytest.raises(OutputError, match="busy"):
             predict_file(task(tmp_path), tmp_path / "rates.zarr")
     predict_file(task(tmp_path), tmp_path / "rates.zarr", say=said.append)
@@ -304,7 +305,7 @@ def test_what_is_done_survives_a_name_that_cannot_be_had(tmp_path, monkeypatch):
 def test_two_runs_at_once_into_one_store(tmp_path, monkeypatch):
     """The second says in one line that the first is at it; the first is none the worse for it."""
     npy(tmp_path)
-    out, write, second = tmp_path / "rates.zarr", ZarrResult.write, []
+    out, write, second = tmp_path / "rates.zarr", ZarrSink.write, []
 
     def meanwhile(self, piece):
         if not second:
@@ -313,7 +314,7 @@ def test_two_runs_at_once_into_one_store(tmp_path, monkeypatch):
             second.append(subprocess.run(command, capture_output=True, text=True, check=False))
         write(self, piece)
 
-    monkeypatch.setattr(ZarrResult, "write", meanwhile)
+    monkeypatch.setattr(ZarrSink, "write", meanwhile)
     found = predict_file(task(tmp_path), out)
     assert second[0].returncode == 2
     assert second[0].stderr.count("\n") == 1
@@ -331,7 +332,7 @@ def test_a_process_that_ended_holds_nothing(interrupted, tmp_path):
     system = process_mark().partition("-")[0]
     for mark in (f"{system}-{ended.pid}", f"ffffffff-{os.getppid()}", "", "nonsense-x"):
         writer.write_text(mark)
-        ZarrResult(writer.parent).check_alone()
+        ZarrSink(writer.parent).check_alone()
     writer.write_text(f"{system}-{os.getppid()}")
     with pytest.raises(OutputError, match=f"process {os.getppid()} is writing"):
         predict_file(task(tmp_path), tmp_path / "rates.zarr")
@@ -340,7 +341,7 @@ def test_a_process_that_ended_holds_nothing(interrupted, tmp_path):
 
 
 def test_a_run_goes_on_within_another_budget(interrupted, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "PIECE", SMALL // 16)
+    monkeypatch.setattr(memory, "CHUNK", SMALL // 16)
     predict_file(task(tmp_path), tmp_path / "rates.zarr")
     assert sorted(k for neurons in interrupted for k in neurons) == list(range(NEURONS))
 
@@ -361,15 +362,14 @@ def test_what_is_of_another_run_is_not_continued(change, interrupted, tmp_path, 
     assert sum(map(len, interrupted[1:])) == NEURONS
     assert any("begun anew" in line for line in said)
     np.testing.assert_array_equal(
-        found.table, predict(tmp_path / "dff.npy", 30.0, **again.choice).table
+        found.table, predict(tmp_path / "dff.npy", 30.0, indicator=again.prediction.indicator).table
     )
 
 
-def test_rates_that_a_format_cannot_hold_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "machine_memory", lambda: 4 * 20_000)
+def test_rates_that_a_format_cannot_hold_in_pieces(tmp_path):
+    what = Task(npy(tmp_path), ReadOptions(frame_rate=30.0, memory=20_000), PredictOptions())
     with pytest.raises(UsageError, match=r"too much for \.csv.*--out.*--memory"):
-        npy(tmp_path)
-        predict_file(task(tmp_path), tmp_path / "rates.csv")
+        predict_file(what, tmp_path / "rates.csv")
 
 
 def test_sizes_of_memory():
@@ -380,7 +380,7 @@ def test_sizes_of_memory():
     for text, message in (("much", "give a size"), ("1.2.3G", "give a size"), ("1MiB", "at least")):
         with pytest.raises(UsageError, match=rf"--memory {text}.*{message}"):
             parse_memory(text)
-    assert memory.piece_size(800) == 100
+    assert memory.chunk_size(800) == 100
     assert memory.machine_memory() > memory.LEAST
 
 
@@ -394,11 +394,11 @@ def test_workers_write_zarr_alone(tmp_path, capsys):
 @pytest.mark.slow
 def test_two_workers_one_killed_give_the_serial_output(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    from spikefinder_keras.recordings import predict as pipeline
+    from spikefinder_keras.recordings import pipeline
 
     whole = predict(npy(tmp_path), 30.0, spikes=True)
-    monkeypatch.setattr(memory, "PIECE", SMALL // 8)
-    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
+    monkeypatch.setattr(memory, "CHUNK", SMALL // 8)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", FRAMES)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     killed, bar = [], pipeline.count_bar
 
@@ -420,7 +420,7 @@ def test_two_workers_one_killed_give_the_serial_output(tmp_path, monkeypatch):
     found = predict_file(task(tmp_path, spikes=True), tmp_path / "r.zarr", scheduler="local")
     assert killed
     np.testing.assert_array_equal(found.table, whole.table)
-    assert repr(found.trust) == repr(whole.trust)
+    assert repr(found.quality) == repr(whole.quality)
     for own, other in zip(found.spike_times, whole.spike_times, strict=True):
         np.testing.assert_array_equal(own, other)
 
@@ -439,7 +439,7 @@ import resource, sys
 from spikefinder_keras import read_recording
 recording = read_recording(sys.argv[1], 30.0, sys.argv[2], memory=256 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-part, _ = recording.part(range(100, 110))
+part = recording.part(range(100, 110))
 assert part.fluorescence.shape == (8_192, 10)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """

@@ -11,21 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import fftconvolve
 
-from spikefinder_keras.competition.simulated_data import INDICATORS
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError, UsageError
-from spikefinder_keras.network.predict import predict_calcium
-from spikefinder_keras.recordings.convi6 import (
-    ALL_DATASETS,
-    ONSET,
-    choose_datasets,
-    rates_by_dataset,
-)
+from spikefinder_keras.network.predict import ONSET, predict_calcium, rates_by_dataset
+from spikefinder_keras.recordings.convi6 import choose_datasets, prepare
 from spikefinder_keras.recordings.pipeline import predict as predict_any
 from spikefinder_keras.recordings.recording import Recording
 from spikefinder_keras.recordings.recording import as_recording as recording_of
-from spikefinder_keras.recordings.segments import find_blocks, prepare, to_frames
+from spikefinder_keras.recordings.segments import to_frames
 from spikefinder_keras.signals.preprocess import bin_spikes
+from spikefinder_keras.simulation.indicators import QUICK_INDICATORS
 from spikefinder_keras.training.neurons import read_ground_truth
 
 
@@ -47,7 +42,7 @@ RATE = 30.0
 
 @pytest.fixture(scope="module")
 def network():
-    from spikefinder_keras.network.loading import load_network
+    from spikefinder_keras.network.keras_model import load_network
 
     return load_network("described")
 
@@ -56,7 +51,7 @@ def network():
 def published():
     import os
 
-    from spikefinder_keras.network.loading import load_network
+    from spikefinder_keras.network.keras_model import load_network
 
     if not os.environ.get("SPIKEFINDER_DATA"):
         pytest.skip("SPIKEFINDER_DATA names no folder of real data")
@@ -91,14 +86,12 @@ def test_raw_recordings_give_the_competitions_predictions(data, published):
     competition, _ = read_set(data, "train", 5)
     theirs = predict_calcium(competition, 5, published)
     truths = read_ground_truth(data / "ground_truth" / "DS16-GCaMP6s-m-V1.h5")
-    calcium = [
-        prepare(truth.recording, find_blocks(truth.recording), [0])[0][:, 0] for truth in truths
-    ]
+    calcium = [prepare(truth.recording)[0][:, 0] for truth in truths]
     assert len(truths) == competition.shape[1] == 9
     assert {trace.size for trace in calcium} == {len(competition)}  # no neuron is shorter
     calcium = [np.stack(calcium, axis=1)]
     own = rates_by_dataset(published, calcium, (5,))[5][0]
-    faithful = rates_by_dataset(published, calcium, (5,), faithful=True)[5][0]
+    faithful = rates_by_dataset(published, calcium, (5,), as_in_2017=True)[5][0]
     for neuron in range(9):
         assert np.corrcoef(faithful[:, neuron], theirs[:, neuron])[0, 1] >= 0.9999
         assert np.corrcoef(own[ONSET:, neuron], theirs[ONSET:, neuron])[0, 1] >= 0.9999
@@ -112,7 +105,7 @@ def test_the_competitions_form_is_predicted_as_in_2017(data, published):
     prediction = predict(competition, 100, dataset=4, weights=published, unit="competition")
     np.testing.assert_array_equal(prediction.rates, predict_calcium(competition, 4, published))
     # The end of a shorter neuron is no lack of signal.
-    assert not np.isnan(prediction.trust.neurons[1].distance)
+    assert not np.isnan(prediction.quality.neurons[1].distance)
     # A block or pause changes nothing in it.
     blocks = as_recording(competition, 100, unit="competition", segment_starts=(0, 1000))
     again = predict(blocks, dataset=4, weights=published)
@@ -136,7 +129,7 @@ def test_length_time_stamps_and_order_are_the_inputs(traces, network):
     assert prediction.rates.dtype == np.float32
     np.testing.assert_array_equal(prediction.times, times)
     assert prediction.names == ("c", "a", "b")
-    assert [neuron.name for neuron in prediction.trust.neurons] == ["c", "a", "b"]
+    assert [neuron.name for neuron in prediction.quality.neurons] == ["c", "a", "b"]
     assert np.isfinite(prediction.rates).all()
 
 
@@ -170,7 +163,7 @@ def test_groups_of_neurons_are_joined_in_order(traces, expected, network, monkey
     )  # one at a time
     again = predict(traces, RATE, dataset=8, weights=network)
     np.testing.assert_allclose(again.rates, expected.rates, rtol=0, atol=SAME)
-    assert [n.name for n in again.trust.neurons] == ["0", "1", "2"]
+    assert [n.name for n in again.quality.neurons] == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize("form", ["vector", "column", "turned", "list", "float64", "Fortran"])
@@ -217,9 +210,9 @@ def test_an_empty_neuron_is_empty_and_changes_no_other(traces, network, tmp_path
     alone = predict(traces, RATE, dataset=8, weights=network)
     np.testing.assert_array_equal(prediction.rates[:, [0, 2, 3]], alone.rates)
     assert np.isnan(prediction.rates[:, 1]).all()
-    assert prediction.trust.neurons[1].lost == 900
+    assert prediction.quality.neurons[1].lost == 900
     assert "1 of 4 neurons have no signal at all: empty, constant or short" in (
-        prediction.trust.warnings
+        prediction.quality.warnings
     )
 
 
@@ -231,21 +224,20 @@ def test_gaps_are_reported_and_long_ones_left_empty(traces, expected, network):
     lost = np.isnan(values) & (np.arange(3) == 1)
     np.testing.assert_array_equal(np.isnan(prediction.rates), lost)
     np.testing.assert_array_equal(prediction.rates[:, 2], expected.rates[:, 2])
-    assert [(n.bridged, n.lost) for n in prediction.trust.neurons] == [(6, 0), (0, 60), (0, 0)]
-    assert any("6 were interpolated, 60 inside" in line for line in prediction.trust.warnings)
+    assert [(n.bridged, n.lost) for n in prediction.quality.neurons] == [(6, 0), (0, 60), (0, 0)]
+    assert any("6 were interpolated, 60 inside" in line for line in prediction.quality.warnings)
 
 
 def test_blocks_do_not_see_each_other(network):
     """The network's output in a block is that of the block alone, and not that of all in one."""
     traces = raw_traces(900)
     recording = as_recording(traces, RATE, segment_starts=(0, 450))
-    blocks = find_blocks(recording)
-    calcium = prepare(recording, blocks, [0, 1, 2])
+    calcium = prepare(recording)
     prediction = predict(recording, dataset=8, weights=network)
     for k, part in enumerate((slice(0, 450), slice(450, 900))):
         alone = rates_by_dataset(network, calcium[k : k + 1], (8,))[8]
         piece = as_recording(traces[part], RATE)
-        back = to_frames(alone, piece, find_blocks(piece), [0, 1, 2])
+        back = to_frames(alone, piece.segments, ~np.isfinite(piece.fluorescence))
         np.testing.assert_allclose(prediction.rates[part], back, rtol=0, atol=SAME)
     in_one = predict(traces, RATE, dataset=8, weights=network).rates
     assert np.abs(in_one[430:470] - prediction.rates[430:470]).max() > 1e-3
@@ -265,7 +257,7 @@ def test_short_traces_are_finite_and_constant_ones_empty(frames, value, network)
     empty = frames == 1 or value is not None
     assert np.isfinite(prediction.rates).all() != empty
     assert np.isnan(prediction.rates).all() == empty
-    assert any("too little to find" in line for line in prediction.trust.warnings)
+    assert any("too little to find" in line for line in prediction.quality.warnings)
 
 
 def test_a_constant_neuron_is_named_without_signal(traces, network):
@@ -275,7 +267,7 @@ def test_a_constant_neuron_is_named_without_signal(traces, network):
     alone = predict(traces[:, :2], RATE, dataset=8, weights=network)
     np.testing.assert_array_equal(prediction.rates[:, :2], alone.rates)
     assert np.isnan(prediction.rates[:, 2]).all()
-    assert np.isnan(prediction.trust.neurons[2].distance)
+    assert np.isnan(prediction.quality.neurons[2].distance)
     assert "1 of 3 neurons never change" in prediction.recording.notes[0]
 
 
@@ -283,7 +275,7 @@ def test_the_first_samples_are_held(network):
     """100 ms of the network's answer to the zeros before a trace, which can exceed all others."""
     calcium = np.zeros((500, 1), np.float32) + 0.5
     held = rates_by_dataset(network, [calcium], (1, 2))
-    raw = rates_by_dataset(network, [calcium], (1, 2), faithful=True)
+    raw = rates_by_dataset(network, [calcium], (1, 2), as_in_2017=True)
     for number in (1, 2):
         assert (held[number][0][: ONSET + 1] == raw[number][0][ONSET]).all()
         np.testing.assert_array_equal(held[number][0][ONSET:], raw[number][0][ONSET:])
@@ -403,7 +395,7 @@ def test_several_ids_are_averaged(traces, network):
 def test_an_id_makes_its_own_difference_to_agreement(traces, network):
     """The agreement is that of all ten IDs, whichever are asked for."""
     one, all_of_them = (
-        predict(traces, RATE, dataset=k, weights=network).trust.neurons for k in (8, None)
+        predict(traces, RATE, dataset=k, weights=network).quality.neurons for k in (8, None)
     )
     for a, b in zip(one, all_of_them, strict=True):
         assert a.certainty == pytest.approx(b.certainty, abs=1e-4)
@@ -468,12 +460,13 @@ def shifts(network, indicator, count=40, rates=FRAME_RATES):
     """
     spikes, found, at_frames = spike_train(count), {}, {}
     for rate in (100, *rates):
-        recording = as_recording(imaged(spikes, rate, INDICATORS[indicator]), rate, unit="dF/F")
-        blocks = find_blocks(recording)
-        outputs = rates_by_dataset(network, prepare(recording, blocks, [0]), ALL_DATASETS)
+        recording = as_recording(
+            imaged(spikes, rate, QUICK_INDICATORS[indicator]), rate, unit="dF/F"
+        )
+        outputs = rates_by_dataset(network, prepare(recording))
         mean = np.mean([tables[0] for tables in outputs.values()], axis=0)
         found[rate] = peaks(spikes, np.arange(len(mean)) / 100, mean[:, 0])
-        own = to_frames([mean], recording, blocks, [0])[:, 0]
+        own = to_frames([mean], recording.segments, ~np.isfinite(recording.fluorescence))[:, 0]
         at_frames[rate] = peaks(spikes, recording.times, own)
     return tuple(
         {rate: np.abs(each[rate] - found[100]).max() for rate in rates}
@@ -502,7 +495,7 @@ def test_peaks_are_in_their_place_at_any_frame_rate(weights, request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("indicator", INDICATORS)
+@pytest.mark.parametrize("indicator", QUICK_INDICATORS)
 @pytest.mark.parametrize("weights", ["network", "published"])
 def test_peaks_of_every_indicator(weights, indicator, request):
     """50 ms from 10 Hz on, and half a frame and 20 ms below.

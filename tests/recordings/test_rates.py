@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.recordings.rates import (
+from spikefinder_keras.recordings.calibration import (
     TERMS,
     RateMap,
-    fit_rate_map,
     output_features,
     signal_share,
 )
 from spikefinder_keras.recordings.universal_preparation import Scales
 from spikefinder_keras.signals.measures import smoothing_of_noise
+from spikefinder_keras.training.calibrate import fit_rate_map
 
 
 def output(events, rng, steps=5_000):
@@ -27,7 +27,8 @@ def test_a_map_that_was_fitted_gives_back_a_power_law():
     for k in range(600):
         own = rng.uniform(0.2, 3) * output(int(np.exp(rng.uniform(2, 7))), rng)
         cases.append((f"set {k % 6}", own, known.mean_rate(own)))
-    found = fit_rate_map(cases, "simulated")
+    groups, outputs, rates = zip(*cases, strict=True)
+    found = fit_rate_map(groups, outputs, rates=rates, source="simulated")
     assert len(found.terms) == TERMS
     assert found.source == "simulated"
     for _, own, rate in cases[:20]:

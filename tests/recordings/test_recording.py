@@ -204,5 +204,5 @@ def test_a_prediction_has_the_time_stamps_and_names_of_its_recording():
     assert prediction.times is recording.times
     assert prediction.names == ("a", "b", "c")
     assert prediction.spike_times is None
-    assert prediction.trust is None
+    assert prediction.quality is None
     assert Recording.__dataclass_params__.frozen

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.recordings.spikes import (
+from spikefinder_keras.recordings.universal import (
     TYPICAL_RATE,
     discrete_spikes,
     expected_score,

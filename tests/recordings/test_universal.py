@@ -6,7 +6,7 @@ from scipy.signal import fftconvolve
 
 from spikefinder_keras import predict
 from spikefinder_keras.network.weights import find_weights
-from spikefinder_keras.recordings.calibration import knowledge_path, load_knowledge
+from spikefinder_keras.recordings.calibration import calibration_path, load_calibration
 
 SAME = 1e-4  # spikes/s; float32 round-off of the network, times a factor of some hundred
 
@@ -56,8 +56,8 @@ def test_the_default_is_one_pass_of_universal(plain):
     assert prediction.description["weights"] == "universal"
     assert prediction.description["unit"] == "spikes per second (expected)"
     assert "dataset" not in prediction.description
-    assert all(0 < neuron.certainty < 1 for neuron in prediction.trust.neurons)
-    assert prediction.trust.certainty.name == "expected r"
+    assert all(0 < neuron.certainty < 1 for neuron in prediction.quality.neurons)
+    assert prediction.quality.certainty.name == "expected r"
 
 
 def test_a_neuron_does_not_depend_on_the_others(plain):
@@ -173,7 +173,7 @@ def test_both_engines_agree(plain):
     np.testing.assert_allclose(keras, rates, rtol=0, atol=SAME)
 
 
-def test_its_knowledge_comes_with_the_weights():
-    knowledge = load_knowledge(knowledge_path(find_weights("universal")))
-    assert {"unknown", "dye", "red", "GCaMP"} <= set(knowledge.beliefs)
-    assert all(belief.source for belief in knowledge.beliefs.values())
+def test_its_calibration_comes_with_the_weights():
+    calibration = load_calibration(calibration_path(find_weights("universal")))
+    assert {"unknown", "dye", "red", "GCaMP"} <= set(calibration.delays)
+    assert all(delay.source for delay in calibration.delays.values())

@@ -13,6 +13,7 @@ from spikefinder_keras.errors import DataError, UsageError
 from spikefinder_keras.signals.preprocess import (
     bin_spikes,
     detrend,
+    fast_resample,
     preprocess,
     resample,
     robust_line,
@@ -236,3 +237,20 @@ def test_resample_is_scipys(frames, frame_rate):
     # The same transforms in the same order, so but for the last bits the same numbers.
     expected = signal.resample(trace, samples)
     np.testing.assert_allclose(resample(trace, frame_rate), expected, rtol=0, atol=1e-14)
+
+
+# The fast resampling is the competition's own, whatever the lengths
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 1_000, 1_001, 8_000])
+@pytest.mark.parametrize("rate", [7.8, 29.97, 30.0, 59.1, 100.0, 158.0])
+def test_it_equals_the_slow_one(frames, rate):
+    trace = np.random.default_rng(0).normal(3, 1, frames)
+    np.testing.assert_allclose(
+        fast_resample(trace, rate), resample(trace, rate), rtol=0, atol=1e-11
+    )
+
+
+def test_tables_in_single_precision_are_taken_as_they_are():
+    trace = np.random.default_rng(0).normal(size=1_001).astype(np.float32)
+    np.testing.assert_allclose(fast_resample(trace, 30.0), resample(trace, 30.0), atol=1e-11)

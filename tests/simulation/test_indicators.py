@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.simulation import indicators as model
-from spikefinder_keras.simulation.spike_trains import made_up_train, simulated_recordings
+from spikefinder_keras.simulation.microscope import expose
+from spikefinder_keras.simulation.spike_trains import simulated_recordings, synthetic_train
 
 
 def single_spike(indicator, seconds=3.0):
@@ -77,20 +78,20 @@ def test_many_indicators_at_once_are_as_one_by_one():
 
 def test_frames_are_means_around_their_time():
     ramp = np.arange(5_000.0)
-    frames = model.expose(ramp, 10.0, 0.0, 0.0, np.random.default_rng(0))
+    frames = expose(ramp, 10.0, 0.0, 0.0, np.random.default_rng(0))
     assert frames.size == 100
     np.testing.assert_allclose(np.diff(frames[1:]), 50.0)
     assert frames[1] == pytest.approx(50.0, abs=1.0)
 
 
 def test_noise_is_as_stated():
-    noise = model.expose(np.zeros(50_000), 50.0, 0.02, 0.0, np.random.default_rng(0))
+    noise = expose(np.zeros(50_000), 50.0, 0.02, 0.0, np.random.default_rng(0))
     assert noise.std() == pytest.approx(0.02 * np.sqrt(50.0), rel=0.03)
 
 
-def test_a_made_up_train_is_in_order_and_inside():
+def test_a_synthetic_train_is_in_order_and_inside():
     for seed in range(5):
-        times = made_up_train(30.0, np.random.default_rng(seed))
+        times = synthetic_train(30.0, np.random.default_rng(seed))
         assert (np.diff(times) >= 0).all()
         assert ((times >= 0) & (times < 30.0)).all()
 

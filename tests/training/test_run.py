@@ -16,8 +16,7 @@ from spikefinder_keras.cli import main
 from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import DataError, OutputError, TrainingError, UsageError
 from spikefinder_keras.network import keras_model as network_module
-from spikefinder_keras.network.keras_model import build_network
-from spikefinder_keras.network.loading import load_network
+from spikefinder_keras.network.keras_model import build_network, load_network
 from spikefinder_keras.network.weights import read_weights
 from spikefinder_keras.training import convi6 as training
 from spikefinder_keras.training.convi6 import Settings, compile_network, resume, train

@@ -7,9 +7,12 @@ import pytest
 
 import spikefinder_keras.training.universal as training
 from spikefinder_keras.errors import TrainingError, UsageError
-from spikefinder_keras.network import universal
-from spikefinder_keras.network.universal import ONSET, build_universal, predict_steps
-from spikefinder_keras.recordings.rates import signal_share
+from spikefinder_keras.network import predict
+from spikefinder_keras.network.engine import KerasEngine
+from spikefinder_keras.network.keras_model import build_universal
+from spikefinder_keras.network.predict import UNIVERSAL_ONSET as ONSET
+from spikefinder_keras.network.predict import predict_steps
+from spikefinder_keras.recordings.calibration import signal_share
 from spikefinder_keras.recordings.universal_preparation import prepare_trace
 from spikefinder_keras.training.universal import (
     UniversalSettings,
@@ -77,10 +80,10 @@ def test_the_shift_that_fits_best_is_the_delay():
     assert DELAYS[curve.argmax()] == pytest.approx(0.08)
 
 
-@pytest.mark.parametrize("at_a_time", [universal.AT_A_TIME, 1])
+@pytest.mark.parametrize("at_a_time", [predict.STEPS_AT_A_TIME, 1])
 def test_a_prediction_does_not_depend_on_what_else_is_predicted(monkeypatch, at_a_time):
-    monkeypatch.setattr(universal, "AT_A_TIME", at_a_time)  # steps, so that there are more batches
-    network = build_universal(width=4)
+    monkeypatch.setattr(predict, "STEPS_AT_A_TIME", at_a_time)  # 1: more batches
+    network = KerasEngine(build_universal(width=4))
     rng = np.random.default_rng(0)
     first, long, second = (rng.normal(size=(n, 4)).astype(np.float32) for n in (40, 700, 40))
     alone = predict_steps(network, [second])[0]
@@ -91,7 +94,7 @@ def test_a_prediction_does_not_depend_on_what_else_is_predicted(monkeypatch, at_
 @pytest.mark.parametrize("steps", [1, 3, 5, 6, 40])
 def test_the_start_of_a_trace_is_held(steps):
     """There the network sees the zeros before it."""
-    network = build_universal(width=4)
+    network = KerasEngine(build_universal(width=4))
     inputs = np.random.default_rng(0).normal(size=(steps, 4)).astype(np.float32)
     (found,) = predict_steps(network, [inputs])
     assert found.shape == (steps,)

@@ -45,7 +45,7 @@ NOT_DATA = {
 """By their first bytes, in lower case, files that people bring and that hold no traces."""
 
 
-def read_recording(
+def read_recording(  # noqa: PLR0913 (a public function: each is an option of its own)
     path: Path | str,
     frame_rate: float | None = None,
     orientation: str | None = None,

@@ -246,7 +246,6 @@ class _Listing:
             self._add_dataset(where, item)
 
     def _add_dataset(self, where: str, item: h5py.Dataset) -> None:
-        import h5py
 
         attributes = _attributes(item)
         if "MATLAB_empty" in attributes or attributes.get("MATLAB_class") == "char":

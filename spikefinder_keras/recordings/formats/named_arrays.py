@@ -133,7 +133,8 @@ class Source:
 def source_of(container: Container) -> Source:
     """All arrays of numbers in a container, not too deep in it."""
     arrays: dict[str, ArrayInfo] = {}
-    inside, rates = {}, {}
+    inside: dict[str, str] = {}
+    rates: dict[str, float] = {}
     for name, info in container.shallow.items():
         shown = name.replace(container.separator, ".")
         if isinstance(info, ArrayInfo):
@@ -141,8 +142,9 @@ def source_of(container: Container) -> Source:
                 continue
             arrays[shown], inside[shown] = info, name
         for attribute, value in info.attributes.items():
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if is_number and plain(attribute) in FRAME_RATES:
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if plain(attribute) in FRAME_RATES:
                 rate_name = f"{shown}.{attribute}".lstrip(".")
                 arrays.setdefault(rate_name, ArrayInfo((), "<f8"))
                 rates.setdefault(rate_name, float(value))
@@ -566,7 +568,10 @@ def read_recording(container: Container, options: ReadOptions) -> Recording:
         As `choose`, and if the arrays do not fit each other.
     """
     caiman = isinstance(container, Hdf5File) and is_caiman(container)
-    source = source_of_caiman(container, options.variable) if caiman else source_of(container)
+    if isinstance(container, Hdf5File) and caiman:
+        source = source_of_caiman(container, options.variable)
+    else:
+        source = source_of(container)
     choice = choose(source, options.variable)
     arrays = _read(container, source, choice)
     if options.variable is None:

@@ -141,7 +141,7 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
 
 def _arrays(prediction: Prediction, rows: Numbers) -> dict[str, Array]:
     """What is written, by the name of its file."""
-    arrays = {
+    arrays: dict[str, Array] = {
         "rates": np.asarray(prediction.table, np.float32),
         "times": np.asarray(prediction.times),
         "rows": rows,

@@ -162,12 +162,13 @@ def read_plane(folder: Path, options: ReadOptions) -> Plane:
     DataError
         If its files are damaged or contradict each other.
     """
-    files = {name: _file(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")}
-    arrays = {name: file and npy_table(file, options.chunk) for name, file in files.items()}
-    fluorescence, cells = arrays["F"], arrays["iscell"]
-    if fluorescence is None or fluorescence.ndim != 2 or not fluorescence.size:
-        shape = getattr(fluorescence, "shape", "none")
-        raise DataError(f"{folder}: F has shape {shape}; give ROIs x frames")
+    fluorescence, around, cells = (
+        _array(folder / f"{name}.npy", options.chunk) for name in ("F", "Fneu", "iscell")
+    )
+    if fluorescence is None:
+        raise DataError(f"{folder} has no F.npy any more")
+    if fluorescence.ndim != 2 or not fluorescence.size:
+        raise DataError(f"{folder}: F has shape {fluorescence.shape}; give ROIs x frames")
     count, frames = fluorescence.shape
     settings = read_settings(folder, options)
     kept = None
@@ -179,7 +180,7 @@ def read_plane(folder: Path, options: ReadOptions) -> Plane:
     traces, notes = corrected(
         folder,
         fluorescence,
-        Neuropil(arrays["Fneu"], options.neuropil_share(settings.share)),
+        Neuropil(around, options.neuropil_share(settings.share)),
         kept=rois,
         frame_rate=options.frame_rate or settings.rate,
     )
@@ -260,6 +261,12 @@ def _starts(folders: Array | None, frames: int) -> tuple[tuple[int, ...], list[s
         return (0,), [f"frames_per_folder has {counts.sum():g} frames, F {frames}: not used"]
     starts = (0, *np.cumsum(counts)[:-1].astype(int).tolist())
     return starts, [f"{counts.size} folders of movies (frames_per_folder): so many segments"]
+
+
+def _array(path: Path, chunk: int) -> AnyTable | None:
+    """The array in a file; None if there is no such file."""
+    file = _file(path)
+    return None if file is None else npy_table(file, chunk)
 
 
 def _file(path: Path) -> NpyFile | None:

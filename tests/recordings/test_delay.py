@@ -1,27 +1,26 @@
-"""The delay as a belief: families, shifts, and how slowly a recording's transients rise."""
+"""The delay: families, shifts, and how slowly a recording's transients rise."""
 
 import numpy as np
 import pytest
 
-from spikefinder_keras.recordings.timing import (
+from spikefinder_keras.recordings.calibration import (
     OFFSETS,
     UNKNOWN_SLOWNESS,
-    Timing,
-    apply_timing,
-    correlation,
-    fit_timing,
+    Delay,
+    apply_delay,
     indicator_family,
     shifted,
     slowness,
 )
+from spikefinder_keras.signals.measures import pearson
+from spikefinder_keras.training.calibrate import Case, fit_delay
 
-NOT_SHIFTED = Timing(np.where(OFFSETS == 0, 30.0, 0.0), np.zeros(OFFSETS.size), "no delay")
+NOT_SHIFTED = Delay(np.where(OFFSETS == 0, 30.0, 0.0), np.zeros(OFFSETS.size), "no delay")
 
 
-def timing_score(case, timing):
-    """Correlation at 25 Hz of one case (see `fit_timing`) under a belief."""
-    _, rates, truth, slow = case
-    return correlation(truth, apply_timing(rates, timing.weights(slow)))
+def score_of(case, delay):
+    """Correlation at 25 Hz of one case under a delay."""
+    return pearson(case.spikes, apply_delay(case.output, delay.weights(case.slowness)))
 
 
 @pytest.mark.parametrize(
@@ -48,20 +47,20 @@ def test_shifts_read_later_and_hold_the_ends():
     moved = shifted(rates)
     assert moved.shape == (OFFSETS.size, 10)
     np.testing.assert_array_equal(moved[list(OFFSETS).index(1)], [*range(1, 10), 9])
-    np.testing.assert_allclose(apply_timing(rates, NOT_SHIFTED.weights()), rates, atol=1e-6)
+    np.testing.assert_allclose(apply_delay(rates, NOT_SHIFTED.weights()), rates, atol=1e-6)
 
 
-def test_the_belief_finds_a_delay():
+def test_the_fit_finds_a_delay():
     rng = np.random.default_rng(0)
     cases = []
     for group in "ab":
         truth = rng.poisson(0.1, 2_000).astype(float)
         rates = np.roll(truth, 1) + 0.1 * rng.random(2_000)  # the output answers a step late
-        cases.append((group, rates, truth, 0.5))
-    timing = fit_timing(cases)
-    assert timing.weights().argmax() == list(OFFSETS).index(1)
+        cases.append(Case(group, rates, truth, 0.5))
+    delay = fit_delay(cases)
+    assert delay.weights().argmax() == list(OFFSETS).index(1)
     for case in cases:
-        assert timing_score(case, timing) > timing_score(case, NOT_SHIFTED) + 0.3
+        assert score_of(case, delay) > score_of(case, NOT_SHIFTED) + 0.3
 
 
 @pytest.mark.parametrize(("rise", "low", "high"), [(0.004, 0.0, 0.35), (0.2, 0.5, 1.0)])

@@ -9,11 +9,10 @@ import pytest
 
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError
+from spikefinder_keras.recordings.convi6 import prepare
 from spikefinder_keras.recordings.recording import as_recording as recording_of
 from spikefinder_keras.recordings.segments import (
-    find_blocks,
     gaps,
-    prepare,
     samples_in_gaps,
     to_frames,
 )
@@ -42,11 +41,15 @@ def noise(frames=600, neurons=1, seed=0):
     return np.random.default_rng(seed).normal(size=(frames, neurons))
 
 
+def missing(recording):
+    return ~np.isfinite(recording.fluorescence)
+
+
 def prepared(*arguments, **options):
     """Blocks and the network's input of all neurons of `as_recording(*arguments)`."""
     recording = as_recording(*arguments, **options)
-    blocks = find_blocks(recording)
-    return blocks, prepare(recording, blocks, range(recording.fluorescence.shape[1]))
+    blocks = recording.segments
+    return blocks, prepare(recording)
 
 
 def inner(trace):
@@ -63,8 +66,7 @@ def test_raw_recordings_of_set_5_become_the_competitions(data):
     truths = read_ground_truth(data / "ground_truth" / "DS16-GCaMP6s-m-V1.h5")
     assert len(truths) == competition.shape[1] == 9
     for neuron, truth in enumerate(truths):
-        blocks = find_blocks(truth.recording)
-        (calcium,) = prepare(truth.recording, blocks, [0])
+        (calcium,) = prepare(truth.recording)
         theirs = competition[np.isfinite(competition[:, neuron]), neuron]
         assert calcium.shape == (theirs.size, 1)
         assert np.corrcoef(calcium[:, 0], theirs)[0, 1] >= 0.999999
@@ -155,23 +157,23 @@ def test_time_stamps_too_uneven_for_any_grid():
 def test_a_long_pause_begins_a_block():
     times = np.arange(600) / 30
     times[200:] += 9.0
-    assert len(find_blocks(as_recording(noise(), times=times))) == 1
+    assert len(as_recording(noise(), times=times).segments) == 1
     times[200:] += 2.0
     times[450:] += 3600.0
-    blocks = find_blocks(as_recording(noise(), times=times))
+    blocks = as_recording(noise(), times=times).segments
     assert [(b.frames.start, b.frames.stop) for b in blocks] == [(0, 200), (200, 450), (450, 600)]
     assert [b.samples for b in blocks] == [667, 833, 500]
     slow = as_recording(
         noise(60), 0.05, times=20.0 * np.arange(60)
     )  # a frame every 20 s is no pause
-    assert len(find_blocks(slow)) == 1
+    assert len(slow.segments) == 1
 
 
 def test_named_blocks_are_kept_and_pauses_cut_them():
     times = np.arange(600) / 30
     times[300:] += 20.0
     recording = as_recording(noise(), times=times, segment_starts=(0, 100))
-    assert [b.frames.start for b in find_blocks(recording)] == [0, 100, 300]
+    assert [b.frames.start for b in recording.segments] == [0, 100, 300]
 
 
 def test_nothing_runs_over_from_one_block_to_the_next():
@@ -179,8 +181,8 @@ def test_nothing_runs_over_from_one_block_to_the_next():
     values = noise(600, 2)
     values[250:, 0] += 5.0  # a step exactly between the blocks, which resampling would smear
     recording = as_recording(values, 30, segment_starts=(0, 250))
-    blocks = find_blocks(recording)
-    calcium = prepare(recording, blocks, [0, 1])
+    blocks = recording.segments
+    calcium = prepare(recording)
     for neuron in range(2):
         scaled = scale(detrend(values[:, neuron]))
         for table, part in zip(calcium, (scaled[:250], scaled[250:]), strict=True):
@@ -189,7 +191,7 @@ def test_nothing_runs_over_from_one_block_to_the_next():
     assert np.abs(calcium[0][-20:, 0] - together[-20:]).max() > 0.1
 
     rates = [np.full((block.samples, 2), k, np.float32) for k, block in enumerate(blocks)]
-    back = to_frames(rates, recording, blocks, [0, 1])
+    back = to_frames(rates, recording.segments, missing(recording))
     np.testing.assert_allclose(back[:250], 0, atol=1e-12)
     np.testing.assert_allclose(back[250:], 1, rtol=FLOAT32)
 
@@ -198,16 +200,15 @@ def test_a_neuron_without_values_in_one_block():
     values = noise(600, 2)
     values[250:, 1] = np.nan
     recording = as_recording(values, 30, segment_starts=(0, 250))
-    blocks = find_blocks(recording)
-    first, second = prepare(recording, blocks, [0, 1])
+    first, second = prepare(recording)
     assert np.isfinite(first).all()
     assert np.isfinite(second[:, 0]).all()
     assert np.isnan(second[:, 1]).all()
     rates = [np.ones_like(first), np.ones_like(second)]
-    back = to_frames(rates, recording, blocks, [0, 1])
+    back = to_frames(rates, recording.segments, missing(recording))
     assert np.isnan(back[250:, 1]).all()
     assert np.isnan(back).sum() == 350
-    assert gaps(recording, blocks, 1) == (0, 350)
+    assert gaps(recording.segments, missing(recording)[:, 1]) == (0, 350)
 
 
 # Gaps
@@ -216,13 +217,12 @@ def test_a_neuron_without_values_in_one_block():
 def with_gap(start, stop, frames=1000):
     values = noise(frames)
     values[start:stop] = np.nan
-    recording = as_recording(values, 100)
-    return recording, find_blocks(recording)
+    return as_recording(values, 100)
 
 
 def test_a_short_gap_is_a_straight_line():
-    recording, blocks = with_gap(300, 349)
-    (calcium,) = prepare(recording, blocks, [0])
+    recording = with_gap(300, 349)
+    (calcium,) = prepare(recording)
     ends = calcium[[299, 349], 0]
     # Two float32 ends and a float64 line between them.
     np.testing.assert_allclose(
@@ -236,10 +236,10 @@ def test_a_short_gap_is_a_straight_line():
 def test_short_gaps_are_bridged_and_long_ones_left_empty():
     rates = [np.ones((1000, 1), np.float32)]
     for length, lost in ((1, 0), (49, 0), (52, 52), (400, 400)):
-        recording, blocks = with_gap(300, 300 + length)
-        back = to_frames(rates, recording, blocks, [0])[:, 0]
+        recording = with_gap(300, 300 + length)
+        back = to_frames(rates, recording.segments, missing(recording))[:, 0]
         np.testing.assert_array_equal(np.flatnonzero(np.isnan(back)), 300 + np.arange(lost))
-        assert gaps(recording, blocks, 0) == (length - lost, lost)
+        assert gaps(recording.segments, missing(recording)[:, 0]) == (length - lost, lost)
 
 
 def test_a_gap_lasts_as_long_as_the_frames_it_lacks():
@@ -248,22 +248,22 @@ def test_a_gap_lasts_as_long_as_the_frames_it_lacks():
         values = noise(100)
         values[40 : 40 + length] = np.nan
         recording = as_recording(values, rate)
-        assert gaps(recording, find_blocks(recording), 0) == (length - lost, lost)
+        assert gaps(recording.segments, missing(recording)[:, 0]) == (length - lost, lost)
 
 
 @pytest.mark.parametrize("at_start", [True, False])
 def test_at_an_end_half_as_much_is_bridged(at_start):
     """A gap at an end has one neighbour: what lies farther than 0.25 s from it is left empty."""
-    recording, blocks = with_gap(0, 40) if at_start else with_gap(960, 1000)
-    (calcium,) = prepare(recording, blocks, [0])
+    recording = with_gap(0, 40) if at_start else with_gap(960, 1000)
+    (calcium,) = prepare(recording)
     assert np.isfinite(calcium).all()
     edge = calcium[40 if at_start else 959, 0]
     np.testing.assert_array_equal(calcium[:40, 0] if at_start else calcium[960:, 0], edge)
-    back = to_frames([np.ones((1000, 1))], recording, blocks, [0])[:, 0]
+    back = to_frames([np.ones((1000, 1))], recording.segments, missing(recording))[:, 0]
     empty = np.flatnonzero(np.isnan(back if at_start else back[::-1]))
     # Frame 15 is at 0.25 s but for round-off.
     np.testing.assert_array_equal(empty[empty != 15], np.arange(15))
-    bridged, lost = gaps(recording, blocks, 0)
+    bridged, lost = gaps(recording.segments, missing(recording)[:, 0])
     assert (bridged + lost, lost) == (40, empty.size)
 
 
@@ -276,14 +276,14 @@ def test_samples_in_gaps_with_and_without_time_stamps():
         as_recording(np.where(gap, np.nan, values), 30),
         as_recording(values[~gap], times=times[~gap]),
     ):
-        (block,) = find_blocks(recording)
-        inside = np.flatnonzero(samples_in_gaps(recording, block, 0)) / 100
+        (block,) = recording.segments
+        inside = np.flatnonzero(samples_in_gaps(block, missing(recording)[:, 0])) / 100
         # From half a frame behind the last frame before, 149/30 s, to half before the next, 7 s.
         assert inside[0] == pytest.approx(149.5 / 30, abs=0.01)
         assert inside[-1] == pytest.approx(209.5 / 30, abs=0.01)
         assert np.diff(inside).max() < 0.011
-    (block,) = find_blocks(as_recording(values, 30))
-    assert not samples_in_gaps(as_recording(values, 30), block, 0).any()
+    (block,) = as_recording(values, 30).segments
+    assert not samples_in_gaps(block, missing(as_recording(values, 30))[:, 0]).any()
 
 
 def test_an_empty_neuron_stays_empty_and_changes_no_other():
@@ -291,22 +291,22 @@ def test_an_empty_neuron_stays_empty_and_changes_no_other():
     _, (alone,) = prepared(values[:, [0, 2]], 30)
     values[:, 1] = np.nan
     recording = as_recording(values, 30)
-    blocks = find_blocks(recording)
-    (calcium,) = prepare(recording, blocks, [0, 1, 2])
+    (calcium,) = prepare(recording)
     assert np.isnan(calcium[:, 1]).all()
     np.testing.assert_array_equal(calcium[:, [0, 2]], alone)
-    assert gaps(recording, blocks, 1) == (0, 600)
-    assert gaps(recording, blocks, 0) == (0, 0)
+    assert gaps(recording.segments, missing(recording)[:, 1]) == (0, 600)
+    assert gaps(recording.segments, missing(recording)[:, 0]) == (0, 0)
 
 
 @pytest.mark.parametrize("frames", [2, 3, 7])
 @pytest.mark.parametrize("rate", [5, 30, 100, 200])
 def test_very_short_traces_are_finite(frames, rate):
     for values in (noise(frames), np.arange(3.0, 3 + frames)[:, None]):
-        blocks, (calcium,) = prepared(values, rate)
+        _, (calcium,) = prepared(values, rate)
         assert calcium.shape == (max(1, int(frames * 100 / rate + 0.5)), 1)
         assert np.isfinite(calcium).all()
-        back = to_frames([calcium], as_recording(values, rate), blocks, [0])
+        recording = as_recording(values, rate)
+        back = to_frames([calcium], recording.segments, missing(recording))
         assert back.shape == (frames, 1)
         assert np.isfinite(back).all()
 
@@ -316,8 +316,7 @@ def test_the_recording_is_not_changed():
     values[100:150, 0] = np.nan
     before = values.copy()
     recording = as_recording(values, 30)
-    blocks = find_blocks(recording)
-    to_frames(prepare(recording, blocks, [0, 1]), recording, blocks, [0, 1])
+    to_frames(prepare(recording), recording.segments, missing(recording))
     np.testing.assert_array_equal(values, before)
 
 
@@ -327,9 +326,9 @@ def test_the_recording_is_not_changed():
 def back(rates, frames, rate):
     times = np.arange(frames) / rate
     recording = as_recording(noise(frames), rate, times=times)
-    blocks = find_blocks(recording)
+    blocks = recording.segments
     assert blocks[0].samples == len(rates)
-    return to_frames([rates[:, None]], recording, blocks, [0])[:, 0]
+    return to_frames([rates[:, None]], recording.segments, missing(recording))[:, 0]
 
 
 def test_at_100_hz_the_rates_are_the_same():

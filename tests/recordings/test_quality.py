@@ -6,32 +6,33 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.competition.simulated_data import (
-    INDICATORS,
-    RECORDINGS,
-    _fluorescence,
-    _spike_times,
+    CONDITIONS,
+    raw_trace,
+    spike_times,
 )
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.constants import SAMPLE_RATE
+from spikefinder_keras.recordings.convi6 import prepare
 from spikefinder_keras.recordings.quality import (
     AGREEMENT,
     FAR,
     FEATURES,
     NOISY,
-    NeuronTrust,
-    Trust,
+    SHOWN,
     agreement,
     as_dff,
     distance,
     features,
-    noise_level,
+    quality_table,
     recording_warnings,
     smoothness,
+    verdict,
 )
-from spikefinder_keras.recordings.recording import as_recording
-from spikefinder_keras.recordings.segments import find_blocks, gaps, prepare
-from spikefinder_keras.recordings.trust_words import SHOWN, trust_table, verdict
+from spikefinder_keras.recordings.recording import NeuronQuality, Quality, as_recording
+from spikefinder_keras.recordings.segments import gaps
+from spikefinder_keras.signals.measures import noise_level
 from spikefinder_keras.signals.preprocess import preprocess
+from spikefinder_keras.simulation.indicators import QUICK_INDICATORS
 from spikefinder_keras.training.neurons import read_ground_truth
 
 RATE = 30.0
@@ -40,40 +41,36 @@ FRAMES = 3000
 
 def raw_dff(neurons=6, frames=FRAMES, rate=RATE, seed=0, noise=True):
     """Simulated dF/F of GCaMP6s, `(frame, neuron)`."""
-    recording, columns = RECORDINGS[8], []
+    recording, columns = CONDITIONS[8], []
     if not noise:
         recording = dataclasses.replace(recording, noise=0.0, drift=0.0)
     samples = int(frames / rate * SAMPLE_RATE)
     for neuron in range(neurons):
         rng = np.random.default_rng([seed, neuron])
-        times = _spike_times(samples, 0.6, recording, rng)
-        columns.append(_fluorescence(times, frames, rate, INDICATORS["GCaMP6s"], recording, rng))
+        times = spike_times(samples, 0.6, recording, rng)
+        columns.append(raw_trace(times, frames, rate, QUICK_INDICATORS["GCaMP6s"], recording, rng))
     return np.stack(columns, axis=1)
 
 
 def trusts(recording, agreements=1.0):
-    """`NeuronTrust` of each neuron as a prediction makes it, without a network."""
-    blocks, count = find_blocks(recording), recording.fluorescence.shape[1]
-    (calcium,) = (
-        [recording.fluorescence]
-        if recording.unit == "competition"
-        else prepare(recording, blocks, range(count))
-    )
+    """`NeuronQuality` of each neuron as a prediction makes it, without a network."""
+    count = recording.fluorescence.shape[1]
+    (calcium,) = [recording.fluorescence] if recording.unit == "competition" else prepare(recording)
     found = []
     for neuron in range(count):
         dff = as_dff(recording.fluorescence[:, neuron], recording.unit)
         level = float("nan") if dff is None else noise_level(dff, recording.frame_rate)
-        trace = calcium[:, neuron]
+        trace, missing = calcium[:, neuron], ~np.isfinite(recording.fluorescence[:, neuron])
         far = distance(trace[np.isfinite(trace)])
         found.append(
-            NeuronTrust(str(neuron), level, *far, agreements, *gaps(recording, blocks, neuron))
+            NeuronQuality(str(neuron), level, *far, agreements, *gaps(recording.segments, missing))
         )
-    return blocks, found
+    return found
 
 
 def warnings_of(values, rate=RATE, **options):
     recording = as_recording(values, rate, **{"orientation": "time-neuron"} | options)
-    return recording_warnings(recording, *trusts(recording))
+    return recording_warnings(recording, trusts(recording))
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +229,7 @@ def test_real_recordings_have_no_warning(real):
 @pytest.mark.parametrize("dataset", ["DS09-GCaMP6f-m-V1", "DS19-jRCaMP1a-m-V1", "DS02-OGB1-2-m-V1"])
 def test_other_real_recordings_have_no_warning(data, dataset):
     recordings = [t.recording for t in read_ground_truth(data / "ground_truth" / f"{dataset}.h5")]
-    lines = [recording_warnings(each, *trusts(each)) for each in recordings[:8]]
+    lines = [recording_warnings(each, trusts(each)) for each in recordings[:8]]
     # A single neuron may be odd; a warning is on the typical one.
     assert sum(map(bool, lines)) <= 2
 
@@ -351,7 +348,7 @@ def test_missing_values_and_empty_neurons_are_counted(good):
 # Words
 
 
-GOOD = NeuronTrust("7", 1.0, 0.5, "height", 0.95, 0, 0)
+GOOD = NeuronQuality("7", 1.0, 0.5, "height", 0.95, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -377,8 +374,8 @@ def test_verdict(change, words):
 
 
 def test_table():
-    odd = NeuronTrust("a b", float("nan"), float("nan"), "", float("nan"), 3, 4)
-    header, first, second, words = trust_table(Trust((GOOD, odd), (), AGREEMENT)).splitlines()
+    odd = NeuronQuality("a b", float("nan"), float("nan"), "", float("nan"), 3, 4)
+    header, first, second, words = quality_table(Quality((GOOD, odd), (), AGREEMENT)).splitlines()
     for word in ("noise level", "distance", "agreement", "missing"):
         assert word in words
     assert header.split() == ["neuron", "noise", "level", "distance", "agreement", "missing"]
@@ -396,14 +393,14 @@ def test_a_table_of_many_neurons_has_the_worst():
     for place, (kind, value) in zip((7, SHOWN, SHOWN + 4), bad.items(), strict=True):
         neurons[place] = dataclasses.replace(neurons[place], **{kind: value})
     neurons[11] = dataclasses.replace(neurons[11], distance=float("nan"))
-    lines = trust_table(Trust(tuple(neurons), (), AGREEMENT)).splitlines()
+    lines = quality_table(Quality(tuple(neurons), (), AGREEMENT)).splitlines()
     assert len(lines) == 1 + SHOWN + 2
     assert [line.split()[0] for line in lines[1:5]] == ["n11", "n7", "n20", "n24"]
     assert (
         lines[-2]
         == f"the worst {SHOWN} of {SHOWN + 5}; 5 more are better, and --report shows them all"
     )
-    few = trust_table(Trust(tuple(neurons[:SHOWN]), (), AGREEMENT)).splitlines()
+    few = quality_table(Quality(tuple(neurons[:SHOWN]), (), AGREEMENT)).splitlines()
     assert [line.split()[0] for line in few[1:-1]] == [f"n{k}" for k in range(SHOWN)]
 
 
@@ -434,8 +431,7 @@ def test_no_training_trace_is_unlike_training(data):
             assert far <= FAR, (number, feature)
     for name in ("DS09-GCaMP6f-m-V1", "DS14-GCaMP6s-m-V1"):
         for truth in read_ground_truth(data / "ground_truth" / f"{name}.h5"):
-            blocks = find_blocks(truth.recording)
-            trace = np.concatenate([t[:, 0] for t in prepare(truth.recording, blocks, [0])])
+            trace = np.concatenate([t[:, 0] for t in prepare(truth.recording)])
             assert distance(trace[np.isfinite(trace)])[0] <= FAR
 
 

@@ -1,17 +1,26 @@
-"""The trust report as one self-contained HTML page: what was predicted, how far to believe it."""
+"""A prediction as one self-contained HTML page: what was predicted, how far to believe it."""
+
+from __future__ import annotations
 
 import base64
 import io
 import warnings
+from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arrays import Trace
 from ..files.atomic import write_text
-from ..recordings.quality import FAR, NOISY
-from ..recordings.trust_words import shown_number, verdict
+from ..recordings.quality import FAR, NOISY, shown_number, verdict
+from ..recordings.recording import Certainty, NeuronQuality, Prediction, Quality
 from ..text import shown
-from .style import BLUE, GREY, ORANGE, house_style, new_axes
+from .style import BLUE, GREY, ORANGE, figure_of, house_style, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 EXAMPLES = 3
 """Neurons whose traces are shown: the clearest, a middling and the noisiest one."""
@@ -25,16 +34,19 @@ COLUMNS = 250
 AT_A_TIME = 100
 """Neurons whose rates are averaged into bins together."""
 
-TEMPLATE = "trust_report.html"
+BINS = 24
+"""Of each histogram."""
+
+TEMPLATE = "recording_page.html"
 """The page, in Jinja's language; whatever is put into it is escaped."""
 
 
-def write_report(path, prediction):
-    """Write the trust report of a prediction, whole or not at all.
+def write_report(path: str | Path, prediction: Prediction) -> None:
+    """Write the page of a prediction, whole or not at all.
 
     Parameters
     ----------
-    path : str or Path
+    path
         An HTML file; it needs no other file and no network.
     prediction : recordings.Prediction
         With its `trust`.
@@ -47,13 +59,13 @@ def write_report(path, prediction):
     write_text(path, report(prediction))
 
 
-def report(prediction):
+def report(prediction: Prediction) -> str:
     """The page of `write_report` as text, from the template beside this module."""
     import jinja2
 
-    recording, trust = prediction.recording, prediction.trust
+    recording, quality = prediction.recording, prediction.quality
     frames, neurons = prediction.table.shape
-    pictures = (example_traces(prediction), rate_map(prediction), trust_panels(trust))
+    pictures = (example_traces(prediction), rate_map(prediction), quality_panels(quality))
     names = ("examples", "rates", "histograms")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -65,13 +77,13 @@ def report(prediction):
         f"({frames / recording.frame_rate / 60:.1f} min), predicted by the weights "
         f"{shown(prediction.description['weights'])}",
         notes=recording.notes,
-        warnings=trust.warnings,
+        warnings=quality.warnings,
         window=f"{WINDOW:g}",
-        certainty=trust.certainty,
+        certainty=quality.certainty,
         limits={"noise": f"{NOISY:g}", "far": f"{FAR:g}"},
         pictures={name: _picture(ax) for name, ax in zip(names, pictures, strict=True)},
         hatched=pictures[1].patch.get_hatch() is not None,
-        neurons=[_row(neuron, trust.certainty) for neuron in trust.neurons],
+        neurons=[_row(neuron, quality.certainty) for neuron in quality.neurons],
         facts=[
             (shown(name).replace("_", " "), shown(value))
             for name, value in prediction.description.items()
@@ -81,25 +93,25 @@ def report(prediction):
     return page.rstrip() + "\n"
 
 
-def _row(neuron, certainty):
+def _row(neuron: NeuronQuality, certainty: Certainty) -> tuple[str, list[str], str]:
     """A neuron's cells: its name, numbers as text, and what they mean."""
     numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
     cells = [shown_number(number, "–") for number in numbers]
     return neuron.name, [*cells, str(neuron.bridged), str(neuron.lost)], verdict(neuron, certainty)
 
 
-def _picture(ax):
+def _picture(ax: Axes) -> str:
     """The figure of `ax` as an image inside the page."""
     file = io.BytesIO()
-    ax.figure.savefig(file, format="svg", metadata={"Date": None})
+    figure_of(ax).savefig(file, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def _examples(prediction):
+def _examples(prediction: Prediction) -> list[int]:
     """Numbers of the neurons to show, clearest first."""
-    noise = np.array([n.noise_level for n in prediction.trust.neurons])
+    noise = np.array([n.noise_level for n in prediction.quality.neurons])
     if np.isnan(noise).all():
-        noise = -np.array([n.certainty for n in prediction.trust.neurons])
+        noise = -np.array([n.certainty for n in prediction.quality.neurons])
     order = np.argsort(noise)[: np.isfinite(noise).sum()]
     if not order.size:
         return []
@@ -107,20 +119,18 @@ def _examples(prediction):
     return [int(order[k]) for k in picked]
 
 
-BINS = 24
-"""Of each histogram."""
-
-
 @house_style
-def example_traces(prediction, neurons=None, ax=None):
+def example_traces(
+    prediction: Prediction, neurons: Sequence[int] | None = None, ax: Axes | None = None
+) -> Axes:
     """Recorded trace and predicted rate of some neurons around their busiest stretch.
 
     Parameters
     ----------
     prediction : recordings.Prediction
-    neurons : sequence of int, optional
+    neurons
         By default the clearest, a middling and the noisiest one.
-    ax : matplotlib Axes, optional
+    ax
 
     Returns
     -------
@@ -161,14 +171,14 @@ def example_traces(prediction, neurons=None, ax=None):
     return ax
 
 
-def _extent(values):
+def _extent(values: Trace) -> tuple[float, float]:
     """Least and largest of the finite values; NaN if there are none."""
     known = values[np.isfinite(values)]
     return (known.min(), known.max()) if known.size else (np.nan, np.nan)
 
 
 @house_style
-def rate_map(prediction, ax=None):
+def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
     """All rates over time as a map, each neuron from its own least to its own largest.
 
     Returns
@@ -216,7 +226,7 @@ def rate_map(prediction, ax=None):
 
 
 @house_style
-def trust_panels(trust, ax=None):
+def quality_panels(quality: Quality, ax: Axes | None = None) -> Axes:
     """Histograms of noise level, distance and certainty over the neurons, with their limits.
 
     Returns
@@ -225,20 +235,20 @@ def trust_panels(trust, ax=None):
         The first of three.
     """
     ax = ax or new_axes(7.0, 2.2)
-    first, second, third = (ax.inset_axes([left, 0, 0.28, 1]) for left in (0.0, 0.36, 0.72))
+    first, second, third = (ax.inset_axes((left, 0, 0.28, 1)) for left in (0.0, 0.36, 0.72))
     ax.axis("off")
     panels = (
         (first, "noise_level", "noise level (% Hz$^{-1/2}$)", NOISY),
         (second, "distance", "distance from training", FAR),
-        (third, "certainty", trust.certainty.words, trust.certainty.limit),
+        (third, "certainty", quality.certainty.words, quality.certainty.limit),
     )
     for panel, kind, label, limit in panels:
-        values = np.array([getattr(neuron, kind) for neuron in trust.neurons])
+        values = np.array([getattr(neuron, kind) for neuron in quality.neurons])
         values = values[np.isfinite(values)]
         if values.size:
             # Over the limit's place too, so that a bin is never too narrow to see.
             low, high = min(values.min(), limit), max(values.max(), limit)
-            panel.hist(values, bins=np.linspace(low, high, BINS + 1), color=BLUE)
+            panel.hist(values, bins=np.linspace(low, high, BINS + 1).tolist(), color=BLUE)
         else:
             panel.text(0.5, 0.5, "not known", transform=panel.transAxes, ha="center", color=GREY)
         panel.axvline(limit, color=ORANGE, linestyle="--", linewidth=1)

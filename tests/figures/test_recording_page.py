@@ -11,17 +11,22 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import OutputError
-from spikefinder_keras.figures.trust_report import (
+from spikefinder_keras.figures.recording_page import (
     COLUMNS,
     EXAMPLES,
     example_traces,
+    quality_panels,
     rate_map,
     report,
-    trust_panels,
     write_report,
 )
-from spikefinder_keras.recordings.quality import NeuronTrust, Trust
-from spikefinder_keras.recordings.recording import Prediction, as_recording
+from spikefinder_keras.recordings.quality import EXPECTED
+from spikefinder_keras.recordings.recording import (
+    NeuronQuality,
+    Prediction,
+    Quality,
+    as_recording,
+)
 
 NAN = float("nan")
 
@@ -45,16 +50,18 @@ def make(neurons=4, frames=900, rate=30.0, names=None, warnings=(), **options):
         **options,
     )
     trust = tuple(
-        NeuronTrust(name, k + 1.0, 0.5 + 0.1 * k, "height", 0.9, k, 2 * k)
+        NeuronQuality(name, k + 1.0, 0.5 + 0.1 * k, "height", 0.9, k, 2 * k)
         for k, name in enumerate(recording.names)
     )
     description = {"unit": "arbitrary, between 0 and 1", "weights": "<i>mine</i>", "notes": ""}
-    return Prediction(rates, recording, description, None, Trust(trust, tuple(warnings)))
+    return Prediction(
+        rates, recording, description, None, Quality(trust, tuple(warnings), EXPECTED)
+    )
 
 
 def unknown(prediction, **change):
-    neurons = tuple(replace(neuron, **change) for neuron in prediction.trust.neurons)
-    return replace(prediction, trust=Trust(neurons, prediction.trust.warnings))
+    neurons = tuple(replace(neuron, **change) for neuron in prediction.quality.neurons)
+    return replace(prediction, quality=Quality(neurons, prediction.quality.warnings, EXPECTED))
 
 
 class Page(HTMLParser):
@@ -183,9 +190,9 @@ def test_an_empty_neuron():
     prediction = make(3)
     prediction.rates[:, 1] = np.nan
     prediction.recording.fluorescence[:, 1] = np.nan
-    neurons = list(prediction.trust.neurons)
-    neurons[1] = NeuronTrust("1", NAN, NAN, "", NAN, 0, 900)
-    prediction = replace(prediction, trust=Trust(tuple(neurons), ()))
+    neurons = list(prediction.quality.neurons)
+    neurons[1] = NeuronQuality("1", NAN, NAN, "", NAN, 0, 900)
+    prediction = replace(prediction, quality=Quality(tuple(neurons), (), EXPECTED))
     check(prediction)
     assert cells(report(prediction))[1] == ["1", "–", "–", "–", "0", "900", "no signal"]
     labels = [text.get_text() for text in example_traces(prediction).get_yticklabels()]
@@ -205,9 +212,9 @@ def test_an_unknown_noise_level():
     prediction = unknown(make(4), noise_level=NAN)
     neurons = [
         replace(n, certainty=a)
-        for n, a in zip(prediction.trust.neurons, (0.5, 0.9, 0.7, 0.6), strict=True)
+        for n, a in zip(prediction.quality.neurons, (0.5, 0.9, 0.7, 0.6), strict=True)
     ]
-    prediction = replace(prediction, trust=Trust(tuple(neurons), ()))
+    prediction = replace(prediction, quality=Quality(tuple(neurons), (), EXPECTED))
     check(prediction)
     labels = [text.get_text() for text in example_traces(prediction).get_yticklabels()][::2]
     assert labels[0] == "neuron 1"
@@ -299,8 +306,10 @@ def test_no_hatch_where_nothing_is_missing():
 
 
 def test_bins_are_wide_enough_to_see():
-    values = tuple(NeuronTrust(str(k), 0.9 + 1e-4 * k, 0.5, "height", 0.9, 0, 0) for k in range(99))
-    panel, *_ = trust_panels(Trust(values, ())).child_axes
+    values = tuple(
+        NeuronQuality(str(k), 0.9 + 1e-4 * k, 0.5, "height", 0.9, 0, 0) for k in range(99)
+    )
+    panel, *_ = quality_panels(Quality(values, (), EXPECTED)).child_axes
     widths = {round(bar.get_width() / np.ptp(panel.get_xlim()), 3) for bar in panel.patches}
     assert min(widths) > 0.03
 
@@ -320,12 +329,12 @@ def test_the_map_is_in_minutes_where_it_is_long():
 
 
 def test_histograms_hold_every_known_neuron():
-    trust = make(12).trust
-    neurons = (*trust.neurons, NeuronTrust("x", NAN, 0.7, "height", NAN, 0, 0))
-    first, second, third = trust_panels(Trust(neurons, ())).child_axes
+    trust = make(12).quality
+    neurons = (*trust.neurons, NeuronQuality("x", NAN, 0.7, "height", NAN, 0, 0))
+    first, second, third = quality_panels(Quality(neurons, (), EXPECTED)).child_axes
     counts = [sum(bar.get_height() for bar in panel.patches) for panel in (first, second, third)]
     assert counts == [12, 13, 12]
-    empty = trust_panels(Trust(neurons[-1:], ())).child_axes
+    empty = quality_panels(Quality(neurons[-1:], (), EXPECTED)).child_axes
     assert [[text.get_text() for text in panel.texts] for panel in empty] == [
         ["not known"],
         [],

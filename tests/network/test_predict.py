@@ -5,15 +5,13 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from spikefinder_keras.network.batches import (
+from spikefinder_keras.network.predict import (
     COST_OF_A_BATCH,
     fill_missing,
     group_by_length,
-    one_hot,
     padded_length,
-    sample_weights,
-    stack,
 )
+from spikefinder_keras.training.traces import one_hot, sample_weights, stack
 
 NAN = np.nan
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import UsageError
-from spikefinder_keras.network.keras_model import build_network
-from spikefinder_keras.network.loading import set_weights
+from spikefinder_keras.network.convi6 import Architecture, convi6
+from spikefinder_keras.network.keras_model import build_network, set_weights
 from spikefinder_keras.network.recurrent import Bidirectional, hard_sigmoid
-from spikefinder_keras.network.spec import convi6_layers, layer_table
+from spikefinder_keras.network.spec import layer_table
 from spikefinder_keras.network.weights import weight_shapes
 
 
@@ -137,7 +137,7 @@ def test_impossible_networks(arguments, message):
 )
 def test_layer_table_names_every_layer_and_its_source(options):
     network = build_network(**options)
-    table = layer_table(convi6_layers(**options), network.name)
+    table = layer_table(convi6(Architecture(**options)), network.name)
     for layer in network.layers:
         (row,) = (line for line in table.splitlines() if line.startswith(f"{layer.name} "))
         assert f" {layer.count_params():,} " in f"{row} "

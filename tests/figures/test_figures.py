@@ -9,14 +9,16 @@ import matplotlib
 import numpy as np
 import pytest
 
+from spikefinder_keras import figures
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition import simulated_data as simulation
 from spikefinder_keras.competition.tables import file_name, write_csv
 from spikefinder_keras.errors import UsageError
-from spikefinder_keras.figures import plots as figures
-from spikefinder_keras.figures.diagram import boxes, network_diagram
+from spikefinder_keras.figures import style
+from spikefinder_keras.figures.network import boxes, network_diagram
 from spikefinder_keras.figures.style import save
-from spikefinder_keras.network.spec import convi6_layers
+from spikefinder_keras.figures.traces import smooth
+from spikefinder_keras.network.convi6 import Architecture, convi6
 
 PACKAGE = Path(figures.__file__).parent
 
@@ -125,13 +127,15 @@ def test_smooth():
     spikes[50] = 2
     expected = np.zeros(100)
     expected[45:55] = 20  # spikes/s: two in 100 ms
-    assert figures.smooth(spikes) == pytest.approx(expected)
-    assert figures.smooth(np.ones(4)) == pytest.approx([40, 40, 40, 40])
+    assert smooth(spikes) == pytest.approx(expected)
+    assert smooth(np.ones(4)) == pytest.approx([40, 40, 40, 40])
 
 
 def test_predictions(tables):
     calcium, spikes, rates = tables
-    ax = figures.predictions(calcium, spikes, rates, (0, 2), (1, 11), "some set")
+    ax = figures.predictions(
+        calcium, spikes, rates, neurons=(0, 2), window=(1, 11), title="some set"
+    )
     assert ax.get_title(loc="left") == "some set"
     assert ax.get_xlabel() == "time (s)"
     names = ["calcium (a.u.)", "true rate (spikes/s)", "predicted rate (a.u.)"]
@@ -144,7 +148,7 @@ def test_predictions(tables):
         neuron = (0, 2)[number // 3]
         end = np.flatnonzero(~np.isnan(calcium[:, neuron]))[-1] + 1
         rate = np.where(np.arange(1_200) < end, rates[:, neuron], np.nan)
-        traces = (calcium[:, neuron], figures.smooth(spikes[:, neuron]), rate)
+        traces = (calcium[:, neuron], smooth(spikes[:, neuron]), rate)
         trace = traces[number % 3][100:1_100]
         assert np.asarray(line.get_xdata()) == pytest.approx(np.arange(1.0, 11.0, 0.01))
         assert same_shape(values(line), trace)
@@ -161,7 +165,7 @@ def test_predictions_without_truth_or_samples(tables):
     calcium, _, rates = tables
     calcium = calcium.copy()
     calcium[:, 1] = np.nan
-    ax = figures.predictions(calcium, None, rates, (0, 1))
+    ax = figures.predictions(calcium, None, rates, neurons=(0, 1))
     assert len(ax.lines) == 4
     assert [text.get_text() for text in ax.texts][2:] == ["no samples", "no samples"]
 
@@ -191,7 +195,7 @@ def test_dataset_ids(tables):
     assert "(a.u.)" in ax.get_ylabel()
     for line, trace in zip(ax.lines, [calcium[:900, 0], *rates[:900].T], strict=True):
         assert same_shape(values(line), trace)
-    assert [line.get_color() for line in ax.lines[1:]].count(figures.ORANGE) == 1
+    assert [line.get_color() for line in ax.lines[1:]].count(style.ORANGE) == 1
 
 
 # Scores and learning curves
@@ -200,7 +204,9 @@ def test_dataset_ids(tables):
 def test_scores():
     of_neurons = [np.array([0.1, 0.5, np.nan]), np.array([0.4]), np.array([np.nan])]
     published = {"best": [0.6, np.nan, np.nan], "ours": [0.3, 0.2, np.nan], "last": [0.1, 0.1, 0.1]}
-    ax = figures.scores(["a", "b", "c"], of_neurons, published, "ours", "some scores")
+    ax = figures.scores(
+        ["a", "b", "c"], of_neurons, published, highlight="ours", title="some scores"
+    )
     assert ax.get_title(loc="left") == "some scores"
     assert labels(ax.get_xticklabels()) == ["a", "b", "c"]
     assert ax.get_ylabel() == "correlation at 25 Hz (no unit)"
@@ -255,7 +261,9 @@ def test_learning_curves():
 
 def test_differences():
     names = ["better", "worse", "level"]
-    ax = figures.differences(names, [0.1, -0.1, 0.0], [0.05, -0.2, -0.1], [0.2, -0.05, 0.1], "x")
+    ax = figures.differences(
+        names, [0.1, -0.1, 0.0], [0.05, -0.2, -0.1], [0.2, -0.05, 0.1], title="x"
+    )
     intervals, means = ax.collections
     ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
     assert ends == [[0.05, 0.2], [-0.2, -0.05], [-0.1, 0.1]]
@@ -290,7 +298,7 @@ NETWORKS = {
 def test_every_layer_is_in_one_box(options):
     from spikefinder_keras.network.keras_model import build_network
 
-    layers = convi6_layers(**options)
+    layers = convi6(Architecture(**options))
     network = build_network(**options)
     drawn = boxes(layers)
     in_boxes = [name for box in drawn for name in box.layers]
@@ -321,7 +329,7 @@ def test_every_layer_is_in_one_box(options):
 
 
 def test_the_architecture_of_the_description():
-    ax, patches, texts = diagram_of(convi6_layers("described"))
+    ax, patches, texts = diagram_of(convi6(Architecture("described")))
     text = {name: each.get_text() for name, each in texts.items()}
     assert text["convolution_1"] == "Convolution 10 x 300, tanh, dropout 0.3"
     assert text["convolution_8"] == "Convolution 1 x 5, sigmoid"
@@ -344,7 +352,7 @@ def test_the_architecture_of_the_description():
 
 
 def test_the_released_lstm_is_concatenated():
-    _, _, texts = diagram_of(convi6_layers("released"))
+    _, _, texts = diagram_of(convi6(Architecture("released")))
     assert texts["join_lstm"].get_text() == "concatenate: 10 + 20 channels"
 
 
@@ -352,9 +360,9 @@ def test_the_released_lstm_is_concatenated():
 
 
 def test_axes_given_are_axes_returned(tables):
-    axes = figures.new_axes(5, 3)
+    axes = style.new_axes(5, 3)
     assert figures.kernels(np.eye(4), ax=axes) is axes
-    assert figures.predictions(*tables, (0,), ax=axes) is axes
+    assert figures.predictions(*tables, neurons=(0,), ax=axes) is axes
 
 
 def test_the_users_style_does_not_show():
@@ -428,8 +436,7 @@ def test_the_command_makes_them_all(competition, tmp_path, capsys):
 
 
 def test_the_command_takes_other_networks_sets_and_windows(competition, tmp_path, capsys):
-    from spikefinder_keras.network.keras_model import build_network
-    from spikefinder_keras.network.loading import save_weights
+    from spikefinder_keras.network.keras_model import build_network, save_weights
 
     sizes = {"filters": (3, 4, 5, 6, 1), "taps": (40, 7, 5, 3, 3)}
     weights = tmp_path / "other.weights.h5"
@@ -502,7 +509,7 @@ def test_the_commands_defaults_are_the_functions():
 
 def test_scores_of_the_published_weights_meet_the_published(data):
     from spikefinder_keras.figures.gallery import draw_scores, predict_sets
-    from spikefinder_keras.network.loading import load_network
+    from spikefinder_keras.network.keras_model import load_network
 
     network = load_network(data / "published" / "model_convnet_6")
     sets = list(predict_sets(network, data / "spikefinder.test"))

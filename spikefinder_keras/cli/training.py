@@ -1,0 +1,164 @@
+"""`train`, `train-universal` and `experiment`: train the networks."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..console import tell, tell_table, text_table
+from .options import PROGRAM, Commands, add_command, load_keras, say_to
+
+# Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
+_SETTINGS: tuple[tuple[str, Any, str], ...] = (
+    ("variant", ("described", "released"), "the description's network (default) or the released"),
+    ("epochs", int, "50"),
+    ("batch", int, "traces per step, 5"),
+    ("learning-rate", float, "Adam's, 0.001"),
+    ("beta-1", float, "Adam's, 0.9"),
+    ("beta-2", float, "Adam's, 0.999"),
+    ("epsilon", float, "Adam's, 1e-8"),
+    ("validation", float, "share of the traces that only validate, the last ones, 0.2"),
+    ("weighting", ("batch", "trace"), "by the batch's mean weight (default, as 2017) or per trace"),
+    ("few-data-weight", float, "weight of sets 1 to 5 against the others, 2.5"),
+    ("id-joins", ("before", "after", "nowhere"), "where the dataset ID joins, seen from the LSTM"),
+    ("seed", int, "same seed, same weights, 0"),
+)
+
+
+def add(commands: Commands) -> None:
+    _add_train(commands)
+    _add_universal(commands)
+    _add_experiment(commands)
+
+
+def _add_train(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "train",
+        run_train,
+        "Train the network; by default as the released run of 2017 did. "
+        "On a GPU that only JAX knows: KERAS_BACKEND=jax spikefinder-keras train ...",
+    )
+    command.add_argument("--data", metavar="DIR", help="as for submission")
+    command.add_argument(
+        "--out", metavar="RUN", help="folder for the run (default: runs/VARIANT-seed-N)"
+    )
+    command.add_argument("--resume", metavar="RUN", help="carry an interrupted run to its end")
+    for option, kind, text in _SETTINGS:
+        # What is not named is left to `Settings`, or to the run that is resumed.
+        choices = {"choices": kind} if isinstance(kind, tuple) else {"type": kind, "metavar": "N"}
+        command.add_argument(f"--{option}", default=argparse.SUPPRESS, help=text, **choices)
+    command.add_argument(
+        "--dropout",
+        type=float,
+        nargs="+",
+        metavar="RATE",
+        default=argparse.SUPPRESS,
+        help="after the first convolutions (default: the variant's)",
+    )
+    command.add_argument(
+        "--batch-normalization", action="store_true", default=argparse.SUPPRESS, help="off"
+    )
+
+
+def run_train(arguments: argparse.Namespace) -> None:
+    chosen = {name.replace("-", "_") for name, *_ in _SETTINGS} | {"dropout", "batch_normalization"}
+    settings = {name: value for name, value in vars(arguments).items() if name in chosen}
+    if "dropout" in settings:
+        settings["dropout"] = tuple(settings["dropout"])
+    load_keras(arguments)
+    from ..competition.submission import find_data
+    from ..training.convi6 import Settings, resume, train
+
+    progress, say = not arguments.quiet, say_to(arguments)
+    if arguments.resume:
+        run = resume(arguments.resume, arguments.data, settings, progress, say)
+    else:
+        stated = Settings(**settings)
+        out = Path(arguments.out or f"runs/{stated.variant}-seed-{stated.seed}")
+        data, kind = find_data(arguments.data, out, progress)
+        say(f"data: {kind} ({data})")
+        run = train(data, out, stated, progress, say)
+    weights = run.folder / "best.weights.h5"
+    tell(f"log, curves and weights are in {run.folder}")
+    tell(f"try them: {PROGRAM} submission --weights {weights}")
+
+
+def _add_universal(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "train-universal",
+        run_universal,
+        "Train the network for any recording, on recordings with known spikes and simulated ones; "
+        "one recipe, resumed where a run was interrupted. KERAS_BACKEND=jax is faster.",
+    )
+    command.add_argument(
+        "--ground-truth",
+        metavar="DIR",
+        required=True,
+        help="folder of the HDF5 files of Rupprecht et al. 2021, such as DS09-GCaMP6f-m-V1.h5",
+    )
+    command.add_argument(
+        "--data", metavar="DIR", help="a competition folder: training set 4 is taken in too"
+    )
+    command.add_argument(
+        "--out", metavar="RUN", help="folder for the run (default: runs/universal-seed-N)"
+    )
+    command.add_argument("--steps", type=int, default=1_200, metavar="N", help="(%(default)s)")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
+
+
+def run_universal(arguments: argparse.Namespace) -> None:
+    from ..training.neurons import find_ground_truth
+
+    find_ground_truth(arguments.ground_truth)
+    load_keras(arguments)
+    from ..training.universal import UniversalSettings, train_on_ground_truth
+
+    out = Path(arguments.out or f"runs/universal-seed-{arguments.seed}")
+    settings = UniversalSettings(steps=arguments.steps, seed=arguments.seed)
+    weights = train_on_ground_truth(
+        arguments.ground_truth,
+        arguments.data,
+        out,
+        settings,
+        not arguments.quiet,
+        say_to(arguments),
+    )
+    tell(f"log and weights are in {out}, and what was measured with them beside")
+    tell(f"try them: {PROGRAM} predict RECORDING --weights {weights}")
+
+
+def _add_experiment(commands: Commands) -> None:
+    command = add_command(
+        commands,
+        "experiment",
+        run_experiment,
+        "Train what a file in TOML asks for, settings x seeds, and score neurons left out; "
+        "what was interrupted goes on, what is done is not repeated.",
+    )
+    command.add_argument("plan", metavar="FILE.toml", help="see docs/training.md")
+    command.add_argument("--data", metavar="DIR", help="as for submission")
+    command.add_argument("--out", metavar="DIR", help="of runs and tables (default: runs/FILE)")
+    command.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)"
+    )
+
+
+def run_experiment(arguments: argparse.Namespace) -> None:
+    load_keras(arguments)
+    from ..competition.submission import find_data
+    from ..training.experiment import run_experiment
+
+    progress, say = not arguments.quiet, say_to(arguments)
+    out = Path(arguments.out or f"runs/{Path(arguments.plan).stem}")
+    data, kind = find_data(arguments.data, out, progress)
+    say(f"data: {kind} ({data})")
+    summary = run_experiment(arguments.plan, data, out, arguments.jobs, progress, say)
+    columns = [
+        "name", "epoch", "seeds", "neurons", "mean", "difference", "low", "high", "answer"
+    ]  # fmt: skip
+    rows = [columns, *([str(row[name]) for name in columns] for row in summary)]
+    tell_table(text_table(rows, right=range(1, 8)))
+    tell(
+        "correlation at 25 Hz of neurons left out; difference from the first, with its 95% interval"
+    )
