@@ -167,7 +167,7 @@ def checked(dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY) ->
         raise Unreadable(f"{where} {reason}")
     if dataset.dtype.kind not in "fiub":
         raise Unreadable(f"{where} holds {dataset.dtype} values, not real numbers")
-    stored = dataset.id.get_storage_size()
+    stored = dataset.id.get_storage_size()  # of chunks that were never written nothing
     check_size(where, dataset.shape, dataset.dtype.itemsize, stored, dataset.chunks, largest)
     return dataset
 
@@ -254,6 +254,7 @@ def _checked_weights(dataset: Any, where: str) -> h5py.Dataset:
         raise Unreadable(f"{where} holds {dataset.dtype} where floats belong")
     if dataset.shape is None or dataset.ndim > MOST_DIMENSIONS:
         raise Unreadable(f"{where} has no shape of a network's weights")
+    # The library reads whole chunks, which may be larger than the array.
     chunk_bytes = dataset.dtype.itemsize
     for length in dataset.chunks or ():
         chunk_bytes *= length

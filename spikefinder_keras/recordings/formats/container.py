@@ -40,23 +40,10 @@ Scalar: TypeAlias = str | int | float | bool | None
 class ArrayInfo:
     """What is known of an array in a file before it is read.
 
-    Attributes
-    ----------
-    shape
-    dtype
-        As numpy writes it.
-    dimensions
-        Their names, where the file tells them.
-    unit
-        Of time stamps, where the file tells it.
-    attributes
-        By name.
-    starts
-        Where along time the pieces begin of which it is put together, one for each trial.
-    assembled
-        It is put together from others, or one of the cells of an array.
-    text
-        Its value, if it is a single text.
+    `dtype` is as numpy writes it. `dimensions`, their names, and `unit`, of time stamps, are known
+    where the file tells them. `starts` are where along time the pieces begin of which it is put
+    together, one for each trial; it is `assembled` then, or if it is one cell of a cell array.
+    `text` is its value, if it is a single text.
     """
 
     shape: tuple[int, ...]
@@ -117,21 +104,12 @@ def _from_json(objects: Mapping[str, dict[str, Any]]) -> dict[str, Info]:
 
 @dataclass(frozen=True)
 class Jobs:
-    """What runs in the sandbox for a format.
+    """What runs in the sandbox for a format, and the libraries that it needs.
 
-    Attributes
-    ----------
-    listing
-        Called as `listing(path, ...)`; yields `objects`, see `as_json`, and what else its format
-        has to say.
-    arrays
-        Called as `arrays(path, labels, large)`: checks the arrays in `labels`, by name what
-        messages call it, and yields those by their names that are not in `large`.
-    rows
-        Called as `rows(path, name, axis, numbers)`; yields `rows`, see `lazy.pick`. None where
-        arrays can only be read as a whole.
-    libraries
-        That these need.
+    `listing(path, ...)` yields `objects`, see `as_json`, and what else its format has to say.
+    `arrays(path, labels, large)` checks the arrays in `labels`, by name what messages call it, and
+    yields those that are not in `large`. `rows(path, name, axis, numbers)` yields `rows`, see
+    `lazy.pick`; it is None where arrays can only be read as a whole.
     """
 
     listing: Callable[..., Iterator[tuple[str, Any]]]
@@ -142,14 +120,11 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Container:
-    """The arrays and groups in a file, in its order.
+    """The arrays and groups in a file, in its order, and how they are read.
 
     Attributes
     ----------
-    path
-    objects
-        By their names in the file.
-    jobs
+    path, objects, jobs
     chunk
         Tables of more bytes stay in the file when they are read.
     state
@@ -200,6 +175,7 @@ class Container:
             If the file has changed since it was listed, or an array is damaged, holds other things
             than real numbers or claims more than the file can hold.
         """
+        # All are checked now, also those that are read later.
         large = [name for name in labels if self._stays(self.arrays[name])]
         found: dict[str, AnyTable] = {}
         if labels:
@@ -253,6 +229,7 @@ def list_objects(
     DataError
         If it is damaged, or was made to attack.
     """
+    # Of a folder nothing tells quickly whether a file in it has changed.
     state = state_of(path.stat()) if path.is_file() else None
     values = parse(jobs.listing, path, *arguments, libraries=jobs.libraries)
     try:
@@ -309,6 +286,7 @@ def join(shapes: Sequence[Sequence[int]]) -> Joined | None:
 
 def _time_axis(shapes: Sequence[Sequence[int]]) -> int:
     """The axis of trials along which time goes on: the one that differs, else the longer one."""
+    # Trials differ in length, but all have the same neurons.
     if len({shape[0] for shape in shapes}) > 1:
         return 0
     if len({shape[1] for shape in shapes}) > 1:

@@ -139,6 +139,7 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
     for sign, what in NOT_DATA.items():
         if start.lstrip().lower().startswith(sign):
             raise DataError(f"{path} is {what}")
+    # Nothing in a table of rates tells it from one of dF/F but the file beside it.
     if is_prediction(path):
         raise DataError(f"{path} holds predicted spike rates already; give the fluorescence")
     if start.startswith(NPY):

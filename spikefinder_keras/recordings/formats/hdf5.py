@@ -93,6 +93,7 @@ class Hdf5File(Container):
         where = ""
         for part in filter(None, path.split("/")):
             base, where = where, f"{where}/{part}".lstrip("/")
+            # A link on the way counts as much as one at the end.
             if where in self.outside:
                 raise self.leads_out(where)
             if where in self.links:
@@ -248,6 +249,7 @@ class _Listing:
     def _add_dataset(self, where: str, item: h5py.Dataset) -> None:
 
         attributes = _attributes(item)
+        # An empty array is stored as its shape, a text as numbers.
         if "MATLAB_empty" in attributes or attributes.get("MATLAB_class") == "char":
             return
         if _holds_references(item):
@@ -279,6 +281,7 @@ class _Listing:
                     inner = [piece[key] for piece in pieces]
                     self._add_pieces(inner, f"{name}/{key}", depth=depth + 1)
             return
+        # Cells of different kinds are no trials.
         if not pieces or not all(map(_is_numeric, pieces)):
             return
         shapes = [self._shape(piece) for piece in pieces]

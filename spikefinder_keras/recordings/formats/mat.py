@@ -53,25 +53,11 @@ def check_version(path: Path, start: bytes) -> None:
 def open_file(
     path: Path, chunk: int, *, variable: str | None, enough: Collection[str], always: Sequence[str]
 ) -> Container:
-    """List the arrays of a file of version 5.
+    """List the arrays of a file of version 5; `DataError` if it is damaged.
 
     To look into structs they must be loaded, which takes long where they hold an image for each
-    ROI. So it is left out where the arrays beside them suffice.
-
-    Parameters
-    ----------
-    path, chunk
-    variable
-        The array that is asked for, if one is; it must be beside the structs then.
-    enough
-        Names by which, plain as `container.plain` makes them, arrays suffice.
-    always
-        Structs that are looked into all the same.
-
-    Raises
-    ------
-    DataError
-        If it is damaged.
+    ROI. So it is left out, but for those in `always`, where the arrays beside them suffice: one has
+    a name in `enough`, plain as `container.plain` makes it, and `variable` is one of them if given.
     """
     objects, state, _ = list_objects(path, _JOBS, variable, sorted(enough), list(always))
     return Container(path, objects, _JOBS, chunk, state, always_tables=True)
@@ -89,6 +75,7 @@ def parse_objects(
         if kind in _TYPES
     }
     structures = [name for name, (_, kind) in listing.items() if kind in _STRUCTURES]
+    # As in Fall.mat of suite2p, whose struct stat has the pixels of each ROI.
     suffices = any(plain(name) in enough for name in arrays)
     if suffices and (variable is None or variable in arrays):
         structures = [name for name in structures if name in always]
@@ -116,6 +103,7 @@ def parse_arrays(
         if name in within:
             yield name, assemble(inside.values[name])
             continue
+        # Before it is loaded: the header states the size, compressed bytes may be few.
         shape, kind = listing[name]
         check_size(name, shape, np.dtype(_TYPES[kind]).itemsize, stored)
         value = loadmat(path, variable_names=[name])[name]
@@ -156,7 +144,7 @@ class _Inside:
 
     def add(self, value: Any, name: str, *, depth: int) -> None:
         """List what a struct, cell array or array holds."""
-        if not isinstance(value, np.ndarray):
+        if not isinstance(value, np.ndarray):  # objects and functions of MATLAB
             return
         if value.dtype.names and depth <= LEVELS:
             for key in value.dtype.names:
@@ -170,6 +158,7 @@ class _Inside:
     def _add_pieces(self, cells: Array, name: str, *, depth: int) -> None:
         """List the cells of a cell array, or what stands in a field of all structs of an array."""
         pieces = [piece for piece in np.ravel(cells) if isinstance(piece, np.ndarray)]
+        # scipy wraps a lone struct or matrix in an array of one object.
         if len(pieces) == 1:
             self.add(pieces[0], name, depth=depth + 1)
         elif all(piece.dtype.kind in "fiub" for piece in pieces):

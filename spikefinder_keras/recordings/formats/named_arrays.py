@@ -9,13 +9,14 @@ arrays, too, of one group.
 import functools
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from ...arrays import Array, Numbers, Times
+from ...arrays import Array
 from ...errors import DataError, UsageError
 from ..inputs import as_names, orientation_of, rate_of, times_in
 from ..lazy import AnyTable, LazyTable, elementwise
@@ -99,6 +100,7 @@ CAIMAN_RATE = "params/data/fr"
 
 def time_unit(name: str, unit: str | None = None) -> str | None:
     """The unit of time stamps by their name, `ms` of `time_ms`, else `unit`; None for no times."""
+    # Such as frame_times, t and timestamps_ms.
     match = _TIME.fullmatch(plain(name))
     if match is None:
         return None
@@ -112,16 +114,8 @@ def time_unit(name: str, unit: str | None = None) -> str | None:
 class Source:
     """The arrays of numbers that a layout chooses from, by the names that users see.
 
-    Attributes
-    ----------
-    path
-        Named in errors.
-    arrays
-        Attributes that are frame rates among them, as arrays of one number.
-    inside
-        What the container calls each.
-    rates
-        The attributes, in Hz.
+    `inside` is what the container calls each. Attributes that are frame rates are among them, as
+    arrays of one number; their values in Hz are `rates`.
     """
 
     path: Path
@@ -138,6 +132,7 @@ def source_of(container: Container) -> Source:
     for name, info in container.shallow.items():
         shown = name.replace(container.separator, ".")
         if isinstance(info, ArrayInfo):
+            # Texts, such as names of neurons, are never chosen.
             if not info.is_numeric:
                 continue
             arrays[shown], inside[shown] = info, name
@@ -169,6 +164,7 @@ def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
     for name in (*CAIMAN_TRACES, "S", "f", "idx_components"):
         if found := _caiman_array(file, f"estimates/{name}"):
             inside[name] = found
+    # A vector would be taken for the trace of one neuron.
     for name in CAIMAN_TRACES:
         if name in inside and len(file.arrays[inside[name]].shape) != 2:
             shape = file.arrays[inside[name]].shape
@@ -215,65 +211,42 @@ def listed(arrays: Mapping[str, ArrayInfo]) -> str:
 # Which array is what
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Names of the arrays that were chosen.
+T = TypeVar("T")
 
-    Attributes
-    ----------
-    traces
-    residuals
-        To be added to the traces.
-    neuropil, times, rate
-    cells
-        1 for each ROI that is a cell.
-    components
-        Numbers of the cells.
-    ids
-        Of the neurons.
-    unit
-    orientation
-        Of the traces, where their name or dimensions tell.
-    others
-        Further arrays that could have been fluorescence.
+
+@dataclass(frozen=True)
+class Roles(Generic[T]):
+    """What arrays are: first their names, then what was read.
+
+    `residuals` are to be added to the traces, `cells` has 1 for each ROI that is one, `components`
+    the numbers of those that are, and `ids` those of the neurons.
     """
 
-    traces: str
-    residuals: str | None = None
-    neuropil: str | None = None
-    times: str | None = None
-    rate: str | None = None
-    cells: str | None = None
-    components: str | None = None
-    ids: str | None = None
+    traces: T
+    residuals: T | None = None
+    neuropil: T | None = None
+    times: T | None = None
+    rate: T | None = None
+    cells: T | None = None
+    components: T | None = None
+    ids: T | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which array is what; unit and orientation, where names or dimensions tell them; and others
+    that could have been fluorescence."""
+
+    names: Roles[str]
     unit: str | None = None
     orientation: str | None = None
     others: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> list[str]:
-        """Of all of them."""
-        roles = (
-            self.traces,
-            self.residuals,
-            self.neuropil,
-            self.times,
-            self.rate,
-            self.cells,
-            self.components,
-            self.ids,
-        )
-        return [name for name in roles if name is not None]
 
 
 def choose(source: Source, variable: str | None = None) -> Choice:
     """Say which array of a file is fluorescence, time stamps, frame rate and so on.
 
-    Parameters
-    ----------
-    source
-    variable
-        Name of the fluorescence array, if it is stated.
+    `variable` is the name of the fluorescence, if it is stated.
 
     Raises
     ------
@@ -286,6 +259,7 @@ def choose(source: Source, variable: str | None = None) -> Choice:
     traces = view.fluorescence() if variable is None else view.named(variable)
     name, info = plain(traces), source.arrays[traces]
     residuals = view.residuals(traces) if name in DENOISED else None
+    # C + YrA is what CaImAn was given: fluorescence, whatever its scale.
     unit = "F" if residuals or name == "yra" else UNITS.get(name)
     neuropil = None
     if not residuals and (unit == "F" or name in TRACES):
@@ -296,23 +270,23 @@ def choose(source: Source, variable: str | None = None) -> Choice:
     ids = [n for n in beside if plain(n) in IDS and view.size(n) in info.shape]
     if orientation:
         ids = view.coordinates(traces, axis=0 if orientation == "neuron-time" else 1) + ids
-    return Choice(
+    names = Roles(
         traces,
-        residuals=residuals,
-        neuropil=neuropil,
+        residuals,
+        neuropil,
         times=view.times(traces, beside),
         rate=view.rate(traces, beside),
         cells=_first(n for n in beside if plain(n) in CELLS),
         components=_first(n for n in beside if plain(n) in COMPONENTS),
         ids=_first(ids),
-        unit=unit,
-        # EXTRACT writes time x neuron, against MATLAB's habit.
-        orientation="time-neuron" if name == "temporalweights" else orientation,
-        others=tuple(n for n in view.candidates() if n != traces and plain(n) in UNITS),
     )
+    if name == "temporalweights":  # EXTRACT writes time x neuron, against MATLAB's habit
+        orientation = "time-neuron"
+    others = [n for n in view.candidates() if n != traces and plain(n) in UNITS]
+    return Choice(names, unit, orientation, tuple(others))
 
 
-def _first(names: Sequence[str] | Iterator[str]) -> str | None:
+def _first(names: Iterable[str]) -> str | None:
     return next(iter(names), None)
 
 
@@ -384,6 +358,7 @@ class _View:
         sizes = {self.size(name) for name in self.arrays if time_unit(name)}
         tables = [info.shape for name, info in self.arrays.items() if self._is_trace_name(name)]
         tables = [shape for shape in tables if len(shape) == 2 and min(shape) > 1]
+        # Stamps of a camera or a wheel are of other lengths than the traces.
         fitting = {size for size in sizes if size > 1 and any(size in s for s in tables)}
         return fitting or {max(shape) for shape in tables}
 
@@ -445,6 +420,7 @@ class _View:
     def _unknown(self, possible: Sequence[str]) -> str | None:
         """The only array of an unknown name, tables before vectors."""
         unknown = [n for n in possible if plain(n) not in UNITS]
+        # A vector beside a table is a number for each neuron more often than a trace.
         unknown = [n for n in unknown if _axes(self.arrays[n].shape) == 2] or unknown
         if len(unknown) > 1:
             raise self._ask(unknown)
@@ -485,6 +461,7 @@ class _View:
 
     def named(self, variable: str) -> str:
         """The array that is asked for."""
+        # The whole name, else the end of one: dff of data.dff.
         matches = [n for n in self.arrays if n == variable]
         matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{variable}")]
         if len(matches) != 1:
@@ -492,6 +469,7 @@ class _View:
                 f"{self.path} has no array {variable}; choose from {self.listed} (--variable)"
             )
         name = matches[0]
+        # Denoised traces can be had back with what was taken away.
         if plain(name) in DENOISED and self._residuals(name):
             return name
         if plain(name) in DECONVOLVED or plain(name) in DENOISED or self.is_background(name):
@@ -539,26 +517,6 @@ def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None
 # What was chosen, read
 
 
-@dataclass(frozen=True)
-class Arrays:
-    """The arrays of a `Choice`.
-
-    `times` are in s, `rate` in Hz; `counter` names an array that is called time but only counts
-    frames; `starts` are the frames with which trials begin.
-    """
-
-    traces: AnyTable
-    residuals: AnyTable | None
-    neuropil: AnyTable | None
-    times: Times | None
-    rate: float | None
-    cells: Array | None
-    components: Array | None
-    ids: Array | None
-    counter: str | None
-    starts: tuple[int, ...]
-
-
 def read_recording(container: Container, options: ReadOptions) -> Recording:
     """The recording in a container of named arrays.
 
@@ -567,23 +525,22 @@ def read_recording(container: Container, options: ReadOptions) -> Recording:
     DataError, UsageError
         As `choose`, and if the arrays do not fit each other.
     """
-    caiman = isinstance(container, Hdf5File) and is_caiman(container)
-    if isinstance(container, Hdf5File) and caiman:
+    if isinstance(container, Hdf5File) and is_caiman(container):
         source = source_of_caiman(container, options.variable)
+        choice = replace(choose(source, options.variable), orientation="neuron-time")
+        values = _read(container, source, choice.names)
+        only_orientation(container.path, options.orientation, "neuron-time")
     else:
         source = source_of(container)
-    choice = choose(source, options.variable)
-    arrays = _read(container, source, choice)
+        choice = choose(source, options.variable)
+        values = _read(container, source, choice.names)
     if options.variable is None:
-        _refuse_stale(source, choice.traces)
-    if caiman:
-        only_orientation(container.path, options.orientation, "neuron-time")
-        choice = replace(choice, orientation="neuron-time")
-    _refuse_counter(source.path, choice, arrays.traces)
-    orientation = _orientation(choice, arrays, options)
-    if choice.residuals or choice.neuropil or choice.cells or choice.components:
-        return _of_rois(source.path, choice, arrays, options, orientation)
-    return _of_traces(source.path, choice, arrays, options, orientation)
+        _refuse_stale(source, choice.names.traces)
+    facts = _facts(source, choice, values, options)
+    names = choice.names
+    if names.residuals or names.neuropil or names.cells or names.components:
+        return _of_rois(source.path, choice, values, options, facts)
+    return _of_traces(source.path, choice, values, options, facts)
 
 
 def read_pickled(container: Container, options: ReadOptions) -> Recording:
@@ -601,46 +558,32 @@ def read_pickled(container: Container, options: ReadOptions) -> Recording:
     return read_recording(container, options)
 
 
-def _read(container: Container, source: Source, choice: Choice) -> Arrays:
-    names = [name for name in choice.names if name in source.inside]
-    read = container.read({source.inside[name]: _label(source, name) for name in names})
-    values: dict[str | None, AnyTable] = {name: read[source.inside[name]] for name in names}
-
-    def small(name: str | None) -> Array | None:
-        return np.asarray(values[name]) if name in values else None
-
-    traces = values[choice.traces]
-    if container.always_tables and 1 in traces.shape and not isinstance(traces, LazyTable):
-        traces = traces.reshape(-1)
-    times, counter = small(choice.times), None
-    if times is not None and choice.times is not None:
-        unit = source.arrays[choice.times].unit
-        if _only_counts(np.ravel(times), choice.times, unit):
-            times, counter = None, choice.times
-        else:
-            times = times_in(times, time_unit(choice.times, unit))
-    rate = None
-    if choice.rate is not None:
-        stated = values.get(choice.rate, source.rates.get(choice.rate))
-        rate = one_rate(source.path, choice.rate, np.asarray(stated))
-    return Arrays(
-        traces=_two_axes(traces),
-        residuals=_two_axes(values[choice.residuals]) if choice.residuals else None,
-        neuropil=_two_axes(values[choice.neuropil]) if choice.neuropil else None,
-        times=times,
-        rate=rate,
-        cells=small(choice.cells),
-        components=small(choice.components),
-        ids=small(choice.ids),
-        counter=counter,
-        starts=source.arrays[choice.traces].starts,
-    )
+def _read(container: Container, source: Source, names: Roles[str]) -> Roles[AnyTable]:
+    chosen = {role.name: getattr(names, role.name) for role in fields(names)}
+    # CaImAn's arrays are called by the way to them, all others as users see them.
+    labels = {
+        source.inside[name]: source.inside[name] if "." not in name else name
+        for name in chosen.values()
+        if name in source.inside
+    }
+    read = container.read(labels)
+    found: dict[str, AnyTable] = {}
+    for role, name in chosen.items():
+        if name in source.inside:
+            found[role] = _two_axes(read[source.inside[name]])
+        elif name is not None:
+            found[role] = np.array(source.rates[name])
+    if container.always_tables and 1 in found["traces"].shape:
+        found["traces"] = np.asarray(found["traces"]).reshape(-1)
+    return Roles(**found)
 
 
-def _label(source: Source, name: str) -> str:
-    """What messages call an array: as users see it, one of CaImAn's by the way to it."""
-    inside = source.inside[name]
-    return inside if "/" in inside and "." not in name else name
+def _two_axes(array: AnyTable) -> AnyTable:
+    """Axes of length 1 too many, as MATLAB and movies have them, left out."""
+    if array.ndim > 2 and not isinstance(array, LazyTable):
+        kept = [size for size in array.shape if size > 1]
+        return array.reshape(kept) if len(kept) == 2 else array
+    return array
 
 
 def _refuse_stale(source: Source, name: str) -> None:
@@ -655,18 +598,39 @@ def _refuse_stale(source: Source, name: str) -> None:
             )
 
 
+def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: ReadOptions) -> Facts:
+    """What the arrays beside the traces say of them, and the unit."""
+    names, shape = choice.names, values.traces.shape
+    rate = None
+    if values.rate is not None:
+        rate = one_rate(source.path, str(names.rate), np.asarray(values.rate))
+    times, notes = None, []
+    if values.times is not None and names.times is not None:
+        stamps, unit = np.asarray(values.times), source.arrays[names.times].unit
+        if _only_counts(np.ravel(stamps), names.times, unit):
+            notes.append(f"{names.times} counts the frames: not used")
+        else:
+            times = times_in(stamps, time_unit(names.times, unit))
+    _refuse_counter(source.path, choice, values.traces)
+    orientation = options.orientation or choice.orientation
+    if orientation is None and times is not None:
+        orientation = orientation_by(shape, times.size)
+    if orientation is None and values.cells is not None:
+        orientation = _orientation_by_cells(values.cells.shape, shape)
+    return Facts(
+        times=times,
+        frame_rate=rate,
+        orientation=orientation,
+        unit=choice.unit,
+        notes=notes,
+        segment_starts=source.arrays[names.traces].starts,
+    )
+
+
 def _only_counts(values: Array, name: str, unit: str | None) -> bool:
     """Whether time stamps without a unit count the frames, from 0 or 1."""
     counted = values.size > 2 and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
     return counted and unit is None and time_unit(name, "") == ""
-
-
-def _two_axes(array: AnyTable) -> AnyTable:
-    """Axes of length 1 too many, as MATLAB and movies have them, left out."""
-    if array.ndim > 2 and not isinstance(array, LazyTable):
-        kept = [size for size in array.shape if size > 1]
-        return array.reshape(kept) if len(kept) == 2 else array
-    return array
 
 
 def _refuse_counter(path: Path, choice: Choice, traces: AnyTable) -> None:
@@ -675,120 +639,79 @@ def _refuse_counter(path: Path, choice: Choice, traces: AnyTable) -> None:
         steps = np.diff(np.ravel(np.asarray(traces)))
         if steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-6):  # as float32 rounds them
             raise DataError(
-                f"{path}: {choice.traces} counts up in equal steps, as a counter or time stamps "
-                "do; name the fluorescence (--variable)"
+                f"{path}: {choice.names.traces} counts up in equal steps, as a counter or time "
+                "stamps do; name the fluorescence (--variable)"
             )
 
 
-def _orientation(choice: Choice, arrays: Arrays, options: ReadOptions) -> str | None:
-    """As stated, as names tell it, as time stamps, as a number for each ROI; else None."""
-    shape = arrays.traces.shape
-    found = options.orientation or choice.orientation
-    if found is None and arrays.times is not None:
-        found = orientation_by(shape, arrays.times.size)
-    if found is None and arrays.cells is not None and len(shape) == 2 and len(set(shape)) == 2:
-        cells = arrays.cells
-        count = max(cells.shape) if 1 in cells.shape or cells.ndim == 1 else len(cells)
-        found = {shape[0]: "neuron-time", shape[1]: "time-neuron"}.get(count)
-    return found
+def _orientation_by_cells(cells: Sequence[int], shape: Sequence[int]) -> str | None:
+    """Which axis has one ROI for each row of `iscell`, if that decides it."""
+    if len(shape) != 2 or shape[0] == shape[1]:
+        return None
+    count = max(cells) if 1 in cells or len(cells) == 1 else cells[0]
+    return {shape[0]: "neuron-time", shape[1]: "time-neuron"}.get(count)
 
 
 def _of_traces(
-    path: Path, choice: Choice, arrays: Arrays, options: ReadOptions, orientation: str | None
+    path: Path, choice: Choice, values: Roles[AnyTable], options: ReadOptions, facts: Facts
 ) -> Recording:
     """The recording of traces of which nothing is said by ROI."""
-    note = f"{choice.unit or 'traces'} from {choice.traces}{_also(choice)}"
-    if len(arrays.starts) > 1:
-        note += f", {len(arrays.starts)} trials, each a segment of its own"
+    note = f"{choice.unit or 'traces'} from {choice.names.traces}{_also(choice)}"
+    if len(facts.segment_starts) > 1:
+        note += f", {len(facts.segment_starts)} trials, each a segment of its own"
     # The name of an array without one says nothing.
-    notes = [note] if choice.traces != "array" else []
-    facts = Facts(
-        times=arrays.times,
-        frame_rate=arrays.rate,
-        orientation=orientation,
-        unit=choice.unit,
-        names=_ids(arrays.ids, arrays.traces.shape, orientation),
-        notes=[*notes, *_counter(arrays)],
-        segment_starts=arrays.starts,
+    notes = [note] if choice.names.traces != "array" else []
+    ids = None if values.ids is None else np.ravel(np.asarray(values.ids))
+    shape = values.traces.shape
+    if ids is not None and len(shape) == 2:
+        count = shape[1] if facts.orientation == "time-neuron" else shape[0]
+        if ids.size == count == len(np.unique(ids)):
+            facts = replace(facts, names=as_names(ids))
+    return make_recording(
+        path, values.traces, options, replace(facts, notes=[*notes, *facts.notes])
     )
-    return make_recording(path, arrays.traces, options, facts)
 
 
 def _of_rois(
-    path: Path, choice: Choice, arrays: Arrays, options: ReadOptions, orientation: str | None
+    path: Path, choice: Choice, values: Roles[AnyTable], options: ReadOptions, facts: Facts
 ) -> Recording:
     """The recording of ROIs, of which some may be no cells or have neuropil."""
-    traces, name = arrays.traces, choice.traces
+    names, traces, around = choice.names, values.traces, values.neuropil
+    title = names.traces
     if traces.ndim != 2 or not traces.size:
-        raise DataError(f"{path}: {name} has shape {traces.shape}; give ROIs x frames")
-    turned = orientation == "time-neuron"
-    traces = traces.T if turned else traces
-    if arrays.residuals is not None:
-        residuals = arrays.residuals.T if turned else arrays.residuals
-        traces = elementwise(np.add, traces, residuals)
-        name = f"{name} + {choice.residuals}"
-    kind = "components" if choice.residuals or choice.components else "ROIs"
+        raise DataError(f"{path}: {title} has shape {traces.shape}; give ROIs x frames")
+    turned = facts.orientation == "time-neuron"
+    if values.residuals is not None:
+        traces = elementwise(np.add, traces, values.residuals)
+        title = f"{title} + {names.residuals}"
+    if turned:
+        traces, around = traces.T, None if around is None else around.T
+    count, kind = len(traces), "components" if names.residuals or names.components else "ROIs"
+    what, kept = str(names.cells or names.components), None
+    if values.cells is not None and not options.all_rois:
+        kept = accepted(path, np.asarray(values.cells), count=count, what=what)
+    elif values.components is not None:
+        kept = numbered(path, np.asarray(values.components), count=count, what=what)
     kept, left_out = checked_cells(
-        path,
-        _kept(path, choice, arrays, options, len(traces)),
-        count=len(traces),
-        what=choice.cells or choice.components or "",
-        kind=kind,
-        all_rois=options.all_rois,
+        path, kept, count=count, what=what, kind=kind, all_rois=options.all_rois
     )
-    times = arrays.times
-    known = options.frame_rate or arrays.rate
-    neuropil = arrays.neuropil.T if turned and arrays.neuropil is not None else arrays.neuropil
-    table, more = corrected(
-        path,
-        traces,
-        Neuropil(
-            neuropil,
-            options.neuropil_share(),
-            choice.neuropil or ("Fneu" if choice.cells else ""),
-        ),
-        kept=kept,
-        frame_rate=known or (rate_of(np.ravel(times)) if times is not None else None),
+    known = options.frame_rate or facts.frame_rate
+    # How long a run of one value may be depends on its length in s.
+    if not known and facts.times is not None:
+        known = rate_of(np.ravel(facts.times))
+    neuropil = Neuropil(
+        around, options.neuropil_share(), names.neuropil or ("Fneu" if names.cells else "")
     )
-    first = f"{choice.unit or 'traces'} from {name}, {kept.size} of {len(traces)} {kind}"
-    facts = Facts(
-        times=times,
-        frame_rate=arrays.rate,
-        orientation=orientation or ("neuron-time" if choice.cells else None),
-        unit=choice.unit,
+    table, more = corrected(path, traces, neuropil, kept=kept, frame_rate=known)
+    first = f"{choice.unit or 'traces'} from {title}, {kept.size} of {count} {kind}"
+    facts = replace(
+        facts,
+        orientation=facts.orientation or ("neuron-time" if names.cells else None),
         names=[str(number) for number in kept],
-        notes=[first + _also(choice), *_counter(arrays), *left_out, *more],
-        segment_starts=arrays.starts,
+        notes=[first + _also(choice), *facts.notes, *left_out, *more],
     )
     return make_recording(path, table.T if turned else table, options, facts)
 
 
-def _kept(
-    path: Path, choice: Choice, arrays: Arrays, options: ReadOptions, count: int
-) -> Numbers | None:
-    """Numbers of the ROIs that are cells; None where nothing is said of it."""
-    if arrays.cells is not None and not options.all_rois:
-        return accepted(path, arrays.cells, count=count, what=str(choice.cells))
-    if arrays.components is not None:
-        what = str(choice.cells or choice.components)
-        return numbered(path, arrays.components, count=count, what=what)
-    return None
-
-
 def _also(choice: Choice) -> str:
     return f" (there are also {', '.join(choice.others)})" if choice.others else ""
-
-
-def _counter(arrays: Arrays) -> list[str]:
-    return [f"{arrays.counter} counts the frames: not used"] if arrays.counter else []
-
-
-def _ids(
-    ids: Array | None, shape: Sequence[int], orientation: str | None
-) -> tuple[str, ...] | None:
-    """Names from an array of numbers, if it has one for each neuron."""
-    if ids is None or len(shape) != 2:
-        return None
-    count = shape[1] if orientation == "time-neuron" else shape[0]
-    ids = np.ravel(ids)
-    return as_names(ids) if ids.size == count == len(np.unique(ids)) else None

@@ -53,6 +53,7 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
         _refuse_other_zips(path, members)
+        # Headers alone are unpacked here.
         headers = {name: member_header(archive, member) for name, member in members.items()}
         arrays = {
             name.removesuffix(".npy"): ArrayInfo(header[0], header[1].str)
@@ -91,6 +92,7 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
 
 
 def _refuse_other_zips(path: str, members: Mapping[str, object]) -> None:
+    # zarr.ZipStore has members without .npy, of which none would be found.
     if any(Path(name).name in ZARR for name in members):
         raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
     for name, what in OTHER_ZIPS.items():

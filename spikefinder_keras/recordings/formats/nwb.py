@@ -29,18 +29,8 @@ SERIES = "series "
 OWN = "Spike rates predicted from fluorescence"
 """Begins the description of the series that are written."""
 
-PROCESSED = (
-    "deconv",
-    "denois",
-    "neuropil",
-    "baseline",
-    "spike",
-    "background",
-    "event",
-    "mask",
-    "residual",
-    "motion",
-    "skew",
+PROCESSED = re.compile(
+    "deconv|denois|neuropil|baseline|spike|background|event|mask|residual|motion|skew"
 )
 """Parts of the names, in lower case, of series that are no fluorescence to predict from."""
 
@@ -79,20 +69,8 @@ def is_version_2(file: Hdf5File) -> bool:
 
 @dataclass(frozen=True)
 class Series:
-    """A series in the file.
-
-    Attributes
-    ----------
-    name
-        Such as `ophys/DfOverF/RoiResponseSeries`.
-    kind
-        Its type in NWB.
-    container
-        The type of what it is in; empty where that is a folder alone.
-    path
-        Where it stands in the file.
-    description
-    """
+    """A series such as `ophys/DfOverF/RoiResponseSeries`: its type and that of its container, empty
+    where that is a folder alone, where it stands in the file, and its description."""
 
     name: str
     kind: str
@@ -104,7 +82,7 @@ class Series:
     def is_processed(self) -> bool:
         """Whether its name, or its container's, says that it is no fluorescence."""
         names = "/".join(self.name.split("/")[1:]).lower()
-        return any(part in names for part in PROCESSED) or self.description.startswith(OWN)
+        return bool(PROCESSED.search(names)) or self.description.startswith(OWN)
 
     @property
     def is_relative(self) -> bool:
@@ -135,6 +113,7 @@ def all_series(file: Hdf5File) -> dict[str, Series]:
                 continue
             attributes = file.groups[item].attributes
             kind = _as_text(attributes.get("neurodata_type"))
+            # Only these two are read: CaImAn writes residuals, and others dF/F, as TimeSeries.
             if kind in ("RoiResponseSeries", "TimeSeries"):
                 name = f"{path}/{key}".lstrip("/")
                 description = _as_text(attributes.get("description"))
@@ -142,6 +121,7 @@ def all_series(file: Hdf5File) -> dict[str, Series]:
             elif kind not in ("PlaneSegmentation", "DynamicTable"):
                 visit(item, f"{path}/{key}", depth + 1, kind or container)
 
+    # The names of series in processing, where they belong, are written without it.
     for top in ("processing", "analysis", "acquisition", "scratch"):
         if group := _group(file, top):
             visit(group, "" if top == "processing" else f"/{top}", 0, "")
@@ -187,6 +167,7 @@ def choose(path: Path | str, series: Mapping[str, Series], variable: str | None)
     # The Allen Institute keeps all steps from the demixed to the corrected traces.
     after_neuropil = [each for each in of_rois if "corrected" in each.name.lower()]
     others = [each for each in raw if each.kind == "TimeSeries" and each.is_relative]
+    # dF/F goes first: its program has found the baseline already.
     possible = relative or after_neuropil or of_rois or others
     if not possible:
         raise DataError(
@@ -206,22 +187,9 @@ COMPANIONS = {"residuals": "residual", "neuropil": "neuropil"}
 
 @dataclass(frozen=True)
 class Contents:
-    """Where in its file stands what a series needs, and what was read of it.
-
-    Attributes
-    ----------
-    file, series
-    data
-        Where the traces stand.
-    times, start
-        Likewise the time stamps and the time of the first frame, where there are any.
-    region, table, columns
-        Likewise the rows of the ROI table, that table and its columns of numbers.
-    companions
-        Series that could belong to it, by role.
-    values
-        What was read, by where it stands.
-    """
+    """Where in its file the traces of a series stand, their time stamps or the time of the first
+    frame, the rows of the ROI table, that table and its columns of numbers; series that could
+    belong to it by their role; and by where it stands what was read."""
 
     file: Hdf5File
     series: Series
@@ -251,6 +219,7 @@ class Contents:
     def companion(self, role: str) -> Series | None:
         """The last of the companions; neuropil is that of the same ROIs."""
         rows, found = self.rows(self.series), None
+        # Two planes may have neuropil of one shape, of which only one is that of these ROIs.
         for other in self.companions[role]:
             theirs = self.rows(other)
             same = rows is None or (theirs is not None and np.array_equal(theirs, rows))
@@ -277,6 +246,7 @@ class Contents:
             if rows.max(initial=-1) >= len(values):
                 raise unknown_rois(self.file, self.series)
             values = values[rows]
+            # iscell of suite2p has its probability beside it.
             values = values if values.ndim == 1 else values[:, 0]
             rejected = self.array(self.columns.get("rejected"))
             if name == "accepted" and not values.any() and (rejected is None or not rejected.any()):
@@ -305,6 +275,7 @@ def read_contents(file: Hdf5File, every: Mapping[str, Series], series: Series) -
             labels[where] = f"{series.name}/{name}"
     if region is not None:
         labels[region] = f"{series.name}/rois"
+        # All columns that may be asked for, as each run of the sandbox takes a quarter of a second.
         wanted = [name for name in ("id", "rejected", *CELLS) if name in found.columns]
         labels |= {found.columns[name]: name for name in wanted}
     for other in {each.name: each for few in found.companions.values() for each in few}.values():
@@ -326,7 +297,7 @@ def companions(
         module, _, rest = name.partition("/")
         if module != series.name.partition("/")[0] or other is series:
             continue
-        try:
+        try:  # a series without data here, such as a movie
             data = file.arrays[data_of(file, other)]
         except DataError:
             continue
@@ -379,6 +350,7 @@ def table_columns(file: Hdf5File, table: str | None) -> dict[str, str]:
 def roi_ids(file: Hdf5File, series: Series, rows: Numbers, column: Array | None) -> list[int]:
     """Numbers of the ROIs of a series in their table; their order in it if ambiguous."""
     ids = np.arange(rows.max(initial=-1) + 1) if column is None else np.ravel(column)
+    # Rows of the table may have been deleted.
     if rows.size and not 0 <= rows.min() <= rows.max() < len(ids):
         raise unknown_rois(file, series)
     found = [int(number) for number in ids[rows]]
@@ -400,22 +372,13 @@ def _as_table(array: AnyTable) -> AnyTable:
 
 
 def about(file: Hdf5File, table: str | None) -> dict[str, str]:
-    """The indicator of a series' imaging plane and the species, as far as the file names them.
+    """`indicator` of the imaging plane of an ROI table, and `species`, where the file names them.
 
-    Parameters
-    ----------
-    file
-    table
-        That of the series' ROIs.
-
-    Returns
-    -------
-    dict of str to str
-        Of `indicator` and `species`; an indicator only if all planes in question name the same.
+    An indicator is named only if all planes in question have the same.
     """
     plane = _group(file, f"{table}/imaging_plane") if table is not None else None
     planes: list[str | None] = [plane]
-    if plane is None:
+    if plane is None:  # of a series without a table, or one of an older version
         every = _group(file, "general/optophysiology")
         names = [] if every is None else file.members.get(every, [])
         planes = [_group(file, f"{every}/{name}") for name in names]
@@ -486,46 +449,46 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     series, path = contents.series, contents.file.path
     stored = _as_table(contents.values[contents.data])
     ids, orientation = _rois(contents, stored)
+    turned = orientation == "time-neuron"
     found_about = about(contents.file, contents.table)
     notes = [SERIES + series.name]
     if found_about:
         notes.append("the file says: " + ", ".join(f"{k} {v}" for k, v in found_about.items()))
-    if orientation == "neuron-time":
+    if not turned:
         notes.append(f"{series.name} is ROI x time in the file, against NWB's rule")
+    # A square table has no certain orientation.
     if stored.shape[0] != stored.shape[1]:
         only_orientation(path, options.orientation, orientation)
     traces, of_values = _fluorescence(contents, stored)
     start, rate, of_time = _clock(contents)
-    cells = _cells(contents, options, ids)
-    # ROIs x time from here on.
-    traces = traces.T if orientation == "time-neuron" else traces
-    series_around = contents.companion("neuropil")
-    around = None if series_around is None else contents.traces_of(series_around)
-    if around is not None and orientation == "time-neuron":
-        around = around.T
+    cells, count = contents.cells(), len(ids)
+    kept, left_out = checked_cells(
+        path,
+        accepted(path, cells[1], count=count) if cells else None,
+        count=count,
+        what=cells[0] if cells else "the ROI table",
+        all_rois=options.all_rois,
+    )
+    neuropil = _neuropil(contents, options, turned=turned)
     table, of_neuropil = corrected(
         path,
-        traces,
-        Neuropil(
-            around,
-            options.neuropil_share(),
-            series_around.name.rsplit("/", 1)[-1] if series_around else "",
-        ),
-        kept=cells.kept,
+        traces.T if turned else traces,
+        neuropil,
+        kept=kept,
         frame_rate=options.frame_rate or rate,
     )
-    counted = [f"{cells.kept.size} of {len(ids)} ROIs"] if cells.known or around is not None else []
+    counted = [f"{kept.size} of {count} ROIs"] if cells or neuropil.traces is not None else []
     times = contents.array(contents.times)
     facts = Facts(
         times=None if times is None else times.astype(np.float64),
         frame_rate=rate,
         orientation=orientation,
         usual_orientation="time-neuron",
-        names=[str(ids[k]) for k in cells.kept],
+        names=[str(ids[k]) for k in kept],
         unit="dF/F" if series.is_relative else "F",
-        notes=[*notes, *of_values, *of_time, *counted, *cells.notes, *of_neuropil],
+        notes=[*notes, *of_values, *of_time, *counted, *left_out, *of_neuropil],
     )
-    made = make_recording(path, table.T if orientation == "time-neuron" else table, options, facts)
+    made = make_recording(path, table.T if turned else table, options, facts)
     if start and times is None:
         made.times[:] += start
     return replace(made, about=found_about)
@@ -550,6 +513,7 @@ def _fluorescence(contents: Contents, stored: AnyTable) -> tuple[AnyTable, list[
     notes: list[str] = []
     factor, offset = gain_of(contents.file, series)
     unit = _as_text(contents.file.arrays[contents.data].attributes.get("unit"))
+    # Then 30 stands for 0.3.
     if series.is_relative and unit.lower() in ("%", "percent"):
         factor, offset = factor / 100, offset / 100
         notes.append("dF/F in percent, divided by 100")
@@ -571,28 +535,17 @@ def _clock(contents: Contents) -> tuple[float, float | None, list[str]]:
     if not abs(start) < LATEST:
         notes.append(f"the file tells a start at {start:g} s: not used")
         start = 0.0
+    # As converters write it that do not know the rate.
     if rate is not None and not rate > 0:
         notes.append(f"the file tells a frame rate of {rate:g} Hz: not used")
         rate = None
     return start, rate, notes
 
 
-@dataclass(frozen=True)
-class Cells:
-    """Numbers of the ROIs that are kept, whether the file says which are cells, and notes."""
-
-    kept: Numbers
-    known: bool
-    notes: list[str]
-
-
-def _cells(contents: Contents, options: ReadOptions, ids: list[int]) -> Cells:
-    path, found = contents.file.path, contents.cells()
-    kept, notes = checked_cells(
-        path,
-        None if found is None else accepted(path, found[1], count=len(ids)),
-        count=len(ids),
-        what=found[0] if found else "the ROI table",
-        all_rois=options.all_rois,
-    )
-    return Cells(kept, found is not None, notes)
+def _neuropil(contents: Contents, options: ReadOptions, *, turned: bool) -> Neuropil:
+    """The neuropil of the same ROIs, ROIs x time."""
+    series, share = contents.companion("neuropil"), options.neuropil_share()
+    if series is None:
+        return Neuropil(None, share, "")
+    traces = contents.traces_of(series)
+    return Neuropil(traces.T if turned else traces, share, series.name.rsplit("/", 1)[-1])

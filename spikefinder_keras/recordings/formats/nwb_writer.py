@@ -54,13 +54,6 @@ CONTAINER = "processing/ophys/Fluorescence"
 def check(path: Path, source: Path | str | None, series: str | None = None) -> None:
     """Find out before a long computation whether a prediction can be written to an NWB file.
 
-    Parameters
-    ----------
-    path
-    source
-    series
-        The name that the written series shall have.
-
     Raises
     ------
     DataError
@@ -68,7 +61,7 @@ def check(path: Path, source: Path | str | None, series: str | None = None) -> N
     OutputError
         If `source` is no NWB file.
     UsageError
-        If the name is taken, or none.
+        If the name of the series that shall be written is taken, or none.
     """
     check_output(path)
     no_source = OutputError(
@@ -83,6 +76,7 @@ def check(path: Path, source: Path | str | None, series: str | None = None) -> N
                 raise no_source
     except OSError:
         raise no_source from None
+    # The signature alone would do for any HDF5 file, such as CaImAn's.
     target = open_file(Path(source), CHUNK)
     if not is_version_2(target):
         raise no_source
@@ -172,12 +166,14 @@ def _source(file: Hdf5File, prediction: Prediction) -> _Source:
     for series, region, columns in alike:
         rows = np.asarray(values[region], np.int64)
         column = np.asarray(values[columns["id"]]) if "id" in columns else None
+        # By name, as the recording may have been read without the ROIs that are no cells.
         ids = [str(roi) for roi in roi_ids(file, series, rows, column)]
         order = {roi: k for k, roi in reversed(list(enumerate(ids)))}
         if set(names) <= order.keys():
             table = str(region_of(file, series)[1])
             chosen = rows[[order[roi] for roi in names]]
             found.append(_Source(series.name, series.path, table, chosen))
+    # Two planes may have the same ROIs and frames; the recording knows which it was.
     noted = [each for each in found if SERIES + each.name in prediction.recording.notes]
     if not found:
         raise DataError(
@@ -219,12 +215,14 @@ def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[s
         data.attrs.update({"offset": 0.0, "continuity": "instantaneous"})
         region, table = resolve(file, f"{source.name}/rois"), resolve(file, text["table"])
         _region(made, region, table, arrays["rows"])
+        # Time is told as the source tells it.
         if resolve(file, f"{source.name}/timestamps") is None:
             start = made.create_dataset("starting_time", data=float(arrays["times"][0]))
             start.attrs.update({"rate": text["frame_rate"], "unit": "seconds"})
         else:
             times = made.create_dataset("timestamps", data=arrays["times"])
             times.attrs.update({"interval": np.int32(1), "unit": "seconds"})
+        # Units are no part of a series; they stand beside the container.
         if "spikes" in arrays:
             units = _units(container.parent, f"{name}Spikes", arrays, region)
             _region(units, region, table, arrays["rows"])
@@ -251,7 +249,7 @@ def _container(file: h5py.File) -> h5py.Group:
 
     processing = resolve(file, "processing")
     processing = file.create_group("processing") if processing is None else processing
-    if "ophys" not in processing:
+    if "ophys" not in processing:  # the series stands in another module
         module = _typed(processing, "ophys", "ProcessingModule")
         module.attrs["description"] = "processed imaging data"
     module = resolve(file, "processing/ophys")
@@ -293,6 +291,7 @@ def _units(
     hdmf = like.attrs.get("namespace", "hdmf-common")
     table = _typed(module, _free(module, name), "Units")
     table.attrs["description"] = f"spikes drawn from {name.removesuffix('Spikes')}"
+    # HDF5 has no type for numpy's own text.
     table.attrs.create("colnames", ["spike_times", "rois"], dtype=h5py.string_dtype())
     ids = table.create_dataset("id", data=np.arange(len(arrays["spike_ends"]), dtype=np.int64))
     _as_type(ids, "ElementIdentifiers", hdmf)

@@ -167,6 +167,7 @@ def load(path: Path | str) -> dict[Any, Any]:
     if Path(path).stat().st_size > LARGEST_FILE:
         raise Unreadable(f"it is larger than {LARGEST_FILE >> 30} GiB")
     with Path(path).open("rb") as file:
+        # Without objects numpy has written no pickle.
         if not read_header(file)[2].hasobject:
             raise Unreadable("it is an array and no dict")
         loaded = _plain(_Unpickler(io.BytesIO(file.read()), encoding="latin1").load())
@@ -229,12 +230,7 @@ def read_numbers(
 
     Returns
     -------
-    dict of str to float64 array
-        What was found by its name.
-    dict of str to Path
-        Where.
-    dict of Path to str
-        Files that cannot be read, and why.
+    What was found, where, and of files that cannot be read why.
     """
     if not paths:
         return {}, {}, {}
@@ -269,6 +265,7 @@ def parse_numbers(
             failed[path] = f"it is damaged, or of a kind not known here ({reason})"
             continue
         for name, keys in wanted.items():
+            # In the order of the keys: that of the newest version goes first.
             values = [_numbers_under(settings, key.split(".")) for key in keys]
             there = [each for each in values if each is not None]
             if there and name not in found:
@@ -286,7 +283,7 @@ def _numbers_under(settings: Any, keys: Sequence[str]) -> Array | None:
     if isinstance(value, list | tuple | int | float | np.ndarray | np.generic):
         try:
             array = np.asarray(value, np.float64)
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError):  # ragged, text, or endless
             return None
         return array if array.size <= MOST_NUMBERS else None
     return None

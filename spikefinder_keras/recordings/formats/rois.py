@@ -39,6 +39,7 @@ def accepted(path: Path | str, cells: ArrayLike, *, count: int, what: str = "isc
         If it has not one number for each ROI.
     """
     cells = np.asarray(cells)
+    # MATLAB has no vectors.
     if cells.ndim == 2 and cells.shape[0] == 1 and count != 1:
         cells = cells.T
     if cells.ndim not in (1, 2) or len(cells) != count or not cells.size:
@@ -51,6 +52,7 @@ def numbered(
 ) -> Numbers:
     """`numbers` as those of the components to keep, from 0, or `DataError`."""
     numbers = np.atleast_1d(np.asarray(numbers)).ravel()
+    # Counted from 1, as in MATLAB, the last one is out of range.
     if numbers.size and (
         numbers.dtype.kind not in "iuf"
         or (numbers != numbers.round()).any()
@@ -162,6 +164,7 @@ def corrected(
             f"{path}: F is {fluorescence.shape}, but {neuropil.name} is {around.shape}; give two "
             "of the same run"
         )
+    # Counts of a camera are whole numbers, of which a difference would overflow.
     dtype = np.result_type(fluorescence.dtype, around.dtype, np.float32)
     notes = [f"neuropil subtracted: F - {neuropil.share:g} {neuropil.name}"]
 

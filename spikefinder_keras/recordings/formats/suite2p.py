@@ -109,7 +109,7 @@ def read_recording(folder: Path, options: ReadOptions) -> Recording:
     only_one_array(folder, options.variable)
     only_orientation(folder, options.orientation, "neuron-time")
     planes = [read_plane(plane, options) for plane in planes_of(folder)]
-    if len(planes) == 1:
+    if len(planes) == 1:  # whose notes need no name of a plane
         (plane,) = planes
         folder, traces, starts = plane.folder, plane.traces, plane.starts
         names, notes = [str(roi) for roi in plane.rois], plane.notes
@@ -140,6 +140,7 @@ def combine(
     """
     longest = max(planes, key=lambda plane: plane.traces.shape[1])
     frames = longest.traces.shape[1]
+    # In memory, as planes are small parts of a recording.
     traces = np.full((sum(plane.rois.size for plane in planes), frames), np.nan, np.float32)
     names, notes = [], [f"{len(planes)} planes, neurons named by plane and ROI"]
     row = 0
@@ -186,6 +187,7 @@ def read_plane(folder: Path, options: ReadOptions) -> Plane:
     )
     starts, more = _starts(settings.folders, frames)
     bad, bad_notes = _bad_frames(settings.bad, frames)
+    # After the neuropil, so that runs of one value are looked for in what was measured.
     if bad is not None:
         traces = elementwise(partial(_without, bad), traces, dtype=np.float32)
     first = f"F from F.npy, {rois.size} of {count} ROIs"
@@ -231,6 +233,7 @@ def read_settings(folder: Path, options: ReadOptions) -> Settings:
     rate = one_rate(sources["rate"], "fs", found["rate"]) if "rate" in found else None
     share = found.get("share")
     stated = None
+    # Anything else is no share, and the usual one is taken.
     if share is not None and share.size == 1 and 0 <= share.item() <= LARGEST_SHARE:
         stated = float(share.item())
         if options.neuropil is None and stated != USUAL_NEUROPIL:
@@ -243,6 +246,7 @@ def _bad_frames(bad: Array | None, frames: int) -> tuple[Mask | None, list[str]]
     if bad is None or not bad.size:
         return None, []
     mask = np.ravel(bad).astype(bool)
+    # Settings of another run than F.npy stay behind in the folder.
     if mask.size != frames:
         return None, [f"badframes has {mask.size} values for {frames} frames: not used"]
     if not mask.any():
@@ -253,7 +257,7 @@ def _bad_frames(bad: Array | None, frames: int) -> tuple[Mask | None, list[str]]
 def _starts(folders: Array | None, frames: int) -> tuple[tuple[int, ...], list[str]]:
     """Frames with which the folders of movies begin, and notes."""
     counts = np.array([]) if folders is None else np.ravel(folders)
-    counts = counts[counts != 0]
+    counts = counts[counts != 0]  # folders without a movie
     if counts.size < 2:
         return (0,), []
     whole = (counts > 0).all() and (counts == counts.round()).all()

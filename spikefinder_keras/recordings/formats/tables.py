@@ -24,20 +24,9 @@ from ..recording import Recording, as_recording
 class Facts:
     """What a file says of its traces.
 
-    Attributes
-    ----------
-    times : (frame,)
-        Time stamps in s. They tell the frame rate, and which axis of the traces is time.
-    frame_rate
-        In Hz; where another one is stated, that one is used, with a note.
-    orientation
-        Where the file tells it.
-    usual_orientation
-        What such a file has as a rule.
-    unit
-        Of its values, if none is stated.
-    names, notes, segment_starts
-        As of a `Recording`.
+    `times` `(frame,)` in s tell the frame rate, and which axis of the traces is time. `frame_rate`
+    is in Hz; where another one is stated, that one is used, with a note. `orientation` is known for
+    certain, `usual_orientation` is what such a file has as a rule. All else is a `Recording`'s.
     """
 
     times: Times | None = None

@@ -131,9 +131,11 @@ def _is_group(folder: Path) -> bool:
 
 def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
     """Arrays first, then the groups and what is in them."""
-    found: dict[str, Info] = {f"{prefix}{name}": _info(array) for name, array in group.arrays()}
+    # By name, as Zarr gives them in the order in which they were opened, which varies.
+    arrays, groups = sorted(group.arrays()), sorted(group.groups())
+    found: dict[str, Info] = {f"{prefix}{name}": _info(array) for name, array in arrays}
     if depth < LEVELS:
-        for name, inner in group.groups():
+        for name, inner in groups:
             found[f"{prefix}{name}"] = GroupInfo(_attributes(inner))
             found |= _members(inner, f"{prefix}{name}/", depth + 1)
     return found
@@ -141,7 +143,7 @@ def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
 
 def _info(array: Any) -> ArrayInfo:
     numeric = array.dtype.kind in "fiub"
-    unit = array.attrs.get("units")
+    unit = array.attrs.get("units")  # as xarray calls it
     return ArrayInfo(
         tuple(array.shape),
         array.dtype.str if numeric else str(array.dtype),
@@ -155,6 +157,7 @@ def _attributes(item: Any) -> dict[str, Scalar]:
     """One number or text each; None for anything else."""
     found: dict[str, Scalar] = {}
     for name, value in item.attrs.items():
+        # Attributes that came from netCDF may be lists of one number.
         if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], str):
             value = value[0]
         found[name] = value if isinstance(value, str | int | float | bool) else None
