@@ -56,12 +56,11 @@ from spikefinder_keras.recordings.universal_preparation import (
     to_samples,
 )
 from spikefinder_keras.signals.measures import pearson
-from spikefinder_keras.training.neurons import find_ground_truth, read_ground_truth
+from spikefinder_keras.training.neurons import TrainingNeuron, find_ground_truth, read_ground_truth
 from spikefinder_keras.training.universal import (
     UniversalSettings,
     train_universal,
 )
-from spikefinder_keras.training.universal_data import TrainingNeuron
 
 FOLD_A = ("DS02", "DS03", "DS05-GCaMP6f", "DS07", "DS09", "DS16", "DS19", "DS21")
 """The other sets are fold B."""

@@ -33,8 +33,8 @@ from spikefinder_keras.recordings.calibration import (
     save_calibration,
 )
 from spikefinder_keras.recordings.universal_preparation import prepare_trace
+from spikefinder_keras.training.neurons import TrainingNeuron
 from spikefinder_keras.training.universal import UniversalSettings, train_universal
-from spikefinder_keras.training.universal_data import TrainingNeuron
 
 KERNELS = {3: 0.1, 5: 0.2, 10: 0.3}
 """Rise in ms, and the decay in s that goes with it."""

@@ -23,7 +23,8 @@ way, data = sys.argv[1:3]
 import numpy as np
 from spikefinder_keras.competition.tables import find_sets, read_set
 from spikefinder_keras.constants import SPLIT_LENGTH
-from spikefinder_keras.network.batches import fill_missing, one_hot, stack
+from spikefinder_keras.network.predict import fill_missing
+from spikefinder_keras.training.traces import one_hot, stack
 sets = [(s, n, *read_set(data, s, n)) for s, n in find_sets(data)]
 if way == "compiled":
     from spikefinder_keras.network.engine import load_engine

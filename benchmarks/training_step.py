@@ -27,10 +27,10 @@ def step_seconds(layer, length, repeats, jit_compile):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import numpy as np
-    from spikefinder_keras.network.batches import one_hot
 
-    from spikefinder_keras.network import architecture as module
+    from spikefinder_keras.network import keras_model as module
     from spikefinder_keras.training.convi6 import Settings, compile_network
+    from spikefinder_keras.training.traces import one_hot
 
     fast = module.Bidirectional
     module.Bidirectional = {

@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
     if recording.unit == "competition":
         from ..competition.submission import notices
 
-        for line in notices(recording.fluorescence, source):
+        for line in notices(recording.traces, str(source)):
             say(line)
     if report:
         from ..figures.recording_page import write_report

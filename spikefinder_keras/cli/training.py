@@ -67,17 +67,18 @@ def run_train(arguments: argparse.Namespace) -> None:
         settings["dropout"] = tuple(settings["dropout"])
     load_keras(arguments)
     from ..competition.submission import find_data
-    from ..training.convi6 import Settings, resume, train
+    from ..training.convi6 import resume, train
+    from ..training.settings import Settings
 
     progress, say = not arguments.quiet, say_to(arguments)
     if arguments.resume:
-        run = resume(arguments.resume, arguments.data, settings, progress, say)
+        run = resume(arguments.resume, arguments.data, settings, progress=progress, say=say)
     else:
         stated = Settings(**settings)
         out = Path(arguments.out or f"runs/{stated.variant}-seed-{stated.seed}")
         data, kind = find_data(arguments.data, out, progress)
         say(f"data: {kind} ({data})")
-        run = train(data, out, stated, progress, say)
+        run = train(data, out, stated, progress=progress, say=say)
     weights = run.folder / "best.weights.h5"
     tell(f"log, curves and weights are in {run.folder}")
     tell(f"try them: {PROGRAM} submission --weights {weights}")
@@ -112,7 +113,8 @@ def run_universal(arguments: argparse.Namespace) -> None:
 
     find_ground_truth(arguments.ground_truth)
     load_keras(arguments)
-    from ..training.universal import UniversalSettings, train_on_ground_truth
+    from ..training.settings import UniversalSettings
+    from ..training.universal import train_on_ground_truth
 
     out = Path(arguments.out or f"runs/universal-seed-{arguments.seed}")
     settings = UniversalSettings(steps=arguments.steps, seed=arguments.seed)
@@ -120,9 +122,9 @@ def run_universal(arguments: argparse.Namespace) -> None:
         arguments.ground_truth,
         arguments.data,
         out,
-        settings,
-        not arguments.quiet,
-        say_to(arguments),
+        settings=settings,
+        progress=not arguments.quiet,
+        say=say_to(arguments),
     )
     tell(f"log and weights are in {out}, and what was measured with them beside")
     tell(f"try them: {PROGRAM} predict RECORDING --weights {weights}")
@@ -153,7 +155,9 @@ def run_experiment(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out or f"runs/{Path(arguments.plan).stem}")
     data, kind = find_data(arguments.data, out, progress)
     say(f"data: {kind} ({data})")
-    summary = run_experiment(arguments.plan, data, out, arguments.jobs, progress, say)
+    summary = run_experiment(
+        arguments.plan, data, out, jobs=arguments.jobs, progress=progress, say=say
+    )
     columns = [
         "name", "epoch", "seeds", "neurons", "mean", "difference", "low", "high", "answer"
     ]  # fmt: skip

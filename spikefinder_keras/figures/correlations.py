@@ -168,27 +168,28 @@ def draw_scores(sets: Sequence[PredictedSet], real: bool = False, ax: Axes | Non
     By the published protocol, `scoring.published_transform`, as the published means beside them.
     Only if the data are `real`, the competition's own, are these the scores of 2017.
     """
-    known = [each for each in sets if each.spikes is not None]
-    values = [score(each.spikes, each.rates, protocol="published").values for each in known]
+    known = [(each, each.spikes) for each in sets if each.spikes is not None]
+    values = [score(spikes, each.rates, protocol="published").values for each, spikes in known]
     published = {
-        name: [_or_nan(published_score(each.split, each.number, name)) for each in known]
+        name: [_or_nan(published_score(each.split, each.number, name)) for each, _ in known]
         for name in TEST
     }
     title = "Correlation of each neuron, scored as in 2017"
     if not real:
         title = "Correlation on other data than the competition's; 2017: the real recordings"
-    labels = [f"{each.split}\n{each.number}" for each in known]
+    labels = [f"{each.split}\n{each.number}" for each, _ in known]
     return scores(labels, values, published, highlight=SUBMISSION, title=title, ax=ax)
 
 
 def draw_scores_by_rate(sets: Sequence[PredictedSet], ax: Axes | None = None) -> Axes:
     """`figures.scores_by_rate` of those of the `PredictedSet`s whose truth is known, by split."""
-    values = {}
+    values: dict[str, Array] = {}
     for split, name in (("train", "training sets"), ("test", "test sets")):
+        known = [(each.spikes, each.rates) for each in sets if each.split == split]
         tables = [
-            [score(each.spikes, each.rates, downsample=pool).values for pool in POOLS]
-            for each in sets
-            if each.split == split and each.spikes is not None
+            [score(spikes, rates, downsample=pool).values for pool in POOLS]
+            for spikes, rates in known
+            if spikes is not None
         ]
         if tables:
             values[name] = np.concatenate(tables, axis=1).T

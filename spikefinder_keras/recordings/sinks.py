@@ -43,6 +43,7 @@ from ..files.npy import NpyFile
 from ..files.regular import read_json, read_small
 from ..files.sandbox import Unreadable
 from .formats import suite2p, write_prediction
+from .formats.container import npy_rows
 from .formats.writers import RATES, begin_store, fill_store, sidecar
 from .formats.zarr import check_files
 from .lazy import AnyTable, LazyTable, Rows, budget, pick
@@ -184,7 +185,7 @@ class NpySink(MemorySink):
         self._path, self._chunks = path, []
         with writing(path):
             self._file = NpyFile.make(file, (neurons, frames))
-        self.rates = lazy_npy(self._file)
+        self.rates = npy_rows(self._file)
 
     def _keep(self, neurons: range, rates: Rates) -> None:
         with writing(self._path):
@@ -194,14 +195,7 @@ class NpySink(MemorySink):
         with sidecar(self._path, prediction, times=True), whole_file(self._path) as temporary:
             self._file.path.replace(temporary)
         self._file.path = self._path
-        return replace(prediction, table=lazy_npy(self._file).T)
-
-
-def lazy_npy(file: NpyFile) -> LazyTable:
-    """The table in an `.npy` file, left there."""
-    return LazyTable(
-        file.shape, file.dtype, load=lambda axis, numbers: Rows(file.rows(axis, numbers))
-    )
+        return replace(prediction, table=npy_rows(self._file).T)
 
 
 class ZarrSink:

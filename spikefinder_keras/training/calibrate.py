@@ -24,7 +24,7 @@ from ..recordings.calibration import (
     slowness,
 )
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input
-from .universal_data import TrainingNeuron
+from .neurons import TrainingNeuron
 
 COST = 0.001
 """Large logits cost so much in `fit_delay`: without it, offsets that no recording needs run off."""

@@ -1,36 +1,42 @@
-"""Train the network: the released run as the default, resumable at every epoch.
+"""Train convi6: the released run as the default, resumable at every epoch.
 
 The released run: batches of 5 traces, 50 epochs, Adam, the loss `losses.pearson_loss`, sets 1 to 5
 weighted 2.5, the last 20% of the traces in stacking order kept for validation. What happens here
 differs in one respect alone, which changes nothing but round-off: a batch is padded to 3,000
 samples beyond its longest trace, not to the longest of all.
+
+The loop over batches is written out, around `keras.Model.train_on_batch`. `keras.Model.fit` takes
+the shape of all batches from the first two of them: with TensorFlow it stops at the first that is
+longer (tried with Keras 3.15), so that each would have to be padded to 71,986 samples.
 """
 
-import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..competition.scoring import score
-from ..errors import TrainingError, UsageError
-from ..files.atomic import check_output_folder, write_text
-from ..files.regular import read_json
+from ..errors import OutputError, TrainingError, UsageError
+from ..figures import learning_curves, save
 from ..keras_backend import keras, own_settings
 from ..network.keras_model import build_network, save_weights
 from ..network.predict import CalciumTable, predict_tables
-from .curves import draw_curves, log_for_tensorboard
 from .losses import loss_of
-from .runs import load_checkpoint, save_checkpoint
+from .runs import (
+    CONFIG,
+    Row,
+    check_backend,
+    damaged,
+    load_state,
+    read_config,
+    save_state,
+    write_config,
+)
 from .settings import Settings
 from .traces import Traces, read_traces
-
-_OF_NETWORK = (
-    *("filters", "taps", "lstm_units", "dropout", "id_joins", "batch_normalization"),
-    *("lstm_joins", "lstm_reads", "gates"),
-)
-"""Settings that `build_network` takes."""
 
 
 @dataclass
@@ -41,15 +47,15 @@ class Run:
     settings: Settings
     traces: Traces
     network: keras.Model
-    history: list = field(default_factory=list)
+    history: list[Row] = field(default_factory=list)
 
     @property
-    def training(self):
+    def training(self) -> int:
         """Number of traces that train; the others validate. As Keras cuts them."""
         return int(len(self.traces) * (1 - self.settings.validation))
 
     @property
-    def best(self):
+    def best(self) -> int:
         """The epoch with the best validation correlation; without validation the last."""
         scored = [row for row in self.history if np.isfinite(row["validation"])]
         if not scored:
@@ -57,26 +63,33 @@ class Run:
         return max(scored, key=lambda row: row["validation"])["epoch"]
 
 
+def _silent(line: str) -> None:
+    """Says nothing."""
+
+
 @own_settings()
-def train(data, folder, settings=None, progress=False, say=lambda line: None):
+def train(
+    data: str | Path,
+    folder: str | Path,
+    settings: Settings | None = None,
+    *,
+    progress: bool = False,
+    say: Callable[[str], None] = _silent,
+) -> Run:
     """Start a run and carry it to its end.
 
     Parameters
     ----------
-    data : str or Path
+    data
         A competition folder.
-    folder : str or Path
+    folder
         For the run: `config.json`, `log.csv`, `checkpoint.npz`, `best.weights.h5` (by validation),
         `last.weights.h5`, `curves.png`, and `tensorboard/` where TensorFlow is installed.
-    settings : Settings, optional
-    progress : bool
+    settings
+    progress
         Show a bar with the remaining time on the standard error.
-    say : callable
+    say
         Receives lines of text.
-
-    Returns
-    -------
-    Run
 
     Raises
     ------
@@ -84,44 +97,27 @@ def train(data, folder, settings=None, progress=False, say=lambda line: None):
     TrainingError
         If `folder` already holds a run, if there are too few traces, or if the loss is no number.
     """
-    settings = settings or Settings()
-    folder = Path(folder)
-    if (folder / "config.json").exists():
+    settings, folder = settings or Settings(), Path(folder)
+    if (folder / CONFIG).exists():
         raise TrainingError(f"{folder} already holds a run; --resume it, or name another (--out)")
     traces = read_traces(data, settings.few_data_weight, say)
     run = _new_run(folder, settings, traces)
-    _write_config(run, {"data": str(Path(data).resolve())})
+    where = str(Path(data).resolve())
+    write_config(folder, asdict(settings), data=where, traces=traces.fingerprint())
     return _carry_on(run, progress, say)
 
 
-def _write_config(run, more):
-    check_output_folder(run.folder)
-    config = {
-        **asdict(run.settings),
-        **more,
-        "traces": run.traces.fingerprint(),
-        "backend": keras.backend.backend(),
-    }
-    write_text(run.folder / "config.json", json.dumps(config, indent=1) + "\n")
-
-
 @own_settings()
-def fit(traces, folder, settings, watch=lambda run: None):
+def fit(
+    traces: Traces,
+    folder: str | Path,
+    settings: Settings,
+    watch: Callable[[Run], object] = lambda run: None,
+) -> Run:
     """Train on traces that are at hand, or carry on the run in `folder`; for `experiment`.
 
-    Kept are `config.json`, `log.csv` and `checkpoint.npz`; weights and curves are not.
-
-    Parameters
-    ----------
-    traces : Traces
-    folder : str or Path
-    settings : Settings
-    watch : function of a `Run`
-        Called after each epoch, before it counts as done.
-
-    Returns
-    -------
-    Run
+    Kept are `config.json`, `log.csv` and `checkpoint.npz`; weights and curves are not. `watch` is
+    called after each epoch, before it counts as done.
 
     Raises
     ------
@@ -129,39 +125,42 @@ def fit(traces, folder, settings, watch=lambda run: None):
         If `folder` holds another run, or the loss is no number.
     """
     run = _new_run(Path(folder), settings, traces)
-    if (run.folder / "config.json").exists():
-        known, config = _read_config(run.folder)
+    if (run.folder / CONFIG).exists():
+        known, config = _known_run(run.folder)
         if known != settings or config.get("traces") != traces.fingerprint():
             raise TrainingError(f"{folder} holds another run; remove it, or name another (--out)")
-        _check_backend(run.folder, config.get("backend"))
-        _load_checkpoint(run)
+        check_backend(run.folder, config.get("backend"))
+        _load_state(run)
     else:
-        _write_config(run, {})
+        write_config(run.folder, asdict(settings), traces=traces.fingerprint())
     for epoch in range(len(run.history) + 1, settings.epochs + 1):
         _run_epoch(run, epoch)
         watch(run)
-        _save_state(run)
+        save_state(run.folder, run.network, run.history)
     return run
 
 
 @own_settings()
-def resume(folder, data=None, changed=None, progress=False, say=lambda line: None):
+def resume(
+    folder: str | Path,
+    data: str | Path | None = None,
+    changed: dict[str, Any] | None = None,
+    *,
+    progress: bool = False,
+    say: Callable[[str], None] = _silent,
+) -> Run:
     """Carry an interrupted run to its end, as if it had never been interrupted.
 
     Parameters
     ----------
-    folder : str or Path
+    folder
         The run's.
-    data : str or Path, optional
+    data
         Where its data are now, if not where they were.
-    changed : dict, optional
+    changed
         Settings that the user names again; they must be the run's.
     progress, say
         As in `train`.
-
-    Returns
-    -------
-    Run
 
     Raises
     ------
@@ -170,56 +169,42 @@ def resume(folder, data=None, changed=None, progress=False, say=lambda line: Non
         others than those it began with.
     """
     folder = Path(folder)
-    settings, config = _read_config(folder)
+    settings, config = _known_run(folder)
     try:
-        where, fingerprint, backend = (config[key] for key in ("data", "traces", "backend"))
-        where = Path(where)
+        where, fingerprint = Path(config["data"]), config["traces"]
+        backend = config["backend"]
     except (KeyError, TypeError) as error:
-        raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
+        raise damaged(folder / CONFIG) from error
     for name, value in (changed or {}).items():
         if value != getattr(settings, name):
             raise TrainingError(
                 f"the run in {folder} has {name} {getattr(settings, name)}, not {value}; resume it "
                 "without that option, or start a new run"
             )
-    _check_backend(folder, backend)
+    check_backend(folder, backend)
     traces = read_traces(data or where, settings.few_data_weight)
     if traces.fingerprint() != fingerprint:
         raise TrainingError(
             f"the data in {data or where} are not those the run began with; name them (--data)"
         )
     run = _new_run(folder, settings, traces)
-    _load_checkpoint(run)
+    _load_state(run)
     say(f"resuming {folder} after epoch {len(run.history)} of {settings.epochs}")
     return _carry_on(run, progress, say)
 
 
-def _check_backend(folder, backend):
-    """Raise `TrainingError` unless the run began on the backend of this process."""
-    if backend != keras.backend.backend():
-        raise TrainingError(f"the run in {folder} began on {backend}; set KERAS_BACKEND={backend}")
-
-
-def _read_config(folder):
-    """The settings of the run in a folder, and what else its configuration says, a dict."""
+def _known_run(folder: Path) -> tuple[Settings, dict[str, Any]]:
+    """The settings of the run in a folder, and what else its configuration says."""
+    config = read_config(folder)
     try:
-        config = read_json(folder / "config.json")
-        names = [setting.name for setting in fields(Settings)]
-        return Settings(**{name: config.pop(name) for name in names}), config
-    except FileNotFoundError:
-        raise TrainingError(
-            f"there is no run in {folder}; name the folder of one (--resume)"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
-        raise TrainingError(f"{folder / 'config.json'} is damaged; start a new run") from error
+        return Settings(**{each.name: config.pop(each.name) for each in fields(Settings)}), config
+    except (KeyError, TypeError, UsageError) as error:
+        raise damaged(folder / CONFIG) from error
 
 
-def _new_run(folder, settings, traces):
+def _new_run(folder: Path, settings: Settings, traces: Traces) -> Run:
     keras.utils.set_random_seed(settings.seed)
-    network = build_network(
-        settings.variant,
-        **{name: getattr(settings, name) for name in _OF_NETWORK},
-    )
+    network = build_network(**settings.of_network())
     compile_network(network, settings)
     network.optimizer.build(network.trainable_variables)
     run = Run(folder, settings, traces, network)
@@ -233,7 +218,7 @@ def _new_run(folder, settings, traces):
     return run
 
 
-def compile_network(network, settings):
+def compile_network(network: keras.Model, settings: Settings) -> None:
     """Give a network the released run's optimiser and loss, with what `settings` change of them."""
     network.compile(
         optimizer=keras.optimizers.Adam(
@@ -245,7 +230,7 @@ def compile_network(network, settings):
     )
 
 
-def _carry_on(run, progress, say):
+def _carry_on(run: Run, progress: bool, say: Callable[[str], None]) -> Run:
     from tqdm import tqdm
 
     settings = run.settings
@@ -258,7 +243,9 @@ def _carry_on(run, progress, say):
             row = _run_epoch(run, epoch, shown.update)
             _save(run)
             shown.set_postfix_str(f"loss {row['loss']:.3f}, validation {row['validation']:.3f}")
-    draw_curves(run)
+    columns = [[row[key] for row in run.history] for key in ("epoch", "loss", "validation")]
+    title = f"{settings.variant}, seed {settings.seed}, {run.training} traces"
+    save(learning_curves(*columns, title), run.folder / "curves.png")
     best = run.history[run.best - 1]
     say(
         f"trained {settings.epochs} epochs on {run.training} traces; best epoch {run.best}"
@@ -267,7 +254,7 @@ def _carry_on(run, progress, say):
     return run
 
 
-def _run_epoch(run, epoch, after_batch=lambda: None):
+def _run_epoch(run: Run, epoch: int, after_batch: Callable[[], object] = lambda: None) -> Row:
     """Train for an epoch and validate; the row that is added to the history."""
     started = time.perf_counter()
     loss = _train_epoch(run, epoch, after_batch)
@@ -276,7 +263,7 @@ def _run_epoch(run, epoch, after_batch=lambda: None):
     return row
 
 
-def _train_epoch(run, epoch, after_batch):
+def _train_epoch(run: Run, epoch: int, after_batch: Callable[[], object]) -> float:
     """One pass over the shuffled training traces; its mean loss."""
     # The order depends on seed and epoch alone, so that a resumed run shuffles the same.
     order = np.random.default_rng([run.settings.seed, epoch]).permutation(run.training)
@@ -288,21 +275,21 @@ def _train_epoch(run, epoch, after_batch):
         loss = run.network.train_on_batch(inputs, truth, sample_weight=weights)
         total += float(loss) * len(weights)
         after_batch()
-    loss = total / len(order)
-    if not all(np.isfinite(weights).all() for weights in (loss, *run.network.get_weights())):
+    mean = total / len(order)
+    if not all(np.isfinite(weights).all() for weights in (mean, *run.network.get_weights())):
         raise TrainingError(
-            f"loss {loss} or weights are no numbers after epoch {epoch}; start a new run with a "
+            f"loss {mean} or weights are no numbers after epoch {epoch}; start a new run with a "
             "lower --learning-rate, and look for huge values in the calcium"
         )
-    return loss
+    return mean
 
 
-def _validate(run):
+def _validate(run: Run) -> float:
     """Mean correlation at 25 Hz over the validation traces that have one; NaN if none has."""
     tables, truths = [], []
     for i in range(run.training, len(run.traces)):
         calcium, spikes = run.traces.calcium[i], run.traces.spikes[i]
-        number = run.traces.numbers[i]
+        number = int(run.traces.numbers[i])
         tables.append(CalciumTable(calcium[:, None], number, longest=run.traces.longest))
         truths.append(np.where(spikes < 0, np.nan, spikes)[:, None])
     rates = predict_tables(run.network, tables) if tables else []
@@ -311,39 +298,48 @@ def _validate(run):
     return float(np.mean(values)) if values else float("nan")
 
 
-def _save(run):
-    """Write the state after an epoch; the checkpoint last, as it says that the epoch is done."""
+def _save(run: Run) -> None:
+    """Write all that there is after an epoch; the checkpoint last, as it says that it is done."""
     save_weights(run.network, run.folder / "last.weights.h5")
     if run.best == len(run.history):
         save_weights(run.network, run.folder / "best.weights.h5")
     log_for_tensorboard(run)
-    _save_state(run)
+    save_state(run.folder, run.network, run.history)
 
 
-def _save_state(run):
-    lines = [",".join(run.history[0])]
-    lines += [",".join(map(str, row.values())) for row in run.history]
-    write_text(run.folder / "log.csv", "\n".join(lines) + "\n")
-    save_checkpoint(run.folder / "checkpoint.npz", run.network, {"history": run.history})
+def log_for_tensorboard(run: Run) -> None:
+    """Add the last epoch to a TensorBoard log, where TensorFlow is there to write one."""
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return
+    row, folder = run.history[-1], run.folder / "tensorboard"
+    try:
+        writer = tf.summary.create_file_writer(str(folder))
+        with writer.as_default(step=row["epoch"]):
+            for name in ("loss", "validation", "seconds"):
+                tf.summary.scalar(name, row[name])
+        writer.close()
+    except tf.errors.OpError as error:
+        # The reason stands between the names of the operations that failed.
+        reason = error.message.rpartition("}}")[2].partition("[Op")[0].strip()
+        raise OutputError(
+            f"cannot write to {folder} ({reason}); free space, or move it away"
+        ) from error
 
 
-def _load_checkpoint(run):
+def _load_state(run: Run) -> None:
     """Set the run to its last whole epoch; a run killed in its first has none yet and starts."""
-    path = run.folder / "checkpoint.npz"
-    if path.exists():
-        epochs = run.settings.epochs
-        about = load_checkpoint(
-            path, run.network, lambda about: _check_history(about["history"], epochs)
-        )
-        run.history = about["history"]
-
-
-def _check_history(history, epochs):
-    """Raise `ValueError` unless it has a row for each epoch that is done, as `_carry_on` adds."""
     kinds = {"epoch": int, "loss": float, "validation": float, "seconds": float}
-    numbers = [row["epoch"] for row in history]
-    if numbers != list(range(1, len(history) + 1)) or len(history) > epochs:
-        raise ValueError("other epochs")
-    for row in history:
-        if row.keys() != kinds.keys() or not all(type(row[k]) is kinds[k] for k in kinds):
-            raise ValueError("other columns")
+
+    def check(about: dict[str, Any]) -> None:
+        """Raise `ValueError` unless there is a row for each epoch that is done."""
+        numbers = [row["epoch"] for row in about["history"]]
+        if numbers != list(range(1, len(numbers) + 1)) or len(numbers) > run.settings.epochs:
+            raise ValueError("other epochs")
+        for row in about["history"]:
+            if row.keys() != kinds.keys() or not all(type(row[k]) is kinds[k] for k in kinds):
+                raise ValueError("other columns")
+
+    about = load_state(run.folder, run.network, check)
+    run.history = about["history"] if about else []

@@ -24,41 +24,49 @@ import csv
 import io
 import re
 import tomllib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..arrays import Array, Mask, Numbers
 from ..competition.scoring import score
 from ..console import count_bar, quiet_libraries
 from ..errors import TrainingError, UsageError
 from ..files.atomic import check_output_folder, write_text
 from ..files.regular import read_small
 from ..network.predict import CalciumTable, predict_tables
-from .convi6 import fit
+from .convi6 import Run, fit
 from .settings import Settings
-from .traces import read_traces
+from .traces import Traces, read_traces
 
 NEURONS = "neurons.csv"
-"""Of a data folder: `set,column,neuron` of tables that hold several recordings of a neuron."""
+"""This file of a data folder says `set,column,neuron` of tables that hold several recordings of a
+neuron."""
 
 RESAMPLES = 10_000
+"""The bootstrap draws so often; the ends of an interval then move by a hundredth of its width."""
+
+Row: TypeAlias = dict[str, str]
+"""A row of a table."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a file asks for: `variants` is a dict of names to dicts of settings."""
 
-    variants: dict
-    seeds: tuple
+    variants: dict[str, dict[str, Any]]
+    seeds: tuple[int, ...]
     folds: int
-    leave_out: tuple
-    score_after: tuple
+    leave_out: tuple[int, ...]
+    score_after: tuple[int, ...]
 
 
-def read_plan(path):
+def read_plan(path: str | Path) -> Plan:
     """Read a plan.
 
     Raises
@@ -73,13 +81,14 @@ def read_plan(path):
     known = ("folds", "leave_out", "seeds", "score_after", "settings", "variants")
     if unknown := stated.keys() - known:
         raise UsageError(f"{path} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
-    common, own = stated.get("settings", {}), stated.get("variants") or {"as described": {}}
+    common, named = stated.get("settings", {}), stated.get("variants") or {"as described": {}}
     names = {field.name for field in fields(Settings)} - {"seed", "validation"}
-    for name, changed in (("settings", common), *own.items()):
+    for name, changed in (("settings", common), *named.items()):
         if not isinstance(changed, dict) or (unknown := set(changed) - names):
             raise UsageError(f"{path}, {name}: unknown {unknown}; see `training.Settings`")
     try:
-        variants = {name: {"validation": 0.0, **common, **changed} for name, changed in own.items()}
+        every = {"validation": 0.0, **common}
+        variants = {name: {**every, **changed} for name, changed in named.items()}
         epochs = {Settings(**changed).epochs for changed in variants.values()}
         seeds = tuple(map(int, stated.get("seeds", range(5))))
         folds = int(stated.get("folds", 5))
@@ -96,7 +105,7 @@ def read_plan(path):
     return Plan(variants, seeds, folds, leave_out, after)
 
 
-def neurons_of(traces, data):
+def neurons_of(traces: Traces, data: str | Path) -> Array:
     """The neuron of each trace, as `set/neuron`: by `NEURONS` in the folder, else by column."""
     known = {}
     listing = Path(data) / NEURONS
@@ -107,17 +116,26 @@ def neurons_of(traces, data):
     return np.array([f"{place[0]}/{known.get(place, place[1])}" for place in places])
 
 
-def fold_of(neurons, folds):
+def fold_of(neurons: Array, folds: int) -> Numbers:
     """The fold of each trace, int array; the neurons of a set are dealt out in a fixed order."""
-    dealt, rng, number = {}, np.random.default_rng(0), 0
+    dealt: dict[str, int] = {}
+    rng, number = np.random.default_rng(0), 0
     for group in sorted({name.split("/")[0] for name in neurons}, key=int):
-        own = sorted({name for name in neurons if name.split("/")[0] == group})
-        for name in rng.permutation(own):
+        of_set = sorted({name for name in neurons if name.split("/")[0] == group})
+        for name in rng.permutation(of_set):
             dealt[name], number = number % folds, number + 1
     return np.array([dealt[name] for name in neurons])
 
 
-def run_experiment(path, data, out, jobs=1, progress=False, say=lambda line: None):
+def run_experiment(
+    path: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    jobs: int = 1,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
     """Carry out what is left of an experiment, and write `scores.csv` and `summary.csv`.
 
     Both are written after every run. A run that `scores.csv` knows is done, so that a table can be
@@ -125,16 +143,16 @@ def run_experiment(path, data, out, jobs=1, progress=False, say=lambda line: Non
 
     Parameters
     ----------
-    path : str or Path
+    path
         A plan, see above.
-    data : str or Path
+    data
         A competition folder; its training sets are used.
-    out : str or Path
+    out
         Folder of the runs and tables.
-    jobs : int
+    jobs
         Runs at a time.
     progress, say
-        As in `run.train`.
+        As in `convi6.train`.
 
     Returns
     -------
@@ -151,10 +169,14 @@ def run_experiment(path, data, out, jobs=1, progress=False, say=lambda line: Non
     check_output_folder(out)
     table = out / "scores.csv"
     runs = [(name, seed) for name in plan.variants for seed in plan.seeds]
-    rows = {(name, str(seed)): [] for name, seed in runs}  # in this order
+    rows: dict[tuple[str, str], list[Row]] = {(name, str(seed)): [] for name, seed in runs}
     for row in read_rows(table) if table.exists() else []:
         rows.setdefault((row["name"], row["seed"]), []).append(row)
-    tasks = [(*run, plan, str(data), out, rows[run[0], str(run[1])]) for run in runs]
+    tasks = [
+        _Task(name, seed, plan=plan, data=str(data), out=out, rows=rows[name, str(seed)])
+        for name, seed in runs
+    ]
+    summary: list[dict[str, Any]] = []
     with count_bar(len(tasks), "experiment", "run", progress) as shown:
         for found in _results(tasks, jobs):
             rows |= {(row["name"], row["seed"]): found for row in found[:1]}
@@ -167,40 +189,53 @@ def run_experiment(path, data, out, jobs=1, progress=False, say=lambda line: Non
     return summary
 
 
-def _results(tasks, jobs):
+@dataclass(frozen=True)
+class _Task:
+    """A run of an experiment; `rows` are those that are known of it."""
+
+    name: str
+    seed: int
+    plan: Plan
+    data: str
+    out: Path
+    rows: list[Row]
+
+
+def _results(tasks: Sequence[_Task], jobs: int) -> Iterator[list[Row]]:
     """What `_one_run` returns of each task, as they end."""
     if jobs == 1:
-        yield from (_one_run(*task) for task in tasks)
+        yield from map(_one_run, tasks)
         return
     with ProcessPoolExecutor(jobs, get_context("spawn"), quiet_libraries) as pool:
         try:
-            for done in as_completed([pool.submit(_one_run, *task) for task in tasks]):
+            for done in as_completed([pool.submit(_one_run, task) for task in tasks]):
                 yield done.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _one_run(name, seed, plan, data, out, rows):
-    """The rows of one run, which is begun, carried on, or done already (if `rows` are all)."""
+def _one_run(task: _Task) -> list[Row]:
+    """The rows of one run, which is begun, carried on, or done already."""
+    plan, seed, name = task.plan, task.seed, task.name
     settings = Settings(**plan.variants[name], seed=seed)
-    traces = read_traces(data, settings.few_data_weight)
-    neurons = neurons_of(traces, data)
+    traces = read_traces(task.data, settings.few_data_weight)
+    neurons = neurons_of(traces, task.data)
     left_out = fold_of(neurons, plan.folds) == plan.leave_out[seed % len(plan.leave_out)]
     after = {*(k for k in plan.score_after if k < settings.epochs), settings.epochs}
-    folder = out / _folder_name(name) / f"seed-{seed}"
+    folder = task.out / _folder_name(name) / f"seed-{seed}"
     about = {
         "name": name,
         **{key: str(value) for key, value in asdict(settings).items()},
         "data": traces.fingerprint()[:16],
     }
     kept = folder / "scores.csv"
-    rows = read_rows(kept) if kept.exists() else rows
+    rows = read_rows(kept) if kept.exists() else task.rows
     if any(row[key] != value for row in rows for key, value in about.items()):
         raise TrainingError(
             f"{folder} or scores.csv holds another run; remove it, or name another (--out)"
         )
 
-    def watch(run):
+    def watch(run: Run) -> None:
         nonlocal rows
         if len(run.history) in after:
             rows = [row for row in rows if int(row["epoch"]) != len(run.history)]
@@ -216,13 +251,16 @@ def _one_run(name, seed, plan, data, out, rows):
     return [row for row in rows if int(row["epoch"]) in after]
 
 
-def score_neurons(run, traces, neurons, chosen):
+def score_neurons(
+    run: Run, traces: Traces, neurons: Array, chosen: Mask
+) -> list[tuple[str, float]]:
     """`(neuron, correlation)` of each neuron that has spikes: the mean over its recordings.
 
     `chosen` is a bool array `(trace,)`. A rate that never varies has the correlation 0, as in the
     loss.
     """
-    found, where = {}, np.flatnonzero(chosen)
+    found: dict[str, list[float]] = {}
+    where = np.flatnonzero(chosen)
     tables = [
         CalciumTable(traces.calcium[i][:, None], traces.numbers[i], longest=traces.longest)
         for i in where
@@ -231,10 +269,10 @@ def score_neurons(run, traces, neurons, chosen):
         truth = np.where(traces.spikes[i] < 0, np.nan, traces.spikes[i])[:, None]
         if np.nanmax(truth) > 0:
             found.setdefault(str(neurons[i]), []).append(np.nan_to_num(score(truth, rates).mean))
-    return [(name, float(np.mean(own))) for name, own in found.items()]
+    return [(name, float(np.mean(each))) for name, each in found.items()]
 
 
-def compare(rows):
+def compare(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each variant and epoch against the first variant at its last epoch, on the same neurons.
 
     Returns
@@ -244,31 +282,31 @@ def compare(rows):
         mean paired difference with its 95% interval, by a bootstrap over seeds and, within a seed,
         over neurons; `answer`: "better", "worse" or "too small to tell".
     """
-    cells = {}
+    cells: dict[tuple[str, int], dict[tuple[str, str], float]] = {}
     for row in rows:
         key = row["name"], int(row["epoch"])
         cells.setdefault(key, {})[row["seed"], row["neuron"]] = float(row["correlation"])
     reference = cells[max(key for key in cells if key[0] == rows[0]["name"])] if rows else {}
     summary = []
-    for (name, epoch), own in cells.items():
-        by_seed = {}
-        for (seed, neuron), value in own.items():
+    for (name, epoch), cell in cells.items():
+        by_seed: dict[str, list[float]] = {}
+        for (seed, neuron), value in cell.items():
             if (seed, neuron) in reference:
                 by_seed.setdefault(seed, []).append(value - reference[seed, neuron])
         groups = [np.array(values) for values in by_seed.values()]
         low, high = interval(groups)
         difference = np.concatenate(groups).mean() if groups else np.nan
         answer = "better" if low > 0 else "worse" if high < 0 else "too small to tell"
-        about = {"name": name, "epoch": epoch, "seeds": len(groups)}
-        about["neurons"] = len({neuron for _, neuron in own})
-        numbers = {"mean": np.mean([*own.values()]), "difference": difference}
+        about: dict[str, Any] = {"name": name, "epoch": epoch, "seeds": len(groups)}
+        about["neurons"] = len({neuron for _, neuron in cell})
+        numbers = {"mean": np.mean([*cell.values()]), "difference": difference}
         numbers |= {"low": low, "high": high}
         about |= {key: f"{value:.4f}" for key, value in numbers.items()}
-        summary.append(about | {"answer": "-" if own is reference else answer})
+        summary.append(about | {"answer": "-" if cell is reference else answer})
     return summary
 
 
-def interval(groups):
+def interval(groups: Sequence[Array]) -> tuple[float, float]:
     """95% interval of the mean of arrays `(value,)`: both they and their values are resampled."""
     if not groups:
         return np.nan, np.nan
@@ -279,15 +317,16 @@ def interval(groups):
     within = (rng.random((*chosen.shape, sizes.max())) * sizes[chosen][..., None]).astype(int)
     counts = np.arange(sizes.max()) < sizes[chosen][..., None]
     drawn = values[chosen[..., None], within] * counts
-    return tuple(np.quantile(drawn.sum((1, 2)) / counts.sum((1, 2)), [0.025, 0.975]))
+    low, high = np.quantile(drawn.sum((1, 2)) / counts.sum((1, 2)), [0.025, 0.975])
+    return low, high
 
 
-def read_rows(path):
+def read_rows(path: str | Path) -> list[Row]:
     """A table as a list of dicts of text."""
     return list(csv.DictReader(io.StringIO(read_small(path))))
 
 
-def write_rows(path, rows):
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write dicts with the same keys as CSV, whole or not at all."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0] if rows else (), lineterminator="\n")
@@ -296,5 +335,5 @@ def write_rows(path, rows):
     write_text(path, text.getvalue())
 
 
-def _folder_name(name):
+def _folder_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -8,15 +8,22 @@ has r = 0 and takes no part in the gradient.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from ..constants import POOL
 from ..keras_backend import keras
 
 ops = keras.ops
 
+Tensor: TypeAlias = Any
+"""A tensor of whichever backend."""
+
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
 
 @keras.saving.register_keras_serializable("spikefinder_keras")
-def pearson_loss(y_true, y_pred):
+def pearson_loss(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """1 - mean over the batch of r, the released run's loss: one number for the batch.
 
     With sample weights Keras multiplies it by their mean over the batch.
@@ -35,7 +42,7 @@ def pearson_loss(y_true, y_pred):
 
 
 @keras.saving.register_keras_serializable("spikefinder_keras")
-def pearson_loss_per_trace(y_true, y_pred, pool=POOL):
+def pearson_loss_per_trace(y_true: Tensor, y_pred: Tensor, pool: int = POOL) -> Tensor:
     """1 - r for each trace, so that a sample weight weighs its own trace; `(batch,)`.
 
     Parameters as in `pearson_loss`; `pool` samples are summed.
@@ -55,7 +62,7 @@ def pearson_loss_per_trace(y_true, y_pred, pool=POOL):
     return 1 - ops.where(varies, product / (root + 1e-12), ops.zeros_like(product))
 
 
-def poisson_loss_per_trace(y_true, y_pred):
+def poisson_loss_per_trace(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """Mean over a trace of `y - x log y`, with x and y sums of 4 samples; `(batch,)`.
 
     The negative log-likelihood of Poisson counts, less what does not depend on the rate; the output
@@ -68,7 +75,7 @@ def poisson_loss_per_trace(y_true, y_pred):
     return ops.sum(each, axis=(1, 2)) / ops.maximum(ops.sum(mask, axis=(1, 2)), 1)
 
 
-PER_TRACE = {
+PER_TRACE: dict[str, tuple[Loss, ...]] = {
     "25 Hz": (pearson_loss_per_trace,),
     **{
         f"{100 / pool:g} Hz": (functools.partial(pearson_loss_per_trace, pool=pool),)
@@ -80,20 +87,20 @@ PER_TRACE["mean"] = PER_TRACE["25 Hz"] + PER_TRACE["12.5 Hz"] + PER_TRACE["6.25 
 """Losses of a trace by the names of `Settings.objective`; of several the mean."""
 
 
-def loss_of(objective, weighting):
+def loss_of(objective: str, weighting: str) -> Loss:
     """The loss of a run; `settings.Settings` has the names."""
     if objective == "25 Hz":
         return {"batch": pearson_loss, "trace": pearson_loss_per_trace}[weighting]
 
-    def loss(y_true, y_pred):
+    def loss(y_true: Tensor, y_pred: Tensor) -> Tensor:
         each = PER_TRACE[objective]
-        values = sum(own(y_true, y_pred) for own in each) / len(each)
+        values = sum(one(y_true, y_pred) for one in each) / len(each)
         return ops.mean(values) if weighting == "batch" else values
 
     return loss
 
 
-def _pool(signal, pool=POOL):
+def _pool(signal: Tensor, pool: int = POOL) -> Tensor:
     """Sums of `pool` samples, `(batch, time / pool, 1)`; a shorter window counts as if filled up.
 
     'same' padding fills up both ends: the released run's 71,986 samples are two short of whole

@@ -1,29 +1,40 @@
-"""Simultaneous imaging and electrophysiology: the public collection of Rupprecht et al. 2021.
+"""Neurons with known spikes: the public collection of Rupprecht et al. 2021, the competition's
+sets, and both as training `universal` takes them.
 
-One HDF5 file per dataset, named after dataset, indicator, species and area, such as
-`DS09-GCaMP6f-m-V1.h5`; in it `neuron_NNN/recording_NNN/` with `dff` (a fraction) and `time` (s) of
-the frames and `spike_times` (s). (Nature Neuroscience 24:1324-1337.)
+The collection has one HDF5 file per dataset, named after dataset, indicator, species and area, such
+as `DS09-GCaMP6f-m-V1.h5`; in it `neuron_NNN/recording_NNN/` with `dff` (a fraction) and `time` (s)
+of the frames and `spike_times` (s). (Nature Neuroscience 24:1324-1337.)
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..arrays import Array, Times, Trace
+from ..competition.tables import read_set
+from ..constants import SAMPLE_RATE
+from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError
 from ..files.hdf5 import check_structure, checked
 from ..files.sandbox import parse, sandboxed
 from ..recordings.recording import Recording, as_recording
-from ..signals.preprocess import bin_spikes
+from ..recordings.segments import Segment
+from ..recordings.universal_preparation import Scales, prepare_neuron, prepare_trace
+from ..signals.preprocess import bin_spikes, resample
 
 IN_COMPETITION = {"DS09": 7, "DS14": 8, "DS16": 5, "DS17": 6, "DS19": 9, "DS20": 10}
-"""Datasets whose recordings, or some of them, are those of a competition set."""
+"""These datasets, or some of their recordings, are those of a competition set."""
 
 LEFT_OUT = {("DS20", "neuron_008")}
+"""These neurons are neither trained nor scored on."""
 
 _NAME = re.compile(r"(DS\d+)-(.+?)-(?:\d+-)?(m|zf)-(.+)\.h5")
 _SPELLING = {"OGB1": "OGB-1", "jGECO1a": "jRGECO1a"}
+_ARRAYS = ("dff", "time", "spike_times")
 
 
 @dataclass(frozen=True)
@@ -39,19 +50,37 @@ class GroundTruth:
     area: str
     neuron: str
     recording: Recording
-    spike_times: np.ndarray
+    spike_times: Times
     competition: int | None
 
-    def spikes(self, blocks):
-        """True spikes per sample at 100 Hz, one float array `(sample,)` for each block."""
+    def spikes(self, segments: Sequence[Segment]) -> list[Trace]:
+        """True spikes per sample at 100 Hz, one float array `(sample,)` for each segment."""
         times = self.recording.times
         return [
-            bin_spikes(self.spike_times - times[block.frames.start], block.samples)
-            for block in blocks
+            bin_spikes(self.spike_times - times[segment.frames.start], segment.samples)
+            for segment in segments
         ]
 
 
-def find_ground_truth(folder):
+@dataclass(frozen=True)
+class TrainingNeuron:
+    """A neuron with known spikes: arrays `(sample,)` at 100 Hz, one of each for each segment.
+
+    `group` is its set: neurons that share a delay. `traces` and `scales` come from
+    `universal_preparation.prepare_neuron`; `spikes` are counts per sample. `indicator`, `species`
+    and `frame_rate` (Hz) are for the calibration alone.
+    """
+
+    group: str
+    traces: list[Trace] = field(default_factory=list)
+    scales: list[Scales] = field(default_factory=list)
+    spikes: list[Trace] = field(default_factory=list)
+    indicator: str = ""
+    species: str = ""
+    frame_rate: float = SAMPLE_RATE
+
+
+def find_ground_truth(folder: str | Path) -> list[Path]:
     """Paths of the collection's files in a folder, sorted; `DataError` if there is none."""
     paths = sorted(path for path in Path(folder).glob("DS*.h5") if _NAME.fullmatch(path.name))
     if not paths:
@@ -62,13 +91,10 @@ def find_ground_truth(folder):
     return paths
 
 
-def read_ground_truth(path):
-    """Read one file of the collection.
+def read_ground_truth(path: str | Path) -> list[GroundTruth]:
+    """Read one file of the collection: one for each recording of each neuron.
 
-    Returns
-    -------
-    list of GroundTruth
-        One for each recording of each neuron; frames without a value at an end are cut off.
+    Frames without a value at an end are cut off.
 
     Raises
     ------
@@ -84,31 +110,28 @@ def read_ground_truth(path):
     for number, neuron in enumerate(values["neurons"]):
         if (dataset, neuron) in LEFT_OUT:
             continue
-        arrays = [values[f"{name} {number}"] for name in _ARRAYS]
-        recording, spikes = _from_arrays(*arrays, f"{dataset} {neuron}")
+        dff, times, spikes = (values[f"{name} {number}"] for name in _ARRAYS)
+        source = f"{dataset} {neuron}"
         truths.append(
             GroundTruth(
                 dataset,
                 _SPELLING.get(indicator, indicator),
                 f"{area}, {'zebrafish' if species == 'zf' else 'mouse'}",
                 neuron,
-                recording,
-                spikes,
+                _recording_of(dff, times, spikes=spikes, source=source),
+                np.array(spikes),
                 IN_COMPETITION.get(dataset),
             )
         )
     return truths
 
 
-_ARRAYS = ("dff", "time", "spike_times")
-
-
 @sandboxed
-def parse_groups(path):
+def parse_groups(path: str) -> Iterator[tuple[str, Any]]:
     """The arrays of all recordings, and the neuron that each is of."""
     import h5py
 
-    neurons = []
+    neurons: list[str] = []
     with h5py.File(path, "r") as file:
         check_structure(file)
         for neuron in sorted(file):
@@ -120,8 +143,8 @@ def parse_groups(path):
     yield "neurons", neurons
 
 
-def _from_arrays(dff, times, spikes, source):
-    """Recording, and spike times `(spike,)`, of `neuron_NNN/recording_NNN`."""
+def _recording_of(dff: Array, times: Array, *, spikes: Array, source: str) -> Recording:
+    """The recording in `neuron_NNN/recording_NNN`."""
     if dff.ndim != 1 or dff.shape != times.shape or spikes.ndim != 1:
         raise DataError(
             f"{source} has dff {dff.shape}, time {times.shape} and spike_times {spikes.shape}; "
@@ -131,5 +154,54 @@ def _from_arrays(dff, times, spikes, source):
     if not there.size:
         raise DataError(f"{source} has a recording without any value; leave it out")
     inside = slice(there[0], there[-1] + 1)
-    recording = as_recording(dff[inside], times=times[inside], unit="dF/F", source=source)
-    return recording, np.array(spikes)
+    return as_recording(dff[inside], times=times[inside], unit="dF/F", source=source)
+
+
+def ground_truth_neurons(folder: str | Path) -> list[TrainingNeuron]:
+    """All neurons of the collection in a folder, grouped by set; the two indicators of DS05
+    apart."""
+    neurons: dict[tuple[str, str], TrainingNeuron] = {}
+    for path in find_ground_truth(folder):
+        for truth in read_ground_truth(path):
+            group = truth.dataset
+            if group == "DS05":
+                group = f"{group}-{truth.indicator}"
+            neuron = neurons.setdefault(
+                (group, truth.neuron),
+                TrainingNeuron(
+                    group,
+                    indicator=truth.indicator,
+                    species=truth.area.split(", ")[1],
+                    frame_rate=truth.recording.frame_rate,
+                ),
+            )
+            segments = truth.recording.segments
+            traces, scales = prepare_neuron(truth.recording.traces[:, 0], segments)
+            neuron.traces.extend(trace.astype(np.float32) for trace in traces)
+            neuron.scales.extend([scales] * len(segments))
+            neuron.spikes.extend(x.astype(np.float32) for x in truth.spikes(segments))
+    return list(neurons.values())
+
+
+def competition_neurons(folder: str | Path, numbers: Sequence[int] = (4,)) -> list[TrainingNeuron]:
+    """Training neurons of some sets of the competition, as the group "set 4".
+
+    Their traces come at 100 Hz, which hides their noise, so they are first brought back to about
+    the rate at which they were recorded. Sets 5 and 6 are in the collection above, as DS16 and
+    DS17: the default leaves them out.
+    """
+    neurons = []
+    for number in numbers:
+        calcium, spikes = read_set(folder, "train", number)
+        if spikes is None:
+            raise DataError(f"set {number} in {folder} has no true spikes; fetch them")
+        frame_rate = DATASETS[number - 1].frame_rate
+        for column, length in enumerate(trace_lengths(calcium)):
+            trace = np.nan_to_num(calcium[:length, column])
+            known = np.nan_to_num(spikes[:length, column]).clip(0)
+            frames = resample(trace, SAMPLE_RATE, frame_rate)
+            prepared, scales = prepare_trace(frames, frame_rate)
+            prepared = prepared[:length].astype(np.float32)
+            known = known[: prepared.size].astype(np.float32)
+            neurons.append(TrainingNeuron(f"set {number}", [prepared], [scales], [known]))
+    return neurons

@@ -1,31 +1,102 @@
-"""The state of a run in one file, replaced as a whole: the network, and what is said of it."""
+"""The folder of a training run: what it is (`config.json`), what it has logged (`log.csv`), and its
+state (`checkpoint.npz`), each replaced as a whole. Both trainings have it.
+"""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..errors import DataError, TrainingError
-from ..files.atomic import whole_file
+from ..files.atomic import check_output_folder, whole_file, write_text
 from ..files.npz import read_npz
+from ..files.regular import read_json
+from ..keras_backend import keras
+
+CONFIG, LOG, CHECKPOINT = "config.json", "log.csv", "checkpoint.npz"
+
+Row: TypeAlias = dict[str, Any]
+"""A row of a run's log."""
 
 
-def save_checkpoint(path, network, about):
-    """Write all of a compiled network that changes in training, and `about`, a dict for JSON."""
-    variables = {f"variable_{k}": np.asarray(v) for k, v in enumerate(_state(network))}
-    about = np.frombuffer(json.dumps(about).encode(), np.uint8)
+def write_config(folder: Path, settings: Mapping[str, Any], **more: Any) -> None:
+    """Write what a run is made of, the backend included, and make its folder."""
+    check_output_folder(folder)
+    config = {**settings, **more, "backend": keras.backend.backend()}
+    write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What `write_config` wrote.
+
+    Raises
+    ------
+    TrainingError
+        If there is no run in the folder, or its file is damaged.
+    """
+    try:
+        config = read_json(folder / CONFIG)
+    except FileNotFoundError:
+        raise TrainingError(
+            f"there is no run in {folder}; name the folder of one (--resume)"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise damaged(folder / CONFIG) from error
+    if not isinstance(config, dict):
+        raise damaged(folder / CONFIG)
+    return config
+
+
+def damaged(path: Path) -> TrainingError:
+    """The error that says so of a run's file."""
+    return TrainingError(f"{path} is damaged; start a new run")
+
+
+def check_backend(folder: Path, backend: Any) -> None:
+    """Raise `TrainingError` unless a run began on the backend of this process."""
+    if backend != keras.backend.backend():
+        raise TrainingError(f"the run in {folder} began on {backend}; set KERAS_BACKEND={backend}")
+
+
+def save_state(folder: Path, network: keras.Model, history: Sequence[Row], **more: Any) -> None:
+    """Write a run's log, and then the checkpoint, which says that the log is true."""
+    lines = [",".join(history[0]), *(",".join(map(str, row.values())) for row in history)]
+    write_text(folder / LOG, "\n".join(lines) + "\n")
+    save_checkpoint(folder / CHECKPOINT, network, {"history": list(history), **more})
+
+
+def load_state(
+    folder: Path, network: keras.Model, check: Callable[[dict[str, Any]], None]
+) -> dict[str, Any] | None:
+    """Set a network to a run's last checkpoint; None where it was killed before it had one."""
+    path = folder / CHECKPOINT
+    return load_checkpoint(path, network, check) if path.exists() else None
+
+
+def save_checkpoint(path: Path, network: keras.Model, about: dict[str, Any]) -> None:
+    """Write all of a compiled network that changes in training, and `about`, for JSON."""
+    variables: dict[str, Any] = {
+        f"variable_{k}": np.asarray(v) for k, v in enumerate(_state(network))
+    }
+    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, about=about, **variables)
+        np.savez(file, about=text, **variables)
 
 
-def load_checkpoint(path, network, check):
+def load_checkpoint(
+    path: Path, network: keras.Model, check: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
     """Set a compiled network to what `save_checkpoint` wrote of one like it; all of it, or nothing.
 
     Parameters
     ----------
-    path : Path
-    network : keras.Model
-    check : function of `about`
-        Raises ValueError, KeyError or TypeError where it is not what this run wrote.
+    path
+    network
+    check
+        Of what stands in the file beside the network; raises ValueError, KeyError or TypeError
+        where it is not what this run wrote.
 
     Returns
     -------
@@ -53,6 +124,6 @@ def load_checkpoint(path, network, check):
     return about
 
 
-def _state(network):
+def _state(network: keras.Model) -> list[Any]:
     """Weights, dropout's random state, and the optimiser's."""
     return [*network.variables, *network.optimizer.variables]

@@ -1,10 +1,13 @@
 """Training traces: what of a competition folder trains, and its batches."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
+from ..arrays import Array, ArrayLike, Mask, Numbers, Table, Trace
 from ..competition.tables import find_sets, read_set
 from ..constants import DATASET_COUNT, FEW_DATA_WEIGHT, POOL, SPLIT_LENGTH, TEST_DATASETS
 from ..datasets import trace_lengths
@@ -12,7 +15,7 @@ from ..errors import DataError
 from ..network.predict import fill_missing, padded_length
 
 LENGTH_STEP = 2048
-"""Samples; batches are padded to multiples of it (and a remainder that keeps the loss's windows
+"""Batches are padded to multiples of so many samples (and a remainder that keeps the loss's windows
 where the released run had them), so that JAX compiles few different lengths."""
 
 
@@ -25,17 +28,17 @@ class Traces:
     `longest` the samples beyond which no batch is padded.
     """
 
-    calcium: list
-    spikes: list
-    numbers: np.ndarray
-    weights: np.ndarray
+    calcium: list[Trace]
+    spikes: list[Trace]
+    numbers: Numbers
+    weights: Array
     longest: int
-    columns: np.ndarray
+    columns: Numbers
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.calcium)
 
-    def batch(self, indices, trim=True):
+    def batch(self, indices: Numbers, trim: bool = True) -> tuple[list[Array], Array, Array]:
         """Inputs `[calcium, dataset]`, truth and weights of the traces at `indices`.
 
         Arrays `(trace, time, 1)`, `(trace, time, 10)`, `(trace, time, 1)` and `(trace,)`. With
@@ -55,7 +58,7 @@ class Traces:
         dataset = one_hot(self.numbers[indices], length)
         return [calcium, dataset], truth, self.weights[indices].astype(np.float32)
 
-    def subset(self, chosen):
+    def subset(self, chosen: Mask) -> "Traces":
         """The traces at `chosen`, a bool array `(trace,)`; their weights have the mean 1 again."""
         where = np.flatnonzero(chosen)
         weights = self.weights[where]
@@ -68,7 +71,7 @@ class Traces:
             self.columns[where],
         )
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """A hash of all samples, by which a resumed run knows its data."""
         digest = sha256(self.numbers.tobytes())
         for trace in (*self.calcium, *self.spikes):
@@ -76,7 +79,11 @@ class Traces:
         return digest.hexdigest()
 
 
-def read_traces(folder, few_data_weight=FEW_DATA_WEIGHT, say=lambda line: None):
+def read_traces(
+    folder: str | Path,
+    few_data_weight: float = FEW_DATA_WEIGHT,
+    say: Callable[[str], None] = lambda line: None,
+) -> Traces:
     """All training traces of a competition folder that have spikes to learn from.
 
     Parameters
@@ -96,7 +103,10 @@ def read_traces(folder, few_data_weight=FEW_DATA_WEIGHT, say=lambda line: None):
     DataError
         If no trace is left.
     """
-    calcium, spikes, numbers, columns = [], [], [], []
+    calcium: list[Trace] = []
+    spikes: list[Trace] = []
+    numbers: list[int] = []
+    columns: list[int] = []
     for split, number in find_sets(folder):
         if split != "train":
             continue
@@ -107,23 +117,24 @@ def read_traces(folder, few_data_weight=FEW_DATA_WEIGHT, say=lambda line: None):
         lengths = np.stack([trace_lengths(table), trace_lengths(truth)])
         for neuron in np.flatnonzero(lengths.min(axis=0) == 0):
             say(f"set {number}: neuron {neuron} has no samples; left out")
-        table, truth = fill_missing(table, truth)
+        table, known = fill_missing(table, truth)
+        truth = np.asarray(known)
         for neuron in np.flatnonzero(lengths.min(axis=0)):
             calcium.append(table[: lengths[:, neuron].max(), neuron].copy())
             spikes.append(truth[: lengths[:, neuron].max(), neuron].copy())
             numbers.append(number)
-            columns.append(neuron)
+            columns.append(int(neuron))
     if not calcium:
         raise DataError(f"no trace with true spikes in {folder}; training needs *.train.spikes.csv")
     if not any((trace > 0).any() for trace in spikes):
         raise DataError(f"not one spike in {folder}; there is nothing to learn from")
-    numbers = np.array(numbers)
+    of_sets = np.array(numbers)
     longest = max(max(map(len, calcium)), SPLIT_LENGTH["train"])
-    weights = sample_weights(numbers, few_data_weight)
-    return Traces(calcium, spikes, numbers, weights, longest, np.array(columns))
+    weights = sample_weights(of_sets, few_data_weight)
+    return Traces(calcium, spikes, of_sets, weights, longest, columns=np.array(columns))
 
 
-def stack(tables, length=None, value=0.0):
+def stack(tables: Sequence[Table], length: int | None = None, value: float = 0.0) -> Array:
     """Pad tables at their end to one length and stack their neurons.
 
     Parameters
@@ -147,13 +158,13 @@ def stack(tables, length=None, value=0.0):
     return stacked
 
 
-def one_hot(numbers, length, datasets=DATASET_COUNT):
+def one_hot(numbers: ArrayLike, length: int, datasets: int = DATASET_COUNT) -> Array:
     """The dataset ID, constant over time; dataset numbers 1.. in, `(neuron, time, dataset)` out."""
     rows = np.eye(datasets, dtype=np.float32)[np.asarray(numbers) - 1]
     return np.repeat(rows[:, None], length, axis=1)
 
 
-def sample_weights(numbers, few_data_weight=FEW_DATA_WEIGHT):
+def sample_weights(numbers: ArrayLike, few_data_weight: float = FEW_DATA_WEIGHT) -> Array:
     """Weight of each training trace, mean 1; dataset numbers `(neuron,)` in, floats out.
 
     Sets 1 to 5 count 2.5 times as much as the others: the competition tested on these.

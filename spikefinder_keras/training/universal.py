@@ -12,88 +12,65 @@ recording has is not the network's business (`recordings.calibration`).
 
 import json
 import time
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import TrainingError, UsageError
+from ..arrays import Array, Rates, Trace
+from ..constants import SAMPLE_RATE
+from ..errors import TrainingError
 from ..files.atomic import check_output_folder, write_text
-from ..files.regular import read_json
 from ..keras_backend import keras, own_settings
-from ..network.engine import KerasEngine
+from ..network.engine import Engine, KerasEngine
 from ..network.keras_model import build_universal, save_weights
-from ..network.universal import CHANNELS, LEVELS
-from .runs import load_checkpoint, save_checkpoint
-from .universal_windows import align, draw_window, simulated_windows
+from ..network.universal import CHANNELS
+from ..recordings.calibration import calibration_path, save_calibration
+from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
+from ..signals.measures import pearson
+from ..simulation.spike_trains import simulated_recordings
+from . import calibrate, neurons
+from .neurons import TrainingNeuron
+from .runs import CHECKPOINT, CONFIG, Row, load_state, read_config, save_state, write_config
+from .settings import UniversalSettings
 
 ops = keras.ops
 
-CHECKPOINT_EVERY = 100  # Steps
+CHECKPOINT_EVERY = 100
+"""The state is kept after so many steps, half a minute."""
 
 LONG_ENOUGH = 2_000
-"""Samples (20 s); recorded spike trains longer than this are those that the simulation replays."""
+"""Recorded spike trains of more samples (20 s) are those that the simulation replays."""
 
+DELAYS = np.arange(-12, 19) / SAMPLE_RATE
+"""The shifts of the spikes in s among which `align` chooses."""
 
-@dataclass(frozen=True)
-class UniversalSettings:
-    """What a run is made of.
-
-    `windows` of `window` steps (40 ms each) from each of `neurons` neurons make a batch.
-    `simulated` is the share of simulated neurons, of whom there are `simulated_neurons`.
-    `averaging` is how much of the averaged weights is kept per step. At the shares `align_at` of
-    the run the delays of the sets are found anew.
-    """
-
-    steps: int = 1_200
-    neurons: int = 4
-    windows: int = 4
-    window: int = 512
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    averaging: float = 0.995
-    simulated: float = 0.25
-    simulated_neurons: int = 400
-    align_at: tuple = (0.15, 0.3, 0.45, 0.6)
-    width: int = 32
-    seed: int = 0
-
-    def __post_init__(self):
-        object.__setattr__(self, "align_at", tuple(self.align_at))
-        limits = {
-            "steps": self.steps >= 1,
-            "neurons": self.neurons >= 1,
-            "windows": self.windows >= 1,
-            "window": self.window >= 2**LEVELS and self.window % 2**LEVELS == 0,
-            "learning_rate": 0 < self.learning_rate < np.inf,
-            "weight_decay": 0 <= self.weight_decay < 1,
-            "averaging": 0 <= self.averaging < 1,
-            "simulated": 0 <= self.simulated <= 1,
-            "simulated_neurons": self.simulated_neurons >= 1,
-            "align_at": all(0 < share < 1 for share in self.align_at),
-            "width": self.width >= 1,
-            "seed": 0 <= self.seed < 2**32,
-        }
-        for name, fine in limits.items():
-            if not fine:
-                raise UsageError(f"{name} cannot be {getattr(self, name)}")
+SIMULATION = 2**32 - 1
+"""A part of the seed of the simulation: another stream than those of the batches, which have the
+step there."""
 
 
 @dataclass
 class UniversalRun:
-    """A run in progress."""
+    """A run in progress.
+
+    `simulated` are input `(neuron, window, step, channel)` and spikes `(neuron, window, step)`;
+    `delays` are in s for each set; `done` counts steps.
+    """
 
     folder: Path
     settings: UniversalSettings
-    neurons: list
-    simulated: tuple
+    neurons: list[TrainingNeuron]
+    simulated: tuple[Array, ...]
     network: keras.Model
-    delays: dict = field(default_factory=dict)
-    history: list = field(default_factory=list)
+    delays: dict[str, float] = field(default_factory=dict)
+    history: list[Row] = field(default_factory=list)
     done: int = 0
 
 
-def universal_loss(settings):
+def universal_loss(settings: UniversalSettings) -> Callable[[Any, Any], Any]:
     """The loss for batches of `settings.windows` windows of each neuron, one after another.
 
     1 - mean over neurons of r, the Pearson correlation over a neuron's steps. `y_true`
@@ -101,20 +78,21 @@ def universal_loss(settings):
     an output that does not vary, has r = 0 and takes no part in the gradient.
     """
 
-    def loss(y_true, y_pred):
+    def loss(y_true: Any, y_pred: Any) -> Any:
         x = ops.reshape(y_true, (-1, settings.windows * settings.window))
         y = ops.reshape(y_pred, (-1, settings.windows * settings.window))
         x = ops.cast(x, y.dtype)
         mask = ops.cast(x >= 0, y.dtype)
         count = ops.maximum(ops.sum(mask, axis=1), 1)
 
-        def centred(signal):
+        def centred(signal: Any) -> Any:
             mean = ops.sum(mask * signal, axis=1) / count
             return mask * (signal - mean[:, None])
 
         a, b = centred(x), centred(y)
         variances = ops.sum(a * a, axis=1) * ops.sum(b * b, axis=1)
         varies = variances > 0
+        # The inner `where` keeps the square root's infinite slope at 0 out of the gradient.
         root = ops.sqrt(ops.where(varies, variances, 1.0) + 1e-12)
         r = ops.where(varies, ops.sum(a * b, axis=1) / root, 0.0)
         return ops.mean(1 - r)
@@ -123,20 +101,27 @@ def universal_loss(settings):
 
 
 @own_settings()
-def train_universal(neurons, folder, settings=None, progress=False, say=lambda line: None):
+def train_universal(
+    neurons: Sequence[TrainingNeuron],
+    folder: str | Path,
+    settings: UniversalSettings | None = None,
+    *,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> UniversalRun:
     """Train, or carry on a run that was interrupted.
 
     Parameters
     ----------
-    neurons : list of TrainingNeuron
-    folder : str or Path
+    neurons
+    folder
         For the run: `config.json`, `log.csv`, `checkpoint.npz`, and at its end
         `universal.weights.h5` and `delays.json`. Where it holds a run of the same settings and
         backend, that one is carried on as if it had never been interrupted.
-    settings : UniversalSettings, optional
-    progress : bool
+    settings
+    progress
         Show a bar on the standard error.
-    say : callable
+    say
         Receives lines of text.
 
     Returns
@@ -151,32 +136,38 @@ def train_universal(neurons, folder, settings=None, progress=False, say=lambda l
         the loss is no number.
     """
     settings = settings or UniversalSettings()
-    neurons = [n for n in neurons if any(spikes.any() for spikes in n.spikes)]
-    if not neurons and settings.simulated < 1:
+    known = [n for n in neurons if any(spikes.any() for spikes in n.spikes)]
+    if not known and settings.simulated < 1:
         raise TrainingError("no neuron has a spike to learn from; give more data")
-    folder = check_output_folder(folder)
-    _check_config(folder, settings)
-    run = UniversalRun(folder, settings, neurons, (), _new_network(settings))
-    run.delays = {n.group: 0.0 for n in neurons}
-    _load_checkpoint(run)
+    path = Path(check_output_folder(folder))
+    _check_config(path, settings)
+    run = UniversalRun(path, settings, known, (), _new_network(settings))
+    run.delays = {n.group: 0.0 for n in known}
+    _load_state(run)
     if settings.simulated and run.done < settings.steps:
-        counts = [spikes for n in neurons for spikes in n.spikes if len(spikes) > LONG_ENOUGH]
+        counts = [spikes for n in known for spikes in n.spikes if len(spikes) > LONG_ENOUGH]
         run.simulated = simulated_windows(settings, [x for x in counts if x.any()])
     if run.done:
-        say(f"resuming {folder} after step {run.done} of {settings.steps}")
+        say(f"resuming {path} after step {run.done} of {settings.steps}")
     return _carry_on(run, progress, say)
 
 
 def train_on_ground_truth(
-    ground_truth, data, folder, settings=None, progress=False, say=lambda line: None
-):
+    ground_truth: str | Path,
+    data: str | Path | None,
+    folder: str | Path,
+    *,
+    settings: UniversalSettings | None = None,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
     """Train on everything in a folder of ground truth, and measure what belongs to the weights.
 
     Parameters
     ----------
-    ground_truth : str or Path
+    ground_truth
         Folder of the files of Rupprecht et al. 2021.
-    data : str or Path, optional
+    data
         A competition folder, for its training set 4.
     folder, settings, progress, say
         As for `train_universal`.
@@ -190,23 +181,19 @@ def train_on_ground_truth(
     ------
     DataError, TrainingError, OutputError
     """
-    from ..recordings.calibration import calibration_path, save_calibration
-    from .calibrate import fit_calibration
-    from .universal_data import competition_neurons, ground_truth_neurons
-
-    folder = check_output_folder(folder)
+    path = Path(check_output_folder(folder))
     say("preparing the recordings")
-    known = ground_truth_neurons(ground_truth)
-    neurons = known + (competition_neurons(data) if data else [])
-    run = train_universal(neurons, folder, settings, progress, say)
+    known = neurons.ground_truth_neurons(ground_truth)
+    every = known + (neurons.competition_neurons(data) if data else [])
+    run = train_universal(every, path, settings, progress=progress, say=say)
     say("measuring delays and rates")
-    weights = folder / "universal.weights.h5"
-    calibration = fit_calibration(KerasEngine(run.network), known)
+    weights = path / "universal.weights.h5"
+    calibration = calibrate.fit_calibration(KerasEngine(run.network), known)
     save_calibration(calibration, calibration_path(weights))
     return weights
 
 
-def _new_network(settings):
+def _new_network(settings: UniversalSettings) -> keras.Model:
     keras.utils.set_random_seed(settings.seed)
     network = build_universal(width=settings.width)
     network.compile(
@@ -224,7 +211,7 @@ def _new_network(settings):
     return network
 
 
-def _carry_on(run, progress, say):
+def _carry_on(run: UniversalRun, progress: bool, say: Callable[[str], None]) -> UniversalRun:
     from tqdm import tqdm
 
     settings = run.settings
@@ -248,71 +235,40 @@ def _carry_on(run, progress, say):
                 seconds = round(time.perf_counter() - started, 3)
                 run.history.append({"step": step + 1, "loss": loss, "seconds": seconds})
                 run.done, total, started = step + 1, 0.0, time.perf_counter()
-                _save_checkpoint(run)
+                _save_state(run)
     run.network.optimizer.finalize_variable_values(run.network.trainable_variables)
     if run.neurons:
         run.delays = align(KerasEngine(run.network), run.neurons)
-    _save_result(run)
+    save_weights(run.network, run.folder / "universal.weights.h5")
+    write_text(run.folder / "delays.json", json.dumps(run.delays, indent=1) + "\n")
     say(f"trained {settings.steps} steps on {len(run.neurons)} neurons")
     return run
 
 
-def _batch(run, rng):
-    """Inputs `(row, step, channel)` and what `universal_loss` has as `y_true`."""
-    settings = run.settings
-    rows = settings.neurons * settings.windows
-    inputs = np.zeros((rows, settings.window, CHANNELS), np.float32)
-    truth = np.full((rows, settings.window, 1), -1.0, np.float32)
-    groups = sorted(run.delays)
-    by_group = {group: [n for n in run.neurons if n.group == group] for group in groups}
-    for first in range(0, rows, settings.windows):
-        own = slice(first, first + settings.windows)
-        if run.simulated and (not groups or rng.random() < settings.simulated):
-            k = rng.integers(len(run.simulated[0]))
-            inputs[own], truth[own, :, 0] = run.simulated[0][k], run.simulated[1][k]
-            continue
-        group = groups[rng.integers(len(groups))]
-        neuron = by_group[group][rng.integers(len(by_group[group]))]
-        for row in range(own.start, own.stop):
-            window = draw_window(neuron, run.delays[group], settings.window, rng)
-            inputs[row], truth[row, :, 0] = window
-    return inputs, truth
-
-
-def _check_config(folder, settings):
-    path = folder / "config.json"
-    config = {**asdict(settings), "backend": keras.backend.backend()}
-    config["align_at"] = list(settings.align_at)
-    if not path.exists():
-        write_text(path, json.dumps(config, indent=1) + "\n")
+def _check_config(folder: Path, settings: UniversalSettings) -> None:
+    wanted = asdict(settings) | {"align_at": list(settings.align_at)}
+    if not (folder / CONFIG).exists():
+        write_config(folder, wanted)
         return
-    try:
-        found = read_json(path)
-        found.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise TrainingError(f"{path} is damaged; start a new run") from error
-    for name in (*(f.name for f in fields(UniversalSettings)), "backend"):
-        if found.get(name) != config[name]:
+    found = read_config(folder)
+    for name, value in (wanted | {"backend": keras.backend.backend()}).items():
+        if found.get(name) != value:
             raise TrainingError(
-                f"the run in {folder} has {name} {found.get(name)}, not {config[name]}; name "
+                f"the run in {folder} has {name} {found.get(name)}, not {value}; name "
                 "another folder, or the same settings"
             )
 
 
-def _save_checkpoint(run):
-    lines = ["step,loss,seconds"]
-    lines += [",".join(map(str, row.values())) for row in run.history]
-    write_text(run.folder / "log.csv", "\n".join(lines) + "\n")
-    about = {"history": run.history, "delays": run.delays, "done": run.done}
-    save_checkpoint(run.folder / "checkpoint.npz", run.network, about)
+def _save_state(run: UniversalRun) -> None:
+    save_state(run.folder, run.network, run.history, delays=run.delays, done=run.done)
 
 
-def _load_checkpoint(run):
-    path = run.folder / "checkpoint.npz"
-    if not path.exists():
-        return
+def _load_state(run: UniversalRun) -> None:
+    """Set the run to its last checkpoint, if it has one."""
+    path = run.folder / CHECKPOINT
 
-    def check(about):
+    def check(about: dict[str, Any]) -> None:
+        """Raise `ValueError` unless this is what `_save_state` writes of this run."""
         if set(about["delays"]) != set(run.delays):
             raise TrainingError(f"{path} was trained on other sets; name another folder")
         for row in about["history"]:
@@ -323,10 +279,132 @@ def _load_checkpoint(run):
         if not all(type(delay) is float for delay in about["delays"].values()):
             raise ValueError("other delays")
 
-    about = load_checkpoint(path, run.network, check)
-    run.delays, run.history, run.done = about["delays"], about["history"], about["done"]
+    about = load_state(run.folder, run.network, check)
+    if about:
+        run.delays, run.history, run.done = about["delays"], about["history"], about["done"]
 
 
-def _save_result(run):
-    save_weights(run.network, run.folder / "universal.weights.h5")
-    write_text(run.folder / "delays.json", json.dumps(run.delays, indent=1) + "\n")
+# What a batch is cut from: windows of recordings and of the simulation
+
+
+def _batch(run: UniversalRun, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Inputs `(row, step, channel)` and what `universal_loss` has as `y_true`."""
+    settings = run.settings
+    rows = settings.neurons * settings.windows
+    inputs = np.zeros((rows, settings.window, CHANNELS), np.float32)
+    truth = np.full((rows, settings.window, 1), -1.0, np.float32)
+    groups = sorted(run.delays)
+    by_group = {group: [n for n in run.neurons if n.group == group] for group in groups}
+    for first in range(0, rows, settings.windows):
+        part = slice(first, first + settings.windows)
+        if run.simulated and (not groups or rng.random() < settings.simulated):
+            k = rng.integers(len(run.simulated[0]))
+            inputs[part], truth[part, :, 0] = run.simulated[0][k], run.simulated[1][k]
+            continue
+        group = groups[rng.integers(len(groups))]
+        neuron = by_group[group][rng.integers(len(by_group[group]))]
+        for row in range(part.start, part.stop):
+            inputs[row], truth[row, :, 0] = draw_window(
+                neuron, run.delays[group], steps=settings.window, rng=rng
+            )
+    return inputs, truth
+
+
+def draw_window(
+    neuron: TrainingNeuron, delay: float, *, steps: int, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """A random window of a neuron, longer recordings more often; at its ends it may overhang.
+
+    Parameters
+    ----------
+    neuron
+    delay
+        s by which the trace is read later than the spikes.
+    steps
+        Of the window.
+    rng
+
+    Returns
+    -------
+    float32 (step, channel), float32 (step,)
+        The network's input, and the spikes per step, -1 outside of the recording.
+    """
+    lengths = np.array([len(trace) for trace in neuron.traces], float)
+    k = rng.choice(lengths.size, p=lengths / lengths.sum())
+    trace, spikes, samples = neuron.traces[k], neuron.spikes[k], steps * STEP
+    inputs = np.zeros((steps, CHANNELS), np.float32)
+    truth = np.full(steps, -1.0, np.float32)
+    room = len(trace) - samples
+    first = int(rng.integers(0, room + 1)) if room > 0 else 0
+    offset = 0 if room > 0 else int(rng.integers(0, -room // STEP + 1))
+    part = slice(first, min(first + samples, len(trace)))
+    later = np.clip(
+        np.arange(part.start, part.stop) + round(delay * SAMPLE_RATE), 0, len(trace) - 1
+    )
+    count = min(-(-(part.stop - part.start) // STEP), steps - offset)
+    inputs[offset : offset + count] = network_input(trace[later], neuron.scales[k])[:count]
+    known = spikes[part]
+    known = known[: known.size // STEP * STEP].reshape(-1, STEP).sum(axis=1)[:count]
+    truth[offset : offset + known.size] = known
+    return inputs, truth
+
+
+def simulated_windows(settings: UniversalSettings, counts: Sequence[Trace]) -> tuple[Array, ...]:
+    """Simulated neurons as windows.
+
+    `counts` are recorded spikes per 10 ms `(sample,)`, see `spike_trains.simulated_recordings`.
+
+    Returns
+    -------
+    float32 (neuron, window, step, channel), float32 (neuron, window, step)
+    """
+    steps = settings.windows * settings.window
+    rng = np.random.default_rng([settings.seed, SIMULATION])
+    inputs, truth = [], []
+    for trace, rate, times in simulated_recordings(
+        settings.simulated_neurons, steps / STEPS_PER_SECOND + 1, rng, counts
+    ):
+        prepared, scales = prepare_trace(trace, rate)
+        inputs.append(network_input(prepared, scales)[:steps])
+        step = (times * SAMPLE_RATE / STEP).astype(int)
+        truth.append(np.bincount(step[step < steps], minlength=steps))
+    shape = (-1, settings.windows, settings.window)
+    return (
+        np.stack(inputs).reshape(*shape, CHANNELS),
+        np.stack(truth).reshape(shape).astype(np.float32),
+    )
+
+
+# The delay of each set
+
+
+def align(engine: Engine, neurons: Sequence[TrainingNeuron]) -> dict[str, float]:
+    """The delay of each set in s: the shift of its spikes that correlates best with the prediction,
+    as mean over its neurons."""
+    curves: dict[str, list[Array]] = {}
+    for neuron, rates in zip(neurons, calibrate.network_outputs(engine, neurons), strict=True):
+        curves.setdefault(neuron.group, []).append(shift_curve(rates, neuron.spikes))
+    return {
+        group: float(DELAYS[np.mean(found, axis=0).argmax()]) for group, found in curves.items()
+    }
+
+
+def shift_curve(rates: Sequence[Rates], spikes: Sequence[Trace]) -> Array:
+    """Correlation at 25 Hz for each shift in `DELAYS` of the spikes, `(shift,)`.
+
+    `rates` are arrays `(step,)`, `spikes` arrays `(sample,)`, one of each for each segment.
+    """
+    curve = []
+    for samples in np.round(DELAYS * SAMPLE_RATE).astype(int):
+        x, y = [], []
+        for rate, known in zip(rates, spikes, strict=True):
+            steps = known.size // STEP
+            moved = np.zeros(known.size)
+            if samples >= 0:
+                moved[samples:] = known[: known.size - samples]
+            else:
+                moved[:samples] = known[-samples:]
+            x.append(moved[: steps * STEP].reshape(-1, STEP).sum(axis=1))
+            y.append(rate[:steps])
+        curve.append(pearson(np.concatenate(x), np.concatenate(y)))
+    return np.array(curve)

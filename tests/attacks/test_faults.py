@@ -32,7 +32,7 @@ from spikefinder_keras.files import atomic as whole_files
 from spikefinder_keras.files import downloads
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings import calibration
-from spikefinder_keras.training import calibrate, universal, universal_data
+from spikefinder_keras.training import calibrate, universal
 from spikefinder_keras.training import convi6 as training
 from spikefinder_keras.training import neurons as ground_truth
 
@@ -370,7 +370,7 @@ def test_train_universal(tmp_path, folder, capsys, monkeypatch):
     neurons = [SimpleNamespace(group="a", spikes=[np.ones(9)])]
     for module, name, stand_in in (
         (ground_truth, "find_ground_truth", lambda folder: []),
-        (universal_data, "ground_truth_neurons", lambda folder: neurons),
+        (ground_truth, "ground_truth_neurons", lambda folder: neurons),
         (universal, "_new_network", small_network),
         (universal, "simulated_windows", lambda *_: ()),
         (universal, "_batch", lambda run, rng: steps_of(rng.integers(99))),

@@ -19,8 +19,13 @@ from spikefinder_keras.network import keras_model as network_module
 from spikefinder_keras.network.keras_model import build_network, load_network
 from spikefinder_keras.network.weights import read_weights
 from spikefinder_keras.training import convi6 as training
-from spikefinder_keras.training.convi6 import Settings, compile_network, resume, train
-from spikefinder_keras.training.curves import log_for_tensorboard
+from spikefinder_keras.training.convi6 import (
+    Settings,
+    compile_network,
+    log_for_tensorboard,
+    resume,
+    train,
+)
 from spikefinder_keras.training.losses import pearson_loss
 from spikefinder_keras.training.traces import Traces, read_traces
 

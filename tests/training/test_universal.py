@@ -14,16 +14,14 @@ from spikefinder_keras.network.predict import UNIVERSAL_ONSET as ONSET
 from spikefinder_keras.network.predict import predict_steps
 from spikefinder_keras.recordings.calibration import signal_share
 from spikefinder_keras.recordings.universal_preparation import prepare_trace
+from spikefinder_keras.training.neurons import TrainingNeuron
 from spikefinder_keras.training.universal import (
-    UniversalSettings,
-    train_universal,
-    universal_loss,
-)
-from spikefinder_keras.training.universal_data import TrainingNeuron
-from spikefinder_keras.training.universal_windows import (
     DELAYS,
+    UniversalSettings,
     draw_window,
     shift_curve,
+    train_universal,
+    universal_loss,
 )
 
 TINY = UniversalSettings(
@@ -58,7 +56,7 @@ def test_loss_by_hand():
 def test_windows_overhang_a_short_recording():
     short = neuron(seconds=2.0)
     for seed in range(5):
-        inputs, truth = draw_window(short, 0.0, 128, np.random.default_rng(seed))
+        inputs, truth = draw_window(short, 0.0, steps=128, rng=np.random.default_rng(seed))
         known = truth >= 0
         assert known.sum() == 50
         assert truth[known].sum() == short.spikes[0].sum()
@@ -68,7 +66,7 @@ def test_windows_overhang_a_short_recording():
 def test_windows_hold_the_spikes_of_their_place():
     long = neuron()
     whole = long.spikes[0].reshape(-1, 4).sum(axis=1)
-    _, truth = draw_window(long, 0.0, 64, np.random.default_rng(0))
+    _, truth = draw_window(long, 0.0, steps=64, rng=np.random.default_rng(0))
     assert truth.sum() <= whole.sum()
     assert (truth >= 0).all()
 
@@ -110,17 +108,17 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path, monkeypat
     class Killed(Exception):
         pass
 
-    save = training._save_checkpoint
+    save = training._save_state
 
     def save_and_die(run):
         save(run)
         if run.done == 3:
             raise Killed
 
-    monkeypatch.setattr(training, "_save_checkpoint", save_and_die)
+    monkeypatch.setattr(training, "_save_state", save_and_die)
     with pytest.raises(Killed):
         train_universal(neurons, tmp_path / "killed", TINY)
-    monkeypatch.setattr(training, "_save_checkpoint", save)
+    monkeypatch.setattr(training, "_save_state", save)
     lines = []
     resumed = train_universal(neurons, tmp_path / "killed", TINY, say=lines.append)
     assert "after step 3 of 4" in lines[0]
