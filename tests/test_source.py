@@ -232,4 +232,4 @@ def test_one_module_alone_asks_for_onnx_runtime_and_silences_it():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import) and any(a.name == "onnxruntime" for a in node.names)
     ]
-    assert asking == ["network/universal_engine.py"]
+    assert asking == ["network/engine.py"]

@@ -76,7 +76,7 @@ class Chunk:
     quality: list[NeuronQuality]
     missing: MissingCounts
 
-    def to_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """All but the rates, as what JSON can hold; numbers come back as they are."""
         spikes = self.spike_times
         return {
@@ -88,7 +88,7 @@ class Chunk:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Chunk":
-        """The chunk that `to_json` gave."""
+        """The chunk that `as_json` gave."""
         spikes, missing = stored["spikes"], stored["missing"]
         return cls(
             range(*stored["neurons"]),
@@ -288,7 +288,7 @@ class ZarrSink:
             if hasattr(os, "sync"):  # what is called done must be there after a power cut
                 os.sync()
             done = self.folder / "done" / f"{first}-{last}.json"
-            write_text(done, json.dumps(chunk.to_json()))
+            write_text(done, json.dumps(chunk.as_json()))
 
     def chunks(self) -> list[Chunk]:
         names = (f"{each.start}-{each.stop}.json" for each in self._done())

@@ -214,7 +214,7 @@ class Contents:
     def rows(self, series: Series) -> Numbers | None:
         """The rows of the ROI table that a series is of; None where it has no table."""
         values = self.array(region_of(self.file, series)[0])
-        return None if values is None else values.astype(np.int64)
+        return None if values is None else np.ravel(values).astype(np.int64)
 
     def companion(self, role: str) -> Series | None:
         """The last of the companions; neuropil is that of the same ROIs."""
@@ -241,13 +241,12 @@ class Contents:
             return None
         for name in CELLS:
             values = self.array(self.columns.get(name))
-            if values is None or not values.shape:
+            if values is None or not values.shape or not values.size:
                 continue
             if rows.max(initial=-1) >= len(values):
                 raise unknown_rois(self.file, self.series)
-            values = values[rows]
             # iscell of suite2p has its probability beside it.
-            values = values if values.ndim == 1 else values[:, 0]
+            values = values.reshape(len(values), -1)[rows, 0]
             rejected = self.array(self.columns.get("rejected"))
             if name == "accepted" and not values.any() and (rejected is None or not rejected.any()):
                 continue  # nobody has classified: CaImAn writes both columns all the same
@@ -350,6 +349,8 @@ def table_columns(file: Hdf5File, table: str | None) -> dict[str, str]:
 def roi_ids(file: Hdf5File, series: Series, rows: Numbers, column: Array | None) -> list[int]:
     """Numbers of the ROIs of a series in their table; their order in it if ambiguous."""
     ids = np.arange(rows.max(initial=-1) + 1) if column is None else np.ravel(column)
+    if not np.isfinite(ids).all():
+        raise unknown_rois(file, series)
     # Rows of the table may have been deleted.
     if rows.size and not 0 <= rows.min() <= rows.max() < len(ids):
         raise unknown_rois(file, series)

@@ -124,7 +124,7 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
         try:
             found = _source(open_file(temporary, CHUNK), prediction)
             text |= {"series": found.path, "series name": found.name, "table": found.table}
-            # Arrays by files, as a child can be told only so much.
+            # Arrays go by files: what a sandbox is asked for is an argument of a command.
             for name, array in _arrays(prediction, found.rows).items():
                 np.save(Path(folder, f"{name}.npy"), array)
             parse(_append, temporary, folder, text, libraries=["h5py"], writes=True)
