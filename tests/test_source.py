@@ -42,58 +42,104 @@ def calls(path):
             yield node, name or getattr(function, "id", "")
 
 
-PARSERS = ("File", "loadmat", "whosmat", "open_group", "open_array", "ZipFile")
+PARSERS = ("File", "loadmat", "whosmat", "open_group", "open_array", "ZipFile", "Unpickler")
 """What opens a file that can take over, hang or swell the process."""
-IN_THE_CHILD = ("parse", "_parse", "_append")
-"""How the functions begin that run there."""
 PLAIN_READERS = ("read_text", "read_bytes", "fromfile", "loadtxt", "genfromtxt")
-READS_ITSELF = (
-    *("recordings/formats/mat.py", "recordings/formats/zarr.py"),  # in the child
-    *("recordings/formats/pickled.py", "figures/trust_report.py"),  # the latter its own template
-)
+READS_ITSELF = ("figures/recording_page.py",)
+"""Modules that read what the package brings, such as a template."""
 OF_OUR_OWN = {
-    "recordings/formats/zarr_result.py": "",
-    "recordings/formats/zarr.py": "fill",
+    "recordings/sinks.py": "",
+    "recordings/formats/writers.py": "store",
 }
-"""Modules, and where not all of it a function, that open stores which this program has made."""
+"""Modules, and where not all of it a part of a function's name, that open stores which this program
+has made."""
 
 
-def openings(name, path):
-    """What opens a file of unknown origin outside the child, or what may be a pipe or a device."""
-    found = []
+def functions(path):
+    """The functions of a module, and the methods of its classes."""
     top = ast.parse(path.read_text()).body
     methods = [method for each in top if isinstance(each, ast.ClassDef) for method in each.body]
-    for function in [each for each in (*top, *methods) if isinstance(each, ast.FunctionDef)]:
+    return [each for each in (*top, *methods) if isinstance(each, ast.FunctionDef)]
+
+
+def is_sandboxed(function):
+    """Whether it is marked as one that runs in the sandbox alone."""
+    return any(getattr(each, "id", "") == "sandboxed" for each in function.decorator_list)
+
+
+SANDBOXED = {
+    (name, function.name)
+    for name, path in MODULES.items()
+    for function in functions(path)
+    if is_sandboxed(function)
+}
+"""Module and name of what runs in the sandbox."""
+
+
+def openings(name, path, sandboxed=SANDBOXED):
+    """What opens a file of unknown origin outside the sandbox, or may open a pipe or a device."""
+    found = []
+    imported = imported_names(path)
+    for function in functions(path):
+        if is_sandboxed(function):
+            continue
         for node in ast.walk(function):
             if not isinstance(node, ast.Call):
                 continue
             called = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
             values = [getattr(a, "value", a) for a in (*node.args, *node.keywords)]
             values = [getattr(value, "value", value) for value in values]
-            own = called == "File" and isinstance(node.func, ast.Name)  # of `sources`
+            own = called == "File" and isinstance(node.func, ast.Name)  # of `downloads`
             parser = called in PARSERS and "w" not in values and not own
-            made = OF_OUR_OWN.get(name) in ("", function.name)
-            if parser and not made and not function.name.startswith(IN_THE_CHILD):
+            made = name in OF_OUR_OWN and OF_OUR_OWN[name] in function.name
+            if parser and not made:
                 found.append(f"{name}:{node.lineno} {called} in {function.name}")
+            is_name = isinstance(node.func, ast.Name)
+            if is_name and ((name, called) in sandboxed or imported.get(called) in sandboxed):
+                found.append(f"{name}:{node.lineno} {called} runs in the sandbox alone")
             reads = called in PLAIN_READERS or (called == "open" and "rb" in values)
             if reads and name not in READS_ITSELF and not name.startswith("files/"):
                 found.append(f"{name}:{node.lineno} {called}: see files/regular.py")
     return found
 
 
+def imported_names(path):
+    """By its name here, module and name of what a module imports from another of the package."""
+    found = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level and node.module:
+            for name in MODULES:
+                if name.endswith(f"{node.module.replace('.', '/')}.py"):
+                    found |= {a.asname or a.name: (name, a.name) for a in node.names}
+    return found
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
-def test_what_is_of_unknown_origin_is_opened_in_the_child(name):
+def test_what_is_of_unknown_origin_is_opened_in_the_sandbox(name):
     assert openings(name, MODULES[name]) == []
 
 
 @pytest.mark.parametrize(
     "line",
     ["h5py.File(path)", "loadmat(path)", "zarr.open_group(path)", "path.read_text()",
-     "path.open('rb')", "open(path, 'rb')", "np.fromfile(path)"],
+     "path.open('rb')", "open(path, 'rb')", "np.fromfile(path)", "parse_arrays(path)",
+     "pickle.Unpickler(path)"],
 )  # fmt: skip
 def test_the_search_finds_openings(tmp_path, line):
-    (tmp_path / "planted.py").write_text(f"def read(path):\n    return {line}\n")
-    assert len(openings("planted.py", tmp_path / "planted.py")) == 1
+    planted = tmp_path / "planted.py"
+    planted.write_text(f"def read(path):\n    return {line}\n")
+    marked = {("planted.py", "parse_arrays")}
+    assert len(openings("planted.py", planted, marked)) == 1
+    planted.write_text(f"@sandboxed\ndef read(path):\n    return {line}\n")
+    assert openings("planted.py", planted, marked) == []
+
+
+def test_what_runs_in_the_sandbox_is_marked():
+    """As many functions as there are readers, so that the mark is no dead letter."""
+    assert {
+        ("files/hdf5.py", "parse_arrays"),
+        ("recordings/formats/pickled.py", "load"),
+    } < SANDBOXED
 
 
 def names_in(node):
@@ -186,4 +232,4 @@ def test_one_module_alone_asks_for_onnx_runtime_and_silences_it():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import) and any(a.name == "onnxruntime" for a in node.names)
     ]
-    assert asking == ["network/universal_engine.py"]
+    assert asking == ["network/engine.py"]

@@ -1,39 +1,196 @@
-"""Read the floating-point arrays of an HDF5 file of unknown origin.
+"""HDF5 files of unknown origin: the one walk over their objects, and what is checked of each.
 
-The HDF5 library can be made to read other files, to claim terabytes, to hang and to crash. So the
-file is opened in a child process, which accepts plain contiguous or chunked floats reached by hard
-links alone.
+The HDF5 library can be made to read other files, to claim terabytes, to hang and to crash. So files
+are opened in the sandbox alone, only by hard links inside them, and before a value is read its
+object has been checked. Weights are read here as a whole; recordings by `recordings.formats`, which
+has more to tell of them.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..arrays import Array
 from .regular import open_ordinary
-from .sandbox import TIME_LIMIT, Unreadable, run
+from .sandbox import LARGEST_ARRAY, TIME_LIMIT, Unreadable, check_size, run, sandboxed
+
+if TYPE_CHECKING:  # the library is imported in the sandbox
+    import h5py
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
 LARGEST_FILE = 64 << 20
-"""Bytes; convi6 has 33 kB of weights, the largest imaginable relative of it a few MB."""
+"""Weights have fewer bytes: convi6 has 33 kB of them, its largest imaginable relative a few MB."""
+
 LARGEST_ARRAYS = 64 << 20
-"""Bytes, all arrays together, as declared in the file."""
-MOST_OBJECTS = 2_000
-DEEPEST = 12
-LONGEST_NAME = 200
+"""All arrays of weights together claim fewer bytes."""
+
+MOST_DIMENSIONS = 4
+"""No array of weights has more."""
+
 CHILD_MEMORY = 256 << 20
-"""Bytes that the child may take beyond what it has after its imports."""
+"""Bytes that the reader of weights may take beyond what it has after its imports."""
 
 
-def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
+@dataclass(frozen=True)
+class Limits:
+    """How large the tree of a file may be before it is refused.
+
+    Attributes
+    ----------
+    objects
+        Most links in all groups.
+    depth
+        Most groups around an object.
+    name
+        Longest name, which then must be printable, too; None where any name will do.
+    """
+
+    objects: int
+    depth: int
+    name: int | None = None
+
+
+WEIGHTS = Limits(objects=2_000, depth=12, name=200)
+"""Names of weights appear in messages, and Keras' own are short."""
+
+RECORDINGS = Limits(objects=100_000, depth=50)
+"""A list of trials can hold thousands of arrays; groups that hold each other have no end."""
+
+
+def walk(
+    file: h5py.Group, limits: Limits, *, skip: Sequence[str] = ()
+) -> Iterator[tuple[str, Any]]:
+    """Every object below a group by its path in it: a group comes before what it holds.
+
+    A link that is no hard one is not followed: in place of an object there is h5py's `SoftLink`
+    or `ExternalLink`. What has a part of `skip` in its path is left out unopened.
+
+    Raises
+    ------
+    Unreadable
+        If the tree is larger than `limits`.
+    """
+    import h5py
+
+    seen = count(1)
+
+    def enter(group: h5py.Group, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+        if depth > limits.depth:
+            raise Unreadable(f"its groups are nested deeper than {limits.depth}")
+        for name in group:
+            if limits.name is not None and (len(name) > limits.name or not name.isprintable()):
+                raise Unreadable("a name in it is too long or holds control characters")
+            where = f"{path}{name}"
+            if any(part in where for part in skip):
+                continue
+            if next(seen) > limits.objects:
+                raise Unreadable(f"it holds more than {limits.objects} objects")
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                yield where, link
+                continue
+            item = group[name]
+            yield where, item
+            if isinstance(item, h5py.Group):
+                yield from enter(item, f"{where}/", depth + 1)
+
+    yield from enter(file, "", 0)
+
+
+def leads_out(item: Any) -> str | None:
+    """How an object or link of `walk` takes what it has from another file; None if it does not.
+
+    A soft link leads nowhere else in a file without links of another kind.
+    """
+    import h5py
+
+    if isinstance(item, h5py.Dataset):
+        # Two features of the library by which values stand elsewhere.
+        if item.is_virtual or item.id.get_create_plist().get_external_count():
+            return "takes its values from another file"
+        return None
+    if isinstance(item, h5py.Group | h5py.Datatype | h5py.SoftLink):
+        return None
+    return "is a link to another file"
+
+
+def check_structure(file: h5py.Group) -> None:
+    """Raise `Unreadable` if anything in an open file leads out of it, or it never ends."""
+    for where, item in walk(file, RECORDINGS):
+        if reason := leads_out(item):
+            raise Unreadable(f"/{where} {reason}")
+
+
+def resolve(file: h5py.Group, path: str, *, depth: int = 0) -> Any:
+    """The object at `path` in an open file, never outside it; None if there is none.
+
+    Raises
+    ------
+    Unreadable
+        If a link to another file lies on the way.
+    """
+    import h5py
+
+    item, where = file, ""
+    for name in filter(None, path.split("/")):
+        link = item.get(name, getlink=True) if isinstance(item, h5py.Group) else None
+        if link is None:
+            return None
+        where = f"{where}/{name}"
+        if isinstance(link, h5py.SoftLink):
+            if depth > RECORDINGS.depth:
+                raise Unreadable(f"{where} is a link that never ends")
+            base = "" if link.path.startswith("/") else where.rpartition("/")[0]
+            item = resolve(file, f"{base}/{link.path}", depth=depth + 1)
+        elif isinstance(link, h5py.HardLink):
+            item = item[name]
+        else:
+            raise Unreadable(f"{where} {leads_out(link)}")
+    return item
+
+
+def checked(dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY) -> h5py.Dataset:
+    """Return `dataset` if it is an array of real numbers of a credible size, else `Unreadable`.
+
+    `largest` in bytes is None for one that is read a few rows at a time.
+    """
+    import h5py
+
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise Unreadable(f"{where} is no array")
+    if reason := leads_out(dataset):
+        raise Unreadable(f"{where} {reason}")
+    if dataset.dtype.kind not in "fiub":
+        raise Unreadable(f"{where} holds {dataset.dtype} values, not real numbers")
+    stored = dataset.id.get_storage_size()  # of chunks that were never written nothing
+    check_size(where, dataset.shape, dataset.dtype.itemsize, stored, dataset.chunks, largest)
+    return dataset
+
+
+# Weights
+
+
+def read_arrays(
+    path: Path | str, skip: Sequence[str] = (), *, time_limit: float = TIME_LIMIT
+) -> dict[str, Array]:
     """Read every floating-point dataset of an HDF5 file.
 
     Parameters
     ----------
-    path : str or Path
-    skip : sequence of str
+    path
+    skip
         Objects whose path contains one of these are left out unread.
-    time_limit : float
-        Seconds.
+    time_limit
+        In s.
 
     Returns
     -------
-    dict of str to numpy array
+    dict of str to array
         By their path in the file.
 
     Raises
@@ -62,14 +219,18 @@ def read_arrays(path, skip=(), time_limit=TIME_LIMIT):
     )
 
 
-def parse_arrays(path, skip):
-    """Child: every floating-point dataset."""
+@sandboxed
+def parse_arrays(path: str, skip: Sequence[str]) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every floating-point dataset."""
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
-            datasets = {}
-            _collect(file, "", skip, datasets, [])
+            datasets = {
+                where: _checked_weights(item, where)
+                for where, item in walk(file, WEIGHTS, skip=skip)
+                if not isinstance(item, h5py.Group)
+            }
             total = sum(dataset.nbytes for dataset in datasets.values())
             if total > LARGEST_ARRAYS:
                 raise Unreadable(f"its arrays claim {total} bytes, more than weights ever have")
@@ -80,40 +241,20 @@ def parse_arrays(path, skip):
         raise Unreadable(f"it is damaged ({str(error)[:100]})") from None
 
 
-def _collect(group, path, skip, found, seen):
-    """Put the float datasets below `group` into `found`, opening no object before its checks."""
+def _checked_weights(dataset: Any, where: str) -> h5py.Dataset:
     import h5py
 
-    if path.count("/") > DEEPEST:
-        raise Unreadable(f"its groups are nested deeper than {DEEPEST}")
-    for name in group:
-        if len(name) > LONGEST_NAME or not name.isprintable():
-            raise Unreadable("a name in it is too long or holds control characters")
-        where = f"{path}{name}"
-        if any(part in where for part in skip):
-            continue
-        seen.append(where)
-        if len(seen) > MOST_OBJECTS:
-            raise Unreadable(f"it holds more than {MOST_OBJECTS} objects")
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise Unreadable(f"{where} is a link to somewhere else")
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            _collect(item, where + "/", skip, found, seen)
-        elif isinstance(item, h5py.Dataset):
-            found[where] = _checked(item, where)
-        else:
-            raise Unreadable(f"{where} is neither a group nor an array")
-
-
-def _checked(dataset, where):
-    creation = dataset.id.get_create_plist()
-    if dataset.is_virtual or creation.get_external_count():
-        raise Unreadable(f"{where} takes its values from another file")
+    if isinstance(dataset, h5py.SoftLink | h5py.ExternalLink):
+        raise Unreadable(f"{where} is a link to somewhere else")
+    if not isinstance(dataset, h5py.Dataset):
+        raise Unreadable(f"{where} is neither a group nor an array")
+    if reason := leads_out(dataset):
+        raise Unreadable(f"{where} {reason}")
     if dataset.dtype.kind != "f":
         raise Unreadable(f"{where} holds {dataset.dtype} where floats belong")
-    if dataset.shape is None or dataset.ndim > 4:
+    if dataset.shape is None or dataset.ndim > MOST_DIMENSIONS:
         raise Unreadable(f"{where} has no shape of a network's weights")
+    # The library reads whole chunks, which may be larger than the array.
     chunk_bytes = dataset.dtype.itemsize
     for length in dataset.chunks or ():
         chunk_bytes *= length

@@ -7,12 +7,13 @@ An `.npz` file is a zip of `.npy` files, stored as they are (`numpy.savez`) or d
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Array
 from .npy import read_header
-from .sandbox import Unreadable, check_size, parse
+from .sandbox import Unreadable, check_size, parse, sandboxed
 
 NPY = b"\x93NUMPY"
 """How a `.npy` file begins."""
@@ -33,19 +34,22 @@ def read_npz(path: Path | str) -> dict[str, Array]:
     return parse(_parse, path)
 
 
+@sandboxed
 def _parse(path: str) -> Iterator[tuple[str, Array]]:
-    """Child: every array."""
+    """Every array."""
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
-                if member_shape(archive, member) is not None:
+                if member_header(archive, member) is not None:
                     yield member.filename.removesuffix(".npy"), read_member(archive, member)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise Unreadable(f"it is no usable .npz file ({error})") from None
 
 
-def member_shape(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, ...] | None:
-    """Shape of an array of real numbers in an open `.npz` file; None for what is none.
+def member_header(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
+    """Shape and dtype of an array of real numbers in an open `.npz` file; None for what is none.
 
     What is read of a member is bounded by the sizes that are checked here: no more of it is
     unpacked than its header asks for.
@@ -67,10 +71,10 @@ def member_shape(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int
     # As Python integers: the product of a crafted shape overflows numpy's.
     if header + dtype.itemsize * int(np.prod(shape, dtype=object)) != member.file_size:
         raise Unreadable(f"{member.filename} is shorter or longer than its shape {shape}")
-    return shape
+    return shape, dtype
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
-    """The array of a member whose size `member_shape` has checked."""
+    """The array of a member whose size `member_header` has checked."""
     with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)

@@ -42,8 +42,10 @@ from ..files.atomic import (
 from ..files.npy import NpyFile
 from ..files.regular import read_json, read_small
 from ..files.sandbox import Unreadable
-from .formats import suite2p, write_prediction, zarr
-from .formats.description import sidecar
+from .formats import suite2p, write_prediction
+from .formats.container import npy_rows
+from .formats.writers import RATES, begin_store, fill_store, sidecar
+from .formats.zarr import check_files
 from .lazy import AnyTable, LazyTable, Rows, budget, pick
 from .missing import MissingCounts
 from .recording import NeuronQuality, Prediction, Recording
@@ -74,7 +76,7 @@ class Chunk:
     quality: list[NeuronQuality]
     missing: MissingCounts
 
-    def to_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """All but the rates, as what JSON can hold; numbers come back as they are."""
         spikes = self.spike_times
         return {
@@ -86,7 +88,7 @@ class Chunk:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "Chunk":
-        """The chunk that `to_json` gave."""
+        """The chunk that `as_json` gave."""
         spikes, missing = stored["spikes"], stored["missing"]
         return cls(
             range(*stored["neurons"]),
@@ -183,7 +185,7 @@ class NpySink(MemorySink):
         self._path, self._chunks = path, []
         with writing(path):
             self._file = NpyFile.make(file, (neurons, frames))
-        self.rates = lazy_npy(self._file)
+        self.rates = npy_rows(self._file)
 
     def _keep(self, neurons: range, rates: Rates) -> None:
         with writing(self._path):
@@ -193,14 +195,7 @@ class NpySink(MemorySink):
         with sidecar(self._path, prediction, times=True), whole_file(self._path) as temporary:
             self._file.path.replace(temporary)
         self._file.path = self._path
-        return replace(prediction, table=lazy_npy(self._file).T)
-
-
-def lazy_npy(file: NpyFile) -> LazyTable:
-    """The table in an `.npy` file, left there."""
-    return LazyTable(
-        file.shape, file.dtype, load=lambda axis, numbers: Rows(file.rows(axis, numbers))
-    )
+        return replace(prediction, table=npy_rows(self._file).T)
 
 
 class ZarrSink:
@@ -251,7 +246,7 @@ class ZarrSink:
                     )
                 remove_folder(self.folder)
                 (self.folder / "done").mkdir(parents=True)
-                zarr.begin(self._store, neurons, frames)
+                begin_store(self._store, neurons, frames)
                 write_text(self._run, json.dumps(identity))
             write_text(self._writer, process_mark())
             self.rates = _lazy_store(self._store)
@@ -266,7 +261,7 @@ class ZarrSink:
         """Whether what is there is of a run of this identity."""
         try:
             same = read_json(self._run) == json.loads(json.dumps(identity))
-            zarr.check_files(self._store)  # before anything in it is opened
+            check_files(self._store)  # before anything in it is opened
         except (OSError, ValueError, Unreadable):
             return False
         return bool(same)
@@ -293,7 +288,7 @@ class ZarrSink:
             if hasattr(os, "sync"):  # what is called done must be there after a power cut
                 os.sync()
             done = self.folder / "done" / f"{first}-{last}.json"
-            write_text(done, json.dumps(chunk.to_json()))
+            write_text(done, json.dumps(chunk.as_json()))
 
     def chunks(self) -> list[Chunk]:
         names = (f"{each.start}-{each.stop}.json" for each in self._done())
@@ -308,7 +303,7 @@ class ZarrSink:
         """Write what the chunks have not, and give the store its name."""
         with writing(self.path):
             remove_files(self._store, "*.partial")  # zarr's, of processes that were killed
-            zarr.fill(self._store, prediction)
+            fill_store(self._store, prediction)
             flush_folder(self._store)
             # From here on no run may go on: what stands here next is what stood at the final name.
             over = self.folder / "over.json"
@@ -324,9 +319,9 @@ class ZarrSink:
 
 def _open(store: Path, mode: str) -> Any:
     """The array of the rates in a store that this program has made."""
-    import zarr as library
+    import zarr
 
-    return library.open_array(store / zarr.RATES, mode=mode)
+    return zarr.open_array(store / RATES, mode=mode)
 
 
 def _lazy_store(store: Path) -> LazyTable:

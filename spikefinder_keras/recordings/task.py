@@ -16,7 +16,7 @@ from ..files.regular import open_ordinary
 from ..network.weights import find_weights
 from .calibration import calibration_path
 from .convi6 import Convi6, Convi6AsIn2017, choose_datasets
-from .formats import files_of, read_recording
+from .formats.detect import files_of, read
 from .options import PredictOptions, ReadOptions, as_dict
 from .predictor import Predictor
 from .recording import Recording
@@ -111,7 +111,7 @@ class Task:
 
         Each note on the recording is said before the network is loaded.
         """
-        recording = read_recording(self.source, **as_dict(self.reading))
+        recording = read(self.source, self.reading)
         for line in recording.notes:
             say(f"{self.source.name}: {line}")
         return recording, choose_predictor(recording, self.prediction, progress=progress)

@@ -19,8 +19,8 @@ from ..competition.tables import read_set
 from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError
-from ..files.sandbox import parse
-from ..recordings.formats.hdf5 import check_structure, checked
+from ..files.hdf5 import check_structure, checked
+from ..files.sandbox import parse, sandboxed
 from ..recordings.recording import Recording, as_recording
 from ..recordings.segments import Segment
 from ..recordings.universal_preparation import Scales, prepare_neuron, prepare_trace
@@ -126,8 +126,9 @@ def read_ground_truth(path: str | Path) -> list[GroundTruth]:
     return truths
 
 
+@sandboxed
 def parse_groups(path: str) -> Iterator[tuple[str, Any]]:
-    """In the sandbox: the arrays of all recordings, and the neuron that each is of."""
+    """The arrays of all recordings, and the neuron that each is of."""
     import h5py
 
     neurons: list[str] = []

@@ -36,8 +36,10 @@ class Escaped(BaseException):
 
 
 CHILDS = ("npz", "pickled", "mat", "caiman", "nwb", "weights", "zarr")
-"""Targets that run in the child process: what a library says of a damaged file is caught there, and
-it may die. The others may do neither."""
+"""Targets whose library runs in the sandbox, where it may die. That of the others may not."""
+JOBS = ("pickled", "weights")
+"""Targets that are a job of the sandbox and no more: what a library says of a damaged file is
+caught there. What the others say to the user must be foreseen."""
 
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -167,27 +169,44 @@ WORDS = {
     "run": ['"released"', '"trace"', "NaN", "Infinity", "null", "1e999", "-1", "[0.1]", '""'],
 }
 
-# Targets: a function of a path, which runs what would run in the child
+# Targets: a function of a path, which runs what would run in the sandbox here
 
 
 def drain(job, path, *arguments):
-    for _, value in job(str(path), *arguments):
-        if hasattr(value, "shape"):
-            np.asarray(value[()])
+    """What a job of the sandbox yields, as it would arrive."""
+    values = {}
+    for name, value in job(str(path), *arguments):
+        array = hasattr(value, "shape")
+        values[name] = np.asarray(value[()]) if array else json.loads(json.dumps(value))
+    return values
+
+
+def parse_here(job, path, *arguments, **_limits):
+    """As `sandbox.parse`, in this process."""
+    from spikefinder_keras.errors import DataError, SpikefinderError
+
+    try:
+        return drain(job, path, *arguments)
+    except SpikefinderError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
 
 
 def targets(name):
     from spikefinder_keras.files import csv as csv_reader
     from spikefinder_keras.files import hdf5 as hdf5_arrays
     from spikefinder_keras.files.sandbox import Unreadable
-    from spikefinder_keras.recordings import formats
-    from spikefinder_keras.recordings.formats import matlab, numpy_files, pickled, zarr_store
+    from spikefinder_keras.recordings.formats import container, detect, pickled
+    from spikefinder_keras.recordings.options import ReadOptions
 
     def another_target(*_arguments, **_options):
-        raise Unreadable("what is in the child has a target of its own")
+        raise Unreadable("what is in the sandbox has a target of its own")
 
-    if name == "npy":
-        numpy_files.parse = another_target
+    def read(path):
+        detect.read(path, ReadOptions(frame_rate=30.0))
+
+    container.parse = another_target if name == "npy" else parse_here
     if name == "run":  # imports Keras
         from spikefinder_keras.training.convi6 import resume
 
@@ -198,7 +217,7 @@ def targets(name):
         for each in (".zarray", "zarr.json"):
             (folder / each).unlink(missing_ok=True)
         (folder / (".zarray" if b'"zarr_format": 2' in text else "zarr.json")).write_bytes(text)
-        drain(zarr_store._parse, folder, None)
+        read(folder)
 
     def run(path):
         folder = path.parent / "run"
@@ -215,16 +234,18 @@ def targets(name):
             method = METHODS[data[0] % len(METHODS)] if data else METHODS[0]
             with zipfile.ZipFile(path, "w", method) as archive:
                 archive.writestr("dff.npy", data[1:])
-        drain(numpy_files._parse_npz, path, None)
+        read(path)
 
     return {
         "csv": lambda path: csv_reader.read_table(path, strict=False),
-        "npy": lambda path: numpy_files.read_npy(path, formats.Options(30.0)),
+        "npy": read,
         "npz": zipped,
-        "pickled": lambda path: drain(pickled.parse_settings, path.parent, [str(path)]),
-        "mat": lambda path: drain(matlab.parse_version_5, path, None),
-        "caiman": lambda path: drain(formats._parse_hdf5, path, None),
-        "nwb": lambda path: drain(formats._parse_hdf5, path, None),
+        "pickled": lambda path: drain(
+            pickled.parse_numbers, path.parent, [str(path)], {"fs": ["fs"], "n": ["a.b", "n"]}
+        ),
+        "mat": read,
+        "caiman": read,
+        "nwb": read,
         "weights": lambda path: drain(hdf5_arrays.parse_arrays, path, []),
         "zarr": store,
         "run": run,
@@ -237,13 +258,7 @@ def plant(name):
     from spikefinder_keras.files import hdf5 as hdf5_arrays
     from spikefinder_keras.files import npy as npy_arrays
     from spikefinder_keras.files import npz as npz_arrays
-    from spikefinder_keras.recordings.formats import (
-        caiman,
-        matlab,
-        nwb,
-        pickled,
-        zarr_store,
-    )
+    from spikefinder_keras.recordings.formats import mat, named_arrays, nwb, pickled, zarr
     from spikefinder_keras.training.settings import Settings
 
     def wrap(module, function, bad):
@@ -273,15 +288,16 @@ def plant(name):
     elif name == "pickled":
         wrap(pickled._Unpickler, "find_class", lambda self, module, each: "numpy.dtypes" in module)
     elif name == "mat":
-        wrap(matlab, "parse_chosen", lambda path, arrays, *_: not {"dff", "s.a"} & set(arrays))
+        wrap(mat, "as_json", lambda objects: not {"dff", "s.a"} & set(objects))
     elif name == "caiman":
-        wrap(caiman, "parse_chosen", lambda path, arrays, *_: len(arrays) < 3)
+        wrap(named_arrays, "source_of_caiman", lambda file, _: len(file.arrays) < 3)
     elif name == "nwb":
-        wrap(nwb, "recognises", lambda file: file.attrs.get("nwb_version", "2.7.0") != "2.7.0")
+        known = {"nwb_version": "2.7.0"}
+        wrap(nwb, "recognises", lambda file: {**known, **file.groups[""].attributes} != known)
     elif name == "weights":
-        wrap(hdf5_arrays, "_checked", lambda dataset, where: "/vars/" not in f"/{where}/")
+        wrap(hdf5_arrays, "_checked_weights", lambda dataset, where: "/vars/" not in f"/{where}/")
     elif name == "zarr":
-        original = zarr_store._codecs
+        original = zarr._codecs
 
         def codecs(metadata):
             for codec in original(metadata):
@@ -289,7 +305,7 @@ def plant(name):
                     raise Planted
                 yield codec
 
-        zarr_store._codecs = codecs
+        zarr._codecs = codecs
     else:
         wrap(Settings, "__post_init__", lambda self: self.variant == "released")
 
@@ -373,7 +389,7 @@ def fuzz(name, seconds, planted, runs, kept):
 
     if planted:
         plant(name)
-    foreseen = (Exception,) if name in CHILDS else (SpikefinderError, Unreadable)
+    foreseen = (Exception,) if name in JOBS else (SpikefinderError, Unreadable)
     work = tempfile.TemporaryDirectory(prefix="spikefinder-fuzz-")
     folder = Path(work.name)
     corpus = Path(kept) / name if kept else folder / "corpus"

@@ -202,7 +202,7 @@ def interrupted(tmp_path, monkeypatch):
 
 def interrupted_after_one(what, out, monkeypatch):
     monkeypatch.setattr(memory, "CHUNK", SMALL // 8)
-    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", FRAMES)
     written, write = [], ZarrSink.write
 
     def interrupt(self, piece):
@@ -294,7 +294,7 @@ def test_what_is_done_survives_a_name_that_cannot_be_had(tmp_path, monkeypatch):
             raise OSError(errno.EBUSY, "busy")
 
         failing.setattr(f"{module}.replace_folder", refuse)
-        failing.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
+        failing.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", FRAMES)
         failing.setattr(memory, "CHUNK", SMALL // 8)
         with pytest.raises(OutputError, match="busy"):
             predict_file(task(tmp_path), tmp_path / "rates.zarr")
@@ -398,7 +398,7 @@ def test_two_workers_one_killed_give_the_serial_output(tmp_path, monkeypatch):
 
     whole = predict(npy(tmp_path), 30.0, spikes=True)
     monkeypatch.setattr(memory, "CHUNK", SMALL // 8)
-    monkeypatch.setattr("spikefinder_keras.recordings.formats.zarr.CHUNK", FRAMES)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", FRAMES)
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     killed, bar = [], pipeline.count_bar
 

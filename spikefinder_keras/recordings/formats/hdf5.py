@@ -1,230 +1,387 @@
-"""HDF5: what is checked before a value is read, and plain files of arrays by their usual names.
+"""The HDF5 container: all objects of a file by their paths, none of them outside it.
 
-Groups are listed two levels deep, as MATLAB 7.3, which is HDF5 too, keeps structs in them. No link
-that leads out of a file is ever followed.
+MATLAB's version 7.3 is HDF5 with the axes reversed, and with cell arrays and arrays of structs as
+references to what they hold. netCDF and xarray name dimensions.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...files.sandbox import LARGEST_ARRAY, Unreadable, check_size
+from ...arrays import Array
+from ...errors import DataError
+from ...files.hdf5 import RECORDINGS, checked, leads_out, resolve, walk
+from ...files.sandbox import LARGEST_ARRAY, sandboxed
 from ..lazy import pick
-from .arrays import from_named
-from .chosen import of_pieces, parse_chosen, rates_among
-from .named_arrays import Found
-from .pieces import is_table
+from .container import (
+    LEVELS,
+    MOST_PIECES,
+    ArrayInfo,
+    Container,
+    GroupInfo,
+    Info,
+    Jobs,
+    Scalar,
+    as_json,
+    assemble,
+    is_table,
+    join,
+    list_objects,
+)
 
-MOST_OBJECTS = 100_000
-DEEPEST = 50
-LEVELS = 2
-"""Groups or structs around an array."""
-MOST_PIECES = 10_000
+if TYPE_CHECKING:  # the library is imported in the sandbox
+    import h5py
+
+MATLAB_7_3 = b"MATLAB 7.3 MAT-file"
+"""Begins the user's block of MATLAB's files."""
+
+LONGEST_TEXT = 1_000
+"""Characters of a text that are handed on; NWB keeps whole schemas as texts."""
+
+_PLAIN_TEXT = 1 << 16
+"""Bytes of a fixed-length text that is read; the library has no such limit."""
 
 
-def recognises(file):
-    """Whether an open HDF5 file is one of plain arrays: any may be."""
-    return True
+@dataclass(frozen=True)
+class Hdf5File(Container):
+    """An HDF5 file; names are paths without the first slash.
 
-
-def check_structure(file, links=False):
-    """Raise `Unreadable` if anything in an open HDF5 file leads out of it, or never ends.
-
-    Soft links, which NWB uses, lead nowhere else in a file without external links. With `links`
-    such to other files may be there, and whoever reads must ask `resolve` for every object.
+    Attributes
+    ----------
+    links
+        Soft links: where they stand, and what for.
+    outside
+        What leads out of the file, by where it stands, and how it does. It is never followed.
     """
-    import h5py
 
-    groups, objects = [(file, "", 0)], 0
-    while groups:
-        group, path, depth = groups.pop()
-        if depth > DEEPEST:
-            raise Unreadable(f"its groups are nested deeper than {DEEPEST}")
-        for name in group:
-            where = f"{path}/{name}"
-            objects += 1
-            if objects > MOST_OBJECTS:
-                raise Unreadable(f"it holds more than {MOST_OBJECTS} objects")
-            link = group.get(name, getlink=True)
-            if isinstance(link, h5py.SoftLink):
-                continue
-            if not isinstance(link, h5py.HardLink):
-                if links:
-                    continue
-                raise Unreadable(f"{where} is a link to another file")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                groups.append((item, where, depth + 1))
-            elif isinstance(item, h5py.Dataset) and not links:
-                check_own(item, where)
+    links: dict[str, str] = field(default_factory=dict)
+    outside: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def shallow(self) -> dict[str, Info]:
+        return {
+            name: info
+            for name, info in self.objects.items()
+            if _depth(name, info) <= LEVELS or (isinstance(info, ArrayInfo) and info.assembled)
+        }
 
-def resolve(file, path, depth=0):
-    """The object at `path` in an open file, never outside it; None if there is none.
+    @cached_property
+    def members(self) -> dict[str, list[str]]:
+        """The names in each group, links included."""
+        found: dict[str, list[str]] = {}
+        for where in (*self.objects, *self.links, *self.outside):
+            if where:
+                group, _, name = where.rpartition("/")
+                found.setdefault(group, []).append(name)
+        return found
 
-    Raises
-    ------
-    Unreadable
-        If a link to another file lies on the way.
-    """
-    import h5py
+    def find(self, path: str, *, depth: int = 0) -> str | None:
+        """The name of the object at a path, over soft links; None if there is none.
 
-    item, where = file, ""
-    for name in filter(None, path.split("/")):
-        link = item.get(name, getlink=True) if isinstance(item, h5py.Group) else None
-        if link is None:
-            return None
-        where = f"{where}/{name}"
-        if isinstance(link, h5py.SoftLink):
-            if depth > DEEPEST:
-                raise Unreadable(f"{where} is a link that never ends")
-            base = "" if link.path.startswith("/") else where.rpartition("/")[0]
-            item = resolve(file, f"{base}/{link.path}", depth + 1)
-        elif isinstance(link, h5py.HardLink):
-            item = item[name]
-        else:
-            raise Unreadable(f"{where} is a link to another file")
-    return item
+        Raises
+        ------
+        DataError
+            If the way there, or its values, lie in another file.
+        """
+        where = ""
+        for part in filter(None, path.split("/")):
+            base, where = where, f"{where}/{part}".lstrip("/")
+            # A link on the way counts as much as one at the end.
+            if where in self.outside:
+                raise self.leads_out(where)
+            if where in self.links:
+                if depth > RECORDINGS.depth:
+                    raise DataError(
+                        f"{self.path} cannot be read: /{where} is a link that never ends"
+                    )
+                target = self.links[where]
+                base = "" if target.startswith("/") else base
+                found = self.find(f"{base}/{target}", depth=depth + 1)
+                if found is None:
+                    return None
+                where = found
+            elif where not in self.objects:
+                return None
+        return where
 
-
-def check_own(dataset, where):
-    """Raise `Unreadable` if a dataset takes its values from another file."""
-    if dataset.is_virtual or dataset.id.get_create_plist().get_external_count():
-        raise Unreadable(f"{where} takes its values from another file")
+    def leads_out(self, where: str) -> DataError:
+        """The error for an object of `outside`."""
+        return DataError(f"{self.path} cannot be read: /{where} {self.outside[where]}")
 
 
-def checked(dataset, where):
-    """Return `dataset` if it is an array of real numbers of a credible size, else `Unreadable`."""
-    import h5py
-
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
-        raise Unreadable(f"{where} is no array")
-    check_own(dataset, where)
-    if dataset.dtype.kind not in "fiub":
-        raise Unreadable(f"{where} holds {dataset.dtype} values, not real numbers")
-    stored = dataset.id.get_storage_size()
-    shape, largest = dataset.shape, None if is_table(dataset.shape) else LARGEST_ARRAY
-    check_size(where, shape, dataset.dtype.itemsize, stored, dataset.chunks, largest)
-    return dataset
+def _depth(name: str, info: Info) -> int:
+    """How many groups stand around an array, or hold one in a group."""
+    slashes = name.count("/")
+    return slashes + 1 if isinstance(info, GroupInfo) and name else slashes
 
 
-def parse_rows(path, name, axis, numbers):
-    """Child: some rows of a table in a file, see `pieces.bring`."""
+def open_file(path: Path, chunk: int) -> Hdf5File:
+    """List the objects of an HDF5 file; `DataError` if it is damaged or never ends."""
+    objects, state, more = list_objects(path, _JOBS)
+    matlab = bool(more["matlab"])
+    return Hdf5File(
+        path,
+        objects,
+        _JOBS,
+        chunk,
+        state,
+        separator="/",
+        reverses=matlab,
+        always_tables=matlab,
+        links=more["links"],
+        outside=more["outside"],
+    )
+
+
+@sandboxed
+def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
+    """Everything in a file: arrays and groups, soft links, and what leads out."""
     import h5py
 
     with h5py.File(path, "r") as file:
-        yield "rows", pick(checked(resolve(file, name), name), axis, np.array(numbers))
+        listing = _listing(path, file)
+        yield "objects", as_json(listing.objects)
+        yield "links", listing.links
+        yield "outside", listing.outside
+        yield "matlab", listing.reverse
 
 
-def parse_hdf5(file, variable, reverse=False):
-    """Child: the arrays of a recording in a file without a structure of its own.
-
-    Parameters
-    ----------
-    file : h5py.File
-    variable : str or None
-    reverse : bool
-        The axes are reversed, as MATLAB's are.
-    """
+@sandboxed
+def parse_arrays(
+    path: str, labels: Mapping[str, str], large: Sequence[str]
+) -> Iterator[tuple[str, Any]]:
+    """Some of the arrays of a file."""
     import h5py
 
-    arrays, items = {}, {}
-    _collect(file, "", 0, arrays, items, reverse)
-    turned = []
-
-    def read(name):
-        item = items[name]
-        if isinstance(item, list):
-            pieces = [checked(piece, name)[()] for piece in item]
-            return [piece.T if reverse else piece for piece in pieces]
-        return checked(item, name) if isinstance(item, h5py.Dataset) else np.asarray(item)
-
-    for role, value in parse_chosen(file.filename, arrays, variable, read):
-        if reverse and isinstance(value, h5py.Dataset):
-            turned.append(role)
-        yield role, value
-    yield "turned", turned
-
-
-def recording(path, values, options):
-    """The recording of what `parse_hdf5` yielded."""
-    return from_named(path, straight(values), options)
-
-
-def straight(values):
-    """`values` with the arrays that a child has left with their axes reversed turned back."""
-    for role in values.pop("turned", ()):
-        values[role] = values[role].T
-    return values
-
-
-def _collect(group, prefix, depth, arrays, items, reverse):
-    """List the arrays below a group: shapes into `arrays`, datasets into `items`."""
-    import h5py
-
-    _collect_rates(group, prefix, arrays, items)
-    for key in group:
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink) or key.startswith("#"):
-            continue
-        item, name = group[key], f"{prefix}{key}"
-        if isinstance(item, h5py.Group):
-            if depth < LEVELS and "MATLAB_sparse" not in item.attrs:
-                _collect(item, f"{name}.", depth + 1, arrays, items, reverse)
-        elif isinstance(item, h5py.Dataset) and item.shape is not None:
-            kind = item.attrs.get("MATLAB_class", b"double")
-            if "MATLAB_empty" in item.attrs or kind == b"char":
+    with h5py.File(path, "r") as file:
+        assembled: _Listing | None = None
+        for name, label in labels.items():
+            item = resolve(file, name)
+            if isinstance(item, h5py.Dataset) and not _holds_references(item):
+                largest = None if is_table(item.shape or ()) else LARGEST_ARRAY
+                item = checked(item, label, largest=largest)
+                if name not in large:
+                    yield name, item
                 continue
-            if item.dtype.kind in "fiub":
-                shape = item.shape[::-1] if reverse else item.shape
-                arrays[name] = Found(shape, _dimensions(item))
-                items[name] = item
-                _collect_rates(item, f"{name}.", arrays, items)
-            elif item.dtype == h5py.ref_dtype and item.size <= MOST_PIECES:
-                _collect_cells(item, name, arrays, items, reverse)
+            if assembled is None:  # cells have no names of their own: they are found as before
+                assembled = _listing(path, file)
+            yield name, _value(assembled.values[name], label, assembled.reverse)
 
 
-def _collect_rates(item, prefix, arrays, items):
-    for name, value in rates_among(item.attrs, prefix):
-        arrays.setdefault(name, Found(()))
-        items.setdefault(name, value)
-
-
-def _collect_cells(item, name, arrays, items, reverse):
-    """List a cell array, or what stands in a field of all structs of an array."""
-    pieces = [item.file[ref] for ref in item[()].ravel() if ref]
-    _collect_pieces(pieces, name, 0, arrays, items, reverse)
-
-
-def _collect_pieces(pieces, name, depth, arrays, items, reverse):
-    """List trials of a recording as one array, else each cell by its number."""
+@sandboxed
+def parse_rows(path: str, name: str, axis: int, numbers: list[int]) -> Iterator[tuple[str, Array]]:
+    """Some rows of a table."""
     import h5py
 
-    if pieces and depth < LEVELS and all(isinstance(piece, h5py.Group) for piece in pieces):
-        for key in pieces[0]:
-            links = [piece.get(key, getlink=True) for piece in pieces]
-            if all(isinstance(link, h5py.HardLink) for link in links):
-                own = [piece[key] for piece in pieces]
-                _collect_pieces(own, f"{name}.{key}", depth + 1, arrays, items, reverse)
-        return
-    numeric = [p for p in pieces if isinstance(p, h5py.Dataset) and p.dtype.kind in "fiub"]
-    if not numeric or len(numeric) != len(pieces):
-        return
-    shapes = [p.shape[::-1] if reverse else p.shape for p in numeric]
-    if all(math.prod(shape) == 1 for shape in shapes):  # a field of an array of structs
-        arrays[name] = Found((len(shapes), 1))
-        items[name] = np.array([float(p[()].ravel()[0]) for p in numeric])
-        return
-    whole = of_pieces(shapes)
-    if whole:
-        arrays[name], items[name] = whole, numeric
-    else:
-        for number, (shape, piece) in enumerate(zip(shapes, numeric, strict=True), 1):
-            arrays[f"{name}{{{number}}}"] = Found(shape)
-            items[f"{name}{{{number}}}"] = piece
+    with h5py.File(path, "r") as file:
+        table = checked(resolve(file, name), f"/{name}", largest=None)
+        yield "rows", pick(table, axis, np.array(numbers))
 
 
-def _dimensions(item):
+_JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("h5py",))
+
+
+@sandboxed
+def _is_matlab(path: str, file: h5py.File) -> bool:
+    with Path(path).open("rb") as plain:
+        if plain.read(len(MATLAB_7_3)) == MATLAB_7_3:
+            return True
+    # Octave and libraries write the attributes, but not always the user's block.
+    top = (file[name] for name in file if _is_hard(file, name))
+    return any("MATLAB_class" in item.attrs for item in top)
+
+
+@sandboxed
+def _listing(path: str, file: h5py.File) -> _Listing:
+    listing = _Listing(file, reverse=_is_matlab(path, file))
+    for where, item in walk(file, RECORDINGS):
+        listing.add(where, item)
+    return listing
+
+
+def _is_hard(group: h5py.Group, name: str) -> bool:
+    import h5py
+
+    return isinstance(group.get(name, getlink=True), h5py.HardLink)
+
+
+class _Listing:
+    """What is found in a file."""
+
+    def __init__(self, file: h5py.File, *, reverse: bool) -> None:
+        self.reverse = reverse
+        self.objects: dict[str, Info] = {"": GroupInfo(_attributes(file))}
+        self.links: dict[str, str] = {}
+        self.outside: dict[str, str] = {}
+        self.values: dict[str, Any] = {}
+        """Of what is put together: a list of datasets, one of them, or its values."""
+        self._hidden: tuple[str, ...] = ()
+
+    def add(self, where: str, item: Any) -> None:
+        """List an object or link."""
+        import h5py
+
+        if reason := leads_out(item):
+            self.outside[where] = reason
+            return
+        # MATLAB keeps what cells refer to in #refs#, and sparse arrays as groups of their parts.
+        if where.startswith(self._hidden) or where.rpartition("/")[2].startswith("#"):
+            if isinstance(item, h5py.Group):
+                self._hidden += (f"{where}/",)
+            return
+        if isinstance(item, h5py.SoftLink):
+            self.links[where] = item.path
+        elif isinstance(item, h5py.Group):
+            if "MATLAB_sparse" in item.attrs:
+                self._hidden += (f"{where}/",)
+            else:
+                self.objects[where] = GroupInfo(_attributes(item))
+        elif isinstance(item, h5py.Dataset) and item.shape is not None:
+            self._add_dataset(where, item)
+
+    def _add_dataset(self, where: str, item: h5py.Dataset) -> None:
+
+        attributes = _attributes(item)
+        # An empty array is stored as its shape, a text as numbers.
+        if "MATLAB_empty" in attributes or attributes.get("MATLAB_class") == "char":
+            return
+        if _holds_references(item):
+            if item.size <= MOST_PIECES and where.count("/") <= LEVELS:
+                pieces = [item.file[reference] for reference in item[()].ravel() if reference]
+                self._add_pieces(pieces, where, depth=0)
+            return
+        self.objects[where] = ArrayInfo(
+            self._shape(item),
+            _dtype(item.dtype),
+            _dimensions(item, attributes),
+            attributes=attributes,
+            text=_text(item),
+        )
+
+    def _shape(self, item: h5py.Dataset) -> tuple[int, ...]:
+        return item.shape[::-1] if self.reverse else item.shape
+
+    def _add_pieces(self, pieces: list[Any], name: str, *, depth: int) -> None:
+        """List a cell array, or what stands in a field of all structs of an array.
+
+        Trials of a recording are one array; other cells go by their numbers.
+        """
+        import h5py
+
+        if pieces and depth < LEVELS and all(isinstance(piece, h5py.Group) for piece in pieces):
+            for key in pieces[0]:
+                if all(_is_hard(piece, key) for piece in pieces):
+                    inner = [piece[key] for piece in pieces]
+                    self._add_pieces(inner, f"{name}/{key}", depth=depth + 1)
+            return
+        # Cells of different kinds are no trials.
+        if not pieces or not all(map(_is_numeric, pieces)):
+            return
+        shapes = [self._shape(piece) for piece in pieces]
+        if all(math.prod(shape) == 1 for shape in shapes):  # a field of an array of structs
+            numbers = np.array([float(piece[()].ravel()[0]) for piece in pieces])
+            info = ArrayInfo((len(shapes), 1), numbers.dtype.str)
+            self._assemble(name, info, numbers.reshape(info.shape))
+        elif joined := join(shapes):
+            info = ArrayInfo(joined.shape, _dtype(pieces[0].dtype), joined.dimensions)
+            self._assemble(name, replace(info, starts=joined.starts), pieces)
+        else:
+            for number, (shape, piece) in enumerate(zip(shapes, pieces, strict=True), 1):
+                info = ArrayInfo(shape, _dtype(piece.dtype))
+                self._assemble(f"{name}{{{number}}}", info, piece)
+
+    def _assemble(self, name: str, info: ArrayInfo, value: Any) -> None:
+        self.objects[name] = replace(info, assembled=True)
+        self.values[name] = value
+
+
+def _value(item: Any, label: str, reverse: bool) -> Any:
+    """The values of what is put together, with the axes in the order of the file."""
+    import h5py
+
+    if isinstance(item, h5py.Dataset):
+        return checked(item, label)
+    if isinstance(item, list):
+        # Turned before they are joined: which axis is time is said of them as they are listed.
+        pieces = [checked(piece, label)[()] for piece in item]
+        item = assemble([piece.T for piece in pieces] if reverse else pieces)
+    return item.T if reverse else item
+
+
+def _holds_references(item: h5py.Dataset) -> bool:
+    import h5py
+
+    # Types that are equal otherwise: texts are objects to numpy, too.
+    return h5py.check_ref_dtype(item.dtype) is h5py.Reference
+
+
+def _is_numeric(item: Any) -> bool:
+    import h5py
+
+    inside = isinstance(item, h5py.Dataset) and leads_out(item) is None
+    return inside and item.dtype.kind in "fiub"
+
+
+def _dtype(dtype: np.dtype[Any]) -> str:
+    return dtype.str if dtype.kind in "fiub" else str(dtype)
+
+
+def _text(item: h5py.Dataset) -> str | None:
+    """The beginning of a single text; None for anything else."""
+    import h5py
+
+    if item.shape != () or h5py.check_string_dtype(item.dtype) is None:
+        return None
+    if item.dtype.itemsize > _PLAIN_TEXT:
+        return None
+    value = item[()]
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return text[:LONGEST_TEXT]
+
+
+def _attributes(item: Any) -> dict[str, Scalar]:
+    return {name: _attribute(item, name) for name in item.attrs}
+
+
+def _attribute(item: Any, name: str) -> Scalar:
+    """One number or text; for a reference the path of what it refers to; None for all else."""
+    import h5py
+
+    try:
+        shape = item.attrs.get_id(name).shape
+        value = item.attrs[name] if math.prod(shape) == 1 else None
+    except (
+        OSError,
+        TypeError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+    ):  # of types h5py has no word for
+        return None
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        value = value.reshape(())[()]
+    if isinstance(value, np.bool_ | np.integer | np.floating):
+        return value.item() if value.dtype.itemsize <= 8 else float(value)
+    if isinstance(value, h5py.Reference) and value and not shape:
+        path = h5py.h5r.get_name(value, item.file.id)
+        return None if path is None else path.decode(errors="replace").lstrip("/")
+    if isinstance(value, bytes | str):
+        text = value.decode(errors="replace") if isinstance(value, bytes) else value
+        return text[:LONGEST_TEXT]
+    return None
+
+
+def _dimensions(item: h5py.Dataset, attributes: Mapping[str, Scalar]) -> tuple[str, ...] | None:
     """Names of the dimensions, as netCDF and xarray keep them."""
+    if not {"DIMENSION_LIST", "DIMENSION_LABELS"} & attributes.keys():
+        return None
     try:
         names = [
             dimension.label or (dimension[0].name.rsplit("/", 1)[-1] if len(dimension) else "")

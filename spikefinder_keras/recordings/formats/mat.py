@@ -1,172 +1,189 @@
-"""MATLAB's `.mat`, of version 5 and 7.3 (which is HDF5), such as Cascade's and suite2p's files.
+"""The container of MATLAB's `.mat` of version 5; that of version 7.3 is HDF5.
 
-MATLAB users keep neurons in rows, so that is the usual orientation. Structs are looked into two
-levels deep, and a cell array with a matrix for each trial is one recording in blocks.
+Structs are looked into two levels deep, and a cell array with a matrix for each trial is one array.
 """
 
-import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ...errors import DataError, OutputError
-from ...files.atomic import whole_file
-from ...files.sandbox import check_size
-from . import hdf5
-from .array_names import UNITS, plain
-from .arrays import from_named
-from .chosen import of_pieces, parse_chosen
-from .description import described
-from .named_arrays import Found
+from ...arrays import Array
+from ...errors import DataError
+from ...files.sandbox import check_size, sandboxed
+from .container import (
+    LEVELS,
+    MOST_PIECES,
+    ArrayInfo,
+    Container,
+    Info,
+    Jobs,
+    as_json,
+    assemble,
+    join,
+    list_objects,
+    plain,
+)
 
-VERSION_7_3 = b"MATLAB 7.3 MAT-file"
-_BYTES = {"double": 8, "single": 4, "logical": 1, "sparse": 8} | {
-    f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)
+_WHOLE_NUMBERS = {
+    f"{sign}int{bits}": np.dtype(f"{sign}int{bits}").str
+    for sign in ("", "u")
+    for bits in (8, 16, 32, 64)
 }
-_CONTAINERS = ("struct", "cell")
+_TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8", **_WHOLE_NUMBERS}
+"""MATLAB's classes of numbers."""
+
+_STRUCTURES = ("struct", "cell")
+"""MATLAB's classes that hold others."""
 
 
-def is_version_5(start):
+def is_version_5(start: bytes) -> bool:
     """Whether the first 128 bytes of a file are the header of version 5."""
     return start[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
 
 
-def recognises(file):
-    """Whether an open HDF5 file is MATLAB's."""
-    with Path(file.filename).open("rb") as plain_file:
-        if plain_file.read(len(VERSION_7_3)) == VERSION_7_3:
-            return True
-    return any("MATLAB_class" in item.attrs for item in file.values())
-
-
-def parse_version_5(path, variable):
-    """Child: the arrays of a recording in a file of version 5."""
-    from scipy.io import loadmat, whosmat
-
-    stored = Path(path).stat().st_size
-    listing = {name: (shape, kind) for name, shape, kind in whosmat(path)}
-    arrays = {name: Found(shape) for name, (shape, kind) in listing.items() if kind in _BYTES}
-    loaded = {}
-    containers = [name for name, (_, kind) in listing.items() if kind in _CONTAINERS]
-    if any(plain(name) in UNITS for name in arrays) and (variable is None or variable in arrays):
-        containers = [name for name in containers if name == "ops"]  # the frame rate of Fall.mat
-    for name, value in loadmat(path, variable_names=containers).items() if containers else ():
-        if name in containers:
-            _collect(value, name, 0, arrays, loaded, stored)
-
-    def read(name):
-        if name not in loaded:
-            shape, kind = listing[name]
-            check_size(name, shape, _BYTES[kind], stored)
-            loaded[name] = loadmat(path, variable_names=[name])[name]
-        value = loaded[name]
-        return value.toarray() if hasattr(value, "toarray") else value
-
-    yield from parse_chosen(path, arrays, variable, read)
-
-
-def _collect(value, name, depth, arrays, loaded, stored):
-    """List what a struct or cell array holds: shapes into `arrays`, values into `loaded`."""
-    if not isinstance(value, np.ndarray):
-        return
-    if value.dtype.names and depth <= hdf5.LEVELS:
-        for key in value.dtype.names:
-            _collect_pieces(value[key], f"{name}.{key}", depth, arrays, loaded, stored)
-    elif value.dtype == object and value.size <= hdf5.MOST_PIECES:
-        _collect_pieces(value, name, depth, arrays, loaded, stored)
-    elif value.dtype.kind in "fiub" and depth > 0:
-        check_size(name, value.shape, value.dtype.itemsize, stored)
-        arrays[name], loaded[name] = Found(value.shape), value
-
-
-def _collect_pieces(cells, name, depth, arrays, loaded, stored):
-    """List the cells of a cell array, or what stands in a field of all structs of an array.
-
-    Trials of a recording are one array, so is a number in each; other cells go by their numbers.
-    """
-    pieces = [piece for piece in np.ravel(cells) if isinstance(piece, np.ndarray)]
-    if len(pieces) == 1:
-        _collect(pieces[0], name, depth + 1, arrays, loaded, stored)
-    elif all(piece.dtype.kind in "fiub" for piece in pieces):
-        whole = of_pieces([piece.shape for piece in pieces])
-        if pieces and all(piece.size == 1 for piece in pieces):  # as `stat.iscell`
-            numbers = np.array([float(piece.flat[0]) for piece in pieces])
-            table = sum(size > 1 for size in cells.shape) > 1 and len(pieces) == cells.size
-            loaded[name] = numbers.reshape(cells.shape if table else (-1, 1))
-            arrays[name] = Found(loaded[name].shape)
-        elif whole:
-            arrays[name], loaded[name] = whole, pieces
-        else:
-            for number, piece in enumerate(pieces, 1):
-                _collect(piece, f"{name}{{{number}}}", depth + 1, arrays, loaded, stored)
-    elif depth <= hdf5.LEVELS and all(piece.dtype.names for piece in pieces):
-        structs = [struct for piece in pieces for struct in piece.ravel()]
-        for key in pieces[0].dtype.names:
-            if all(key in piece.dtype.names for piece in pieces):
-                own = np.empty(len(structs), object)
-                own[:] = [struct[key] for struct in structs]
-                _collect_pieces(own, f"{name}.{key}", depth + 1, arrays, loaded, stored)
-
-
-def parse_hdf5(file, variable):
-    """Child: the arrays of a recording in a file of version 7.3, with their axes reversed."""
-    yield from hdf5.parse_hdf5(file, variable, reverse=True)
-
-
-def recording(path, values, options):
-    """The recording of what one of the two children yielded."""
-    values = hdf5.straight(values)
-    traces = values["traces"]
-    if 1 in traces.shape:  # MATLAB knows no array of one axis
-        values["traces"] = traces.reshape(-1)
-    return from_named(path, values, options)
-
-
-def write(path, prediction):
-    """Write `spike_rates` (neuron x frame), `times`, `frame_rate`, `names`, `description`.
-
-    Names and discrete spikes, `spike_times` in s, are cell arrays with a cell per neuron; the
-    description is a struct.
-    """
-    from scipy.io import savemat
-
-    variables = {
-        "spike_rates": np.asarray(prediction.table, np.float32).T,
-        "times": np.asarray(prediction.times),
-        "frame_rate": float(prediction.recording.frame_rate),
-        "names": _cells(prediction.names),
-        "description": {
-            re.sub(r"\W", "_", f"x{key}" if not key[:1].isalpha() else key, flags=re.ASCII): value
-            for key, value in described(prediction).items()
-        },
-    }
-    if prediction.spike_times is not None:
-        variables["spike_times"] = _cells(np.asarray(t, float) for t in prediction.spike_times)
-    try:
-        with whole_file(path) as temporary:
-            savemat(
-                temporary,
-                variables,
-                appendmat=False,
-                long_field_names=True,
-                do_compression=False,
-                oned_as="row",
-            )
-    except (ValueError, TypeError) as error:  # such as an array of more than 4 GiB
-        reason = " ".join(str(error).split())
-        raise OutputError(f"cannot write {path} ({reason}); choose .npz or .zarr") from None
-
-
-def _cells(values):
-    values = list(values)
-    cells = np.empty(len(values), object)
-    cells[:] = [None] * len(values)
-    for number, value in enumerate(values):
-        cells[number] = value
-    return cells
-
-
-def check_kind(path, start):
+def check_version(path: Path, start: bytes) -> None:
     """Raise `DataError` for a version of the format that nothing here reads."""
     if start.startswith(b"MATLAB") and not is_version_5(start):
         raise DataError(f"{path} is a damaged .mat file; save it again in MATLAB with -v7")
+
+
+def open_file(
+    path: Path, chunk: int, *, variable: str | None, enough: Collection[str], always: Sequence[str]
+) -> Container:
+    """List the arrays of a file of version 5; `DataError` if it is damaged.
+
+    To look into structs they must be loaded, which takes long where they hold an image for each
+    ROI. So it is left out, but for those in `always`, where the arrays beside them suffice: one has
+    a name in `enough`, plain as `container.plain` makes it, and `variable` is one of them if given.
+    """
+    objects, state, _ = list_objects(path, _JOBS, variable, sorted(enough), list(always))
+    return Container(path, objects, _JOBS, chunk, state, always_tables=True)
+
+
+@sandboxed
+def parse_objects(
+    path: str, variable: str | None, enough: list[str], always: list[str]
+) -> Iterator[tuple[str, Any]]:
+    """The arrays of numbers, those in structs and cells included."""
+    listing = _list_variables(path)
+    arrays: dict[str, Info] = {
+        name: ArrayInfo(shape, _TYPES[kind])
+        for name, (shape, kind) in listing.items()
+        if kind in _TYPES
+    }
+    structures = [name for name, (_, kind) in listing.items() if kind in _STRUCTURES]
+    # As in Fall.mat of suite2p, whose struct stat has the pixels of each ROI.
+    suffices = any(plain(name) in enough for name in arrays)
+    if suffices and (variable is None or variable in arrays):
+        structures = [name for name in structures if name in always]
+    yield "objects", as_json(arrays | _look_inside(path, structures).infos)
+
+
+@sandboxed
+def parse_arrays(
+    path: str, labels: Mapping[str, str], large: Sequence[str]
+) -> Iterator[tuple[str, Array]]:
+    """Some of them; none can be read by rows."""
+    from scipy.io import loadmat
+
+    stored = Path(path).stat().st_size
+    listing = _list_variables(path)
+    # A variable of its own is read alone, all others with the struct or cell array they are in.
+    within = [name for name in labels if listing.get(name, (None, ""))[1] not in _TYPES]
+    structures = [
+        each
+        for each in listing
+        if any(f"{name}.".startswith((f"{each}.", f"{each}{{")) for name in within)
+    ]
+    inside = _look_inside(path, structures)
+    for name in labels:
+        if name in within:
+            yield name, assemble(inside.values[name])
+            continue
+        # Before it is loaded: the header states the size, compressed bytes may be few.
+        shape, kind = listing[name]
+        check_size(name, shape, np.dtype(_TYPES[kind]).itemsize, stored)
+        value = loadmat(path, variable_names=[name])[name]
+        yield name, value.toarray() if kind == "sparse" else value
+
+
+_JOBS = Jobs(parse_objects, parse_arrays, libraries=("scipy.io",))
+
+
+@sandboxed
+def _list_variables(path: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and class of each variable."""
+    from scipy.io import whosmat
+
+    return {name: (tuple(map(int, shape)), kind) for name, shape, kind in whosmat(path)}
+
+
+@sandboxed
+def _look_inside(path: str, structures: Sequence[str]) -> "_Inside":
+    """What some structs and cell arrays hold."""
+    from scipy.io import loadmat
+
+    inside = _Inside(Path(path).stat().st_size)
+    if structures:
+        for name, value in loadmat(path, variable_names=list(structures)).items():
+            if name in structures:
+                inside.add(value, name, depth=0)
+    return inside
+
+
+class _Inside:
+    """The arrays in structs and cell arrays, which are in memory: an array, or its pieces."""
+
+    def __init__(self, stored: int) -> None:
+        self._stored = stored
+        self.infos: dict[str, Info] = {}
+        self.values: dict[str, Array | list[Array]] = {}
+
+    def add(self, value: Any, name: str, *, depth: int) -> None:
+        """List what a struct, cell array or array holds."""
+        if not isinstance(value, np.ndarray):  # objects and functions of MATLAB
+            return
+        if value.dtype.names and depth <= LEVELS:
+            for key in value.dtype.names:
+                self._add_pieces(value[key], f"{name}.{key}", depth=depth)
+        elif value.dtype == object and value.size <= MOST_PIECES:
+            self._add_pieces(value, name, depth=depth)
+        elif value.dtype.kind in "fiub" and depth > 0:
+            check_size(name, value.shape, value.dtype.itemsize, self._stored)
+            self._keep(name, ArrayInfo(value.shape, value.dtype.str), value)
+
+    def _add_pieces(self, cells: Array, name: str, *, depth: int) -> None:
+        """List the cells of a cell array, or what stands in a field of all structs of an array."""
+        pieces = [piece for piece in np.ravel(cells) if isinstance(piece, np.ndarray)]
+        # scipy wraps a lone struct or matrix in an array of one object.
+        if len(pieces) == 1:
+            self.add(pieces[0], name, depth=depth + 1)
+        elif all(piece.dtype.kind in "fiub" for piece in pieces):
+            self._add_numbers(cells, pieces, name, depth=depth)
+        elif depth <= LEVELS and all(piece.dtype.names for piece in pieces):
+            structs = [struct for piece in pieces for struct in piece.ravel()]
+            for key in pieces[0].dtype.names:
+                if all(key in piece.dtype.names for piece in pieces):
+                    inner = np.empty(len(structs), object)
+                    inner[:] = [struct[key] for struct in structs]
+                    self._add_pieces(inner, f"{name}.{key}", depth=depth + 1)
+
+    def _add_numbers(self, cells: Array, pieces: list[Array], name: str, *, depth: int) -> None:
+        """Trials of a recording are one array, so is a number in each; others go by their order."""
+        if pieces and all(piece.size == 1 for piece in pieces):  # as `stat.iscell`
+            numbers = np.array([float(piece.flat[0]) for piece in pieces])
+            is_table = sum(size > 1 for size in cells.shape) > 1 and len(pieces) == cells.size
+            numbers = numbers.reshape(cells.shape if is_table else (-1, 1))
+            self._keep(name, ArrayInfo(numbers.shape, numbers.dtype.str), numbers)
+        elif joined := join([piece.shape for piece in pieces]):
+            info = ArrayInfo(joined.shape, pieces[0].dtype.str, joined.dimensions)
+            self._keep(name, replace(info, starts=joined.starts), pieces)
+        else:
+            for number, piece in enumerate(pieces, 1):
+                self.add(piece, f"{name}{{{number}}}", depth=depth + 1)
+
+    def _keep(self, name: str, info: ArrayInfo, value: Array | list[Array]) -> None:
+        self.infos[name], self.values[name] = replace(info, assembled=True), value

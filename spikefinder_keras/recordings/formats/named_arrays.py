@@ -1,89 +1,252 @@
-"""Which array of a file is what: fluorescence, its time stamps, frame rate, neuropil and cells.
+"""The layout of named arrays: which of them is fluorescence, time stamps, neuropil and so on.
 
 `.npz`, `.mat`, HDF5, Zarr and pickled dicts only differ in how an array is read. What an array is
 tell its shape, its neighbours and its name together; where these leave two readings, the user is
-asked. An array of a struct or group has a dotted name, `data.dff`.
+asked. An array of a struct or group has a dotted name, `data.dff`. CaImAn's HDF5 files are named
+arrays, too, of one group.
 """
 
 import functools
 import math
 import re
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Generic, TypeVar
 
+import numpy as np
+
+from ...arrays import Array
 from ...errors import DataError, UsageError
-from ..inputs import orientation_of
-from .array_names import (
-    CELLS,
-    COMPONENTS,
-    DECONVOLVED,
-    DENOISED,
-    FRAME_RATES,
-    IDS,
-    NEUROPIL,
-    OTHERS,
-    RAW,
-    RELATIVE,
-    RESIDUALS,
-    TRACES,
-    UNITS,
-    plain,
-    time_unit,
+from ..inputs import as_names, orientation_of, rate_of, times_in
+from ..lazy import AnyTable, LazyTable, elementwise
+from ..options import ReadOptions
+from ..recording import Recording, orientation_by
+from .container import ArrayInfo, Container, plain
+from .hdf5 import Hdf5File
+from .rois import Neuropil, accepted, checked_cells, corrected, numbered
+from .tables import Facts, make_recording, one_rate, only_orientation
+
+# Names by which programs and laboratories call arrays, as `container.plain` makes them
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+RELATIVE = _names(
+    """dftraces fdff dff df dff0 dfof dfof0 dfoverf dfoverf0 deltaf deltaff deltaff0 deltafof
+    deltafoverf deltafoverf0 dfftraces tracesdff"""
 )
+"""Names of dF/F."""
+
+RAW = _names(
+    """f fluorescence fcell craw temporalweights fraw rawf ftraces rawtraces rawfluorescence fluo
+    fluorescencetraces"""
+)
+"""Names of fluorescence: of suite2p (F), CNMF-E (C_raw), EXTRACT (temporal_weights) and others."""
+
+TRACES = _names("traces calcium calciumtraces signals")
+"""Names of either."""
+
+UNITS: dict[str, str | None] = {
+    **dict.fromkeys(RELATIVE, "dF/F"),
+    **dict.fromkeys(RAW, "F"),
+    **dict.fromkeys(TRACES),
+}
+"""The unit that a name of traces tells."""
+
+DECONVOLVED = _names(
+    """spikeprob spikeprobability spikerates spikes spks s deconvolved events rates sp spikerate
+    deconv discretespikes"""
+)
+DENOISED = _names("c denoised cdec cdenoised denoisedtraces")
+RESIDUALS = _names("yra r residuals")
+"""Names of what denoising took away; Minian's YrA is the whole trace."""
+
+NEUROPIL = _names("fneu fcellneu neuropil neuropiltraces")
+CELLS = _names("iscell")
+COMPONENTS = _names("idxcomponents")
+IDS = _names("unitid unitids roiid roiids cellid cellids neuronid neuronids")
+FRAME_RATES = _names(
+    """framerate fs fr fps samplingrate imagingrate samplerate framerates volumerate
+    samplingfrequency"""
+)
+
+OTHERS = _names(
+    """a b b0 w cn sn spatialweights coordinates ain corrimg
+    names spiketimes spikeneurons frame frames index id ids f0 bl snr snrcomp rvalues cnnpreds
+    stim stimulus x y xy centroid centroids com center centers coords xoff yoff redcell lam g
+    animal session height width depth trial trials unit neuron cell cells rois roi neurons
+    accepted rejected keep baseline background meanimg maxproj refimg framenumber framenumbers
+    counter"""
+)
+"""Names of arrays that are never taken for fluorescence without being asked for."""
+
+BACKGROUND_NEIGHBOURS = _names("c a b s yra cn")
+"""Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
+
+_TIME = re.compile("(?:frame)?(?:times?|t|timestamps?)(?:in)?(s|sec|seconds|ms|us|min|minutes)?")
+
+MOST_LISTED = 12
+"""More arrays than this make no readable message."""
+
+ABSENT = "NoneType"
+"""How CaImAn writes a value that is not there."""
+
+CAIMAN_TRACES = ("F_dff", "C", "YrA", "R")
+CAIMAN_RATE = "params/data/fr"
+
+
+def time_unit(name: str, unit: str | None = None) -> str | None:
+    """The unit of time stamps by their name, `ms` of `time_ms`, else `unit`; None for no times."""
+    # Such as frame_times, t and timestamps_ms.
+    match = _TIME.fullmatch(plain(name))
+    if match is None:
+        return None
+    return match[1] or ("s" if unit is None else unit)
+
+
+# What there is
 
 
 @dataclass(frozen=True)
-class Found:
-    """An array in a file: its shape, and where it tells these, its dimensions' names and unit."""
+class Source:
+    """The arrays of numbers that a layout chooses from, by the names that users see.
 
-    shape: tuple
-    dimensions: tuple | None = None
-    unit: str | None = None
-
-
-@dataclass
-class Choice:
-    """What was chosen.
-
-    Attributes
-    ----------
-    roles : dict of str to str
-        Names in the file under `traces`, and where there are such also `residuals` (to be added),
-        `times`, `rate`, `neuropil`, `cells` (1 for cells), `components` (numbers of the cells) and
-        `ids` (of the neurons).
-    unit : str or None
-    orientation : str or None
-        Of the traces, where their name or dimensions tell.
-    others : tuple of str
-        Further arrays that could have been fluorescence.
+    `inside` is what the container calls each. Attributes that are frame rates are among them, as
+    arrays of one number; their values in Hz are `rates`.
     """
 
-    roles: dict
+    path: Path
+    arrays: dict[str, ArrayInfo]
+    inside: dict[str, str]
+    rates: dict[str, float]
+
+
+def source_of(container: Container) -> Source:
+    """All arrays of numbers in a container, not too deep in it."""
+    arrays: dict[str, ArrayInfo] = {}
+    inside: dict[str, str] = {}
+    rates: dict[str, float] = {}
+    for name, info in container.shallow.items():
+        shown = name.replace(container.separator, ".")
+        if isinstance(info, ArrayInfo):
+            # Texts, such as names of neurons, are never chosen.
+            if not info.is_numeric:
+                continue
+            arrays[shown], inside[shown] = info, name
+        for attribute, value in info.attributes.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if plain(attribute) in FRAME_RATES:
+                rate_name = f"{shown}.{attribute}".lstrip(".")
+                arrays.setdefault(rate_name, ArrayInfo((), "<f8"))
+                rates.setdefault(rate_name, float(value))
+    return Source(container.path, arrays, inside, rates)
+
+
+def is_caiman(file: Hdf5File) -> bool:
+    """Whether an HDF5 file is CaImAn's: `estimates/F_dff`, or `C`, and `params/data/fr`."""
+    group = "estimates" in file.groups
+    return group and any(name in file.objects for name in ("params", "estimates/C"))
+
+
+def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
+    """The arrays of CaImAn's estimates that a recording needs.
+
+    Raises
+    ------
+    DataError
+        If there are no traces among them, or denoised ones alone.
+    """
+    inside = {}
+    for name in (*CAIMAN_TRACES, "S", "f", "idx_components"):
+        if found := _caiman_array(file, f"estimates/{name}"):
+            inside[name] = found
+    # A vector would be taken for the trace of one neuron.
+    for name in CAIMAN_TRACES:
+        if name in inside and len(file.arrays[inside[name]].shape) != 2:
+            shape = file.arrays[inside[name]].shape
+            raise _unreadable(file, f"estimates/{name} has shape {shape}; expected two axes")
+    if variable is None and not {"F_dff", "C"} & inside.keys():
+        raise _unreadable(
+            file, "it has neither estimates/F_dff nor C and YrA; run detrend_df_f in CaImAn"
+        )
+    if "F_dff" not in inside and "C" in inside and not {"YrA", "R"} & inside.keys():
+        raise DataError(
+            f"{file.path} has only the denoised traces C; run detrend_df_f in CaImAn, or "
+            "save YrA too"
+        )
+    if found := _caiman_array(file, CAIMAN_RATE):
+        inside[CAIMAN_RATE] = found
+    arrays = {name: file.arrays[where] for name, where in inside.items()}
+    return Source(file.path, arrays, inside, {})
+
+
+def _caiman_array(file: Hdf5File, path: str) -> str | None:
+    """What the file calls an array; None if it is not there, or None itself."""
+    where = file.find(path)
+    if where is None or (where in file.arrays and file.arrays[where].text == ABSENT):
+        return None
+    if where not in file.arrays:
+        raise _unreadable(file, f"{path} is no array")
+    if not file.arrays[where].is_numeric:
+        values = file.arrays[where].dtype
+        raise _unreadable(file, f"{path} holds {values} values, not real numbers")
+    return where
+
+
+def _unreadable(file: Container, reason: str) -> DataError:
+    return DataError(f"{file.path} cannot be read: {reason}")
+
+
+def listed(arrays: Mapping[str, ArrayInfo]) -> str:
+    """Names and shapes for a message."""
+    names = [f"{name} {'x'.join(map(str, info.shape)) or '1'}" for name, info in arrays.items()]
+    more = f" and {len(names) - MOST_LISTED} more" if names[MOST_LISTED:] else ""
+    return ", ".join(names[:MOST_LISTED]) + more
+
+
+# Which array is what
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Roles(Generic[T]):
+    """What arrays are: first their names, then what was read.
+
+    `residuals` are to be added to the traces, `cells` has 1 for each ROI that is one, `components`
+    the numbers of those that are, and `ids` those of the neurons.
+    """
+
+    traces: T
+    residuals: T | None = None
+    neuropil: T | None = None
+    times: T | None = None
+    rate: T | None = None
+    cells: T | None = None
+    components: T | None = None
+    ids: T | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which array is what; unit and orientation, where names or dimensions tell them; and others
+    that could have been fluorescence."""
+
+    names: Roles[str]
     unit: str | None = None
     orientation: str | None = None
-    others: list = field(default_factory=list)
+    others: tuple[str, ...] = ()
 
 
-def listed(arrays, most=12):
-    """Names and shapes for a message."""
-    names = [f"{name} {'x'.join(map(str, found.shape)) or '1'}" for name, found in arrays.items()]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if names[most:] else "")
-
-
-def choose(path, arrays, variable=None):
+def choose(source: Source, variable: str | None = None) -> Choice:
     """Say which array of a file is fluorescence, time stamps, frame rate and so on.
 
-    Parameters
-    ----------
-    path : str or Path
-        Named in errors.
-    arrays : dict of str to Found
-        The arrays of real numbers, by name.
-    variable : str, optional
-        Name of the fluorescence array.
-
-    Returns
-    -------
-    Choice
+    `variable` is the name of the fluorescence, if it is stated.
 
     Raises
     ------
@@ -92,72 +255,61 @@ def choose(path, arrays, variable=None):
     UsageError
         If it is not plain which, or there is no `variable`.
     """
-    view = _View(path, arrays)
-    traces = view.named(variable) if variable is not None else view.fluorescence()
-    unit = UNITS.get(plain(traces))
-    roles = {"traces": traces}
-    near = view.neighbours(traces)
-    shape = arrays[traces].shape
-    if plain(traces) in DENOISED:
-        roles["residuals"] = view.residuals(traces)
-        unit = "F"
-    if plain(traces) == "yra":
-        unit = "F"
-    if unit == "F" or plain(traces) in TRACES:
-        same = [n for n in near if plain(n) in NEUROPIL and arrays[n].shape == shape]
-        if same and "residuals" not in roles:
-            roles["neuropil"] = same[0]
-    orientation = orientation_of(arrays[traces].dimensions)
-    beside = [name for name in view.beside(traces) if name not in roles.values()]
-
-    def sized(name):
-        return math.prod(arrays[name].shape)
-
-    by_role = {
-        "cells": [n for n in beside if plain(n) in CELLS],
-        "components": [n for n in beside if plain(n) in COMPONENTS],
-        "ids": [n for n in beside if plain(n) in IDS and sized(n) in shape],
-        # Stamps of the frame count first; single numbers are none.
-        "times": sorted(
-            [n for n in beside if time_unit(n) and (sized(n) > 1 or max(shape) == 1)],
-            key=lambda n: sized(n) not in shape,
-        ),
-        # What another array has as its attribute is that one's.
-        "rate": [
-            n
-            for n in beside
-            if plain(n) in FRAME_RATES and (_group(n) == traces or _group(n) not in arrays)
-        ],
-    }
-    if orientation:  # the coordinates of xarray have the names of the dimensions
-        axis = 0 if orientation == "neuron-time" else 1
-        own = arrays[traces].dimensions[axis]
-        named = [n for n in near if n.rpartition(".")[2] == own and sized(n) == shape[axis]]
-        by_role["ids"] = named + by_role["ids"]
-    roles |= {role: names[0] for role, names in by_role.items() if names}
-    if plain(traces) == "temporalweights":  # of EXTRACT
+    view = _View(source)
+    traces = view.fluorescence() if variable is None else view.named(variable)
+    name, info = plain(traces), source.arrays[traces]
+    residuals = view.residuals(traces) if name in DENOISED else None
+    # C + YrA is what CaImAn was given: fluorescence, whatever its scale.
+    unit = "F" if residuals or name == "yra" else UNITS.get(name)
+    neuropil = None
+    if not residuals and (unit == "F" or name in TRACES):
+        neuropil = view.neuropil(traces)
+    # Names of dimensions come from attributes, which may be another array's.
+    orientation = orientation_of(info.dimensions) if len(info.shape) == 2 else None
+    beside = [n for n in view.beside(traces) if n not in (traces, residuals, neuropil)]
+    ids = [n for n in beside if plain(n) in IDS and view.size(n) in info.shape]
+    if orientation:
+        ids = view.coordinates(traces, axis=0 if orientation == "neuron-time" else 1) + ids
+    names = Roles(
+        traces,
+        residuals,
+        neuropil,
+        times=view.times(traces, beside),
+        rate=view.rate(traces, beside),
+        cells=_first(n for n in beside if plain(n) in CELLS),
+        components=_first(n for n in beside if plain(n) in COMPONENTS),
+        ids=_first(ids),
+    )
+    if name == "temporalweights":  # EXTRACT writes time x neuron, against MATLAB's habit
         orientation = "time-neuron"
-    rest = [n for n in view.candidates() if n != traces and plain(n) in UNITS]
-    return Choice(roles, unit, orientation, rest)
+    others = [n for n in view.candidates() if n != traces and plain(n) in UNITS]
+    return Choice(names, unit, orientation, tuple(others))
+
+
+def _first(names: Iterable[str]) -> str | None:
+    return next(iter(names), None)
 
 
 class _View:
     """A file's arrays, and questions about them."""
 
-    def __init__(self, path, arrays):
-        self.path, self.arrays = path, arrays
-        self.listed = listed(arrays) or "nothing of numbers"
+    def __init__(self, source: Source) -> None:
+        self.path, self.arrays = source.path, source.arrays
+        self.listed = listed(source.arrays) or "nothing of numbers"
 
-    def neighbours(self, name):
+    def size(self, name: str) -> int:
+        return self.arrays[name].size
+
+    def neighbours(self, name: str) -> list[str]:
         """Arrays of the same group or struct."""
         group = _group(name)
         return [other for other in self.arrays if _group(other) == group]
 
-    def beside(self, name):
+    def beside(self, name: str) -> list[str]:
         """Its own and its neighbours first, then arrays below, then those further up, then all."""
         group = _group(name)
 
-        def distance(other):
+        def distance(other: str) -> int:
             theirs = _group(other)
             if theirs in (group, name):
                 return 0
@@ -167,98 +319,130 @@ class _View:
 
         return sorted(self.arrays, key=distance)
 
-    def is_background(self, name):
+    def neuropil(self, traces: str) -> str | None:
+        """The neuropil of the same ROIs."""
+        shape = self.arrays[traces].shape
+        near = (n for n in self.neighbours(traces) if plain(n) in NEUROPIL)
+        return _first(n for n in near if self.arrays[n].shape == shape)
+
+    def coordinates(self, traces: str, *, axis: int) -> list[str]:
+        """The coordinates of an axis: xarray's have the name of its dimension."""
+        info = self.arrays[traces]
+        own = (info.dimensions or ())[axis]
+        near = (n for n in self.neighbours(traces) if n.rpartition(".")[2] == own)
+        return [n for n in near if self.size(n) == info.shape[axis]]
+
+    def times(self, traces: str, beside: Sequence[str]) -> str | None:
+        """The time stamps, if possible as many as there are frames; single numbers are none."""
+        shape = self.arrays[traces].shape
+        found = [n for n in beside if time_unit(n) and (self.size(n) > 1 or set(shape) == {1})]
+        return _first(sorted(found, key=lambda n: self.size(n) not in shape))
+
+    def rate(self, traces: str, beside: Sequence[str]) -> str | None:
+        """The frame rate; what another array has as its attribute is that one's."""
+        found = (n for n in beside if plain(n) in FRAME_RATES)
+        return _first(n for n in found if _group(n) == traces or _group(n) not in self.arrays)
+
+    def is_background(self, name: str) -> bool:
         """Whether `f` is CaImAn's temporal background, and no suite2p fluorescence `F`."""
         if re.split(r"[./]", name)[-1] != "f":
             return False
         names = {plain(n) for n in self.neighbours(name) if n != name}
         dimensions = self.arrays[name].dimensions
         alone = dimensions is not None and orientation_of(dimensions) is None
-        return bool(names & {"c", "a", "b", "s", "yra", "cn"}) or alone
+        return bool(names & BACKGROUND_NEIGHBOURS) or alone
 
     @functools.cached_property
-    def frame_counts(self):
+    def frame_counts(self) -> set[int]:
         """Numbers of frames that time stamps or traces of known names have; may be empty."""
-        sizes = {math.prod(f.shape) for n, f in self.arrays.items() if time_unit(n)}
-        tables = [f.shape for n, f in self.arrays.items() if self._is_trace_name(n)]
+        sizes = {self.size(name) for name in self.arrays if time_unit(name)}
+        tables = [info.shape for name, info in self.arrays.items() if self._is_trace_name(name)]
         tables = [shape for shape in tables if len(shape) == 2 and min(shape) > 1]
+        # Stamps of a camera or a wheel are of other lengths than the traces.
         fitting = {size for size in sizes if size > 1 and any(size in s for s in tables)}
         return fitting or {max(shape) for shape in tables}
 
-    def _is_trace_name(self, name):
-        known = (*UNITS, *DECONVOLVED, *DENOISED, *RESIDUALS, *NEUROPIL)
-        return plain(name) in known and not self.is_background(name)
+    def _is_trace_name(self, name: str) -> bool:
+        known = (UNITS, DECONVOLVED, DENOISED, RESIDUALS, NEUROPIL)
+        return any(plain(name) in names for names in known) and not self.is_background(name)
 
-    def fits(self, name):
+    def fits(self, name: str) -> bool:
         """Whether an array can be traces by its shape and its neighbours."""
         shape = self.arrays[name].shape
         longest = max(shape, default=0)
-        if math.prod(shape) < 2 or (len(shape) > 2 and sum(size > 1 for size in shape) > 2):
+        if math.prod(shape) < 2 or (len(shape) > 2 and _axes(shape) > 2):
             return plain(name) in UNITS and len(shape) > 0 and not self.frame_counts
         counts = self.frame_counts
-        if sum(size > 1 for size in shape) == 1:  # a vector: beside tables a number for each cell
+        if _axes(shape) == 1:  # a vector: beside tables a number for each cell
             return not counts or longest in counts
         return not counts or any(size in counts for size in shape)
 
-    def candidates(self):
+    def candidates(self) -> list[str]:
         """Arrays that can be fluorescence, in the file's order."""
-        helpers = (*FRAME_RATES, *NEUROPIL, *CELLS, *COMPONENTS, *IDS, *OTHERS)
-        processed = (*DECONVOLVED, *DENOISED, *RESIDUALS)
+        helpers = (FRAME_RATES, NEUROPIL, CELLS, COMPONENTS, IDS, OTHERS)
+        processed = (DECONVOLVED, DENOISED, RESIDUALS)
         return [
             name
             for name in self.arrays
-            if plain(name) not in (*helpers, *processed)
+            if not any(plain(name) in names for names in (*helpers, *processed))
             and not time_unit(name)
             and not self.is_background(name)
             and self.fits(name)
         ]
 
-    def fluorescence(self):
+    def fluorescence(self) -> str:
         """The name of the fluorescence."""
         possible = self.candidates()
+        chosen = self._known(possible) or self._denoised_with_residuals()
+        return chosen or self._unknown(possible) or self._nothing()
+
+    def _known(self, possible: Sequence[str]) -> str | None:
+        """The array with a known name, as near the root of the file as there is one."""
         depth = min((_group(n).count(".") for n in possible if plain(n) in UNITS), default=None)
+        # dF/F goes before fluorescence: its program has found the baseline already.
         for names in (RELATIVE, RAW, TRACES):
             known = [n for n in possible if plain(n) in names and _group(n).count(".") == depth]
             if len(known) > 1:
-                self._ask(known)
+                raise self._ask(known)
             if known:
-                self._refuse_stale(known[0])
                 return known[0]
-        residual = self._denoised_with_residuals()
-        if residual:
-            return residual
-        unknown = [n for n in possible if plain(n) not in UNITS]
-        tables = [n for n in unknown if sum(size > 1 for size in self.arrays[n].shape) == 2]
-        unknown = tables or unknown
-        if len(unknown) > 1:
-            self._ask(unknown)
-        if unknown:
-            return unknown[0]
+        return None
+
+    def _denoised_with_residuals(self) -> str | None:
         for name in self.arrays:
-            if plain(name) in (*DECONVOLVED, *DENOISED, *RESIDUALS) or self.is_background(name):
+            if plain(name) == "yra" and self.arrays[name].dimensions is not None:
+                return name  # of Minian, whose YrA is the whole trace
+        for name in self.arrays:
+            if plain(name) in DENOISED and self._residuals(name):
+                return name
+        return None
+
+    def _unknown(self, possible: Sequence[str]) -> str | None:
+        """The only array of an unknown name, tables before vectors."""
+        unknown = [n for n in possible if plain(n) not in UNITS]
+        # A vector beside a table is a number for each neuron more often than a trace.
+        unknown = [n for n in unknown if _axes(self.arrays[n].shape) == 2] or unknown
+        if len(unknown) > 1:
+            raise self._ask(unknown)
+        return _first(unknown)
+
+    def _nothing(self) -> str:
+        for name in self.arrays:
+            processed = any(plain(name) in names for names in (DECONVOLVED, DENOISED, RESIDUALS))
+            if processed or self.is_background(name):
                 self.refuse_processed(name)
         raise DataError(
             f"{self.path} holds no array of traces (it has {self.listed}); save neurons x frames "
             "in it, or name an array (--variable)"
         )
 
-    def _ask(self, names):
-        raise UsageError(
+    def _ask(self, names: Sequence[str]) -> UsageError:
+        return UsageError(
             f"{self.path} holds several arrays; name the fluorescence (--variable) of "
             f"{listed({name: self.arrays[name] for name in names})}"
         )
 
-    def _denoised_with_residuals(self):
-        for name in self.arrays:
-            if plain(name) == "yra" and self.arrays[name].dimensions is not None:
-                return name  # of Minian, whose YrA is the whole trace
-        for name in self.arrays:
-            if plain(name) in DENOISED and self._residuals(name):
-                self._refuse_stale(name)
-                return name
-        return None
-
-    def _residuals(self, name):
+    def _residuals(self, name: str) -> str | None:
         near = [n for n in self.neighbours(name) if plain(n) in RESIDUALS]
         same = [n for n in near if self.arrays[n].shape == self.arrays[name].shape]
         if near and not same:
@@ -268,25 +452,16 @@ class _View:
             )
         return same[0] if same else None
 
-    def residuals(self, name):
-        """What is to be added to denoised traces."""
+    def residuals(self, name: str) -> str | None:
+        """What is to be added to denoised traces, or `DataError`."""
         found = self._residuals(name)
         if found is None:
             self.refuse_processed(name)
         return found
 
-    def _refuse_stale(self, name):
-        """CaImAn's F_dff is not computed anew where its components change."""
-        for other in self.neighbours(name):
-            shapes = self.arrays[name].shape, self.arrays[other].shape
-            if plain(name) == "fdff" and plain(other) == "c" and shapes[0] != shapes[1]:
-                raise DataError(
-                    f"{self.path}: {name} is {shapes[0]}, but {other} is {shapes[1]}: it is of an "
-                    "earlier choice of components; run detrend_df_f in CaImAn again"
-                )
-
-    def named(self, variable):
+    def named(self, variable: str) -> str:
         """The array that is asked for."""
+        # The whole name, else the end of one: dff of data.dff.
         matches = [n for n in self.arrays if n == variable]
         matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{variable}")]
         if len(matches) != 1:
@@ -294,40 +469,249 @@ class _View:
                 f"{self.path} has no array {variable}; choose from {self.listed} (--variable)"
             )
         name = matches[0]
+        # Denoised traces can be had back with what was taken away.
         if plain(name) in DENOISED and self._residuals(name):
             return name
-        if plain(name) in (*DECONVOLVED, *DENOISED) or self.is_background(name):
+        if plain(name) in DECONVOLVED or plain(name) in DENOISED or self.is_background(name):
             self.refuse_processed(name)
         return name
 
-    def refuse_processed(self, name):
+    def refuse_processed(self, name: str) -> None:
         """Raise `DataError` for an array that is no fluorescence any more."""
         raw = [n for n in self.arrays if plain(n) in UNITS and not self.is_background(n)]
         raw += [n for n in self.arrays if plain(n) == "yra"]
-        refuse_processed(
-            self.path,
-            name,
-            f" (it has {self.listed}" + (f"; use {raw[0]}" if raw and raw[0] != name else "") + ")",
-            "a temporal background" if self.is_background(name) else None,
-        )
+        use = f"; use {raw[0]}" if raw and raw[0] != name else ""
+        background = "a temporal background" if self.is_background(name) else None
+        refuse_processed(self.path, name, there=f" (it has {self.listed}{use})", what=background)
 
 
-def _group(name):
+def _group(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def refuse_processed(path, name, there="", what=None):
-    """Raise `DataError` if `name` says that its array is deconvolved or denoised already."""
-    for names, each in (
-        (DECONVOLVED, "deconvolved"),
-        (DENOISED, "denoised"),
-        (RESIDUALS, "only what denoising took away"),
-    ):
-        if what is None and plain(name) in names:
-            what = f"{each} already" if names is not RESIDUALS else each
-            if names is DENOISED:
-                there = f" (C + YrA of CaImAn, YrA of Minian){there}"
+def _axes(shape: Sequence[int]) -> int:
+    """How many axes are longer than 1."""
+    return sum(size > 1 for size in shape)
+
+
+def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None = None) -> None:
+    """Raise `DataError` if `name` says that its array is deconvolved or denoised already.
+
+    `there` says what else the file has; `what` names another reason.
+    """
+    if what is None:
+        kinds: dict[str, Collection[str]] = {
+            "deconvolved already": DECONVOLVED,
+            "denoised already": DENOISED,
+            "only what denoising took away": RESIDUALS,
+        }
+        what = _first(kind for kind, names in kinds.items() if plain(name) in names)
+        if plain(name) in DENOISED:
+            there = f" (C + YrA of CaImAn, YrA of Minian){there}"
     if what is not None:
         raise DataError(
             f"{path}: {name} is {what}; give the fluorescence or dF/F it was made from{there}"
         )
+
+
+# What was chosen, read
+
+
+def read_recording(container: Container, options: ReadOptions) -> Recording:
+    """The recording in a container of named arrays.
+
+    Raises
+    ------
+    DataError, UsageError
+        As `choose`, and if the arrays do not fit each other.
+    """
+    if isinstance(container, Hdf5File) and is_caiman(container):
+        source = source_of_caiman(container, options.variable)
+        choice = replace(choose(source, options.variable), orientation="neuron-time")
+        values = _read(container, source, choice.names)
+        only_orientation(container.path, options.orientation, "neuron-time")
+    else:
+        source = source_of(container)
+        choice = choose(source, options.variable)
+        values = _read(container, source, choice.names)
+    if options.variable is None:
+        _refuse_stale(source, choice.names.traces)
+    facts = _facts(source, choice, values, options)
+    names = choice.names
+    if names.residuals or names.neuropil or names.cells or names.components:
+        return _of_rois(source.path, choice, values, options, facts)
+    return _of_traces(source.path, choice, values, options, facts)
+
+
+def read_pickled(container: Container, options: ReadOptions) -> Recording:
+    """As `read_recording`, of a dict that must have traces of a known name.
+
+    Dicts of parameters have many arrays, any of which could be traces by its shape.
+    """
+    arrays = source_of(container).arrays
+    if options.variable is None and not any(plain(name) in UNITS for name in arrays):
+        raise DataError(
+            f"{container.path} holds a dict without traces (it has "
+            f"{listed(arrays) or 'no arrays'}); give an array, neurons x frames, or name one "
+            "(--variable)"
+        )
+    return read_recording(container, options)
+
+
+def _read(container: Container, source: Source, names: Roles[str]) -> Roles[AnyTable]:
+    chosen = {role.name: getattr(names, role.name) for role in fields(names)}
+    # CaImAn's arrays are called by the way to them, all others as users see them.
+    labels = {
+        source.inside[name]: source.inside[name] if "." not in name else name
+        for name in chosen.values()
+        if name in source.inside
+    }
+    read = container.read(labels)
+    found: dict[str, AnyTable] = {}
+    for role, name in chosen.items():
+        if name in source.inside:
+            found[role] = _two_axes(read[source.inside[name]])
+        elif name is not None:
+            found[role] = np.array(source.rates[name])
+    if container.always_tables and 1 in found["traces"].shape:
+        found["traces"] = np.asarray(found["traces"]).reshape(-1)
+    return Roles(**found)
+
+
+def _two_axes(array: AnyTable) -> AnyTable:
+    """Axes of length 1 too many, as MATLAB and movies have them, left out."""
+    if array.ndim > 2 and not isinstance(array, LazyTable):
+        kept = [size for size in array.shape if size > 1]
+        return array.reshape(kept) if len(kept) == 2 else array
+    return array
+
+
+def _refuse_stale(source: Source, name: str) -> None:
+    """CaImAn's F_dff is not computed anew where its components change."""
+    shape = source.arrays[name].shape
+    for other, info in source.arrays.items():
+        same_group = _group(other) == _group(name)
+        if plain(name) == "fdff" and plain(other) == "c" and same_group and info.shape != shape:
+            raise DataError(
+                f"{source.path}: {name} is {shape}, but {other} is {info.shape}: it is of an "
+                "earlier choice of components; run detrend_df_f in CaImAn again"
+            )
+
+
+def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: ReadOptions) -> Facts:
+    """What the arrays beside the traces say of them, and the unit."""
+    names, shape = choice.names, values.traces.shape
+    rate = None
+    if values.rate is not None:
+        rate = one_rate(source.path, str(names.rate), np.asarray(values.rate))
+    times, notes = None, []
+    if values.times is not None and names.times is not None:
+        stamps, unit = np.asarray(values.times), source.arrays[names.times].unit
+        if _only_counts(np.ravel(stamps), names.times, unit):
+            notes.append(f"{names.times} counts the frames: not used")
+        else:
+            times = times_in(stamps, time_unit(names.times, unit))
+    _refuse_counter(source.path, choice, values.traces)
+    orientation = options.orientation or choice.orientation
+    if orientation is None and times is not None:
+        orientation = orientation_by(shape, times.size)
+    if orientation is None and values.cells is not None:
+        orientation = _orientation_by_cells(values.cells.shape, shape)
+    return Facts(
+        times=times,
+        frame_rate=rate,
+        orientation=orientation,
+        unit=choice.unit,
+        notes=notes,
+        segment_starts=source.arrays[names.traces].starts,
+    )
+
+
+def _only_counts(values: Array, name: str, unit: str | None) -> bool:
+    """Whether time stamps without a unit count the frames, from 0 or 1."""
+    counted = values.size > 2 and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+    return counted and unit is None and time_unit(name, "") == ""
+
+
+def _refuse_counter(path: Path, choice: Choice, traces: AnyTable) -> None:
+    """Raise `DataError` if a single trace, of no name of fluorescence, only counts up."""
+    if choice.unit is None and traces.size == max(traces.shape, default=0) > 2:
+        steps = np.diff(np.ravel(np.asarray(traces)))
+        if steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-6):  # as float32 rounds them
+            raise DataError(
+                f"{path}: {choice.names.traces} counts up in equal steps, as a counter or time "
+                "stamps do; name the fluorescence (--variable)"
+            )
+
+
+def _orientation_by_cells(cells: Sequence[int], shape: Sequence[int]) -> str | None:
+    """Which axis has one ROI for each row of `iscell`, if that decides it."""
+    if len(shape) != 2 or shape[0] == shape[1]:
+        return None
+    count = max(cells) if 1 in cells or len(cells) == 1 else cells[0]
+    return {shape[0]: "neuron-time", shape[1]: "time-neuron"}.get(count)
+
+
+def _of_traces(
+    path: Path, choice: Choice, values: Roles[AnyTable], options: ReadOptions, facts: Facts
+) -> Recording:
+    """The recording of traces of which nothing is said by ROI."""
+    note = f"{choice.unit or 'traces'} from {choice.names.traces}{_also(choice)}"
+    if len(facts.segment_starts) > 1:
+        note += f", {len(facts.segment_starts)} trials, each a segment of its own"
+    # The name of an array without one says nothing.
+    notes = [note] if choice.names.traces != "array" else []
+    ids = None if values.ids is None else np.ravel(np.asarray(values.ids))
+    shape = values.traces.shape
+    if ids is not None and len(shape) == 2:
+        count = shape[1] if facts.orientation == "time-neuron" else shape[0]
+        if ids.size == count == len(np.unique(ids)):
+            facts = replace(facts, names=as_names(ids))
+    return make_recording(
+        path, values.traces, options, replace(facts, notes=[*notes, *facts.notes])
+    )
+
+
+def _of_rois(
+    path: Path, choice: Choice, values: Roles[AnyTable], options: ReadOptions, facts: Facts
+) -> Recording:
+    """The recording of ROIs, of which some may be no cells or have neuropil."""
+    names, traces, around = choice.names, values.traces, values.neuropil
+    title = names.traces
+    if traces.ndim != 2 or not traces.size:
+        raise DataError(f"{path}: {title} has shape {traces.shape}; give ROIs x frames")
+    turned = facts.orientation == "time-neuron"
+    if values.residuals is not None:
+        traces = elementwise(np.add, traces, values.residuals)
+        title = f"{title} + {names.residuals}"
+    if turned:
+        traces, around = traces.T, None if around is None else around.T
+    count, kind = len(traces), "components" if names.residuals or names.components else "ROIs"
+    what, kept = str(names.cells or names.components), None
+    if values.cells is not None and not options.all_rois:
+        kept = accepted(path, np.asarray(values.cells), count=count, what=what)
+    elif values.components is not None:
+        kept = numbered(path, np.asarray(values.components), count=count, what=what)
+    kept, left_out = checked_cells(
+        path, kept, count=count, what=what, kind=kind, all_rois=options.all_rois
+    )
+    known = options.frame_rate or facts.frame_rate
+    # How long a run of one value may be depends on its length in s.
+    if not known and facts.times is not None:
+        known = rate_of(np.ravel(facts.times))
+    neuropil = Neuropil(
+        around, options.neuropil_share(), names.neuropil or ("Fneu" if names.cells else "")
+    )
+    table, more = corrected(path, traces, neuropil, kept=kept, frame_rate=known)
+    first = f"{choice.unit or 'traces'} from {title}, {kept.size} of {count} {kind}"
+    facts = replace(
+        facts,
+        orientation=facts.orientation or ("neuron-time" if names.cells else None),
+        names=[str(number) for number in kept],
+        notes=[first + _also(choice), *facts.notes, *left_out, *more],
+    )
+    return make_recording(path, table.T if turned else table, options, facts)
+
+
+def _also(choice: Choice) -> str:
+    return f" (there are also {', '.join(choice.others)})" if choice.others else ""

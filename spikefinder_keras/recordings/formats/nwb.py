@@ -1,4 +1,4 @@
-"""Neurodata Without Borders: the fluorescence of a `RoiResponseSeries`.
+"""The layout of Neurodata Without Borders: the fluorescence of a `RoiResponseSeries`.
 
 The file is read as the HDF5 that it is, so no link is followed that leads out of it, and no library
 of NWB is needed. Which series is which tell the type and the names of it and of its container, and
@@ -6,187 +6,151 @@ the ROIs it is of, as suite2p, neuroconv, CaImAn and the Allen Institute write t
 """
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
+from ...arrays import Array, Numbers
 from ...errors import DataError, UsageError
-from ...files.sandbox import Unreadable
-from ..lazy import elementwise
-from .array_names import RELATIVE, plain
-from .arrays import make_recording, only_orientation
-from .hdf5 import check_own, checked, resolve
-from .nwb_about import about
-from .pieces import ROLES
-from .rois import accepted, checked_cells, corrected, scaled
+from ..lazy import AnyTable, LazyTable, elementwise
+from ..options import ReadOptions
+from ..recording import Recording
+from .container import Scalar, plain
+from .hdf5 import Hdf5File
+from .named_arrays import RELATIVE
+from .rois import Neuropil, accepted, checked_cells, corrected, scaled
+from .tables import Facts, make_recording, only_orientation
 
 SERIES = "series "
 """Begins the note that says which series a recording is of."""
+
 OWN = "Spike rates predicted from fluorescence"
 """Begins the description of the series that are written."""
-PROCESSED = (
-    *("deconv", "denois", "neuropil", "baseline", "spike", "background", "event", "mask"),
-    *("residual", "motion", "skew"),
+
+PROCESSED = re.compile(
+    "deconv|denois|neuropil|baseline|spike|background|event|mask|residual|motion|skew"
 )
 """Parts of the names, in lower case, of series that are no fluorescence to predict from."""
+
 MOST_GROUPS = 5_000
+"""More groups are visited only where they link to one another."""
+
+DEEPEST = 8
+"""Groups around a series; the standard has three or four."""
+
 LATEST = 1e11
 """s; beyond it, time stamps can no longer tell frames apart."""
+
 CELLS = ("keep", "iscell", "is_cell", "accepted", "valid_roi")
 """Columns of the ROI table that say which are cells, in lower case; an earlier one goes first."""
 
+UNKNOWN = ("", "unknown", "none", "n/a", "na", "unspecified")
+"""What people write for an indicator or species that they do not state."""
 
-def recognises(file):
-    """Whether an open HDF5 file is NWB."""
-    return "nwb_version" in file.attrs or "nwb_version" in file
+LONGEST_NAME = 100
+"""Letters of an indicator or species."""
 
 
-@dataclass
+def recognises(file: Hdf5File) -> bool:
+    """Whether an HDF5 file is NWB."""
+    return _has_version(file) or "nwb_version" in file.members.get("", ())
+
+
+def _has_version(file: Hdf5File) -> bool:
+    return "nwb_version" in file.objects[""].attributes
+
+
+def is_version_2(file: Hdf5File) -> bool:
+    """Whether an HDF5 file is NWB of the version that is written, too."""
+    return recognises(file) and _has_version(file)
+
+
+@dataclass(frozen=True)
 class Series:
-    """A series in the file: `ophys/DfOverF/RoiResponseSeries`, its group, its type."""
+    """A series such as `ophys/DfOverF/RoiResponseSeries`: its type and that of its container, empty
+    where that is a folder alone, where it stands in the file, and its description."""
 
     name: str
-    group: object
     kind: str
     container: str
+    path: str = ""
+    description: str = ""
 
     @property
-    def processed(self):
+    def is_processed(self) -> bool:
         """Whether its name, or its container's, says that it is no fluorescence."""
         names = "/".join(self.name.split("/")[1:]).lower()
-        description = _text(self.group.attrs.get("description", ""))
-        return any(part in names for part in PROCESSED) or description.startswith(OWN)
+        return bool(PROCESSED.search(names)) or self.description.startswith(OWN)
 
     @property
-    def relative(self):
+    def is_relative(self) -> bool:
         """Whether it is dF/F."""
-        own = (plain(part) for part in self.name.split("/")[1:])
-        return self.container == "DfOverF" or any(part in RELATIVE for part in own)
+        parts = (plain(part) for part in self.name.split("/")[1:])
+        return self.container == "DfOverF" or any(part in RELATIVE for part in parts)
 
     @property
-    def place(self):
-        """What its name has besides words for what it is: `Plane0` of `NeuropilPlane0`."""
+    def where(self) -> str:
+        """What its name has besides words for what it is: `plane0` of `NeuropilPlane0`."""
         words = r"roi|response|series|fluorescence|neuropil|traces?|corrected|raw|dff|deconvolved"
         return re.sub(words, "", self.name.rsplit("/", 1)[-1].lower())
 
-    def dataset(self, name):
-        """One of its datasets, never outside the file; None if there is none."""
-        return inside(self.group, name)
 
-    @property
-    def rois(self):
-        """Rows of the ROI table, and the table's group; None, None where it has none."""
-        region = self.dataset("rois")
-        if region is None or "table" not in region.attrs:
-            return None, None
-        rows = np.asarray(checked(region, f"{self.name}/rois")[()], np.int64)
-        return rows, self.group.file[region.attrs["table"]]
-
-    def ids(self):
-        """Numbers of the ROIs in their table; their places in the series if ambiguous."""
-        rows, table = self.rois
-        if rows is None:
-            return None
-        column = inside(table, "id")
-        if column is None:
-            column = np.arange(rows.max(initial=-1) + 1)
-        ids = column[()]
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(ids):
-            raise Unreadable(f"{self.name} is of ROIs that the table does not have")
-        found = [int(number) for number in np.asarray(ids)[rows]]
-        return found if len(set(found)) == len(found) else list(range(len(found)))
-
-
-def inside(group, name):
-    """A member of a group, never outside the file; None if there is none.
-
-    Raises
-    ------
-    Unreadable
-        If it is, or takes its values from, another file.
-    """
-    item = resolve(group.file, f"{group.name}/{name}")
-    if hasattr(item, "shape"):
-        check_own(item, f"{group.name}/{name}")
-    return item
-
-
-def _text(value):
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def all_series(file):
-    """All series of traces in an open file, by name: of ROIs, and time series of dF/F."""
+def all_series(file: Hdf5File) -> dict[str, Series]:
+    """All series of traces in a file, by name: of ROIs, and time series of dF/F."""
     found, visited = {}, []
 
-    def visit(group, path, depth, container):
+    def visit(group: str, path: str, depth: int, container: str) -> None:
         visited.append(path)
         if len(visited) > MOST_GROUPS:
-            raise DataError(f"{file.filename} links its groups to one another too often")
-        if depth > 8:
+            raise DataError(f"{file.path} links its groups to one another too often")
+        if depth > DEEPEST:
             return
-        for key in sorted(group):
-            try:
-                item = resolve(file, f"{group.name}/{key}")
-            except Unreadable:
-                continue  # a link to another file, such as a movie
-            kind = _text(item.attrs.get("neurodata_type", "")) if item is not None else ""
-            if kind in ("RoiResponseSeries", "TimeSeries") and hasattr(item, "keys"):
+        for key in sorted(file.members.get(group, ())):
+            item = _group(file, f"{group}/{key}")
+            if item is None:
+                continue
+            attributes = file.groups[item].attributes
+            kind = _as_text(attributes.get("neurodata_type"))
+            # Only these two are read: CaImAn writes residuals, and others dF/F, as TimeSeries.
+            if kind in ("RoiResponseSeries", "TimeSeries"):
                 name = f"{path}/{key}".lstrip("/")
-                found[name] = Series(name, item, kind, container)
-            elif hasattr(item, "keys") and kind not in ("PlaneSegmentation", "DynamicTable"):
+                description = _as_text(attributes.get("description"))
+                found[name] = Series(name, kind, container, item, description)
+            elif kind not in ("PlaneSegmentation", "DynamicTable"):
                 visit(item, f"{path}/{key}", depth + 1, kind or container)
 
+    # The names of series in processing, where they belong, are written without it.
     for top in ("processing", "analysis", "acquisition", "scratch"):
-        try:
-            group = resolve(file, top)
-        except Unreadable:
-            continue
-        if hasattr(group, "keys"):
+        if group := _group(file, top):
             visit(group, "" if top == "processing" else f"/{top}", 0, "")
     return found
 
 
-def parse_hdf5(file, variable):
-    """Child: traces, time stamps, ROI numbers and what is to be added or subtracted."""
-    if "nwb_version" in file and "nwb_version" not in file.attrs:
-        raise DataError(
-            f"{file.filename} is NWB of version 1, which is another format; convert it to NWB 2, "
-            "or save its traces as .npy, neurons x frames"
-        )
-    every = all_series(file)
-    series = choose(file.filename, every, variable)
-    data = series.dataset("data")
-    yield "name", series.name
-    yield "relative", series.relative
-    yield "unit", _text(data.attrs.get("unit", "")) if data is not None else ""
-    yield "gain", _gain(data)
-    yield "rois", series.ids()
-    yield "about", about(series)
-    start = series.dataset("starting_time")
-    if start is not None:
-        yield "start", [float(start[()]), float(start.attrs.get("rate", 0))]
-    times = series.dataset("timestamps")
-    if times is not None:
-        yield "times", np.asarray(checked(times, f"{series.name}/timestamps")[()], np.float64)
-    for role, other in companions(every, series).items():
-        yield f"{role} name", other.name
-        yield f"{role} gain", _gain(other.dataset("data"))
-        yield role, checked(other.dataset("data"), other.name)
-    for name, cells in _cells(series):
-        yield "cells name", name
-        yield "cells", cells
-    yield "traces", checked(data, series.name)
+def _group(file: Hdf5File, path: str) -> str | None:
+    """The name of a group; None if it is none, or in another file as a movie is."""
+    try:
+        found = file.find(path)
+    except DataError:
+        return None
+    return found if found in file.groups else None
 
 
-def _gain(data):
-    """Factor and offset that turn stored values into those of the unit."""
-    attributes = {} if data is None else data.attrs
-    return [float(attributes.get("conversion", 1.0)), float(attributes.get("offset", 0.0))]
+def _as_text(value: Scalar) -> str:
+    return "" if value is None else str(value)
 
 
-def choose(path, series, variable):
-    """The series that is named; else the only one of dF/F; else the only one of fluorescence."""
+def choose(path: Path | str, series: Mapping[str, Series], variable: str | None) -> Series:
+    """The series that is named; else the only one of dF/F; else the only one of fluorescence.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it is processed already.
+    UsageError
+        If there are several, or none of that name.
+    """
     listed = ", ".join(series) or "none"
     if variable is not None:
         named = [name for name in series if f"/{name}".endswith(f"/{variable}")]
@@ -194,15 +158,17 @@ def choose(path, series, variable):
             raise UsageError(
                 f"{path} has not one series {variable}; choose from {listed} (--variable)"
             )
-        if series[named[0]].processed:
+        if series[named[0]].is_processed:
             raise DataError(f"{path}: {variable} is processed already; give the fluorescence")
         return series[named[0]]
-    raw = [each for each in series.values() if not each.processed]
+    raw = [each for each in series.values() if not each.is_processed]
     of_rois = [each for each in raw if each.kind == "RoiResponseSeries"]
-    relative = [each for each in of_rois if each.relative]
-    corrected_ones = [each for each in of_rois if "corrected" in each.name.lower()]
-    plain_ones = [each for each in raw if each.kind == "TimeSeries" and each.relative]
-    possible = relative or corrected_ones or of_rois or plain_ones
+    relative = [each for each in of_rois if each.is_relative]
+    # The Allen Institute keeps all steps from the demixed to the corrected traces.
+    after_neuropil = [each for each in of_rois if "corrected" in each.name.lower()]
+    others = [each for each in raw if each.kind == "TimeSeries" and each.is_relative]
+    # dF/F goes first: its program has found the baseline already.
+    possible = relative or after_neuropil or of_rois or others
     if not possible:
         raise DataError(
             f"{path} has no RoiResponseSeries of fluorescence (it has {listed}); extract the traces"
@@ -213,138 +179,374 @@ def choose(path, series, variable):
     return possible[0]
 
 
-def companions(every, series):
-    """What belongs to a series: `neuropil` to subtract, `residuals` to add, both of its shape."""
-    found = {}
-    shape = series.dataset("data").shape
-    module = series.name.split("/")[0]
+# What belongs to a series
+
+COMPANIONS = {"residuals": "residual", "neuropil": "neuropil"}
+"""What may have to be added to or subtracted from a series, and how names call it."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Where in its file the traces of a series stand, their time stamps or the time of the first
+    frame, the rows of the ROI table, that table and its columns of numbers; series that could
+    belong to it by their role; and by where it stands what was read."""
+
+    file: Hdf5File
+    series: Series
+    data: str
+    times: str | None
+    start: str | None
+    region: str | None
+    table: str | None
+    columns: dict[str, str]
+    companions: dict[str, list[Series]]
+    values: dict[str, AnyTable] = field(default_factory=dict)
+
+    def array(self, name: str | None) -> Array | None:
+        """A small array that was read."""
+        return None if name is None or name not in self.values else np.asarray(self.values[name])
+
+    def traces_of(self, series: Series) -> AnyTable:
+        """The traces of a companion in the unit that the file states."""
+        data = data_of(self.file, series)
+        return scaled(_as_table(self.values[data]), gain_of(self.file, series))
+
+    def rows(self, series: Series) -> Numbers | None:
+        """The rows of the ROI table that a series is of; None where it has no table."""
+        values = self.array(region_of(self.file, series)[0])
+        return None if values is None else np.ravel(values).astype(np.int64)
+
+    def companion(self, role: str) -> Series | None:
+        """The last of the companions; neuropil is that of the same ROIs."""
+        rows, found = self.rows(self.series), None
+        # Two planes may have neuropil of one shape, of which only one is that of these ROIs.
+        for other in self.companions[role]:
+            theirs = self.rows(other)
+            same = rows is None or (theirs is not None and np.array_equal(theirs, rows))
+            if role == "residuals" or same:
+                found = other
+        return found
+
+    def ids(self) -> list[int] | None:
+        """Numbers of the ROIs in their table; their order in the series if ambiguous."""
+        rows = self.rows(self.series)
+        if rows is None:
+            return None
+        return roi_ids(self.file, self.series, rows, self.array(self.columns.get("id")))
+
+    def cells(self) -> tuple[str, Numbers] | None:
+        """The column that says which ROIs are cells, and its number for each of the series."""
+        rows = self.rows(self.series)
+        if rows is None:
+            return None
+        for name in CELLS:
+            values = self.array(self.columns.get(name))
+            if values is None or not values.shape or not values.size:
+                continue
+            if rows.max(initial=-1) >= len(values):
+                raise unknown_rois(self.file, self.series)
+            # iscell of suite2p has its probability beside it.
+            values = values.reshape(len(values), -1)[rows, 0]
+            rejected = self.array(self.columns.get("rejected"))
+            if name == "accepted" and not values.any() and (rejected is None or not rejected.any()):
+                continue  # nobody has classified: CaImAn writes both columns all the same
+            return self.columns[name].rsplit("/", 1)[-1], values.astype(np.int64)
+        return None
+
+
+def read_contents(file: Hdf5File, every: Mapping[str, Series], series: Series) -> Contents:
+    """Read what a series needs, and what could belong to it, in one run of the sandbox."""
+    region, table = region_of(file, series)
+    found = Contents(
+        file,
+        series,
+        data_of(file, series),
+        times=file.find(f"{series.path}/timestamps"),
+        start=file.find(f"{series.path}/starting_time"),
+        region=region,
+        table=table,
+        columns=table_columns(file, table),
+        companions={role: list(companions(file, every, series, role)) for role in COMPANIONS},
+    )
+    labels = {found.data: series.name}
+    for name, where in (("timestamps", found.times), ("starting_time", found.start)):
+        if where is not None:
+            labels[where] = f"{series.name}/{name}"
+    if region is not None:
+        labels[region] = f"{series.name}/rois"
+        # All columns that may be asked for, as each run of the sandbox takes a quarter of a second.
+        wanted = [name for name in ("id", "rejected", *CELLS) if name in found.columns]
+        labels |= {found.columns[name]: name for name in wanted}
+    for other in {each.name: each for few in found.companions.values() for each in few}.values():
+        labels[data_of(file, other)] = other.name
+        theirs = region_of(file, other)[0]
+        labels |= {} if theirs is None else {theirs: f"{other.name}/rois"}
+    return replace(found, values=file.read(labels))
+
+
+def companions(
+    file: Hdf5File, every: Mapping[str, Series], series: Series, role: str
+) -> Iterator[Series]:
+    """Series of the same module and shape that may have to be added or subtracted."""
+    shape = file.arrays[data_of(file, series)].shape
+    is_corrected = "corrected" in series.name.lower()
+    if series.is_relative or not shape or (role == "neuropil" and is_corrected):
+        return
     for name, other in every.items():
-        data = None
-        if name.split("/")[0] != module or other is series:
+        module, _, rest = name.partition("/")
+        if module != series.name.partition("/")[0] or other is series:
             continue
-        try:
-            data = other.dataset("data")
-        except Unreadable:
+        try:  # a series without data here, such as a movie
+            data = file.arrays[data_of(file, other)]
+        except DataError:
             continue
-        if getattr(data, "shape", None) != shape or not shape:
-            continue
-        words = "/".join(name.split("/")[1:]).lower()
-        if "residual" in words and not series.relative:
-            found["residuals"] = other
-        same_rois = series.rois[0] is None or np.array_equal(other.rois[0], series.rois[0])
-        wanted = not series.relative and "corrected" not in series.name.lower()
-        near = other.place == series.place
-        if "neuropil" in words and wanted and near and same_rois:
-            found["neuropil"] = other
+        is_near = role == "residuals" or other.where == series.where
+        if data.shape == shape and is_near and COMPANIONS[role] in rest.lower():
+            yield other
+
+
+def data_of(file: Hdf5File, series: Series) -> str:
+    """Where the values of a series stand; `DataError` if it has none, or in another file."""
+    data = file.find(f"{series.path}/data")
+    if data is None or data not in file.arrays:
+        raise DataError(f"{file.path} cannot be read: {series.name}/data is no array")
+    return data
+
+
+def gain_of(file: Hdf5File, series: Series) -> tuple[float, float]:
+    """Factor and offset that turn stored values into those of the unit."""
+    attributes = file.arrays[data_of(file, series)].attributes
+    numbers = attributes.get("conversion", 1.0), attributes.get("offset", 0.0)
+    try:
+        if None not in numbers:
+            return float(numbers[0] or 0), float(numbers[1] or 0)
+    except ValueError:
+        pass
+    raise DataError(f"{file.path} cannot be read: the gain of {series.name} is no number")
+
+
+def region_of(file: Hdf5File, series: Series) -> tuple[str | None, str | None]:
+    """Where the rows of the ROI table and that table stand; None, None where there is none."""
+    region = file.find(f"{series.path}/rois")
+    if region not in file.arrays or "table" not in file.arrays[region].attributes:
+        return None, None
+    table = _as_text(file.arrays[region].attributes["table"])
+    return (region, table) if table in file.groups else (None, None)
+
+
+def table_columns(file: Hdf5File, table: str | None) -> dict[str, str]:
+    """Where the columns of an ROI table stand that hold numbers, by name in lower case."""
+    if table is None:
+        return {}
+    found = {key.lower(): file.find(f"{table}/{key}") for key in file.members.get(table, ())}
+    return {
+        key: name
+        for key, name in found.items()
+        if name is not None and name in file.arrays and file.arrays[name].is_numeric
+    }
+
+
+def roi_ids(file: Hdf5File, series: Series, rows: Numbers, column: Array | None) -> list[int]:
+    """Numbers of the ROIs of a series in their table; their order in it if ambiguous."""
+    ids = np.arange(rows.max(initial=-1) + 1) if column is None else np.ravel(column)
+    if not np.isfinite(ids).all():
+        raise unknown_rois(file, series)
+    # Rows of the table may have been deleted.
+    if rows.size and not 0 <= rows.min() <= rows.max() < len(ids):
+        raise unknown_rois(file, series)
+    found = [int(number) for number in ids[rows]]
+    return found if len(set(found)) == len(found) else list(range(len(found)))
+
+
+def unknown_rois(file: Hdf5File, series: Series) -> DataError:
+    """The error for a series that is of more ROIs than there are."""
+    return DataError(
+        f"{file.path} cannot be read: {series.name} is of ROIs that the table does not have"
+    )
+
+
+def _as_table(array: AnyTable) -> AnyTable:
+    return array if isinstance(array, LazyTable) or array.ndim != 1 else array[:, None]
+
+
+# What the file says of the indicator and the animal: it tells how late calcium answers
+
+
+def about(file: Hdf5File, table: str | None) -> dict[str, str]:
+    """`indicator` of the imaging plane of an ROI table, and `species`, where the file names them.
+
+    An indicator is named only if all planes in question have the same.
+    """
+    plane = _group(file, f"{table}/imaging_plane") if table is not None else None
+    planes: list[str | None] = [plane]
+    if plane is None:  # of a series without a table, or one of an older version
+        every = _group(file, "general/optophysiology")
+        names = [] if every is None else file.members.get(every, [])
+        planes = [_group(file, f"{every}/{name}") for name in names]
+    indicators = {_text(file, f"{each}/indicator") for each in planes if each is not None}
+    found = {"species": _text(file, "general/subject/species")}
+    if len(indicators) == 1:
+        found["indicator"] = indicators.pop()
+    return {name: text for name, text in found.items() if text.lower() not in UNKNOWN}
+
+
+def _text(file: Hdf5File, path: str) -> str:
+    """A text of one line; empty if there is none, or it is in another file."""
+    try:
+        info = file.arrays.get(file.find(path) or "")
+    except DataError:
+        return ""
+    return "" if info is None or info.text is None else " ".join(info.text.split())[:LONGEST_NAME]
+
+
+# The recording
+
+
+def read_recording(file: Hdf5File, options: ReadOptions) -> Recording:
+    """The recording of a series in an NWB file.
+
+    Raises
+    ------
+    DataError
+        If it is of another version, has no fluorescence, or contradicts itself.
+    UsageError
+        If it must be stated which series.
+    """
+    if not _has_version(file):
+        raise DataError(
+            f"{file.path} is NWB of version 1, which is another format; convert it to NWB 2, "
+            "or save its traces as .npy, neurons x frames"
+        )
+    every = all_series(file)
+    series = choose(file.path, every, options.variable)
+    contents = read_contents(file, every, series)
+    _refuse_denoised(file, every, contents)
+    return _recording(contents, options)
+
+
+def _refuse_denoised(file: Hdf5File, every: Mapping[str, Series], contents: Contents) -> None:
+    """CaImAn's RoiResponseSeries beside its background is what is left after denoising."""
+    series = contents.series
     background = any("background" in name.lower() for name in every)
     if (
         background
-        and "residuals" not in found
-        and not series.relative
-        and (series.name.endswith("/RoiResponseSeries") and "CaImAn" in _session(series))
+        and contents.companion("residuals") is None
+        and not series.is_relative
+        and series.name.endswith("/RoiResponseSeries")
+        and "CaImAn" in _session(file)
     ):
         raise DataError(
-            f"{series.group.file.filename}: CaImAn's {series.name} is denoised already, and its "
+            f"{file.path}: CaImAn's {series.name} is denoised already, and its "
             "residuals are not there; save them too, or give F_dff"
         )
-    return found
 
 
-def _session(series):
-    value = inside(series.group.file, "session_description")
-    return _text(value[()]) if value is not None and value.shape == () else ""
+def _session(file: Hdf5File) -> str:
+    info = file.arrays.get(file.find("session_description") or "")
+    return "" if info is None or info.text is None else info.text
 
 
-def _cells(series):
-    """The column that says which ROIs are cells, one number for each of the series: at most one."""
-    rows, table = series.rois
-    if rows is None:
-        return
-    columns = {key.lower(): key for key in table}
-    for name in CELLS:
-        column = inside(table, columns[name]) if name in columns else None
-        if column is None or column.dtype.kind not in "fiub" or not column.shape:
-            continue
-        values = np.asarray(checked(column, columns[name])[()])[rows]
-        values = values if values.ndim == 1 else values[:, 0]
-        rejected = inside(table, columns["rejected"]) if "rejected" in columns else None
-        if (
-            name == "accepted"
-            and not values.any()
-            and (rejected is None or not np.asarray(rejected[()]).any())
-        ):
-            continue  # nobody has classified
-        yield columns[name], values.astype(np.int64)
-        return
-
-
-def recording(path, values, options):
-    """The recording of what `parse_hdf5` yielded."""
-    for role in set(ROLES) & values.keys():
-        if values[role].ndim == 1:
-            values[role] = values[role][:, None]
-    traces, rois, name = values["traces"], values["rois"], values["name"]
-    rois = list(range(min(traces.shape))) if rois is None and traces.ndim == 2 else rois
-    if traces.ndim != 2 or len(rois) not in traces.shape:
-        raise DataError(
-            f"{path}: {name} has shape {traces.shape}, but {len(rois or ())} ROIs; correct it"
-        )
-    notes, told = [SERIES + name], values["about"]
-    if told:
-        notes.append("the file says: " + ", ".join(f"{k} {v}" for k, v in told.items()))
-    orientation = "time-neuron" if traces.shape[1] == len(rois) else "neuron-time"
-    if orientation == "neuron-time":
-        notes.append(f"{name} is ROI x time in the file, against NWB's rule")
-    if traces.shape[0] != traces.shape[1]:
+def _recording(contents: Contents, options: ReadOptions) -> Recording:
+    series, path = contents.series, contents.file.path
+    stored = _as_table(contents.values[contents.data])
+    ids, orientation = _rois(contents, stored)
+    turned = orientation == "time-neuron"
+    found_about = about(contents.file, contents.table)
+    notes = [SERIES + series.name]
+    if found_about:
+        notes.append("the file says: " + ", ".join(f"{k} {v}" for k, v in found_about.items()))
+    if not turned:
+        notes.append(f"{series.name} is ROI x time in the file, against NWB's rule")
+    # A square table has no certain orientation.
+    if stored.shape[0] != stored.shape[1]:
         only_orientation(path, options.orientation, orientation)
-    unit = "dF/F" if values["relative"] else "F"
-    gain, offset = values["gain"]
-    if unit == "dF/F" and values["unit"].lower() in ("%", "percent"):
-        gain, offset = gain / 100, offset / 100
+    traces, of_values = _fluorescence(contents, stored)
+    start, rate, of_time = _clock(contents)
+    cells, count = contents.cells(), len(ids)
+    kept, left_out = checked_cells(
+        path,
+        accepted(path, cells[1], count=count) if cells else None,
+        count=count,
+        what=cells[0] if cells else "the ROI table",
+        all_rois=options.all_rois,
+    )
+    neuropil = _neuropil(contents, options, turned=turned)
+    table, of_neuropil = corrected(
+        path,
+        traces.T if turned else traces,
+        neuropil,
+        kept=kept,
+        frame_rate=options.frame_rate or rate,
+    )
+    counted = [f"{kept.size} of {count} ROIs"] if cells or neuropil.traces is not None else []
+    times = contents.array(contents.times)
+    facts = Facts(
+        times=None if times is None else times.astype(np.float64),
+        frame_rate=rate,
+        orientation=orientation,
+        usual_orientation="time-neuron",
+        names=[str(ids[k]) for k in kept],
+        unit="dF/F" if series.is_relative else "F",
+        notes=[*notes, *of_values, *of_time, *counted, *left_out, *of_neuropil],
+    )
+    made = make_recording(path, table.T if turned else table, options, facts)
+    if start and times is None:
+        made.times[:] += start
+    return replace(made, about=found_about)
+
+
+def _rois(contents: Contents, stored: AnyTable) -> tuple[list[int], str]:
+    """Numbers of the ROIs, and the orientation of the traces by how many there are."""
+    ids = contents.ids()
+    if ids is None and stored.ndim == 2:
+        ids = list(range(min(stored.shape)))
+    if ids is None or stored.ndim != 2 or len(ids) not in stored.shape:
+        raise DataError(
+            f"{contents.file.path}: {contents.series.name} has shape {stored.shape}, but "
+            f"{len(ids or ())} ROIs; correct it"
+        )
+    return ids, "time-neuron" if stored.shape[1] == len(ids) else "neuron-time"
+
+
+def _fluorescence(contents: Contents, stored: AnyTable) -> tuple[AnyTable, list[str]]:
+    """The traces in their unit, residuals added, and notes."""
+    series = contents.series
+    notes: list[str] = []
+    factor, offset = gain_of(contents.file, series)
+    unit = _as_text(contents.file.arrays[contents.data].attributes.get("unit"))
+    # Then 30 stands for 0.3.
+    if series.is_relative and unit.lower() in ("%", "percent"):
+        factor, offset = factor / 100, offset / 100
         notes.append("dF/F in percent, divided by 100")
-    traces = scaled(traces, (gain, offset))
-    if "residuals" in values:
-        residuals = scaled(values["residuals"], values["residuals gain"])
-        traces = elementwise(np.add, traces, residuals)
-        notes.append(f"{name} + {values['residuals name']}")
-    start, rate = values.get("start", (0.0, None))
+    traces = scaled(stored, (factor, offset))
+    if residuals := contents.companion("residuals"):
+        traces = elementwise(np.add, traces, contents.traces_of(residuals))
+        notes.append(f"{series.name} + {residuals.name}")
+    return traces, notes
+
+
+def _clock(contents: Contents) -> tuple[float, float | None, list[str]]:
+    """Start in s and frame rate in Hz, None where the file has no credible one, and notes."""
+    notes: list[str] = []
+    value, start, rate = contents.array(contents.start), 0.0, None
+    if value is not None and contents.start is not None and value.size == 1:
+        start = float(value.reshape(-1)[0])
+        stated = contents.file.arrays[contents.start].attributes.get("rate", 0)
+        rate = float(stated) if isinstance(stated, int | float) else 0.0
     if not abs(start) < LATEST:
         notes.append(f"the file tells a start at {start:g} s: not used")
         start = 0.0
+    # As converters write it that do not know the rate.
     if rate is not None and not rate > 0:
         notes.append(f"the file tells a frame rate of {rate:g} Hz: not used")
         rate = None
-    turned = orientation == "time-neuron"
-    table = traces.T if turned else traces
-    kept, left_out = checked_cells(
-        path,
-        accepted(path, values["cells"], len(rois)) if "cells" in values else None,
-        len(rois),
-        values.get("cells name", "the ROI table"),
-        "ROIs",
-        options.all_rois,
-    )
-    if (neuropil := values.get("neuropil")) is not None:
-        neuropil = scaled(neuropil, values["neuropil gain"])
-        neuropil = neuropil.T if turned else neuropil
-    table, more = corrected(
-        path, table, neuropil, options.neuropil_share(), kept, options.frame_rate or rate,
-        values.get("neuropil name", "").rsplit("/", 1)[-1],
-    )  # fmt: skip
-    if "cells" in values or neuropil is not None:
-        notes.append(f"{kept.size} of {len(rois)} ROIs")
-    made = make_recording(
-        path,
-        table.T if turned else table,
-        options,
-        times=values.get("times"),
-        file_rate=rate,
-        orientation=orientation,
-        usual_orientation="time-neuron",
-        names=[str(rois[k]) for k in kept],
-        unit=unit,
-        notes=[*notes, *left_out, *more],
-    )
-    if start and "times" not in values:
-        made.times[:] += start
-    return replace(made, about=told)
+    return start, rate, notes
+
+
+def _neuropil(contents: Contents, options: ReadOptions, *, turned: bool) -> Neuropil:
+    """The neuropil of the same ROIs, ROIs x time."""
+    series, share = contents.companion("neuropil"), options.neuropil_share()
+    if series is None:
+        return Neuropil(None, share, "")
+    traces = contents.traces_of(series)
+    return Neuropil(traces.T if turned else traces, share, series.name.rsplit("/", 1)[-1])

@@ -3,40 +3,56 @@
 NWB has no type for spike rates. As neuroconv does, they become a `RoiResponseSeries` in a container
 `Fluorescence`, of the same ROIs as the fluorescence; discrete spikes become a table of `Units`.
 They are added as HDF5, so that whatever else the file holds, its version of NWB included, stays as
-the program that wrote it knows it. The child process may crash on damaged files and full disks.
+the program that wrote it knows it. The sandbox may crash on damaged files and full disks.
 """
 
-import json
+from __future__ import annotations
+
 import re
 import shutil
 import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...arrays import Array, Numbers
 from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, SpikefinderError, UsageError
 from ...files.atomic import check_output, partial_folder, whole_file
-from ...files.hdf5 import SIGNATURE
+from ...files.hdf5 import SIGNATURE, resolve
 from ...files.regular import open_ordinary
-from ...files.sandbox import parse
-from .description import described, text_of
-from .hdf5 import check_structure, resolve
-from .nwb import OWN, SERIES, all_series, recognises
+from ...files.sandbox import parse, sandboxed
+from ..lazy import CHUNK
+from ..recording import Prediction
+from .hdf5 import Hdf5File, open_file
+from .nwb import (
+    OWN,
+    SERIES,
+    Series,
+    all_series,
+    data_of,
+    is_version_2,
+    region_of,
+    roi_ids,
+    table_columns,
+)
+from .writers import described, text_of
+
+if TYPE_CHECKING:  # the library is imported in the sandbox
+    import h5py
 
 NAME = "SpikeRates"
 """Begins the name of a written series; the rest is of the series that it was made from."""
+
 CONTAINER = "processing/ophys/Fluorescence"
+"""Where the series are written to, as neuroconv does."""
 
 
-def check(path, source, series=None):
+def check(path: Path, source: Path | str | None, series: str | None = None) -> None:
     """Find out before a long computation whether a prediction can be written to an NWB file.
-
-    Parameters
-    ----------
-    path, source : str or Path
-    series : str, optional
-        The name that the written series shall have.
 
     Raises
     ------
@@ -45,193 +61,237 @@ def check(path, source, series=None):
     OutputError
         If `source` is no NWB file.
     UsageError
-        If the name is taken, or none.
+        If the name of the series that shall be written is taken, or none.
     """
     check_output(path)
     no_source = OutputError(
         f"{path} needs an NWB file as its source, and {source} is none; choose another suffix, "
         "such as .npz"
     )
+    if source is None:
+        raise no_source
     try:
         with open_ordinary(source) as file:
             if file.read(len(SIGNATURE)) != SIGNATURE:
                 raise no_source
     except OSError:
         raise no_source from None
-    found = parse(_parse_target, source, libraries=["h5py"])
-    if not found["nwb"]:
+    # The signature alone would do for any HDF5 file, such as CaImAn's.
+    target = open_file(Path(source), CHUNK)
+    if not is_version_2(target):
         raise no_source
     if series is not None:
         if not series or not re.fullmatch(r"[^/:]+", series):
             raise UsageError(f"{series!r} cannot be the name of a series; leave out / and :")
-        if series in found["taken"]:
+        if series in target.members.get(target.find(CONTAINER) or CONTAINER, ()):
             raise UsageError(
                 f"{source} has a series {series} already; give another name (--series)"
             )
 
 
-def _parse_target(path):
-    """Child: whether an HDF5 file is NWB 2, and the names taken in the container."""
-    import h5py
+@dataclass(frozen=True)
+class _Source:
+    """A series that rates can have been made from: its name, where it and its ROI table stand, and
+    the rows of that table that the rates are of."""
 
-    with h5py.File(path, "r") as file:
-        check_structure(file, links=True)
-        yield "nwb", recognises(file) and "nwb_version" in file.attrs
-        container = resolve(file, CONTAINER)
-        yield "taken", list(container) if container is not None else []
+    name: str
+    path: str
+    table: str
+    rows: Numbers
 
 
-def write(path, prediction, source, series=None):
+def write(path: Path, prediction: Prediction, source: Path | str, series: str | None) -> None:
     """Add the rates to a copy of `source`, which then becomes `path`, and may replace `source`.
 
     The comments of the series hold the description as JSON.
+
+    Raises
+    ------
+    OutputError
+        If `source` has no series of these ROIs, or writing fails.
     """
     description = described(prediction)
+    listed = "; ".join(f"{key}: {value}" for key, value in description.items())
+    text = {
+        "name": series,
+        "unit": str(description.get("unit", "a.u.")),
+        "description": f"{OWN}. {listed}",
+        "comments": text_of(description),
+        "frame_rate": float(prediction.recording.frame_rate),
+    }
     with whole_file(path) as temporary, partial_folder(path) as folder:
         shutil.copyfile(source, temporary)
-        arrays = {
-            "rates": np.asarray(prediction.table, np.float32),
-            "times": np.asarray(prediction.times),
-        }
-        if prediction.spike_times is not None:
-            ends = np.cumsum([len(times) for times in prediction.spike_times])
-            arrays["spikes"] = np.concatenate([np.empty(0), *prediction.spike_times])
-            arrays["spike_ends"] = ends.astype(np.int64)
-        for name, array in arrays.items():
-            np.save(Path(folder, f"{name}.npy"), array)
-        text = {
-            "name": series,
-            "names": list(prediction.names),
-            "notes": list(prediction.recording.notes),
-            "unit": str(description.get("unit", "a.u.")),
-            "description": f"{OWN}. "
-            + "; ".join(f"{key}: {value}" for key, value in description.items()),
-            "comments": text_of(description),
-        }
         try:
-            parse(
-                _append,
-                temporary,
-                folder,
-                float(prediction.recording.frame_rate),
-                json.dumps(text),
-                libraries=["h5py"],
-                writes=True,
-            )
+            found = _source(open_file(temporary, CHUNK), prediction)
+            text |= {"series": found.path, "series name": found.name, "table": found.table}
+            # Arrays go by files: what a sandbox is asked for is an argument of a command.
+            for name, array in _arrays(prediction, found.rows).items():
+                np.save(Path(folder, f"{name}.npy"), array)
+            parse(_append, temporary, folder, text, libraries=["h5py"], writes=True)
         except SpikefinderError as error:
             reason = str(error).replace(str(temporary), str(source))
             raise OutputError(f"cannot write {path}: {reason}") from None
 
 
-def _append(path, folder, frame_rate, text):
-    """Child: add the series, and the units, to the file itself."""
+def _arrays(prediction: Prediction, rows: Numbers) -> dict[str, Array]:
+    """What is written, by the name of its file."""
+    arrays: dict[str, Array] = {
+        "rates": np.asarray(prediction.table, np.float32),
+        "times": np.asarray(prediction.times),
+        "rows": rows,
+    }
+    if prediction.spike_times is not None:
+        ends = np.cumsum([len(times) for times in prediction.spike_times])
+        arrays["spikes"] = np.concatenate([np.empty(0), *prediction.spike_times])
+        arrays["spike_ends"] = ends.astype(np.int64)
+    return arrays
+
+
+def _source(file: Hdf5File, prediction: Prediction) -> _Source:
+    """The series that the rates were made from: the one that the recording notes, else the first.
+
+    Raises
+    ------
+    DataError
+        If there is none with these ROIs and as many frames.
+    """
+    names, frames = list(prediction.names), len(prediction.times)
+    alike = _possible(file, frames)
+    labels = {}
+    for series, region, columns in alike:
+        labels[region] = f"{series.name}/rois"
+        labels |= {columns["id"]: "id"} if "id" in columns else {}
+    values = file.read(labels)
+    found = []
+    for series, region, columns in alike:
+        rows = np.asarray(values[region], np.int64)
+        column = np.asarray(values[columns["id"]]) if "id" in columns else None
+        # By name, as the recording may have been read without the ROIs that are no cells.
+        ids = [str(roi) for roi in roi_ids(file, series, rows, column)]
+        order = {roi: k for k, roi in reversed(list(enumerate(ids)))}
+        if set(names) <= order.keys():
+            table = str(region_of(file, series)[1])
+            chosen = rows[[order[roi] for roi in names]]
+            found.append(_Source(series.name, series.path, table, chosen))
+    # Two planes may have the same ROIs and frames; the recording knows which it was.
+    noted = [each for each in found if SERIES + each.name in prediction.recording.notes]
+    if not found:
+        raise DataError(
+            f"{file.path} has no series of these {len(names)} ROIs with {frames} "
+            "frames; give the file that the recording was read from"
+        )
+    return (noted or found)[0]
+
+
+def _possible(file: Hdf5File, frames: int) -> list[tuple[Series, str, dict[str, str]]]:
+    """Series of as many frames, where the rows of their ROIs stand, and columns of the table."""
+    found = []
+    for series in all_series(file).values():
+        region, table = region_of(file, series)
+        if region is None or series.is_processed or file.find(f"{series.path}/data") is None:
+            continue
+        if frames in file.arrays[data_of(file, series)].shape:
+            found.append((series, region, table_columns(file, table)))
+    return found
+
+
+@sandboxed
+def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Add the series, and the units, to the file itself."""
     import h5py
 
-    text = json.loads(text)
     arrays = {
         file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
         for file in Path(folder).glob("*.npy")
     }
     with h5py.File(path, "r+") as file:
-        source, rows = _source(file, arrays["rates"].shape[0], text)
+        source = resolve(file, text["series"])
         container = _container(file)
-        name = text["name"] or _free_name(container, source)
+        name = text["name"] or _free_name(container, text["series name"])
         made = _typed(container, name, "RoiResponseSeries")
         made.attrs["description"], made.attrs["comments"] = text["description"], text["comments"]
         data = made.create_dataset("data", data=arrays["rates"])
         data.attrs.update({"unit": text["unit"], "conversion": 1.0, "resolution": -1.0})
         data.attrs.update({"offset": 0.0, "continuity": "instantaneous"})
-        _region(made, "rois", source, rows)
-        if source.dataset("timestamps") is None:
+        region, table = resolve(file, f"{source.name}/rois"), resolve(file, text["table"])
+        _region(made, region, table, arrays["rows"])
+        # Time is told as the source tells it.
+        if resolve(file, f"{source.name}/timestamps") is None:
             start = made.create_dataset("starting_time", data=float(arrays["times"][0]))
-            start.attrs.update({"rate": frame_rate, "unit": "seconds"})
+            start.attrs.update({"rate": text["frame_rate"], "unit": "seconds"})
         else:
             times = made.create_dataset("timestamps", data=arrays["times"])
             times.attrs.update({"interval": np.int32(1), "unit": "seconds"})
+        # Units are no part of a series; they stand beside the container.
         if "spikes" in arrays:
-            _units(container.parent, f"{name}Spikes", arrays, text, source, rows)
+            units = _units(container.parent, f"{name}Spikes", arrays, region)
+            _region(units, region, table, arrays["rows"])
     yield "name", name
 
 
-def _source(file, frames, text):
-    """The series that the rates were made from, and the rows of the ROI table they are of."""
-    alike = {}
-    for name, series in all_series(file).items():
-        ids = [str(roi) for roi in series.ids() or ()]
-        place = {roi: k for k, roi in reversed(list(enumerate(ids)))}
-        data = series.dataset("data") if not series.processed else None
-        if data is None or not set(text["names"]) <= place.keys() or frames not in data.shape:
-            continue
-        alike[name] = series, series.rois[0][[place[roi] for roi in text["names"]]]
-    noted = [found for name, found in alike.items() if SERIES + name in text["notes"]]
-    found = noted or list(alike.values())
-    if not found:
-        raise DataError(
-            f"{file.filename} has no series of these {len(text['names'])} ROIs with {frames} "
-            "frames; give the file that the recording was read from"
-        )
-    return found[0]
-
-
-def _free_name(container, source):
+def _free_name(container: h5py.Group, source: str) -> str:
     """A name that is not taken: `SpikeRatesPlane0` of `RoiResponseSeriesPlane0`, `..._2`."""
-    own = source.name.rsplit("/", 1)[-1]
+    own = source.rsplit("/", 1)[-1]
     rest = re.sub("RoiResponseSeries", "", own)
     return _free(container, f"{NAME}{rest}" if rest != own else f"{NAME}_{own}")
 
 
-def _free(group, name):
+def _free(group: h5py.Group, name: str) -> str:
     number, free = 2, name
     while free in group:
         free, number = f"{name}_{number}", number + 1
     return free
 
 
-def _container(file):
+def _container(file: h5py.File) -> h5py.Group:
     """The group of the container, made where it is not there."""
+    import h5py
+
     processing = resolve(file, "processing")
     processing = file.create_group("processing") if processing is None else processing
-    if "ophys" not in processing:
+    if "ophys" not in processing:  # the series stands in another module
         module = _typed(processing, "ophys", "ProcessingModule")
         module.attrs["description"] = "processed imaging data"
     module = resolve(file, "processing/ophys")
-    for name in ("Fluorescence", NAME):
+    for name in (CONTAINER.rsplit("/", 1)[-1], NAME):
         if name not in module:
             return _typed(module, name, "Fluorescence")
         found = resolve(file, f"processing/ophys/{name}")
-        if hasattr(found, "keys") and found.attrs.get("neurodata_type") == "Fluorescence":
+        if isinstance(found, h5py.Group) and found.attrs.get("neurodata_type") == "Fluorescence":
             return found
     raise DataError(f"{file.filename} has no place for a container Fluorescence; rename {NAME}")
 
 
-def _typed(group, name, kind, namespace="core"):
-    """A new group or, with `data`, dataset of a type of NWB."""
+def _typed(group: h5py.Group, name: str, kind: str) -> h5py.Group:
+    """A new group of a type of NWB."""
     made = group.create_group(name)
-    _as_type(made, kind, namespace)
+    _as_type(made, kind, "core")
     return made
 
 
-def _as_type(item, kind, namespace):
+def _as_type(item: h5py.Group | h5py.Dataset, kind: str, namespace: str) -> None:
     item.attrs.update({"namespace": namespace, "neurodata_type": kind})
     item.attrs["object_id"] = str(uuid.uuid4())
 
 
-def _region(group, name, source, rows):
+def _region(group: h5py.Group, like: h5py.Dataset, table: h5py.Group, rows: Numbers) -> None:
     """A reference to rows of the ROI table, of the same type as that of the source."""
-    region = source.dataset("rois")
-    made = group.create_dataset(name, data=np.asarray(rows, region.dtype))
-    _as_type(made, "DynamicTableRegion", region.attrs.get("namespace", "hdmf-common"))
-    made.attrs["description"] = region.attrs.get("description", "the ROIs")
-    made.attrs["table"] = source.rois[1].ref
+    made = group.create_dataset("rois", data=np.asarray(rows, like.dtype))
+    _as_type(made, "DynamicTableRegion", like.attrs.get("namespace", "hdmf-common"))
+    made.attrs["description"] = like.attrs.get("description", "the ROIs")
+    made.attrs["table"] = table.ref
 
 
-def _units(module, name, arrays, text, source, rows):
+def _units(
+    module: h5py.Group, name: str, arrays: Mapping[str, Array], like: h5py.Dataset
+) -> h5py.Group:
     """A table of spike times in s, a row for each neuron."""
     import h5py
 
-    hdmf = source.dataset("rois").attrs.get("namespace", "hdmf-common")
+    hdmf = like.attrs.get("namespace", "hdmf-common")
     table = _typed(module, _free(module, name), "Units")
     table.attrs["description"] = f"spikes drawn from {name.removesuffix('Spikes')}"
+    # HDF5 has no type for numpy's own text.
     table.attrs.create("colnames", ["spike_times", "rois"], dtype=h5py.string_dtype())
     ids = table.create_dataset("id", data=np.arange(len(arrays["spike_ends"]), dtype=np.int64))
     _as_type(ids, "ElementIdentifiers", hdmf)
@@ -243,4 +303,4 @@ def _units(module, name, arrays, text, source, rows):
     _as_type(index, "VectorIndex", hdmf)
     index.attrs["description"] = "where each neuron's spike times end"
     index.attrs["target"] = times.ref
-    _region(table, "rois", source, rows)
+    return table

@@ -3,26 +3,29 @@
 Such a file is a program that may name any function and call it. Here nothing that it names is
 looked up or imported: each name becomes a stand-in of this module. Those of numpy's arrays and
 numbers keep what they are given, so that arrays of plain numbers can be built from it afterwards;
-every other one is inert. It all runs in a child process, as a pickle can also ask for all memory.
+every other one is inert. It all runs in the sandbox, as a pickle can also ask for all memory.
 """
 
 import io
 import math
 import pickle
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ...errors import DataError
+from ...arrays import Array
 from ...files.npy import read_header
-from ...files.sandbox import Unreadable
-from .array_names import UNITS, plain
-from .chosen import parse_chosen
-from .named_arrays import Found, listed
+from ...files.sandbox import Unreadable, parse, sandboxed
+from .container import LEVELS, ArrayInfo, Container, Jobs, as_json, list_objects
 
 LARGEST_FILE = 1 << 30
-"""Bytes; `ops.npy` holds a few images."""
+"""Larger files, in bytes, are refused: `ops.npy` holds a few images."""
+
+MOST_NUMBERS = 100_000_000
+"""A list of settings with more numbers is none."""
 
 _NUMBERS = re.compile(r"[?bBhHiIlLqQefd]|[iufb][1248]")
 """Type codes of real numbers and truth values, as numpy pickles them."""
@@ -31,22 +34,22 @@ _NUMBERS = re.compile(r"[?bBhHiIlLqQefd]|[iufb][1248]")
 class _Inert:
     """What an unknown class or function of a pickle becomes: takes everything, does nothing."""
 
-    def __new__(cls, *_arguments, **_options):
+    def __new__(cls, *_arguments: Any, **_options: Any) -> "_Inert":
         return super().__new__(cls)
 
-    def __init__(self, *_arguments, **_options):
+    def __init__(self, *_arguments: Any, **_options: Any) -> None:
         pass
 
-    def __call__(self, *_arguments, **_options):
+    def __call__(self, *_arguments: Any, **_options: Any) -> "_Inert":
         return self
 
-    def __setstate__(self, _state):
+    def __setstate__(self, _state: Any) -> None:
         pass
 
-    def __setitem__(self, _key, _value):
+    def __setitem__(self, _key: Any, _value: Any) -> None:
         pass
 
-    def append(self, _value):
+    def append(self, _value: Any) -> None:
         pass
 
     extend = add = update = append
@@ -55,14 +58,14 @@ class _Inert:
 class _DType(_Inert):
     """Of `numpy.dtype(code, align, copy)`; its state says the byte order."""
 
-    def __init__(self, code="", *_):
+    def __init__(self, code: Any = "", *_: Any) -> None:
         self.code, self.order = code, "="
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">"):
             self.order = state[1]
 
-    def plain(self):
+    def plain(self) -> np.dtype[Any] | None:
         """The dtype, if it is one of numbers, else None."""
         known = isinstance(self.code, str) and _NUMBERS.fullmatch(self.code)
         return np.dtype(self.code).newbyteorder(self.order) if known else None
@@ -71,12 +74,15 @@ class _DType(_Inert):
 class _Array(_Inert):
     """Of `numpy.ndarray`: its shape, dtype and values as the pickle states them."""
 
-    shape, dtype, fortran, values = (0,), None, False, ()
+    shape: Any = (0,)
+    dtype: Any = None
+    fortran: Any = False
+    values: Any = ()
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         _version, self.shape, self.dtype, self.fortran, self.values = state
 
-    def plain(self):
+    def plain(self) -> Any:
         """The array if it is one of numbers; its only value if it is a single object; else None."""
         dtype = self.dtype.plain() if isinstance(self.dtype, _DType) else None
         if dtype is None:
@@ -85,39 +91,39 @@ class _Array(_Inert):
         return _numbers(self.values, dtype, self.shape, "F" if self.fortran else "C")
 
 
-def _numbers(values, dtype, shape, order="C"):
+def _numbers(values: Any, dtype: np.dtype[Any], shape: Any, order: Any = "C") -> Array:
     values = values.encode("latin1") if isinstance(values, str) else values  # as of Python 2
     if dtype.itemsize * math.prod(shape) != len(values):
         raise Unreadable(f"an array {shape} in it has {len(values)} bytes")
     return np.frombuffer(values, dtype).reshape(shape, order=order)
 
 
-def _reconstruct(*_):
+def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
-def _scalar(dtype, values=b""):
+def _scalar(dtype: Any, values: Any = b"") -> Any:
     plain = dtype.plain() if isinstance(dtype, _DType) else None
     return _Inert() if plain is None else _numbers(values, plain, ())[()]
 
 
-def _frombuffer(values, dtype, shape, order="C"):
+def _frombuffer(values: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array:
     array = _Array()
     array.__setstate__((1, shape, dtype, order == "F", bytes(values)))
     return array
 
 
-def _encode(text, *_):
+def _encode(text: str, *_: Any) -> bytes:
     """Of `_codecs.encode`, by which Python 2 and old protocols store bytes."""
     return text.encode("latin1")
 
 
-def _no_bytes(*_):
+def _no_bytes(*_: Any) -> bytes:
     """Of `bytes`, by which old protocols store an empty one."""
     return b""
 
 
-_STAND_INS = {
+_STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _DType,
     ("numpy", "ndarray"): _Array,
     ("_codecs", "encode"): _encode,
@@ -134,17 +140,18 @@ for _core in ("numpy.core", "numpy._core"):  # numpy 2 has renamed it
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         """A stand-in by the exact pair of names; the default would import and look up."""
         return _STAND_INS.get((module, name), _Inert)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     return value.plain() if isinstance(value, _Array) else value
 
 
-def load(path):
-    """Child: the dict in an `.npy` file that `numpy.save` made of one.
+@sandboxed
+def load(path: Path | str) -> dict[Any, Any]:
+    """The dict in an `.npy` file that `numpy.save` made of one.
 
     Returns
     -------
@@ -160,6 +167,7 @@ def load(path):
     if Path(path).stat().st_size > LARGEST_FILE:
         raise Unreadable(f"it is larger than {LARGEST_FILE >> 30} GiB")
     with Path(path).open("rb") as file:
+        # Without objects numpy has written no pickle.
         if not read_header(file)[2].hasobject:
             raise Unreadable("it is an array and no dict")
         loaded = _plain(_Unpickler(io.BytesIO(file.read()), encoding="latin1").load())
@@ -168,43 +176,106 @@ def load(path):
     return {name: _plain(value) for name, value in loaded.items()}
 
 
-def parse_settings(folder, paths):
-    """Child: what suite2p's settings say that a recording needs, from the first file that says it.
+def open_file(path: Path, chunk: int) -> Container:
+    """List the arrays in a pickled dict, and in dicts in it; `DataError` if it is none."""
+    objects, state, _ = list_objects(path, _JOBS)
+    return Container(path, objects, _JOBS, chunk, state)
 
-    `fs` in Hz, and `fs of` which file; `share` of the neuropil; `badframes`, a truth value for each
-    frame; `folders`, the number of frames in each; `failed`, files that cannot be read and why.
+
+@sandboxed
+def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
+    """The arrays of numbers in a dict."""
+    arrays = dict(_arrays("", load(path), 0))
+    infos = {name: ArrayInfo(array.shape, array.dtype.str) for name, array in arrays.items()}
+    yield "objects", as_json(infos)
+
+
+@sandboxed
+def parse_arrays(
+    path: str, labels: Mapping[str, str], large: Sequence[str]
+) -> Iterator[tuple[str, Array]]:
+    """Some of them; none can be read by rows."""
+    arrays = dict(_arrays("", load(path), 0))
+    yield from ((name, arrays[name]) for name in labels)
+
+
+_JOBS = Jobs(parse_objects, parse_arrays)
+
+
+def _arrays(prefix: str, contents: dict[Any, Any], depth: int) -> Iterator[tuple[str, Array]]:
+    for name, value in contents.items():
+        value = _plain(value)
+        if isinstance(value, dict) and depth < LEVELS:
+            yield from _arrays(f"{prefix}{name}.", value, depth + 1)
+        elif isinstance(value, np.ndarray | np.number | float | int) and (
+            np.asarray(value).dtype.kind in "fiub"
+        ):
+            yield f"{prefix}{name}", np.asarray(value)
+
+
+# Settings, which stand in several files
+
+
+def read_numbers(
+    paths: Sequence[Path], wanted: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, Array], dict[str, Path], dict[Path, str]]:
+    """Numbers in pickled dicts, each from the first file that has it.
+
+    Parameters
+    ----------
+    paths
+        Of files in one folder.
+    wanted
+        By a name of yours the keys under which numbers may stand, with dots where dicts are nested.
+
+    Returns
+    -------
+    What was found, where, and of files that cannot be read why.
     """
-    found, failed = {}, []
+    if not paths:
+        return {}, {}, {}
+    names = [str(path) for path in paths]
+    values = parse(
+        parse_numbers, paths[0].parent, names, {name: list(keys) for name, keys in wanted.items()}
+    )
+    sources, failed = values.pop("sources"), values.pop("failed")
+    return (
+        {name: values[name] for name in wanted if name in values},
+        {name: Path(path) for name, path in sources.items()},
+        {Path(path): why for path, why in failed.items()},
+    )
+
+
+@sandboxed
+def parse_numbers(
+    folder: str, paths: Sequence[str], wanted: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, Any]]:
+    """See `read_numbers`."""
+    found: dict[str, Array] = {}
+    sources: dict[str, str] = {}
+    failed: dict[str, str] = {}
     for path in paths:
         try:
             settings = load(path)
         except Unreadable as error:
-            failed.append([path, str(error)])
+            failed[path] = str(error)
             continue
         except (Exception, RecursionError) as error:  # whatever a damaged pickle makes of it
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
-            failed.append([path, f"it is damaged, or of a kind not known here ({reason})"])
+            failed[path] = f"it is damaged, or of a kind not known here ({reason})"
             continue
-        if "fs" in settings and "fs of" not in found:
-            found["fs of"] = path
-        for role, keys in _SETTINGS.items():
-            for key in keys:
-                value = _numbers_of(settings, key)
-                if value is not None:
-                    found.setdefault(role, value)
+        for name, keys in wanted.items():
+            # In the order of the keys: that of the newest version goes first.
+            values = [_numbers_under(settings, key.split(".")) for key in keys]
+            there = [each for each in values if each is not None]
+            if there and name not in found:
+                found[name], sources[name] = there[0], path
     yield "failed", failed
+    yield "sources", sources
     yield from found.items()
 
 
-_SETTINGS = {
-    "fs": (("fs",),),
-    "share": (("extraction", "neuropil_coefficient"), ("neucoeff",)),
-    "badframes": (("badframes",),),
-    "folders": (("frames_per_folder",), ("nframes_per_folder",)),
-}
-
-
-def _numbers_of(settings, keys):
+def _numbers_under(settings: Any, keys: Sequence[str]) -> Array | None:
     """The numbers under nested keys, as an array; None if there are none."""
     value = settings
     for key in keys:
@@ -212,33 +283,7 @@ def _numbers_of(settings, keys):
     if isinstance(value, list | tuple | int | float | np.ndarray | np.generic):
         try:
             array = np.asarray(value, np.float64)
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError):  # ragged, text, or endless
             return None
-        return array if array.size <= _MOST_NUMBERS else None
+        return array if array.size <= MOST_NUMBERS else None
     return None
-
-
-_MOST_NUMBERS = 100_000_000
-
-
-def parse_arrays(path, variable):
-    """Child: the arrays of a recording in a pickled dict, or in dicts in it."""
-    arrays = dict(_arrays("", load(path), 0))
-    shapes = {name: Found(array.shape) for name, array in arrays.items()}
-    if variable is None and not any(plain(name) in UNITS for name in arrays):
-        raise DataError(
-            f"{path} holds a dict without traces (it has {listed(shapes) or 'no arrays'}); give an "
-            "array, neurons x frames, or name one (--variable)"
-        )
-    yield from parse_chosen(path, shapes, variable, arrays.__getitem__)
-
-
-def _arrays(prefix, contents, depth):
-    for name, value in contents.items():
-        value = _plain(value)
-        if isinstance(value, dict) and depth < 2:
-            yield from _arrays(f"{prefix}{name}.", value, depth + 1)
-        elif isinstance(value, np.ndarray | np.number | float | int) and (
-            np.asarray(value).dtype.kind in "fiub"
-        ):
-            yield f"{prefix}{name}", np.asarray(value)

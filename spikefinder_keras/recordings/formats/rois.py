@@ -1,35 +1,45 @@
-"""What programs know of their ROIs: which are cells, how much neuropil to subtract.
+"""What programs say of their ROIs: which are cells, and how much neuropil to subtract.
 
-suite2p, CaImAn and NWB tell the same in different arrays; here each is done once.
+suite2p, CaImAn and NWB say the same in different arrays; here each is done once.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from ...arrays import Array, ArrayLike, Numbers
 from ...errors import DataError, UsageError
-from ..lazy import LazyTable, Rows, by_rows, elementwise
+from ..lazy import AnyTable, LazyTable, Rows, by_rows, elementwise
 from ..missing import MissingCounts, find_missing
 
+LARGEST_SHARE = 2.0
+"""More neuropil than this is subtracted by nobody; 70 is a share of 0.7 in percent."""
 
-def accepted(path, cells, count, what="iscell"):
+
+def accepted(path: Path | str, cells: ArrayLike, *, count: int, what: str = "iscell") -> Numbers:
     """Numbers of the ROIs that are cells.
 
     Parameters
     ----------
-    path : str or Path
+    path
         Named in errors.
-    cells : array
+    cells
         One number for each ROI, 1 for a cell; or as suite2p's `iscell` with its probability beside
         it, `(count, 2)`. A single row, as MATLAB has it, is as good.
-    count : int
+    count
         Of ROIs.
-    what : str
+    what
         Name of the array, for messages.
 
-    Returns
-    -------
-    int array
+    Raises
+    ------
+    DataError
+        If it has not one number for each ROI.
     """
     cells = np.asarray(cells)
+    # MATLAB has no vectors.
     if cells.ndim == 2 and cells.shape[0] == 1 and count != 1:
         cells = cells.T
     if cells.ndim not in (1, 2) or len(cells) != count or not cells.size:
@@ -37,9 +47,12 @@ def accepted(path, cells, count, what="iscell"):
     return np.flatnonzero(cells.reshape(count, -1)[:, 0] == 1)
 
 
-def numbered(path, numbers, count, what="idx_components"):
+def numbered(
+    path: Path | str, numbers: ArrayLike, *, count: int, what: str = "idx_components"
+) -> Numbers:
     """`numbers` as those of the components to keep, from 0, or `DataError`."""
     numbers = np.atleast_1d(np.asarray(numbers)).ravel()
+    # Counted from 1, as in MATLAB, the last one is out of range.
     if numbers.size and (
         numbers.dtype.kind not in "iuf"
         or (numbers != numbers.round()).any()
@@ -50,13 +63,30 @@ def numbered(path, numbers, count, what="idx_components"):
     return numbers.astype(np.int64)
 
 
-def checked_cells(path, kept, count, what, kind="ROIs", all_rois=False):
-    """The numbers of those to keep, all if asked for, and notes; refuses to keep none.
+def checked_cells(
+    path: Path | str,
+    kept: Numbers | None,
+    *,
+    count: int,
+    what: str,
+    kind: str = "ROIs",
+    all_rois: bool = False,
+) -> tuple[Numbers, list[str]]:
+    """The numbers of those to keep, all if asked for, and notes.
 
     Parameters
     ----------
-    kept : int array or None
+    kept
         None where nothing is said of cells.
+    count, what
+        As for `accepted`.
+    kind
+        What they are called.
+
+    Raises
+    ------
+    DataError
+        If none would be kept.
     """
     if kept is None or all_rois:
         return np.arange(count), []
@@ -68,77 +98,109 @@ def checked_cells(path, kept, count, what, kind="ROIs", all_rois=False):
     if kept.size == count:
         return kept, []
     missing = count - kept.size
-    reason = (
-        f"{missing} of {count} {kind} left out, which {what} calls no cell"
-        if kind == "ROIs"
-        else f"{missing} of {count} {kind} left out, not in {what}"
-    )
-    return kept, [f"{reason} (--all-rois keeps them)"]
+    reason = f"which {what} calls no cell" if kind == "ROIs" else f"not in {what}"
+    return kept, [f"{missing} of {count} {kind} left out, {reason} (--all-rois keeps them)"]
 
 
-def corrected(path, fluorescence, neuropil, factor, kept, frame_rate=None, name="Fneu"):
+@dataclass(frozen=True)
+class Neuropil:
+    """The fluorescence around ROIs.
+
+    Attributes
+    ----------
+    traces : (ROI, frame)
+        None where there are none.
+    share
+        To subtract, 0 to 2.
+    name
+        For messages; empty where nobody expects any.
+    """
+
+    traces: AnyTable | None
+    share: float
+    name: str = "Fneu"
+
+
+def corrected(
+    path: Path | str,
+    fluorescence: AnyTable,
+    neuropil: Neuropil,
+    *,
+    kept: Numbers,
+    frame_rate: float | None = None,
+) -> tuple[AnyTable, list[str]]:
     """The kept ROIs' fluorescence without neuropil; missing where there was none before.
 
     Parameters
     ----------
-    path : str or Path
+    path
         Named in errors.
-    fluorescence : float array `(ROI, frame)`
-    neuropil : float array `(ROI, frame)` or None
-    factor : float
-        Share of the neuropil to subtract, 0 to 2.
-    kept : int array
+    fluorescence : (ROI, frame)
+    neuropil
+    kept
         Numbers of the ROIs to keep.
-    frame_rate : float, optional
+    frame_rate
         In Hz.
-    name : str
-        Of the neuropil, for messages.
 
     Returns
     -------
-    traces : float array `(kept ROI, frame)`
-    notes : list of str
+    (kept ROI, frame)
+    notes
+
+    Raises
+    ------
+    UsageError
+        If the share is impossible.
+    DataError
+        If fluorescence and neuropil are of different shape.
     """
-    check_factor(factor)
-    if neuropil is None:
-        notes = [f"neuropil not subtracted: there is no {name}"] if name else []
-        every = kept.size == len(fluorescence)
-        if every:
-            return fluorescence, notes
-        stored = isinstance(fluorescence, LazyTable)
-        return fluorescence.keep(kept) if stored else fluorescence[kept], notes
-    if neuropil.shape != fluorescence.shape:
+    check_share(neuropil.share)
+    around = neuropil.traces
+    if around is None:
+        notes = [f"neuropil not subtracted: there is no {neuropil.name}"] if neuropil.name else []
+        return _only(fluorescence, kept), notes
+    if around.shape != fluorescence.shape:
         raise DataError(
-            f"{path}: F is {fluorescence.shape}, but {name} is {neuropil.shape}; give two of the "
-            "same run"
+            f"{path}: F is {fluorescence.shape}, but {neuropil.name} is {around.shape}; give two "
+            "of the same run"
         )
-    dtype = np.result_type(fluorescence.dtype, neuropil.dtype, np.float32)
-    notes = [f"neuropil subtracted: F - {factor:g} {name}"]
-    if isinstance(fluorescence, LazyTable) or isinstance(neuropil, LazyTable):
+    # Counts of a camera are whole numbers, of which a difference would overflow.
+    dtype = np.result_type(fluorescence.dtype, around.dtype, np.float32)
+    notes = [f"neuropil subtracted: F - {neuropil.share:g} {neuropil.name}"]
 
-        def subtract(own, around):
-            return _subtract(own, around, range(len(own)), factor, dtype, frame_rate)
+    def subtract(rows: Array, neuropil_rows: Array, numbers: Sequence[int] | Numbers) -> Rows:
+        missing = MissingCounts()
+        traces = np.empty((len(numbers), rows.shape[1]), dtype)
+        for row, roi in enumerate(numbers):  # one by one, as both may be larger than the memory
+            np.multiply(neuropil_rows[roi], -dtype.type(neuropil.share), out=traces[row])
+            before = np.asarray(rows[roi], dtype)
+            traces[row] += before
+            # An ROI without light under live neuropil would else look like a trace.
+            gone, found = find_missing(before, frame_rate or 1.0)
+            missing += found
+            if gone is not None:
+                traces[row, gone] = np.nan
+        return Rows(traces, missing)
 
-        return by_rows(subtract, fluorescence, neuropil, dtype=dtype).keep(kept), notes
-    found = _subtract(fluorescence, neuropil, kept, factor, dtype, frame_rate)
+    if isinstance(fluorescence, LazyTable) or isinstance(around, LazyTable):
+        table = by_rows(
+            lambda rows, others: subtract(rows, others, range(len(rows))),
+            fluorescence,
+            around,
+            dtype=dtype,
+        )
+        return _only(table, kept), notes
+    found = subtract(fluorescence, around, kept)
     return found.values, notes + found.missing.notes(kept.size, "ROIs' F")
 
 
-def _subtract(fluorescence, neuropil, kept, factor, dtype, frame_rate):
-    missing = MissingCounts()
-    traces = np.empty((len(kept), fluorescence.shape[1]), dtype)
-    for row, roi in enumerate(kept):  # one by one, as both arrays may be larger than the memory
-        np.multiply(neuropil[roi], -dtype.type(factor), out=traces[row])
-        own = np.asarray(fluorescence[roi], dtype)
-        traces[row] += own
-        gone, found = find_missing(own, frame_rate or 1.0)
-        missing += found
-        if gone is not None:
-            traces[row, gone] = np.nan
-    return Rows(traces, missing)
+def _only(table: AnyTable, kept: Numbers) -> AnyTable:
+    if isinstance(table, LazyTable):
+        return table if kept.size == len(table) else table.keep(kept)
+    return table if kept.size == len(table) else table[kept]
 
 
-def scaled(traces, gain):
+def scaled(traces: AnyTable, gain: tuple[float, float]) -> AnyTable:
     """`traces` times a factor, plus an offset; `gain` is both."""
     factor, offset = gain
     if (factor, offset) == (1, 0):
@@ -149,9 +211,9 @@ def scaled(traces, gain):
     )
 
 
-def check_factor(factor):
-    """Raise `UsageError` unless `factor` can be a share of neuropil."""
-    if not (isinstance(factor, int | float) and 0 <= factor <= 2):
+def check_share(share: float) -> None:
+    """Raise `UsageError` unless `share` can be one of neuropil."""
+    if not (isinstance(share, int | float) and 0 <= share <= LARGEST_SHARE):
         raise UsageError(
-            f"a neuropil factor of {factor}? give a number from 0 to 2, usually 0.7 (--neuropil)"
+            f"a neuropil factor of {share}? give a number from 0 to 2, usually 0.7 (--neuropil)"
         )

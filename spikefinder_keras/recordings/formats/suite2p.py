@@ -1,97 +1,149 @@
-"""suite2p's folders: `F.npy`, `Fneu.npy`, `iscell.npy`, and what its settings say of them.
+"""The layout of suite2p's folders: `F.npy`, `Fneu.npy`, `iscell.npy`, and what its settings say.
 
-A folder of several planes is one recording. `Fall.mat`, which suite2p writes for MATLAB, is read by
-`matlab`.
+A folder of several planes is one recording. `Fall.mat`, which suite2p writes for MATLAB, is one of
+named arrays.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ...arrays import Array, Mask, Numbers, Rates
 from ...errors import DataError
 from ...files.npy import NpyFile
-from ...files.sandbox import parse
-from ..lazy import elementwise
-from ..options import USUAL_NEUROPIL
-from . import pickled
-from .arrays import make_recording, one_number, only_one_array, only_orientation
-from .pieces import table_of
-from .rois import accepted, checked_cells, corrected
+from ..lazy import AnyTable, elementwise
+from ..options import USUAL_NEUROPIL, ReadOptions
+from ..recording import Recording
+from .container import npy_table
+from .pickled import read_numbers
+from .rois import LARGEST_SHARE, Neuropil, accepted, checked_cells, corrected
+from .tables import Facts, make_recording, one_rate, only_one_array, only_orientation
 
 SETTINGS = ("settings.npy", "ops.npy", "db.npy", "reg_outputs.npy")
 """Where frame rate, share of neuropil, bad frames and folders stand: 1.x writes all of them,
 earlier ones `ops.npy`."""
+
+KEYS = {
+    "rate": ["fs"],
+    "share": ["extraction.neuropil_coefficient", "neucoeff"],
+    "bad": ["badframes"],
+    "folders": ["frames_per_folder", "nframes_per_folder"],
+}
+"""What the settings call these, in 1.x and before."""
+
 OWN_FILES = ("F.npy", "Fneu.npy", "iscell.npy", "stat.npy", "redcell.npy", *SETTINGS)
 """Files of suite2p that no prediction may replace."""
 
 
-def recognises(folder):
+def recognises(folder: Path) -> bool:
     """Whether a folder is a plane of suite2p, or holds one."""
-    return (folder / "F.npy").is_file() or bool(_planes(folder))
+    return bool(planes_of(folder))
 
 
-def _planes(folder):
-    """Plane folders below a folder, by their numbers."""
-    folders = {*folder.glob("plane*"), *folder.glob("suite2p/plane*")}
-    folders = [f for f in folders if (f / "F.npy").is_file()]
-    return sorted(folders, key=lambda f: [int(n) for n in re.findall(r"\d+", f.name)] or [0])
-
-
-def planes_of(source):
-    """The plane folders of a recording's source; none if it is not suite2p's."""
+def planes_of(source: Path | str) -> list[Path]:
+    """The plane folders of a recording's source, by their numbers; none if it is not suite2p's."""
     folder = Path(source)
     if (folder / "F.npy").is_file():
         return [folder]
-    return _planes(folder) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    folders = {*folder.glob("plane*"), *folder.glob("suite2p/plane*")}
+    folders = {f for f in folders if (f / "F.npy").is_file()}
+    # plane10 comes behind plane2.
+    return sorted(folders, key=lambda f: [int(n) for n in re.findall(r"\d+", f.name)] or [0])
 
 
-def files_of(folder):
-    """The files that `read` heeds."""
+def files_of(folder: Path) -> list[Path]:
+    """The files that a recording is read from."""
     planes = planes_of(folder)
     names = {
-        place / name for plane in planes for place in (plane, plane.parent) for name in OWN_FILES
+        parent / name for plane in planes for parent in (plane, plane.parent) for name in OWN_FILES
     }
     return [path for path in names if path.is_file()]
 
 
-def read(folder, options):
-    """Recording of a plane folder, or of all planes in `suite2p/`."""
+@dataclass(frozen=True)
+class Settings:
+    """What the pickled settings of a plane say.
+
+    `rate` in Hz and `share` of neuropil, None where they say none; `bad`, a truth value for each
+    frame, and `folders`, the number of frames in each, unchecked; `notes`.
+    """
+
+    rate: float | None
+    share: float | None
+    bad: Array | None
+    folders: Array | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What a plane folder holds.
+
+    `traces` `(cell, frame)` corrected for neuropil, NaN where missing; `rois`, the numbers of the
+    cells; `classified`, whether it says which ROIs are cells; `rate` in Hz; `starts`, the frames
+    with which the folders of movies begin.
+    """
+
+    folder: Path
+    traces: AnyTable
+    rois: Numbers
+    classified: bool
+    rate: float | None
+    starts: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def read_recording(folder: Path, options: ReadOptions) -> Recording:
+    """Recording of a plane folder, or of all planes in `suite2p/`.
+
+    Raises
+    ------
+    DataError, UsageError
+    """
     only_one_array(folder, options.variable)
     only_orientation(folder, options.orientation, "neuron-time")
-    planes = planes_of(folder)
-    found = [_Plane(plane, options) for plane in planes]
-    if len(found) == 1:
-        (only,) = found
-        traces, names, notes = only.traces, [str(roi) for roi in only.rois], only.notes
-        folder = only.folder
+    planes = [read_plane(plane, options) for plane in planes_of(folder)]
+    if len(planes) == 1:  # whose notes need no name of a plane
+        (plane,) = planes
+        folder, traces, starts = plane.folder, plane.traces, plane.starts
+        names, notes = [str(roi) for roi in plane.rois], plane.notes
     else:
-        traces, names, notes = _together(found)
-    rate = next((plane.rate for plane in found if plane.rate is not None), None)
-    rates = {plane.rate for plane in found} - {None}
-    if len(rates) > 1:
-        several = ", ".join(f"{plane.folder.name} {plane.rate:g} Hz" for plane in found)
+        traces, names, notes, starts = combine(planes)
+    rates = [plane.rate for plane in planes if plane.rate is not None]
+    if len(set(rates)) > 1:
+        several = ", ".join(f"{p.folder.name} {p.rate:g} Hz" for p in planes if p.rate is not None)
         raise DataError(f"{folder} has planes of different frame rates ({several}); name one")
-    return make_recording(
-        folder,
-        traces,
-        options,
-        file_rate=rate,
-        orientation="neuron-time" if all(p.classified for p in found) else None,
-        names=names,
+    facts = Facts(
+        frame_rate=rates[0] if rates else None,
+        orientation="neuron-time" if all(plane.classified for plane in planes) else None,
         unit="F",
+        names=names,
         notes=notes,
-        segment_starts=found[0].segment_starts,
+        segment_starts=starts,
     )
+    return make_recording(folder, traces, options, facts)
 
 
-def _together(planes):
-    """Traces, names and notes of several planes; a frame that one has not is missing in it."""
+def combine(
+    planes: Sequence[Plane],
+) -> tuple[AnyTable, list[str], tuple[str, ...], tuple[int, ...]]:
+    """Traces, names, notes and starts of several planes together.
+
+    The microscope may have stopped in the middle of a volume, so one plane may have a frame more
+    than another: it is missing in that one.
+    """
     longest = max(planes, key=lambda plane: plane.traces.shape[1])
     frames = longest.traces.shape[1]
-    traces = np.full((sum(p.rois.size for p in planes), frames), np.nan, np.float32)
-    names, notes, row = [], [], 0
+    # In memory, as planes are small parts of a recording.
+    traces = np.full((sum(plane.rois.size for plane in planes), frames), np.nan, np.float32)
+    names, notes = [], [f"{len(planes)} planes, neurons named by plane and ROI"]
+    row = 0
     for plane in planes:
         count = plane.traces.shape[1]
         traces[row : row + plane.rois.size, :count] = plane.traces
@@ -100,111 +152,128 @@ def _together(planes):
         notes += [f"{plane.folder.name}: {note}" for note in plane.notes]
         if count < frames:
             notes.append(f"{plane.folder.name}: {frames - count} frames fewer than the others")
-    planes[0].segment_starts = longest.segment_starts
-    return traces, names, [f"{len(planes)} planes, neurons named by plane and ROI", *notes]
+    return traces, names, tuple(notes), longest.starts
 
 
-class _Plane:
-    """What is read of a plane folder."""
+def read_plane(folder: Path, options: ReadOptions) -> Plane:
+    """What a plane folder holds.
 
-    def __init__(self, folder, options):
-        self.folder = folder
-        files = {name: _file(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")}
-        arrays = {name: file and table_of(file, options.chunk) for name, file in files.items()}
-        fluorescence = arrays["F"]
-        if fluorescence.ndim != 2 or not fluorescence.size:
-            raise DataError(f"{folder}: F has shape {fluorescence.shape}; give ROIs x frames")
-        count, frames = fluorescence.shape
-        settings = _Settings(folder, options)
-        self.rate = settings.rate
-        self.classified = arrays["iscell"] is not None
-        kept = None
-        if self.classified and not options.all_rois:
-            kept = accepted(folder, arrays["iscell"], count)
-        self.rois, left_out = checked_cells(folder, kept, count, "iscell", "ROIs", options.all_rois)
-        share = options.neuropil_share(settings.share)
-        self.traces, notes = corrected(
-            folder,
-            fluorescence,
-            arrays["Fneu"],
-            share,
-            self.rois,
-            options.frame_rate or settings.rate,
-        )
-        self.segment_starts, more = settings.blocks(frames)
-        bad, bad_notes = settings.bad_frames(frames)
-        if bad is not None:
-            self.traces = elementwise(partial(_blank, bad), self.traces, dtype=np.float32)
-        self.notes = [
-            f"F from F.npy, {self.rois.size} of {count} ROIs",
-            *left_out,
-            *notes,
-            *settings.notes,
-            *more,
-            *bad_notes,
-        ]
+    Raises
+    ------
+    DataError
+        If its files are damaged or contradict each other.
+    """
+    fluorescence, around, cells = (
+        _array(folder / f"{name}.npy", options.chunk) for name in ("F", "Fneu", "iscell")
+    )
+    if fluorescence is None:
+        raise DataError(f"{folder} has no F.npy any more")
+    if fluorescence.ndim != 2 or not fluorescence.size:
+        raise DataError(f"{folder}: F has shape {fluorescence.shape}; give ROIs x frames")
+    count, frames = fluorescence.shape
+    settings = read_settings(folder, options)
+    kept = None
+    if cells is not None and not options.all_rois:
+        kept = accepted(folder, np.asarray(cells), count=count)
+    rois, left_out = checked_cells(
+        folder, kept, count=count, what="iscell", all_rois=options.all_rois
+    )
+    traces, notes = corrected(
+        folder,
+        fluorescence,
+        Neuropil(around, options.neuropil_share(settings.share)),
+        kept=rois,
+        frame_rate=options.frame_rate or settings.rate,
+    )
+    starts, more = _starts(settings.folders, frames)
+    bad, bad_notes = _bad_frames(settings.bad, frames)
+    # After the neuropil, so that runs of one value are looked for in what was measured.
+    if bad is not None:
+        traces = elementwise(partial(_without, bad), traces, dtype=np.float32)
+    first = f"F from F.npy, {rois.size} of {count} ROIs"
+    return Plane(
+        folder,
+        traces,
+        rois,
+        classified=cells is not None,
+        rate=settings.rate,
+        starts=starts,
+        notes=(first, *left_out, *notes, *settings.notes, *more, *bad_notes),
+    )
 
 
-def _blank(bad, rows):
+def _without(bad: Mask, rows: Array) -> Array:
     rows = np.array(rows, np.result_type(rows.dtype, np.float32))
     rows[:, bad] = np.nan
     return rows
 
 
-class _Settings:
-    """What the pickled settings of a plane say."""
+def read_settings(folder: Path, options: ReadOptions) -> Settings:
+    """What the settings in a plane folder, or in the one above it, say.
 
-    def __init__(self, folder, options):
-        names = [
-            str(parent / name)
-            for name in SETTINGS
-            for parent in (folder, folder.parent)
-            if (parent / name).is_file()
-        ]
-        self.notes, self.rate, self.share = [], None, None
-        self._found = parse(pickled.parse_settings, folder, names) if names else {}
-        rate, share = self._found.get("fs"), self._found.get("share")
-        read = names.index(self._found["fs of"]) if rate is not None else len(names)
-        unread = self._found.get("failed", [])
-        failed = [f"{name} cannot be read: {why}" for name, why in unread]
-        first = min((names.index(name) for name, _ in unread), default=len(names))
-        if first < read and options.frame_rate is None:
-            raise DataError(f"{failed[0]}; state the frame rate (--frame-rate) to do without it")
-        self.notes += [f"not used: {each}" for each in failed]
-        if rate is not None:
-            self.rate = one_number(self._found["fs of"], "fs", rate)
-        if share is not None and share.size == 1 and 0 <= share.item() <= 2:
-            self.share = float(share.item())
-            if options.neuropil is None and self.share != USUAL_NEUROPIL:
-                self.notes.append(f"the settings' own share of neuropil is used: {self.share:g}")
-
-    def bad_frames(self, frames):
-        """Mask `(frame,)` of frames that suite2p calls bad, or None, and notes."""
-        bad = self._found.get("badframes")
-        if bad is None or not bad.size:
-            return None, []
-        bad = np.ravel(bad).astype(bool)
-        if bad.size != frames:
-            return None, [f"badframes has {bad.size} values for {frames} frames: not used"]
-        if not bad.any():
-            return None, []
-        return bad, [f"{int(bad.sum())} of {frames} frames are in badframes: taken as missing"]
-
-    def blocks(self, frames):
-        """Frames with which the folders of movies begin, and notes."""
-        counts = self._found.get("folders")
-        counts = np.array([]) if counts is None else np.ravel(counts)
-        counts = counts[counts != 0]
-        if counts.size < 2:
-            return (0,), []
-        whole = (counts > 0).all() and (counts == counts.round()).all()
-        if not whole or counts.sum() != frames:
-            return (0,), [f"frames_per_folder has {counts.sum():g} frames, F {frames}: not used"]
-        starts = (0, *np.cumsum(counts)[:-1].astype(int).tolist())
-        return starts, [f"{counts.size} folders of movies (frames_per_folder): so many blocks"]
+    Raises
+    ------
+    DataError
+        If a file cannot be read that may say the frame rate, and nobody states it.
+    """
+    paths = [
+        parent / name
+        for name in SETTINGS
+        for parent in (folder, folder.parent)
+        if (parent / name).is_file()
+    ]
+    found, sources, failed = read_numbers(paths, KEYS)
+    unread = [f"{path} cannot be read: {why}" for path, why in failed.items()]
+    # A file that comes before the one with the frame rate may have had another.
+    read = paths.index(sources["rate"]) if "rate" in sources else len(paths)
+    first = min((paths.index(path) for path in failed), default=len(paths))
+    if first < read and options.frame_rate is None:
+        raise DataError(f"{unread[0]}; state the frame rate (--frame-rate) to do without it")
+    notes = [f"not used: {each}" for each in unread]
+    rate = one_rate(sources["rate"], "fs", found["rate"]) if "rate" in found else None
+    share = found.get("share")
+    stated = None
+    # Anything else is no share, and the usual one is taken.
+    if share is not None and share.size == 1 and 0 <= share.item() <= LARGEST_SHARE:
+        stated = float(share.item())
+        if options.neuropil is None and stated != USUAL_NEUROPIL:
+            notes.append(f"the settings' own share of neuropil is used: {stated:g}")
+    return Settings(rate, stated, found.get("bad"), found.get("folders"), tuple(notes))
 
 
-def _file(path):
+def _bad_frames(bad: Array | None, frames: int) -> tuple[Mask | None, list[str]]:
+    """Mask `(frame,)` of frames that suite2p calls bad, or None, and notes."""
+    if bad is None or not bad.size:
+        return None, []
+    mask = np.ravel(bad).astype(bool)
+    # Settings of another run than F.npy stay behind in the folder.
+    if mask.size != frames:
+        return None, [f"badframes has {mask.size} values for {frames} frames: not used"]
+    if not mask.any():
+        return None, []
+    return mask, [f"{int(mask.sum())} of {frames} frames are in badframes: taken as missing"]
+
+
+def _starts(folders: Array | None, frames: int) -> tuple[tuple[int, ...], list[str]]:
+    """Frames with which the folders of movies begin, and notes."""
+    counts = np.array([]) if folders is None else np.ravel(folders)
+    counts = counts[counts != 0]  # folders without a movie
+    if counts.size < 2:
+        return (0,), []
+    whole = (counts > 0).all() and (counts == counts.round()).all()
+    if not whole or counts.sum() != frames:
+        return (0,), [f"frames_per_folder has {counts.sum():g} frames, F {frames}: not used"]
+    starts = (0, *np.cumsum(counts)[:-1].astype(int).tolist())
+    return starts, [f"{counts.size} folders of movies (frames_per_folder): so many segments"]
+
+
+def _array(path: Path, chunk: int) -> AnyTable | None:
+    """The array in a file; None if there is no such file."""
+    file = _file(path)
+    return None if file is None else npy_table(file, chunk)
+
+
+def _file(path: Path) -> NpyFile | None:
     """The array in a file, as yet unread; None if there is no such file."""
     try:
         if not path.stat().st_size:
@@ -220,7 +289,7 @@ def _file(path):
     return file
 
 
-def as_spks(rates, names, source):
+def as_spks(rates: Rates, names: Sequence[str], source: Path | str | None) -> Rates:
     """Rates `(neuron, frame)` with a row for each ROI of `F.npy`, as `spks.npy` has.
 
     Zeros where a ROI is no cell, and where there are no rates, as suite2p's window knows no NaN.
@@ -228,15 +297,14 @@ def as_spks(rates, names, source):
     suite2p's, or has other ROIs, the rates as they are.
     """
     planes = planes_of(source) if source is not None and Path(source).is_dir() else []
-    counts = [_file(plane / "F.npy").shape[0] for plane in planes]
-    first = 0
-    rows = {}
-    for plane, count in zip(planes, counts, strict=True):
+    rows: dict[str, int] = {}
+    for plane in planes:
+        file = _file(plane / "F.npy")
         prefix = "" if len(planes) == 1 else f"{plane.name}-"
-        rows |= {f"{prefix}{roi}": first + roi for roi in range(count)}
-        first += count
+        rois = range(0 if file is None else file.shape[0])
+        rows |= {f"{prefix}{roi}": row for row, roi in enumerate(rois, len(rows))}
     if not planes or not set(names) <= rows.keys():
         return rates
-    every = np.zeros((sum(counts), rates.shape[1]), np.float32)
+    every = np.zeros((len(rows), rates.shape[1]), np.float32)
     every[[rows[name] for name in names]] = np.nan_to_num(rates)
     return every

@@ -13,7 +13,6 @@ import types
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -578,10 +577,9 @@ def test_nwb_prefers_dff_and_leaves_out_what_is_processed(tmp_path):
 
 def series_of(*places, kind="RoiResponseSeries"):
     """Series by their names; DfOverF is the type of the containers that are called so."""
-    group = SimpleNamespace(attrs={})
     names = [f"ophys/{place}" for place in places]
     return {
-        name: nwb.Series(name, group, kind, name.split("/")[1] if "DfOverF" in name else "")
+        name: nwb.Series(name, kind, name.split("/")[1] if "DfOverF" in name else "")
         for name in names
     }
 

@@ -1,0 +1,324 @@
+"""Containers: named arrays in a file, whatever its format; listed first, then read, in the sandbox.
+
+A container knows nothing of what its arrays mean; the layouts do. `ArrayInfo` is all that the
+sandbox says of an array before it is read: its shape and type, the attributes that say what its
+numbers mean, and where the trials begin from which it is put together.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ...arrays import Array, Numbers
+from ...errors import DataError
+from ...files.npy import NpyFile
+from ...files.regular import state_of
+from ...files.sandbox import parse
+from ..lazy import AnyTable, LazyTable, Rows
+
+LEVELS = 2
+"""Groups or structs around an array that is offered as fluorescence; what lies deeper belongs to
+somebody's program."""
+
+MOST_PIECES = 10_000
+"""A cell array of more cells is no list of trials."""
+
+_NUMBERS = re.compile(r"[<>|=][fiub]\d+")
+"""Types of real numbers and truth values, as numpy writes them."""
+
+Scalar: TypeAlias = str | int | float | bool | None
+"""An attribute that is one number or text; None stands for any other."""
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """What is known of an array in a file before it is read.
+
+    `dtype` is as numpy writes it. `dimensions`, their names, and `unit`, of time stamps, are known
+    where the file tells them. `starts` are where along time the pieces begin of which it is put
+    together, one for each trial; it is `assembled` then, or if it is one cell of a cell array.
+    `text` is its value, if it is a single text.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    dimensions: tuple[str, ...] | None = None
+    unit: str | None = None
+    attributes: dict[str, Scalar] = field(default_factory=dict)
+    starts: tuple[int, ...] = (0,)
+    assembled: bool = False
+    text: str | None = None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it holds real numbers or truth values."""
+        return bool(_NUMBERS.fullmatch(self.dtype))
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class GroupInfo:
+    """A group of arrays, of which only the attributes are known."""
+
+    attributes: dict[str, Scalar]
+
+
+Info: TypeAlias = ArrayInfo | GroupInfo
+
+
+def as_json(objects: Mapping[str, Info]) -> dict[str, dict[str, Any]]:
+    """What `_from_json` turns back into the same, for the way out of the sandbox."""
+    return {name: asdict(info) for name, info in objects.items()}
+
+
+def _from_json(objects: Mapping[str, dict[str, Any]]) -> dict[str, Info]:
+    found: dict[str, Info] = {}
+    for name, info in objects.items():
+        if "shape" not in info:
+            found[name] = GroupInfo(**info)
+            continue
+        names = info["dimensions"]
+        found[name] = ArrayInfo(
+            **info
+            | {
+                "shape": tuple(map(int, info["shape"])),
+                "starts": tuple(map(int, info["starts"])),
+                "dimensions": None if names is None else tuple(map(str, names)),
+            }
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What runs in the sandbox for a format, and the libraries that it needs.
+
+    `listing(path, ...)` yields `objects`, see `as_json`, and what else its format has to say.
+    `arrays(path, labels, large)` checks the arrays in `labels`, by name what messages call it, and
+    yields those that are not in `large`. `rows(path, name, axis, numbers)` yields `rows`, see
+    `lazy.pick`; it is None where arrays can only be read as a whole.
+    """
+
+    listing: Callable[..., Iterator[tuple[str, Any]]]
+    arrays: Callable[..., Iterator[tuple[str, Any]]]
+    rows: Callable[..., Iterator[tuple[str, Any]]] | None = None
+    libraries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Container:
+    """The arrays and groups in a file, in its order, and how they are read.
+
+    Attributes
+    ----------
+    path, objects, jobs
+    chunk
+        Tables of more bytes stay in the file when they are read.
+    state
+        Of the file when it was listed; None for a folder.
+    separator
+        What stands between the parts of a name.
+    reverses
+        The axes of what is stored are in the other order.
+    always_tables
+        A vector is kept as a table of one row or column, as MATLAB does.
+    """
+
+    path: Path
+    objects: dict[str, Info]
+    jobs: Jobs
+    chunk: int
+    state: tuple[int, int] | None
+    separator: str = "."
+    reverses: bool = False
+    always_tables: bool = False
+
+    @cached_property
+    def arrays(self) -> dict[str, ArrayInfo]:
+        """The arrays alone."""
+        return {name: o for name, o in self.objects.items() if isinstance(o, ArrayInfo)}
+
+    @cached_property
+    def groups(self) -> dict[str, GroupInfo]:
+        """The groups alone; that of the file itself, where it has one, has no name."""
+        return {name: o for name, o in self.objects.items() if isinstance(o, GroupInfo)}
+
+    @property
+    def shallow(self) -> dict[str, Info]:
+        """What is not too deep inside to be offered as fluorescence."""
+        return self.objects
+
+    def read(self, labels: Mapping[str, str]) -> dict[str, AnyTable]:
+        """Read arrays, all in one run of the sandbox; large tables stay in the file.
+
+        Parameters
+        ----------
+        labels
+            The names of the arrays, and what messages call each.
+
+        Raises
+        ------
+        DataError
+            If the file has changed since it was listed, or an array is damaged, holds other things
+            than real numbers or claims more than the file can hold.
+        """
+        # All are checked now, also those that are read later.
+        large = [name for name in labels if self._stays(self.arrays[name])]
+        found: dict[str, AnyTable] = {}
+        if labels:
+            found = parse(
+                self.jobs.arrays, self.path, dict(labels), large, libraries=self.jobs.libraries
+            )
+        for name in labels:
+            info = self.arrays[name]
+            shape = info.shape[::-1] if self.reverses else info.shape
+            if name in large:
+                found[name] = LazyTable(shape, info.dtype, load=partial(self.rows, name))
+            elif getattr(found.get(name), "shape", None) != shape:
+                raise self._changed()
+            if self.reverses:
+                found[name] = found[name].T
+        self._check_unchanged()
+        return found
+
+    def rows(self, name: str, axis: int, numbers: Numbers) -> Rows:
+        """Rows of a table as it is stored, see `lazy.Loader`."""
+        assert self.jobs.rows is not None
+        arguments = (name, axis, numbers.tolist())
+        values = parse(self.jobs.rows, self.path, *arguments, libraries=self.jobs.libraries)
+        shape = self.arrays[name].shape
+        length = shape[axis if self.reverses else 1 - axis]
+        self._check_unchanged()
+        if getattr(values.get("rows"), "shape", None) != (numbers.size, length):
+            raise self._changed()
+        # A copy, as the answer of the sandbox is a file that stays open while it is in use.
+        return Rows(np.array(values["rows"]))
+
+    def _stays(self, info: ArrayInfo) -> bool:
+        can = self.jobs.rows is not None and not info.assembled and info.is_numeric
+        return can and is_table(info.shape) and info.nbytes > self.chunk
+
+    def _check_unchanged(self) -> None:
+        if self.state is not None and state_of(self.path.stat()) != self.state:
+            raise self._changed()
+
+    def _changed(self) -> DataError:
+        return DataError(f"{self.path} has changed while it was read; start again")
+
+
+def list_objects(
+    path: Path, jobs: Jobs, *arguments: Any
+) -> tuple[dict[str, Info], tuple[int, int] | None, dict[str, Any]]:
+    """What a file holds, its state before that, and what else the listing says.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or was made to attack.
+    """
+    # Of a folder nothing tells quickly whether a file in it has changed.
+    state = state_of(path.stat()) if path.is_file() else None
+    values = parse(jobs.listing, path, *arguments, libraries=jobs.libraries)
+    try:
+        objects = _from_json(values.pop("objects"))
+    except (KeyError, TypeError, ValueError, AttributeError):  # the sandbox may have been taken
+        raise DataError(f"{path} cannot be read: its parser failed") from None
+    return objects, state, values
+
+
+def plain(name: str) -> str:
+    """The last part of a name, in lower case without marks: `dff` of `data.dF_F` and `dF_F{2}`."""
+    last = re.split(r"[./]", re.sub(r"\{\d+\}$", "", name))[-1]
+    return re.sub(r"[^a-z0-9]", "", last.lower())
+
+
+def is_table(shape: Sequence[int]) -> bool:
+    """Whether an array of this shape can be read by rows."""
+    return len(shape) == 2 and min(shape) > 1
+
+
+# Recordings in pieces, one for each trial
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Trials as one array: along which axis they follow each other, and where each begins.
+
+    `dimensions` are known where trials are of different length.
+    """
+
+    shape: tuple[int, int]
+    axis: int
+    starts: tuple[int, ...]
+    dimensions: tuple[str, str] | None = None
+
+
+def join(shapes: Sequence[Sequence[int]]) -> Joined | None:
+    """Trials of these shapes as one recording; None if they are none.
+
+    Vectors may be trials of one neuron or a neuron each; nobody can tell.
+    """
+    if not shapes or any(len(shape) != 2 or min(shape) < 1 for shape in shapes):
+        return None
+    axis = _time_axis(shapes)
+    widths = {shape[1 - axis] for shape in shapes}
+    if len(shapes) > 1 and (len(widths) != 1 or widths == {1}):
+        return None
+    lengths, width = [shape[axis] for shape in shapes], widths.pop()
+    shape = (sum(lengths), width) if axis == 0 else (width, sum(lengths))
+    names = ("frame", "neuron") if axis == 0 else ("neuron", "frame")
+    starts = tuple(sum(lengths[:k]) for k in range(len(lengths)))
+    return Joined(shape, axis, starts, names if len(set(lengths)) > 1 else None)
+
+
+def _time_axis(shapes: Sequence[Sequence[int]]) -> int:
+    """The axis of trials along which time goes on: the one that differs, else the longer one."""
+    # Trials differ in length, but all have the same neurons.
+    if len({shape[0] for shape in shapes}) > 1:
+        return 0
+    if len({shape[1] for shape in shapes}) > 1:
+        return 1
+    return 0 if shapes[0][0] > shapes[0][1] else 1
+
+
+def assemble(value: Array | list[Array]) -> Array:
+    """The array of what is listed as one: itself, or its pieces one after another."""
+    if not isinstance(value, list):
+        return value
+    joined = join([piece.shape for piece in value])
+    assert joined is not None  # it is listed only if they can be joined
+    return np.concatenate(value, joined.axis)
+
+
+# The simplest container, a single array, which needs no sandbox
+
+
+def npy_table(file: NpyFile, chunk: int) -> AnyTable:
+    """The array of an `.npy` file: in memory, or a `LazyTable` of more bytes than `chunk`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or has changed.
+    """
+    return npy_rows(file) if is_table(file.shape) and file.nbytes > chunk else file.read()
+
+
+def npy_rows(file: NpyFile) -> LazyTable:
+    """The table in an `.npy` file, which stays there."""
+    return LazyTable(
+        file.shape, file.dtype, load=lambda axis, numbers: Rows(file.rows(axis, numbers))
+    )

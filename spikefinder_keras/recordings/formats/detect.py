@@ -1,0 +1,302 @@
+"""Which container and layout a file has, and which writer a result.
+
+Files are recognised by what is in them; a result's format is chosen by the suffix of its path.
+"""
+
+from pathlib import Path
+
+from ...errors import DataError, OutputError, UsageError
+from ...files.atomic import check_output
+from ...files.hdf5 import SIGNATURE
+from ...files.npy import NpyFile
+from ...files.npz import NPY
+from ...files.regular import open_ordinary
+from ..options import ReadOptions
+from ..recording import Prediction, Recording
+from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
+from .container import npy_table, plain
+from .tables import Facts, make_recording, only_one_array, read_csv
+from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_npy
+
+KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
+"""What can be read, for messages and help texts."""
+
+SUFFIXES = (*WRITERS, ".nwb")
+"""Of the files that can be written."""
+
+HDF5_OFFSETS = (0, 512, 1024, 2048)
+"""Where HDF5 can begin: MATLAB writes 512 bytes of its own before it."""
+
+OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+
+NOT_DATA = {
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with `git lfs pull`",
+    b"<!doctype html": "a web page; download the file itself",
+    b"<html": "a web page; download the file itself",
+    b"par1": "a Parquet file; save it as CSV",
+    b"arrow1": "a Feather file; save it as CSV",
+    b"\x1f\x8b": "compressed; unpack it first",
+    b"ii*\0": "a TIFF image; give the traces that were extracted from the movie",
+    b"mm\0*": "a TIFF image; give the traces that were extracted from the movie",
+    b"riff": "a movie; give the traces that were extracted from it",
+    b"\x80\x04\x95": "a pickle, which may hold programs; save an array as .npy or a table as CSV",
+    b"\x80\x05\x95": "a pickle, which may hold programs; save an array as .npy or a table as CSV",
+}
+"""By their first bytes, in lower case, files that people bring and that hold no traces."""
+
+
+def read_recording(  # noqa: PLR0913 (a public function: each is an option of its own)
+    path: Path | str,
+    frame_rate: float | None = None,
+    orientation: str | None = None,
+    unit: str | None = None,
+    variable: str | None = None,
+    neuropil: float | None = None,
+    all_rois: bool = False,
+    memory: int | None = None,
+) -> Recording:
+    """Read a recording, whatever program wrote it.
+
+    Parameters
+    ----------
+    path
+        A file or folder of one of `KINDS`.
+    frame_rate, orientation, unit, variable, neuropil, all_rois, memory
+        See `options.ReadOptions`.
+
+    Returns
+    -------
+    Recording
+        Its arrays may be read-only, mapped into memory from the file; large ones are
+        `lazy.LazyTable`, of which `Recording.part` reads some neurons.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is of no known kind, damaged, contradictory, or deconvolved
+        or denoised already.
+    UsageError
+        If the frame rate, orientation or variable must be stated or is impossible, or if a library
+        for this format is not installed; the message says how to install it.
+    """
+    options = ReadOptions(
+        frame_rate=frame_rate,
+        orientation=orientation,
+        unit=unit,
+        variable=variable,
+        neuropil=neuropil,
+        all_rois=all_rois,
+        memory=memory,
+    )
+    return read(path, options)
+
+
+def read(path: Path | str, options: ReadOptions) -> Recording:
+    """As `read_recording`, with what is stated in one object."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _read_folder(path, options)
+        if not path.exists():
+            raise DataError(f"{path} does not exist")
+        if not path.is_file():
+            raise DataError(f"{path} is no ordinary file; name a file or folder of a recording")
+        with open_ordinary(path) as file:
+            start = file.read(HDF5_OFFSETS[-1] + len(SIGNATURE))
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror})") from error
+    return _read_file(path, start, options)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a recording is read from; a result may stand beside them."""
+    if not path.is_dir():
+        return [path]
+    if zarr.recognises(path):
+        return [file for file in path.rglob("*") if file.is_file()]
+    return suite2p.files_of(path)
+
+
+def _read_folder(path: Path, options: ReadOptions) -> Recording:
+    if zarr.recognises(path):
+        store = zarr.open_folder(path, options.chunk)
+        if "nwb_version" in store.groups[""].attributes:
+            raise DataError(
+                f"{path} is NWB in Zarr; export it to HDF5 first: hdmf_zarr.NWBZarrIO(...) to "
+                "pynwb.NWBHDF5IO(..., 'w').export"
+            )
+        return named_arrays.read_recording(store, options)
+    if suite2p.recognises(path):
+        return suite2p.read_recording(path, options)
+    raise DataError(
+        f"the folder {path} is neither suite2p's (with F.npy) nor a Zarr store; name the file"
+    )
+
+
+def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
+    if not start:
+        raise DataError(f"{path} is empty; save it again")
+    for sign, what in NOT_DATA.items():
+        if start.lstrip().lower().startswith(sign):
+            raise DataError(f"{path} is {what}")
+    # Nothing in a table of rates tells it from one of dF/F but the file beside it.
+    if is_prediction(path):
+        raise DataError(f"{path} holds predicted spike rates already; give the fluorescence")
+    if start.startswith(NPY):
+        return _read_npy(path, options)
+    if start.startswith(npz.ZIP):
+        return named_arrays.read_recording(npz.open_file(path, options.chunk), options)
+    if any(start[at:].startswith(SIGNATURE) for at in HDF5_OFFSETS):
+        return _read_hdf5(path, options)
+    if mat.is_version_5(start):
+        return _read_mat(path, options)
+    mat.check_version(path, start)
+    # No text has such bytes, but for UTF-16, which begins with a mark.
+    if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        what = "an old Excel workbook; save the sheet with the traces as CSV"
+        if not start.startswith(OLD_EXCEL):
+            what = f"of an unknown kind; give one of {KINDS}"
+        raise DataError(f"{path} is {what}")
+    return read_csv(path, options)
+
+
+def _read_hdf5(path: Path, options: ReadOptions) -> Recording:
+    file = hdf5.open_file(path, options.chunk)
+    if nwb.recognises(file):  # links movies in other files
+        return nwb.read_recording(file, options)
+    for where in file.outside:
+        raise file.leads_out(where)
+    return named_arrays.read_recording(file, options)
+
+
+def _read_mat(path: Path, options: ReadOptions) -> Recording:
+    file = mat.open_file(
+        path,
+        options.chunk,
+        variable=options.variable,
+        enough=named_arrays.UNITS,
+        always=("ops",),  # the frame rate of suite2p's Fall.mat
+    )
+    return named_arrays.read_recording(file, options)
+
+
+def _read_npy(path: Path, options: ReadOptions) -> Recording:
+    """Recording of an array `(neuron, frame)`; or of Cascade's pickled dict."""
+    named_arrays.refuse_processed(path, path.stem)
+    try:
+        file = NpyFile(path)
+    except Exception as error:  # numpy parses the header as Python text, so this can be many
+        raise npz.damaged(path, error) from None
+    if file.dtype.hasobject:
+        return named_arrays.read_pickled(pickled.open_file(path, options.chunk), options)
+    only_one_array(path, options.variable)
+    notes = []
+    # F.npy is suite2p's fluorescence, f.npy may be anything.
+    unit = named_arrays.UNITS.get(plain(path.stem)) if path.stem != "f" else None
+    if path.name == "F.npy":
+        notes.append("F.npy alone: neuropil not subtracted, all ROIs kept; name its folder instead")
+    traces = npy_table(file, options.chunk)
+    return make_recording(path, traces, options, Facts(unit=unit, notes=notes))
+
+
+def check_prediction_path(
+    path: Path | str,
+    source: Path | str | None = None,
+    series: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Find out before a long computation whether a prediction can be written to `path`.
+
+    Parameters
+    ----------
+    path
+    source
+        What the recording is read from; needed for `.nwb`.
+    series
+        Name of the series that is written to `.nwb`.
+    overwrite
+        suite2p's own `spks.npy` may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is unknown, the path cannot be written to, `path` is the recording itself or
+        a file of suite2p, or `source` does not fit `.nwb`.
+    DataError
+        If the `source` for `.nwb` is damaged.
+    UsageError
+        If a library for this format is not installed, or the name of the series is taken.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        if path.is_dir():
+            check_output(path)  # says that it is a folder
+        raise OutputError(f"{path} has no known suffix; end it in one of {', '.join(SUFFIXES)}")
+    if series is not None and suffix != ".nwb":
+        raise UsageError(f"only .nwb has series; {path} has none to call {series} (--series)")
+    if suffix == ".nwb":
+        nwb_writer.check(path, source, series)
+        return path
+    _spare_the_source(path, source, overwrite)
+    if suffix == ".zarr":
+        check_store(path)
+    else:
+        check_output(path)
+        if suffix in (".csv", ".npy"):
+            check_output(sidecar_path(path))
+    return path
+
+
+def _spare_the_source(path: Path, source: Path | str | None, overwrite: bool) -> None:
+    """Refuse to write over the recording itself, or over what suite2p has made."""
+    if source is not None and path.exists() and Path(source).exists() and path.samefile(source):
+        raise OutputError(f"{path} is the recording itself; choose another name (--out)")
+    beside = (path.parent / "F.npy").is_file() and path.is_file()
+    if beside and path.name in suite2p.OWN_FILES:
+        raise OutputError(f"{path} is suite2p's own; choose another name (--out)")
+    if beside and path.name == "spks.npy" and not overwrite and not is_prediction(path):
+        raise OutputError(
+            f"{path} is suite2p's own deconvolution; replace it with --overwrite, or choose "
+            "another name (--out)"
+        )
+
+
+def write_prediction(
+    path: Path | str,
+    prediction: Prediction,
+    source: Path | str | None = None,
+    series: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a prediction in the format of the suffix of `path`, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Ends in one of `SUFFIXES`. Its folder is made if there is none.
+    prediction
+        Every file tells its description, time stamps or frame rate, and names of neurons.
+    source
+        What the recording was read from; by default what the recording itself says. `.nwb` needs an
+        NWB file, which is copied, or added to if it is `path`; `.npy` has a row for each ROI of a
+        folder of suite2p.
+    series, overwrite
+        As for `check_prediction_path`.
+
+    Raises
+    ------
+    OutputError, DataError, UsageError
+        As `check_prediction_path`, and if writing fails. A previous file is then still there.
+    """
+    path = Path(path)
+    source = prediction.recording.source if source is None else source
+    check_prediction_path(path, source, series, overwrite)
+    suffix = path.suffix.lower()
+    if suffix == ".nwb":
+        nwb_writer.write(path, prediction, source, series)
+    elif suffix == ".npy":
+        write_npy(path, prediction, source)
+    else:
+        WRITERS[suffix](path, prediction)
+    return path

@@ -1,0 +1,338 @@
+"""Predictions into CSV, `.npy`, `.npz`, `.mat` and Zarr, and what every file says of itself.
+
+suite2p's `spks.npy` is the model of `.npy`. NWB has a module of its own.
+"""
+
+import errno
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...arrays import Array, Numbers, Times
+from ...competition.tables import write_csv as write_competition_csv
+from ...errors import OutputError
+from ...files.atomic import check_output_folder, whole_file, whole_folder
+from ...files.regular import read_json
+from ...files.sandbox import require
+from ...text import header_cell, shown
+from ..recording import Prediction
+from . import suite2p
+from .zarr import recognises as is_store
+
+EVEN = 1e-3
+"""Frames; time stamps this close to those of the frame rate are not written one by one."""
+
+WRITTEN_TIME = "time (s)"
+"""The header of the time stamps in CSV."""
+
+RATES = "spike_rates"
+"""The name of the rates in files of named arrays."""
+
+STORE_CHUNK = 1 << 20
+"""Values of a chunk that is written: whole traces of some neurons, unless they are longer."""
+
+
+# What every file says of itself
+
+
+def described(prediction: Prediction) -> dict[str, Any]:
+    """The description of a prediction, with where it is from: a dict of text and numbers."""
+    recording = prediction.recording
+    description = {str(key): _simple(value) for key, value in prediction.description.items()}
+    description.setdefault("source", recording.source)
+    if recording.notes:
+        description.setdefault("notes", "; ".join(recording.notes))
+    return {shown(k): shown(v) if isinstance(v, str) else v for k, v in description.items()}
+
+
+def _simple(value: Any) -> str | int | float:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None:
+        return "none"
+    return value if isinstance(value, str | int | float) else text_of(value)
+
+
+def text_of(value: Any) -> str:
+    """`value` as JSON text."""
+    return json.dumps(value, ensure_ascii=False, indent=1, default=_unknown)
+
+
+def _on_one_line(value: Any) -> str:
+    if isinstance(value, dict):
+        return text_of(value).replace("\n", "\n ")
+    return json.dumps(value, ensure_ascii=False, default=_unknown)
+
+
+def _unknown(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+
+def _spikes_in_a_row(spike_times: Iterable[Times]) -> tuple[Times, Numbers]:
+    """Discrete spikes of all neurons: times in s and numbers of the neurons, `(spike,)` each."""
+    each = list(spike_times)
+    times = np.concatenate([np.empty(0), *each])
+    return times, np.repeat(np.arange(len(each)), [len(own) for own in each])
+
+
+@contextmanager
+def sidecar(path: Path, prediction: Prediction, *, times: bool = False) -> Iterator[None]:
+    """Write a description beside `path`, `<path>.json`, if the body succeeds.
+
+    It holds the description, frame rate in Hz, names of the neurons and, where there are any,
+    discrete spikes of each neuron in s; with `times`, also the time of the first frame in s and,
+    unless they are even, the time stamps of all.
+    """
+    contents: dict[str, Any] = {
+        "description": described(prediction),
+        "frame_rate": float(prediction.recording.frame_rate),
+        "names": list(prediction.names),
+    }
+    if times:
+        stamps = np.asarray(prediction.times, np.float64)
+        contents["start"] = float(stamps[0])
+        even = stamps[0] + np.arange(stamps.size) / contents["frame_rate"]
+        if np.abs(stamps - even).max() > EVEN / contents["frame_rate"]:
+            contents["times"] = stamps.tolist()
+    if prediction.spike_times is not None:
+        contents["spike_times"] = [np.asarray(t).tolist() for t in prediction.spike_times]
+    # A line per entry: readable, and short where there are thousands of numbers.
+    lines = (f" {json.dumps(key)}: {_on_one_line(value)}" for key, value in contents.items())
+    with whole_file(sidecar_path(path)) as temporary:
+        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        yield
+
+
+def sidecar_path(path: Path | str) -> Path:
+    """`rates.csv` is described in `rates.csv.json`."""
+    return Path(f"{path}.json")
+
+
+def is_prediction(path: Path | str) -> bool:
+    """Whether a file that `sidecar` has written stands beside `path`."""
+    try:
+        contents = read_json(sidecar_path(path))
+    except OSError as error:  # such as one with a time stamp for each of a million frames
+        return error.errno == errno.EFBIG
+    except ValueError:
+        return False
+    return isinstance(contents, dict) and {"description", "frame_rate", "names"} <= contents.keys()
+
+
+# Formats
+
+
+def write_csv(path: Path, prediction: Prediction) -> None:
+    """Write time stamps in s, then a column of rates per neuron, and a description beside it.
+
+    Missing rates are empty cells. Digits suffice to give back every time stamp and float32 rate.
+    What came in the competition's form goes out in it, without time stamps.
+    """
+    import pandas as pd
+
+    if prediction.recording.unit == "competition":
+        with sidecar(path, prediction):
+            write_competition_csv(path, prediction.table, prediction.names)
+        return
+    rates = np.asarray(prediction.table, np.float32)
+    frame = pd.DataFrame(rates, columns=[header_cell(name) for name in prediction.names])
+    times = [repr(float(time)) for time in prediction.times]
+    frame.insert(0, WRITTEN_TIME, times, allow_duplicates=True)
+    with sidecar(path, prediction), whole_file(path) as temporary:
+        frame.to_csv(
+            temporary, index=False, float_format="%.9g", lineterminator="\n", encoding="utf-8"
+        )
+
+
+def write_npy(path: Path, prediction: Prediction, source: Path | str | None = None) -> None:
+    """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it.
+
+    Where `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell.
+    """
+    rates = suite2p.as_spks(np.asarray(prediction.table, np.float32).T, prediction.names, source)
+    with (
+        sidecar(path, prediction, times=True),
+        whole_file(path) as temporary,
+        temporary.open("wb") as file,
+    ):
+        np.save(file, np.ascontiguousarray(rates), allow_pickle=False)
+
+
+def write_npz(path: Path, prediction: Prediction) -> None:
+    """Write `spike_rates` `(neuron, frame)`, `times`, `frame_rate`, `names`, `description` (JSON).
+
+    Discrete spikes are `spike_times` in s, all neurons in a row, and `spike_neurons`, which counts
+    neurons from 0.
+    """
+    arrays: dict[str, Any] = {
+        RATES: np.ascontiguousarray(np.asarray(prediction.table, np.float32).T),
+        "times": prediction.times,
+        "frame_rate": prediction.recording.frame_rate,
+        "names": np.array(prediction.names, dtype=np.str_),
+        "description": np.array(text_of(described(prediction))),
+    }
+    if prediction.spike_times is not None:
+        times, neurons = _spikes_in_a_row(prediction.spike_times)
+        arrays |= {"spike_times": times, "spike_neurons": neurons}
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def write_mat(path: Path, prediction: Prediction) -> None:
+    """Write `spike_rates` (neuron x frame), `times`, `frame_rate`, `names`, `description`.
+
+    Names and discrete spikes, `spike_times` in s, are cell arrays with a cell per neuron; the
+    description is a struct.
+
+    Raises
+    ------
+    OutputError
+        If an array is too large for the format.
+    """
+    from scipy.io import savemat
+
+    variables: dict[str, Any] = {
+        RATES: np.asarray(prediction.table, np.float32).T,
+        "times": np.asarray(prediction.times),
+        "frame_rate": float(prediction.recording.frame_rate),
+        "names": _cells(prediction.names),
+        "description": {_field(key): value for key, value in described(prediction).items()},
+    }
+    if prediction.spike_times is not None:
+        variables["spike_times"] = _cells(np.asarray(t, float) for t in prediction.spike_times)
+    try:
+        with whole_file(path) as temporary:
+            savemat(
+                temporary,
+                variables,
+                appendmat=False,
+                long_field_names=True,
+                do_compression=False,
+                oned_as="row",
+            )
+    except (ValueError, TypeError) as error:  # such as an array of more than 4 GiB
+        reason = " ".join(str(error).split())
+        raise OutputError(f"cannot write {path} ({reason}); choose .npz or .zarr") from None
+
+
+def _field(key: str) -> str:
+    """A name that a field of a struct can have."""
+    return re.sub(r"\W", "_", key if key[:1].isalpha() else f"x{key}", flags=re.ASCII)
+
+
+def _cells(values: Iterable[Any]) -> Array:
+    values = list(values)
+    cells = np.empty(len(values), object)
+    for number, value in enumerate(values):  # at once, numpy would make a table of equal lengths
+        cells[number] = value
+    return cells
+
+
+# Zarr
+
+
+def check_store(path: Path) -> None:
+    """Raise `OutputError` unless `path` can become a Zarr store, or can be replaced by one."""
+    require("zarr", "writing Zarr", "zarr")
+    check_output_folder(path.parent)
+    if path.exists() and not (path.is_dir() and (is_store(path) or not any(path.iterdir()))):
+        raise OutputError(f"{path} exists and is no Zarr store; choose another name")
+
+
+def write_store(path: Path, prediction: Prediction) -> None:
+    """Write a group of `spike_rates` `(neuron, times)` with both coordinates, as xarray reads it.
+
+    Discrete spikes are `spike_times` in s, all neurons in a row, and `spike_neurons`, which counts
+    neurons from 0. The rest are attributes.
+    """
+    with whole_folder(path) as store:
+        rates = np.asarray(prediction.table, np.float32).T
+        begin_store(store, *rates.shape)[:] = rates
+        fill_store(store, prediction)
+
+
+def begin_store(folder: Path, neurons: int, frames: int) -> Any:
+    """Make a store of rates that are all NaN, `(neuron, frame)`; returns their array."""
+    import zarr
+
+    # Version 2, which has arrays of text and all metadata in one file as a standard.
+    group = zarr.open_group(zarr.storage.LocalStore(folder), mode="w", zarr_format=2)
+    shape = (neurons, frames)
+    chunks = (min(neurons, max(1, STORE_CHUNK // frames)), min(frames, STORE_CHUNK))
+    return group.create_array(RATES, shape=shape, chunks=chunks, dtype="f4", fill_value=np.nan)
+
+
+def fill_store(folder: Path, prediction: Prediction) -> None:
+    """Write all of a prediction but the rates into the store that `begin_store` has made."""
+    import zarr
+
+    store = zarr.storage.LocalStore(folder)
+    group = zarr.open_group(store, mode="r+", zarr_format=2, use_consolidated=False)
+    description = json.loads(text_of(described(prediction)))
+    unit = description.get("unit", "a.u.")
+    group[RATES].attrs.update({"_ARRAY_DIMENSIONS": ["neuron", "times"], "units": unit})
+    arrays: dict[str, tuple[Array, list[str], dict[str, str]]] = {
+        "times": (np.asarray(prediction.times), ["times"], {"units": "s"}),
+        "neuron": (np.array(prediction.names, dtype=np.str_), ["neuron"], {}),
+    }
+    if prediction.spike_times is not None:
+        times, neurons = _spikes_in_a_row(prediction.spike_times)
+        arrays["spike_times"] = (times, ["spike"], {"unit": "s"})
+        arrays["spike_neurons"] = (neurons, ["spike"], {})
+    for name, (array, dimensions, attributes) in arrays.items():
+        # Or xarray takes the numbers that equal the usual one, 0, for missing.
+        fill_value = np.nan if array.dtype.kind == "f" else None
+        made = group.create_array(name, data=array, fill_value=fill_value, overwrite=True)
+        made.attrs.update({"_ARRAY_DIMENSIONS": dimensions, **attributes})
+    group.attrs.update(
+        {
+            "frame_rate": float(prediction.recording.frame_rate),
+            "names": list(prediction.names),
+            "description": description,
+        }
+    )
+    zarr.consolidate_metadata(store)
+
+
+WRITERS: dict[str, Callable[[Path, Prediction], None]] = {
+    ".csv": write_csv,
+    ".npy": write_npy,
+    ".npz": write_npz,
+    ".mat": write_mat,
+    ".zarr": write_store,
+}
+"""By the suffix of the path; `.nwb`, which needs a source, is `nwb_writer`'s."""
+
+
+def to_pynapple(prediction: Prediction) -> Any:
+    """Spike rates as a `pynapple.TsdFrame`.
+
+    Parameters
+    ----------
+    prediction
+
+    Returns
+    -------
+    pynapple.TsdFrame
+        `(frame, neuron)`, time stamps in s; its columns are the names of the neurons, as numbers
+        where all of them are.
+
+    Raises
+    ------
+    UsageError
+        If pynapple is not installed.
+    """
+    require("pynapple", "a TsdFrame", "pynapple")
+    import pynapple
+
+    names: list[Any] = list(prediction.names)
+    if all(name.isascii() and name.isdigit() for name in names):
+        names = [int(name) for name in names]
+    return pynapple.TsdFrame(
+        t=np.asarray(prediction.times), d=np.asarray(prediction.table), columns=names
+    )
