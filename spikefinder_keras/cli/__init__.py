@@ -86,6 +86,7 @@ def _check_address_space() -> None:
     if limit == resource.RLIM_INFINITY:
         return
     least = LEAST_ADDRESSES + FOR_A_CORE * cores()
+    # Below it nothing fails in words: the process hangs in a library.
     if limit < least:
         raise UsageError(
             f"this shell allows {limit >> 10} kB of addresses; allow at least {least >> 10} "
@@ -113,6 +114,7 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "r" if number == 0 else "w"))  # noqa: SIM115, PTH123
 
 
+# argparse prints its usage above the mistake; here a mistake is one line.
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")

@@ -113,6 +113,7 @@ def _write_scores(path: Path, measure: str, *, names: Sequence[str], values: Arr
             "value": values,
         }
     )
+    # By pandas, which quotes what a name may hold.
     with whole_file(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
 

@@ -36,6 +36,7 @@ def describe(arguments: argparse.Namespace) -> None:
         return
     path = find_weights(arguments.weights)
     spec, arrays = spec_of(read_weights(path), path)
+    # Which variant weights are is read from their shapes, whatever their file is called.
     name = "universal" if is_universal(spec) else f"convi6_{architecture_of(arrays, path).variant}"
     tell_table(layer_table(spec, name))
 

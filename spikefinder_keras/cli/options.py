@@ -46,6 +46,7 @@ def add_fields(command: argparse.ArgumentParser, options: type, names: Iterable[
             metadata["action"] = "store_true"
         else:
             metadata["default"] = field.default
+        # "float | None": what argparse has to call.
         for kind in (int, float):
             if kind.__name__ in str(field.type):
                 metadata["type"] = kind

@@ -101,6 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
     )
     recording = made.recording
+    # Of its form, too, a file may hold what the network of 2017 was not made for.
     if recording.unit == "competition":
         from ..competition.submission import notices
 
@@ -141,6 +142,7 @@ def default_path(source: Path, overwrite: bool = False) -> Path:
     name = place.name
     if not place.is_dir() or place.suffix == ".zarr":
         name = place.name.removesuffix(place.suffix)
+    # suite2p calls the planes of every recording alike.
     elif place.name.startswith("plane") or place.name == "combined":
         parents = [p.name for p in place.parents if p.name not in ("", "suite2p")]
         name = "_".join([*parents[:1], place.name])

@@ -63,6 +63,7 @@ def _add_train(commands: Commands) -> None:
 def run_train(arguments: argparse.Namespace) -> None:
     chosen = {name.replace("-", "_") for name, *_ in _SETTINGS} | {"dropout", "batch_normalization"}
     settings = {name: value for name, value in vars(arguments).items() if name in chosen}
+    # A run is equal to another by its settings, and a list never equals a tuple.
     if "dropout" in settings:
         settings["dropout"] = tuple(settings["dropout"])
     load_keras(arguments)

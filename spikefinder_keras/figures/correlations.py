@@ -55,6 +55,7 @@ def scores(
     beside = centres + 0.28
     for position, of_set in enumerate(values):
         of_set = np.asarray(of_set, float)
+        # Neurons of a set stand side by side, or equal scores hide each other.
         spread = np.linspace(-0.3, 0.08, len(of_set)) if len(of_set) > 1 else [-0.11]
         ax.plot(
             position + np.asarray(spread), of_set, "o", color=BLUE, markersize=2.5, alpha=0.6,
@@ -108,6 +109,7 @@ def scores_by_rate(
     """
     ax = ax or new_axes(5.5, 3.2)
     positions = np.arange(len(sampling_rates))
+    # Three groups at most, which grey print tells apart by their markers.
     styles = zip(values.items(), (BLUE, ORANGE, "black"), ("o-", "s--", "^:"), strict=False)
     for (name, table), colour, line in styles:
         table = np.asarray(table, float)
@@ -156,6 +158,7 @@ def differences(
     ax.scatter(means, range(len(names)), c=colours, s=14, zorder=3)
     ax.axvline(0, color=GREY, linewidth=0.6, linestyle=":")
     ax.set_yticks(range(len(names)), names)
+    # The first name on top, as in the table.
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel("difference of the correlation at 25 Hz (no unit)")
     ax.set_title(title)

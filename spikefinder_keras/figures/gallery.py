@@ -99,6 +99,7 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     origin = data_origin(folder)
     say(f"data:    {origin}, {kind} ({folder})")
     say(f"weights: {weights}")
+    # Not by Keras: these pictures need no training, so they need no TensorFlow.
     network = OnnxEngine.load(weights)
     as_engine(network)  # which refuses `universal`
     sets = list(predict_sets(network, folder, progress))
@@ -152,6 +153,7 @@ def _diagrams(network: OnnxEngine) -> Iterator[tuple[str, Callable[[], Axes]]]:
     variants = {variant: convi6(Architecture(variant)) for variant in VARIANTS}
     for variant, layers in variants.items():
         yield f"architecture-{variant}", partial(network_diagram, layers, f"convi6_{variant}")
+    # Weights do not say where there was dropout.
     own = [layer for layer in network.spec if layer.kind != "dropout"]
     if own not in [[each for each in ls if each.kind != "dropout"] for ls in variants.values()]:
         yield "architecture-of-weights", partial(network_diagram, network.spec, "these weights")

@@ -98,6 +98,8 @@ def boxes(spec: Sequence[Layer]) -> list[Box]:
     for layer in spec:
         sources = [box_of[name] for name in layer.sources]
         kind, text = _read(layer, [width[name] for name in layer.sources])
+        # Dropout and normalisation are drawn in the box of what they follow, as in the Figure 1
+        # of 2017.
         if kind == "inside":  # it shares the box of the convolution before it
             (box,) = (box for box in drawn if box.name == sources[0])
             box.text += f", {text}"
@@ -151,6 +153,7 @@ def _number_rows(drawn: Sequence[Box]) -> None:
 def _draw_box(ax: Axes, box: Box, *, x: float, y: float, width: float) -> None:
     from matplotlib.patches import FancyBboxPatch
 
+    # Rounded like a pill: what goes in and out, not a layer.
     rounding = BOX_HEIGHT / 2 if box.kind in ("input", "output") else 0.03
     ax.add_patch(
         FancyBboxPatch(

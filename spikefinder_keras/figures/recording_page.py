@@ -66,6 +66,7 @@ def report(prediction: Prediction) -> str:
     recording, quality = prediction.recording, prediction.quality
     frames, neurons = prediction.table.shape
     pictures = (example_traces(prediction), rate_map(prediction), quality_panels(quality))
+    # Escaped whatever it is: names of neurons come from files that anybody may have made.
     names = ("examples", "rates", "histograms")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -109,7 +110,9 @@ def _picture(ax: Axes) -> str:
 
 def _examples(prediction: Prediction) -> list[int]:
     """Numbers of the neurons to show, clearest first."""
+    # The noise level is the one number that every neuron has whatever its rates.
     noise = np.array([n.noise_level for n in prediction.quality.neurons])
+    # Traces in the competition's form have none, as their unit is their own.
     if np.isnan(noise).all():
         noise = -np.array([n.certainty for n in prediction.quality.neurons])
     order = np.argsort(noise)[: np.isfinite(noise).sum()]
@@ -146,9 +149,11 @@ def example_traces(
     for row, neuron in enumerate(neurons):
         rates = np.nan_to_num(prediction.table[:, neuron])
         total = np.concatenate([[0.0], np.cumsum(rates, dtype=np.float64)])
+        # The stretch with the most spikes: elsewhere there is little to look at.
         start = int(np.argmax(total[count:] - total[:-count]))
         part = slice(start, start + count)
         times = prediction.times[part] - prediction.times[start]
+        # Trace and rate are a unit each, and a fifth parts a neuron from the next.
         base = -2.2 * row
         for values, offset, colour in (
             (prediction.recording.fluorescence[part, neuron], base, GREY),
@@ -202,8 +207,10 @@ def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
         mean = sums / counts
         low, high = (f(np.where(counts > 0, mean, np.nan), axis=0) for f in (np.nanmin, np.nanmax))
         relative = (mean - low) / np.where(high > low, high - low, 1)
+    # So much for each neuron, until the page is full.
     ax = ax or new_axes(7.0, float(np.clip(0.9 + 0.03 * neurons, 1.6, 5.0)))
     start, end = prediction.times[0], prediction.times[-1]
+    # From five minutes on nobody counts in seconds.
     minutes = end - start > 300
     scale = 60 if minutes else 1
     image = ax.imshow(
@@ -216,6 +223,7 @@ def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
         extent=(start / scale, max(end, start + 1e-9) / scale, neurons - 0.5, -0.5),
     )
     ax.set_facecolor("white")
+    # White is also the least rate, so what is missing is hatched.
     if np.isnan(relative).any():
         ax.patch.set(hatch="////", edgecolor=GREY)
     ax.set_xlabel("time (min)" if minutes else "time (s)")

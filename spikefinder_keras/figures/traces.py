@@ -183,6 +183,7 @@ def draw_lanes(ax: Axes, start: int, groups: Sequence[Sequence[Lane]]) -> None:
         for name, trace, colour in lanes:
             low, high = _range(trace)
             time = (start + np.arange(len(trace))) / SAMPLE_RATE
+            # The rates of convi6 have no unit, so nothing is lost by a scale of its own.
             heights = 0.8 * (trace - low) / (high - low or 1)
             ax.plot(time, bottom + heights, color=colour, linewidth=0.8, label=name)
             ticks.append(bottom + 0.3)
@@ -197,6 +198,7 @@ def draw_lanes(ax: Axes, start: int, groups: Sequence[Sequence[Lane]]) -> None:
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.set_xlim(start / SAMPLE_RATE, (start + len(trace)) / SAMPLE_RATE)
+    # The last step down was to a lane that is not there.
     ax.set_ylim(bottom + 1.3, 0.9)
     ax.set_xlabel("time (s)")
 

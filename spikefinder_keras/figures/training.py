@@ -49,6 +49,7 @@ def learning_curves(
     marker = "." if len(epochs) < 15 else None
     lines = ax.plot(epochs, loss, color=BLUE, marker=marker, label="training loss")
     if validation is not None and np.isfinite(validation).any():
+        # A correlation and a loss have no scale in common.
         right = ax.twinx()
         right.spines["right"].set_visible(True)
         right.set_ylabel("validation: mean correlation at 25 Hz", color=ORANGE)

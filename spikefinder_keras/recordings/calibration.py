@@ -124,11 +124,13 @@ def indicator_family(indicator: str, species: str | None = None) -> str | None:
     -------
     "dye", "red", "GCaMP", "GCaMP, mouse", "GCaMP, zebrafish", "fast GCaMP" or None
     """
+    # GCaMP-6f, gcamp6f and "GCaMP 6f" are one.
     plain = "".join(c for c in str(indicator).lower() if c.isalnum())
     for family, names in _FAMILIES:
         if any(name in plain for name in names):
             if family != "GCaMP" or not species:
                 return family
+            # Fish are colder than mice, and all that the indicator does is slower in them.
             fish = any(word in str(species).lower() for word in ("fish", "danio", "zf"))
             return "GCaMP, zebrafish" if fish else "GCaMP, mouse"
     return None
@@ -201,6 +203,7 @@ def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[
     total, weight, events = np.zeros(BEFORE + AFTER), 0.0, 0
     for trace, segment_rates in zip(traces, rates, strict=True):
         rate = np.asarray(segment_rates, np.float64)
+        # Without a neighbour on both sides nothing is a peak.
         if rate.size < 3:
             continue
         middle = rate[1:-1]
@@ -212,6 +215,7 @@ def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[
             off = 0.5 * (rate[k - 1] - rate[k + 1]) / bend if bend else 0.0
             at = round((k + 0.5 + off) * STEP)
             if BEFORE <= at <= len(trace) - AFTER:
+                # From the level before the event, or slow drift would count as a rise.
                 piece = np.asarray(trace[at - BEFORE : at + AFTER], np.float64)
                 total += rate[k] * (piece - piece[:AT_REST].mean())
                 weight, events = weight + rate[k], events + 1
@@ -225,6 +229,7 @@ def slowness(traces: Sequence[Trace], rates: Sequence[Rates], frame_rate: float)
     taken out.
     """
     transient, events = average_transient(traces, rates)
+    # The average of a few events shows noise, so nothing is said of their rise.
     if transient is None or events < FEWEST_EVENTS:
         return UNKNOWN_SLOWNESS
     peak = int(transient[FIRST_PEAK:LAST_PEAK].argmax()) + FIRST_PEAK
@@ -324,6 +329,7 @@ def calibration_path(weights_path: str | Path) -> Path:
 def save_calibration(calibration: Calibration, path: str | Path) -> None:
     """Write it as JSON, whole or not at all."""
 
+    # Five digits are more than was measured, and a difference of two files can be read.
     def plain(values: Sequence[float] | Array) -> list[float]:
         return [float(f"{value:.5g}") for value in values]
 

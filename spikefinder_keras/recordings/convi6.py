@@ -92,6 +92,7 @@ class Convi6:
         """Rates `(sample, neuron)` under every ID, of a lively part of the longest segment."""
         longest = max(calcium, key=len)
         excerpt = np.take_along_axis(longest, liveliest(longest), 0)
+        # Under every ID, whichever predicts: it is how much the choice could matter.
         numbers = ALL_DATASETS if self.knows_datasets else self.numbers
         return [tables[0] for tables in rates_by_dataset(self.engine, [excerpt], numbers).values()]
 

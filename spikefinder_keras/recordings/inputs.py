@@ -77,6 +77,7 @@ def as_input(traces: Any, source: str) -> Input:
     DataError
         If it is no rectangular table of numbers.
     """
+    # A mask is more than numpy's array knows of itself, and is lost in every conversion.
     if isinstance(traces, np.ma.MaskedArray):
         values = traces.astype(np.result_type(traces.dtype, np.float32))
         count = np.ma.count_masked(traces)
@@ -160,6 +161,7 @@ def orientation_of(dimensions: Sequence[Any] | None) -> str | None:
         [str(name).lower() in known for name in dimensions]
         for known in (TIME_DIMENSIONS, NEURON_DIMENSIONS)
     )
+    # One name that is known decides: the other may be anything, such as "x".
     if (is_time[0] and not is_time[1]) or (is_neuron[1] and not is_neuron[0]):
         return "time-neuron"
     if (is_time[1] and not is_time[0]) or (is_neuron[0] and not is_neuron[1]):
@@ -201,6 +203,7 @@ def as_times(labels: Any) -> Times | None:
         return None
     values = np.asarray(labels, np.float64)
     steps = np.diff(values)
+    # Labels in steps of 1 count frames, whatever they are called.
     if not np.isfinite(values).all() or not (steps > 0).all() or (steps == 1).all():
         return None
     return values
@@ -269,6 +272,7 @@ def check_times(
             f"{source}: the time stamp of frame {int(bad[0]) + 1} (counted from 0) is not later "
             "than the one before; give increasing times in s"
         )
+    # One frame has no interval.
     if frames == 1:
         if frame_rate is None:
             raise UsageError(

@@ -206,6 +206,7 @@ def parse_memory(text: str | None) -> int | None:
         number = None
     if match is None or number is None:
         raise UsageError(f"--memory {text}? give a size such as 2GiB or 500MB")
+    # 2GB are powers of 1,000, 2GiB and 2G of 1,024, as `dd` has it.
     decimal = (match[3] or "").lower() == "b"
     unit = "kmgt".find(match[2].lower()) + 1 if match[2] else 0
     size = int(number * (1_000 if decimal else 1_024) ** unit)
@@ -224,6 +225,7 @@ def machine_memory() -> int:
     found = []
     with suppress(AttributeError, ValueError, OSError):  # Windows does not say
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    # In a container the machine's memory is not what there is.
     for path in _LIMITS:
         with suppress(OSError, ValueError):
             found.append(int(read_small(path)))

@@ -128,6 +128,7 @@ def _still(trace: Trace, there: Mask, frame_rate: float) -> Mask | None:
     steps_in_runs = int((ends - starts)[long].sum())
     repeats = np.count_nonzero(same) - steps_in_runs
     steps = np.count_nonzero(there[1:] & there[:-1]) - steps_in_runs
+    # Integers of few bits repeat themselves: a run among such is no proof.
     if repeats > HONEST_REPEATS * steps:
         return None
     still = np.zeros(trace.shape, bool)
@@ -135,6 +136,7 @@ def _still(trace: Trace, there: Mask, frame_rate: float) -> Mask | None:
         still[start : end + 1] = True
     moves = np.sign(np.diff(trace))[~(still[1:] | still[:-1])]
     turns = moves[1:] * moves[:-1]
+    # A denoised trace stands still at its baseline, and that is data.
     if turns.size and np.mean(turns[np.isfinite(turns)] > 0) > SMOOTH:
         return None
     return still

@@ -220,6 +220,7 @@ def neurons_at_a_time(recording: Recording, memory: int | None = None) -> int:
 
 def _read_ahead(recording: Recording, todo: Sequence[range]) -> Iterator[tuple[range, Recording]]:
     """Neurons and what is read of them; the next are read while the last are predicted."""
+    # One chunk ahead, not more: each is in memory as a whole.
     with ThreadPoolExecutor(1) as reader:
         coming = [reader.submit(recording.part, neurons) for neurons in todo[:1]]
         for k, neurons in enumerate(todo):

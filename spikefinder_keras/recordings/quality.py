@@ -229,6 +229,7 @@ def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -
     sample = recording.part(some).traces
     in_competition = recording.unit == "competition"
     lines = [_percent(recording, neurons, sample)]
+    # The competition's own traces are upsampled, so smooth.
     if not in_competition:
         lines.append(_smoothed(recording, sample))
     lines += [
@@ -244,6 +245,7 @@ def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -
 
 
 def _percent(recording: Recording, neurons: Sequence[NeuronQuality], sample: Table) -> str:
+    # Percent makes the noise level 100 times as large; nothing else does so to most neurons.
     levels = np.array([neuron.noise_level for neuron in neurons])
     if recording.unit == "F" or not np.isfinite(levels).any():
         return ""
@@ -294,6 +296,7 @@ def _too_short(recording: Recording) -> str:
 def _wrong_rate(recording: Recording, neurons: Sequence[NeuronQuality]) -> str:
     tempo = ("memory", "roughness")
     odd = [neuron for neuron in neurons if neuron.feature in tempo and neuron.distance > FAR]
+    # A few neurons are odd in every recording; a wrong rate makes most of them so.
     if len(odd) <= len(neurons) / 2:
         return ""
     return (

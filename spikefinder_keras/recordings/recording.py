@@ -269,12 +269,14 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
         raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
     given = as_input(traces, source)
     stamps = given.times if times is None else seconds(times)
+    # What is stated goes before what a type says, and that before what its shape allows.
     certain = orientation or given.orientation
     if certain is None and stamps is not None:
         certain = orientation_by(np.shape(given.values), stamps.size)
     orientation = certain or given.usual or usual_orientation
     fluorescence = _as_frames(given.values, orientation, source)
     frames, neurons = fluorescence.shape
+    # No recording has fewer frames than neurons, unless it is very large or transposed.
     if neurons > frames and certain is None:
         other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
         raise DataError(

@@ -97,6 +97,7 @@ def find_segments(
     DataError
         If the time stamps of a segment are so uneven that no regular grid holds them.
     """
+    # Where a segment begins for certain, as between trials, no pause is needed.
     longest = max(LONGEST_PAUSE, FRAMES_OF_A_PAUSE / frame_rate)
     pauses = np.flatnonzero(np.diff(times) > longest)
     firsts = sorted({*starts, *(int(k) + 1 for k in pauses)})
@@ -111,6 +112,7 @@ def _segment(frames: slice, times: Times, *, frame_rate: float, source: str) -> 
     rate, count = frame_rate, len(times)
     positions = np.arange(count, dtype=np.float64)
     if count > 1:
+        # The grid that meets both ends: a stated rate is a little off, and that adds up.
         even = (count - 1) / (times[-1] - times[0])
         if np.abs((times - times[0]) * even - positions).max() <= IRREGULAR:
             rate = even

@@ -275,6 +275,7 @@ class ZarrSink:
         """No two chunks share one of the store's, so that none waits for another."""
         array = _open(self._store, "r")
         count, together = array.shape[0], array.chunks[0]
+        # Whole chunks of the store: two writers of one would undo each other.
         size, todo, first = max(together, size // together * together), [], 0
         for done in (*self._done(), range(count, count)):
             todo += [range(k, min(k + size, done.start)) for k in range(first, done.start, size)]

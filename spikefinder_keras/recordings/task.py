@@ -140,6 +140,7 @@ class Task:
         for path in filter(Path.is_file, paths):
             with open_ordinary(path) as file:
                 digest.update(file.read())
+        # Another budget of memory cuts other chunks of the same rates.
         reading = as_dict(replace(self.reading, memory=None))
         return {
             "source": str(self.source.absolute()),

@@ -166,6 +166,7 @@ class Universal:
         """The answer for one neuron: the network's output at its time, in spikes/s."""
         there = [(t, o) for t, o in zip(traces, outputs, strict=True) if o is not None]
         empty = [np.full(trace.size, np.nan) for trace in traces]
+        # Of a trace that never changes the network would see noise of its own making.
         if not there or not scales.spread > 0:
             none = [np.empty(0) for _ in traces]
             return UniversalNeuron(traces, empty, none, float("nan"))
@@ -173,6 +174,7 @@ class Universal:
         weights = self.delay.weights(slowness(known, found, frame_rate))
         seconds = sum(trace.size for trace in known) / SAMPLE_RATE
         factor = self.calibration.rates.factor(STEPS_PER_SECOND * np.concatenate(found))
+        # What noise alone could have made is taken off the rates, so that none come of noise.
         factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
         rates, steps = [], []
         for output, nothing in zip(outputs, empty, strict=True):

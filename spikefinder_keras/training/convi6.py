@@ -205,6 +205,7 @@ def _known_run(folder: Path) -> tuple[Settings, dict[str, Any]]:
 def _new_run(folder: Path, settings: Settings, traces: Traces) -> Run:
     keras.utils.set_random_seed(settings.seed)
     network = build_network(**settings.of_network())
+    # The optimiser's state has to be there before a checkpoint can be put into it.
     compile_network(network, settings)
     network.optimizer.build(network.trainable_variables)
     run = Run(folder, settings, traces, network)
@@ -301,6 +302,7 @@ def _validate(run: Run) -> float:
 def _save(run: Run) -> None:
     """Write all that there is after an epoch; the checkpoint last, as it says that it is done."""
     save_weights(run.network, run.folder / "last.weights.h5")
+    # Chosen by validation as in 2017; the last ones are kept beside.
     if run.best == len(run.history):
         save_weights(run.network, run.folder / "best.weights.h5")
     log_for_tensorboard(run)

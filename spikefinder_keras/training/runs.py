@@ -80,6 +80,7 @@ def save_checkpoint(path: Path, network: keras.Model, about: dict[str, Any]) -> 
     variables: dict[str, Any] = {
         f"variable_{k}": np.asarray(v) for k, v in enumerate(_state(network))
     }
+    # In one file with the variables, so that no kill can part them.
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, about=text, **variables)
@@ -119,6 +120,7 @@ def load_checkpoint(
             raise ValueError("other variables")
     except (DataError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise TrainingError(f"{path} is damaged or of another version; start a new run") from error
+    # Only now, when all is known to fit: a network is changed as a whole or not at all.
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
     return about

@@ -145,6 +145,7 @@ def train_universal(
     run.delays = {n.group: 0.0 for n in known}
     _load_state(run)
     if settings.simulated and run.done < settings.steps:
+        # Shorter ones would be replayed over and over.
         counts = [spikes for n in known for spikes in n.spikes if len(spikes) > LONG_ENOUGH]
         run.simulated = simulated_windows(settings, [x for x in counts if x.any()])
     if run.done:
@@ -200,7 +201,9 @@ def _new_network(settings: UniversalSettings) -> keras.Model:
         optimizer=keras.optimizers.AdamW(
             keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.steps),
             weight_decay=settings.weight_decay,
+            # The correlation of an output that hardly varies has a gradient without bounds.
             global_clipnorm=1.0,
+            # The weights are the average over the run, so that no checkpoint has to be chosen.
             use_ema=True,
             ema_momentum=settings.averaging,
         ),
@@ -236,6 +239,7 @@ def _carry_on(run: UniversalRun, progress: bool, say: Callable[[str], None]) -> 
                 run.history.append({"step": step + 1, "loss": loss, "seconds": seconds})
                 run.done, total, started = step + 1, 0.0, time.perf_counter()
                 _save_state(run)
+    # The average over the run takes the place of the last weights.
     run.network.optimizer.finalize_variable_values(run.network.trainable_variables)
     if run.neurons:
         run.delays = align(KerasEngine(run.network), run.neurons)
@@ -297,6 +301,7 @@ def _batch(run: UniversalRun, rng: np.random.Generator) -> tuple[Array, Array]:
     by_group = {group: [n for n in run.neurons if n.group == group] for group in groups}
     for first in range(0, rows, settings.windows):
         part = slice(first, first + settings.windows)
+        # Sets evenly, not neurons, of which some sets have many times as many as others.
         if run.simulated and (not groups or rng.random() < settings.simulated):
             k = rng.integers(len(run.simulated[0]))
             inputs[part], truth[part, :, 0] = run.simulated[0][k], run.simulated[1][k]
@@ -329,6 +334,7 @@ def draw_window(
     float32 (step, channel), float32 (step,)
         The network's input, and the spikes per step, -1 outside of the recording.
     """
+    # By length, so that every second of a neuron comes as often.
     lengths = np.array([len(trace) for trace in neuron.traces], float)
     k = rng.choice(lengths.size, p=lengths / lengths.sum())
     trace, spikes, samples = neuron.traces[k], neuron.spikes[k], steps * STEP
