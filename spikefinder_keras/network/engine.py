@@ -16,7 +16,7 @@ from ..console import cores, import_keras
 from ..errors import UsageError, WeightsError
 from .onnx_model import build_graph
 from .spec import Spec, channels
-from .universal import LEVELS, is_universal, reach
+from .universal import LEVELS, reach
 from .weights import Arrays, find_weights, read_weights, spec_of
 
 KerasModel: TypeAlias = Any
@@ -103,8 +103,9 @@ class OnnxEngine:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise WeightsError("these weights hold NaN or infinite values; use others (--weights)")
         self.spec, self.arrays = spec, arrays
-        self.is_universal = is_universal(spec)
-        self.datasets = channels(spec).get("dataset", 0)
+        width = channels(spec)
+        self.is_universal = width["calcium"] > 1
+        self.datasets = width.get("dataset", 0)
         self.threads = threads or cores()
         self._session = session(build_graph(spec, arrays))
         # Groups of neurons share the engine; together they take no more than its threads.
@@ -211,7 +212,7 @@ class KerasEngine:
 
     def __init__(self, network: KerasModel) -> None:
         self.network = network
-        self.is_universal = network.inputs[0].shape[-1] != 1
+        self.is_universal = network.inputs[0].shape[-1] > 1
         self.datasets = network.inputs[1].shape[-1] if len(network.inputs) > 1 else 0
 
     def run(self, inputs: Array, ids: Array | None = None) -> Array:

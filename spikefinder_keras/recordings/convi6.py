@@ -19,9 +19,8 @@ from ..network.predict import ALL_DATASETS, rates_by_dataset
 from ..network.weights import find_weights
 from ..signals.preprocess import detrend, scale
 from .options import PredictOptions
-from .predictor import Predicted, described_alike
 from .quality import AGREEMENT, agreement, neuron_quality
-from .recording import Recording
+from .recording import Predicted, Recording, described_alike
 from .segments import LONGEST_BRIDGED, to_frames
 
 WEIGHTS = "described"

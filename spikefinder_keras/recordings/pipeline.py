@@ -25,9 +25,15 @@ from .formats import read_recording
 from .lazy import budget, chunk_size
 from .missing import NONE_MISSING
 from .options import PredictOptions
-from .predictor import Predicted, Predictor
 from .quality import recording_warnings
-from .recording import Prediction, Quality, Recording, as_recording
+from .recording import (
+    Predicted,
+    Prediction,
+    Predictor,
+    Quality,
+    Recording,
+    as_recording,
+)
 from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
 from .task import Task, choose_predictor
 

@@ -1,4 +1,4 @@
-"""A recording of somebody's own, the rates predicted for it, and how far to trust them.
+"""A recording of somebody's own, what predicts it, its rates, and how far to trust them.
 
 Everything between the readers, the networks and the writers is one of these, whatever file it is
 in. Inside, arrays are `(frame, neuron)`, as everywhere in the package.
@@ -7,12 +7,14 @@ in. Inside, arrays are `(frame, neuron)`, as everywhere in the package.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..arrays import Array, ArrayLike, Numbers, Rates, Table, Times
 from ..errors import DataError, UsageError
+from ..network.engine import Engine
 from ..text import clean_name, one_line
 from .inputs import as_input, as_names, as_times, check_times, seconds
 from .lazy import AnyTable, LazyTable, elementwise
@@ -218,6 +220,60 @@ class Prediction:
     def names(self) -> tuple[str, ...]:
         """Names of the neurons: the recording's."""
         return self.recording.names
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was predicted of some neurons.
+
+    Attributes
+    ----------
+    rates : float32 (frame, neuron)
+    spike_times
+        In s, one array for each neuron; None where not asked for.
+    quality
+        One for each neuron.
+    """
+
+    rates: Rates
+    spike_times: list[Times] | None
+    quality: list[NeuronQuality]
+
+
+class Predictor(Protocol):
+    """A network with all that is known of a recording's indicator.
+
+    Attributes
+    ----------
+    name
+        Of its weights, for descriptions.
+    path
+        Of its weights; None where a loaded network was given.
+    engine
+    certainty
+        What its neurons' certainty is.
+    """
+
+    name: str
+    path: Path | None
+    engine: Engine
+    certainty: Certainty
+
+    def predict(self, recording: Recording) -> Predicted:
+        """Predict the neurons of a recording in memory, each by itself."""
+
+    def describe(self, recording: Recording) -> dict[str, Any]:
+        """What the rates are, as every written file says it: text and numbers."""
+
+
+def described_alike(recording: Recording) -> dict[str, Any]:
+    """What every predictor says of a recording."""
+    return {
+        "time": "mean over each frame's interval, centred on its time stamp in s",
+        "frame_rate": recording.frame_rate,
+        "source": recording.source,
+        "notes": "; ".join(recording.notes),
+    }
 
 
 def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cannot say of itself

@@ -18,8 +18,7 @@ from .calibration import calibration_path
 from .convi6 import Convi6, Convi6AsIn2017, choose_datasets
 from .formats.detect import files_of, read
 from .options import PredictOptions, ReadOptions, as_dict
-from .predictor import Predictor
-from .recording import Recording
+from .recording import Predictor, Recording
 from .universal import WEIGHTS as UNIVERSAL
 from .universal import Universal
 

@@ -27,9 +27,8 @@ from .calibration import (
     slowness,
 )
 from .options import PredictOptions
-from .predictor import Predicted, described_alike
 from .quality import EXPECTED, neuron_quality
-from .recording import Recording
+from .recording import Predicted, Recording, described_alike
 from .segments import LONGEST_BRIDGED, samples_in_gaps, to_frames
 from .universal_preparation import (
     STEPS_PER_SECOND,
