@@ -194,8 +194,8 @@ def test_the_wheel_holds_the_package_and_the_weights(wheel, copy):
         held = {name: archive.read(name) for name in archive.namelist()}
     source = copy / "spikefinder_keras"
     expected = {f"spikefinder_keras/{p.relative_to(source)}": p for p in source.rglob("*.py")}
-    page = "figures/trust_report.html"
-    expected[f"spikefinder_keras/{page}"] = source / page
+    for other in ("py.typed", "figures/recording_page.html"):
+        expected[f"spikefinder_keras/{other}"] = source / other
     for path in (copy / "weights").iterdir():
         if path.name.endswith((".weights.h5", ".json", ".md", ".py")):
             expected[f"spikefinder_keras/embedded_weights/{path.name}"] = path

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..network.engine import ENGINES
 from .lazy import chunk_size
 
 USUAL_NEUROPIL = 0.7
@@ -19,9 +20,6 @@ ORIENTATIONS = ("time-neuron", "neuron-time")
 UNITS = ("dF/F", "F", "competition")
 """What the values of a recording are: relative change of fluorescence as a fraction, fluorescence
 in the microscope's own unit, or traces in the competition's form (see `signals.preprocess`)."""
-
-ENGINES = ("fast", "keras")
-"""What computes a network: what starts at once, or Keras to compare with."""
 
 
 def _help(text: str, **metadata: Any) -> dict[str, Any]:
@@ -110,7 +108,7 @@ class PredictOptions:
     spikes
         Also give discrete spike times; of `universal` alone.
     engine
-        One of `ENGINES`.
+        One of `network.engine.ENGINES`.
     """
 
     weights: Any = field(

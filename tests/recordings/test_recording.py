@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spikefinder_keras.errors import DataError, UsageError
-from spikefinder_keras.recordings.recording import ORIENTATIONS, Prediction, Recording
+from spikefinder_keras.recordings.recording import NO_QUALITY, ORIENTATIONS, Prediction, Recording
 from spikefinder_keras.recordings.recording import as_recording as recording_of
 
 
@@ -204,5 +204,5 @@ def test_a_prediction_has_the_time_stamps_and_names_of_its_recording():
     assert prediction.times is recording.times
     assert prediction.names == ("a", "b", "c")
     assert prediction.spike_times is None
-    assert prediction.quality is None
+    assert prediction.quality == NO_QUALITY
     assert Recording.__dataclass_params__.frozen
