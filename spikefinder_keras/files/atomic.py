@@ -82,14 +82,7 @@ def writing(path: Path | str) -> Iterator[None]:
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, else it is removed.
 
-    Parameters
-    ----------
-    path
-        The file to be replaced or made. Its folder must exist.
-
-    Yields
-    ------
-    The temporary file, existing and empty, with the suffixes of `path`.
+    The temporary file exists, is empty and has the suffixes of `path`, whose folder must exist.
 
     Raises
     ------
@@ -97,24 +90,21 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         If writing fails, for example because the disk is full. `path` is then as it was before.
     """
     path = Path(path)
-    temporary = None
     _check_replaceable(path)
-    try:
-        with writing(path):
-            clear_stale(path.parent)
-            # Some writers choose their format by the suffix, so it stays at the end of the name.
-            suffix = "".join(path.suffixes)[-LONGEST_SUFFIX:]
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(), suffix=suffix)
+    with writing(path):
+        clear_stale(path.parent)
+        # Some writers choose their format by the suffix, so it stays at the end of the name.
+        suffix = "".join(path.suffixes)[-LONGEST_SUFFIX:]
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(), suffix=suffix)
+        temporary = Path(name)
+        try:
             os.close(handle)
-            temporary = Path(name)
             yield temporary
             temporary.chmod(0o666 & ~_umask())  # `mkstemp` lets nobody else read it
             _flush(temporary)
             temporary.replace(path)
-            temporary = None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)  # there no more where all went well
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...errors import DataError, UsageError
-from ...signals.checks import check_rate
+from ...signals.preprocess import check_rate
 from ..inputs import RATE_MISMATCH, as_names, rate_of
 from ..lazy import elementwise
 from ..recording import as_recording, orientation_by
