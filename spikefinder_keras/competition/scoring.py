@@ -151,6 +151,7 @@ def _score_trace(
         prediction = published_transform(prediction)
     there = ~(np.isnan(truth) | np.isnan(prediction))
     spikes, rates = (sum_windows(signal[there], factor) for signal in (truth, prediction))
+    # Nothing correlates with what does not vary; the reason is for the table.
     if len(spikes) < 2:
         return np.nan, f"fewer than two windows of {factor} samples"
     if np.ptp(spikes) == 0:

@@ -164,6 +164,7 @@ def find_data(
     if from_environment := os.environ.get("SPIKEFINDER_DATA"):
         return find_data(from_environment)[0], "given by SPIKEFINDER_DATA"
     folder = data_cache()
+    # One set is enough: a download that was stopped is finished by the next one.
     if any(find_file(folder, "train", dataset.number, "calcium") for dataset in DATASETS):
         return folder, "downloaded"
     return simulate(Path(out) / "simulated", progress=progress), "made for this run"

@@ -49,6 +49,7 @@ def find_sets(folder: Path | str) -> list[tuple[str, int]]:
 
     Raises `DataError` if there is none.
     """
+    # Those with calcium alone can be predicted, so they count as well.
     sets = [
         (split, dataset.number)
         for split in SPLITS
