@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..recordings.formats import check_prediction_path
     from ..recordings.lazy import parse_memory
     from ..recordings.task import Task, check_options
-    from ..signals.checks import check_rate
+    from ..signals.preprocess import check_rate
 
     # Everything that can be wrong with what is asked for, before a large file is read.
     source, say = Path(arguments.recording), say_to(arguments)

@@ -114,24 +114,20 @@ def simulate(
     """Write a simulated data set in the competition's layout.
 
     Ten training sets to `folder/spikefinder.train`, five test sets to `folder/spikefinder.test`,
-    calcium and spikes each. Files of these names are replaced, others left alone. The same seed
-    gives the same files.
+    calcium and spikes each. Files of these names are replaced, others left alone. The same `seed`,
+    from 0 on, gives the same files.
 
     Parameters
     ----------
-    folder
-        Made if missing.
     size
         "small": 3 neurons of 40 to 60 s per set, a few MB, seconds. "full": the competition's
         numbers of neurons and samples, about 100 MB, a minute.
-    seed
-        From 0 on.
     progress
         Show a progress bar on stderr.
 
     Returns
     -------
-    `folder`.
+    `folder`, made if missing.
 
     Raises
     ------
@@ -167,15 +163,10 @@ def simulate_set(
     ----------
     dataset
         Number of the competition's dataset, 1 to 10, that gives indicator, rates and noise.
-    rows
-        Samples, at 100 Hz, of the longest neurons.
-    neurons
-    shortest
-        Samples of the shortest neuron.
+    rows, shortest
+        Samples, at 100 Hz, of the longest neurons and of the shortest.
     seed
         From 0 on; each neuron of each set and split has its own random numbers.
-    split
-        "train" or "test".
 
     Returns
     -------
@@ -216,12 +207,10 @@ def simulate_set(
 def simulate_trace(
     dataset: int, duration: float, rng: np.random.Generator, rate: float | None = None
 ) -> tuple[Trace, Trace]:
-    """Simulate one neuron.
+    """Simulate one neuron of a dataset, as `simulate_set` does.
 
     Parameters
     ----------
-    dataset
-        Number of the competition's dataset, 1 to 10, that gives indicator, frame rate and noise.
     duration
         In s.
     rate
@@ -229,10 +218,8 @@ def simulate_trace(
 
     Returns
     -------
-    calcium : (sample,)
-        At 100 Hz, after `preprocess`.
-    spikes : (sample,)
-        Counts per 10 ms.
+    calcium, spikes : (sample,)
+        At 100 Hz, after `preprocess`, and counts per 10 ms.
 
     Raises
     ------

@@ -19,8 +19,7 @@ from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
 from ..network.weights import PUBLISHED
-from .published import best_published, published_score
-from .scoring import Scores, score
+from .scoring import Scores, best_published, published_score, score
 from .simulated_data import simulate
 from .tables import REAL, data_origin, file_name, find_file, find_sets, read_set, write_csv
 
@@ -89,10 +88,6 @@ def submission(
         Show it on the standard error.
     say
         Receives lines of text: what is used, and what deserves notice.
-
-    Raises
-    ------
-    DataError, WeightsError, UsageError, DownloadError, OutputError
     """
     out = check_output_folder(out)
     data, kind = find_data(data, out, progress)
@@ -135,16 +130,7 @@ def predict_sets(
 ) -> Iterator[PredictedSet]:
     """Read every set of a competition folder, then predict each, padded as the released run did.
 
-    Parameters
-    ----------
-    network
-        As `network.predict.as_engine` gives it.
-    progress
-        Show it on the standard error.
-
-    Raises
-    ------
-    DataError, UsageError
+    `network` is an engine or a Keras model, as `network.predict.as_engine` gives it.
     """
     sets = find_sets(folder)
     # Read before anything is predicted: a damaged last table must not cost the first ones' time.
@@ -178,6 +164,7 @@ def find_data(
     if from_environment := os.environ.get("SPIKEFINDER_DATA"):
         return find_data(from_environment)[0], "given by SPIKEFINDER_DATA"
     folder = data_cache()
+    # One set is enough: a download that was stopped is finished by the next one.
     if any(find_file(folder, "train", dataset.number, "calcium") for dataset in DATASETS):
         return folder, "downloaded"
     return simulate(Path(out) / "simulated", progress=progress), "made for this run"

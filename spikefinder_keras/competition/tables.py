@@ -47,11 +47,9 @@ def find_file(folder: Path | str, split: str, number: int, kind: str) -> Path | 
 def find_sets(folder: Path | str) -> list[tuple[str, int]]:
     """The sets of which `folder` holds the calcium: a list of `(split, number)`, training first.
 
-    Raises
-    ------
-    DataError
-        If there is none.
+    Raises `DataError` if there is none.
     """
+    # Those with calcium alone can be predicted, so they count as well.
     sets = [
         (split, dataset.number)
         for split in SPLITS
@@ -84,13 +82,9 @@ def data_origin(folder: Path | str) -> str:
 
 
 def read_set(folder: Path | str, split: str, number: int) -> tuple[Table, Table | None]:
-    """Read one set.
+    """Read calcium and spikes `(time, neuron)` of one set, in counts per 10 ms.
 
-    Returns
-    -------
-    calcium : (time, neuron)
-    spikes : (time, neuron)
-        Counts per 10 ms; None where the truth is not in the folder.
+    The spikes are None where the truth is not in the folder.
 
     Raises
     ------
@@ -130,9 +124,8 @@ def read_pair(
     -------
     truth, prediction : (time, neuron)
         Of one shape, in the order of the truth's neurons.
-    names
-    notes
-        What was left out of the files, and how the neurons were matched.
+    names, notes
+        Of the neurons; what was left out of the files, and how the neurons were matched.
 
     Raises
     ------
@@ -167,22 +160,11 @@ def read_pair(
 
 
 def read_csv(path: Path | str) -> Table:
-    """Read a table of the competition's format, or another CSV file, strictly.
+    """Read a table `(time, neuron)` of the competition's format, or another CSV file, strictly.
 
     Comma-separated text: a header row that names the neurons (0, 1, ... or other distinct names),
     then one row per sample, with a decimal point, an empty cell for a missing sample. Columns of
-    time stamps and counters are left out; see `files.csv.read_table` for more.
-
-    Returns
-    -------
-    (time, neuron)
-        NaN where a cell is empty.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or empty, has no header, rows of different length or a cell that is
-        no finite number. The message names file, row and column, counted from 1.
+    time stamps and counters are left out; see `files.csv.read_table` for more, and for errors.
     """
     return read_table(path).values
 
@@ -190,13 +172,8 @@ def read_csv(path: Path | str) -> Table:
 def write_csv(path: Path | str, table: ArrayLike, names: Sequence[str] | None = None) -> None:
     """Write a table in the competition's format, whole or not at all.
 
-    Parameters
-    ----------
-    table : (time, neuron)
-        Numbers are written with 12 significant digits, as the competition's files; NaN as an empty
-        cell.
-    names
-        Header; by default 0, 1, ...
+    Numbers of the table `(time, neuron)` are written with 12 significant digits, as the
+    competition's files; NaN as an empty cell. The header is 0, 1, ... unless `names` are given.
 
     Raises
     ------

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import Array, ArrayLike
-from ..competition.published import SUBMISSION, TEST, published_score
-from ..competition.scoring import score
+from ..competition.scoring import SUBMISSION, TEST, published_score, score
 from ..competition.submission import PredictedSet
 from ..constants import SAMPLE_RATE
 from .style import BLUE, GREY, ORANGE, house_style, new_axes, present

@@ -32,6 +32,7 @@ LONGEST_SUFFIX = 64
 """Characters; after a dot early in a long name all the rest of it counts as suffixes."""
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """From linux/fcntl.h and linux/fs.h."""
+_PREFIX = ".partial-{}-"
 _PARTIAL = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-")
 _CLEARED: set[tuple[int, int]] = set()
 """Device and number of each folder that has been cleared by this process."""
@@ -82,14 +83,7 @@ def writing(path: Path | str) -> Iterator[None]:
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, else it is removed.
 
-    Parameters
-    ----------
-    path
-        The file to be replaced or made. Its folder must exist.
-
-    Yields
-    ------
-    The temporary file, existing and empty, with the suffixes of `path`.
+    The temporary file exists, is empty and has the suffixes of `path`, whose folder must exist.
 
     Raises
     ------
@@ -97,24 +91,23 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         If writing fails, for example because the disk is full. `path` is then as it was before.
     """
     path = Path(path)
-    temporary = None
     _check_replaceable(path)
-    try:
-        with writing(path):
-            clear_stale(path.parent)
-            # Some writers choose their format by the suffix, so it stays at the end of the name.
-            suffix = "".join(path.suffixes)[-LONGEST_SUFFIX:]
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(), suffix=suffix)
+    with writing(path):
+        clear_stale(path.parent)
+        # Some writers choose their format by the suffix, so it stays at the end of the name.
+        suffix = "".join(path.suffixes)[-LONGEST_SUFFIX:]
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=_PREFIX.format(process_mark()), suffix=suffix
+        )
+        temporary = Path(name)
+        try:
             os.close(handle)
-            temporary = Path(name)
             yield temporary
             temporary.chmod(0o666 & ~_umask())  # `mkstemp` lets nobody else read it
             _flush(temporary)
             temporary.replace(path)
-            temporary = None
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)  # there no more where all went well
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -128,13 +121,13 @@ def partial_folder(path: Path | str) -> Iterator[str]:
     """Yield the name of an empty folder beside `path`, which is removed afterwards."""
     parent = Path(path).parent
     clear_stale(parent)
-    folder = tempfile.mkdtemp(dir=parent, prefix=_prefix())
+    folder = tempfile.mkdtemp(dir=parent, prefix=_PREFIX.format(process_mark()))
+    failed = True
     try:
         yield folder
-    except BaseException:
-        remove_folder(folder, failed=True)
-        raise
-    remove_folder(folder)
+        failed = False
+    finally:
+        remove_folder(folder, failed=failed)
 
 
 @contextmanager
@@ -254,10 +247,6 @@ def _runs(process: int) -> bool:
     except (OSError, OverflowError):  # somebody else's, or of a number that no process has
         return True
     return True
-
-
-def _prefix() -> str:
-    return f".partial-{process_mark()}-"
 
 
 def process_mark() -> str:

@@ -7,11 +7,9 @@ or a counter. Where two readings are possible the file is refused, with what to 
 import csv
 import io
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from enum import StrEnum
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
@@ -20,18 +18,13 @@ from ..errors import DataError
 from ..text import name_of_cell
 from .regular import open_ordinary
 
-Texts: TypeAlias = list[str | float]
-"""A column in which some cell is no number: the texts, NaN where a cell is empty."""
-Cells: TypeAlias = Array | Texts
-"""A column: float64 `(row,)`, or texts."""
+# Text. Possessive quantifiers and bounded repeats here and below: a crafted file must not be
+# searched anew at each of its characters.
 
-# Text
-
-_COMMENT = (b"#", b"%", b"//")
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
-# Possessive quantifiers here and below: a crafted file must not be searched anew at each character.
-_BLANK_ENDS = re.compile(rb"(?<!,),++(?=\n)")
-_QUOTED = re.compile(rb'(?<![^,\n])"([^",\n]*)"(?![^,\n])')
+# Excel reads and writes a first line such as `sep=;`. The last line of all is no comment.
+_COMMENT = re.compile(r"((?:#|%|//).*|[ \t]*sep=(.)[ \t]*)\n(?=\s*\S)", re.IGNORECASE)
+_QUOTED = re.compile(r'(?<![^,\n])"([^",\n]*)"(?![^,\n])')
 
 # Cells
 
@@ -45,6 +38,7 @@ _SPREADSHEET = re.compile(
 )
 """What stands in cells where there is no number; missing in own recordings."""
 
+# `float` would take `1_000` and the digits of all scripts as well.
 NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 _INFINITE = re.compile(r"\s*[+-]?inf(inity)?\s*", re.ASCII | re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(:\d{2})?|(?<!\d)\d+ days?")
@@ -138,25 +132,29 @@ def read_table(path: Path | str, strict: bool = True, *, all_cells: bool = False
         number, or can be read in two ways. The message names file, row and column, counted from 1.
     """
     sheet = _split(path, _read_text(path))
-    if not sheet.body.strip():
-        raise DataError(f"{path} has a header but no samples; give one row per sample")
-    _trim(sheet)
-    if b'"' in sheet.body:
-        sheet.body = _QUOTED.sub(rb"\1", sheet.body)
-    _check_field_counts(sheet)
-    columns = _parse(sheet, strict)
+    # pandas reads almost every file at once. It would shift or fill rows of another length and name
+    # no cell, so what it does not take is read again, cell by cell.
+    columns = _numbers_at_once(sheet) or _read_cells(sheet, strict)
     table = _arrange(sheet, columns, all_cells)
-    if strict:
-        for number, values in enumerate(columns):
-            if not isinstance(values, list) and np.isinf(values).any():
-                row = int(np.flatnonzero(np.isinf(values))[0])
-                raise sheet.cell_error(row, number, "is infinite")
+    for number, values in enumerate(columns if strict else []):
+        if np.isinf(values).any():
+            raise sheet.cell_error(int(np.isinf(values).argmax()), number, "is infinite")
     table.notes = [*sheet.notes, *table.notes]
     return table
 
 
-# Text -> header and lines of cells. pandas would guess the separator, shift or fill rows of another
-# length, join rows at a quotation mark, and name no row: these are looked at before it reads.
+# Text -> header and lines of cells
+
+
+class _Role(StrEnum):
+    """What a column can be beside a neuron, in the words of the notes."""
+
+    TIMES = "holds time stamps"
+    DATES = "holds dates"
+    LABELS = "holds labels"
+    COUNTER = "counts the rows"
+    INCREASES = "only increases"
+    EMPTY = "is empty"
 
 
 @dataclass
@@ -164,21 +162,18 @@ class _Sheet:
     """A file's header, and its `body`: lines with a comma between cells and a decimal point.
 
     `first_row` is the number in the file, from 1, of the first of these lines; `status` is
-    Inscopix's second header row, of each column.
+    Inscopix's second header row, of each column. `texts` says what columns of text are, and
+    `row_names` are those of neurons in rows.
     """
 
     path: Path | str
     names: list[str]
-    separator: str
-    body: bytes
+    body: str
     first_row: int
     notes: list[str]
     status: list[str] | None = None
-
-    @cached_property
-    def competition(self) -> bool:
-        """Whether the header is the competition's: 0 to n - 1."""
-        return self.names == [str(number) for number in range(len(self.names))]
+    texts: dict[int, _Role] = field(default_factory=dict)
+    row_names: list[str] | None = None
 
     def cell_error(self, row: int, column: int, what: str) -> DataError:
         """The error on a cell, row and column counted from 0."""
@@ -188,266 +183,276 @@ class _Sheet:
         )
 
 
-def _read_text(path: Path | str) -> bytes:
-    """The file's bytes as UTF-8 with `\\n` line ends."""
+def _read_text(path: Path | str) -> str:
+    """The file's text with `\\n` line ends; bytes that are no UTF-8 are lone surrogates."""
     try:
         with open_ordinary(path) as file:
-            text = file.read()
+            content = file.read()
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
-    if text.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
         try:
-            text = text.decode("utf-16").encode()
+            text = content.decode("utf-16")
         except UnicodeError:
             raise DataError(f"{path} is damaged UTF-16 text; save it as UTF-8") from None
-    if b"\0" in text:
-        row = text[: text.index(b"\0")].count(b"\n") + 1
+    else:
+        text = content.decode(errors="surrogateescape")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        row = text[: text.index("\0")].count("\n") + 1
         raise DataError(
             f"{path}, row {row}: a NUL byte; this is not a CSV text file, or a damaged one"
         )
-    text = text.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if not text.strip():
         raise DataError(f"{path} is empty; give a header row and one row per sample")
     return text
 
 
-def _split(path: Path | str, text: bytes) -> _Sheet:
+def _split(path: Path | str, text: str) -> _Sheet:
     """Find header, separator, decimal sign and samples."""
     comments, stated, text = _comments(text)
     notes = []
     first_row = len(comments) + 2
-    header, _, body = text.partition(b"\n")
+    header, _, body = text.partition("\n")
     if comments and _is_row_below(header, comments[-1]):
-        header, body = comments.pop().lstrip(b"#%/ "), text  # as numpy.savetxt writes it
+        header, body = comments.pop().lstrip("#%/ "), text  # as numpy.savetxt writes it
         first_row -= 1
-    if header.startswith(b"#") and not comments:
-        header = header.lstrip(b"# ")
-    if comments:
+    if not comments:
+        header = header.lstrip("# ") if header.startswith("#") else header
+    else:
         lines = "one line" if len(comments) == 1 else f"{len(comments)} lines"
         notes.append(f"{lines} of comment before the header left out")
+    row = first_row - 1
+    separator = stated or _separator(path, header, body)
     try:
-        line = header.decode()
-    except UnicodeDecodeError:
-        row = first_row - 1
+        header.encode()
+        names = [name_of_cell(cell.strip()) for cell in _cells(header, separator)] or [""]
+    except UnicodeEncodeError:
         raise DataError(f"{path}, row {row}: not UTF-8 text; save it as UTF-8") from None
-    separator = stated or _separator(path, line, body)
-    try:
-        cells = next(csv.reader([line], delimiter=separator))
-    except (csv.Error, TypeError) as error:
-        raise DataError(f"{path}, row {first_row - 1}: no header of a CSV file ({error})") from None
-    except StopIteration:
-        cells = []
-    names = [name_of_cell(cell.strip()) for cell in cells] or [""]
-    sheet = _Sheet(path, names, separator, body, first_row, notes)
-    _read_status(sheet)
-    _unify_signs(sheet)
+    except (csv.Error, TypeError, ValueError) as error:
+        raise DataError(f"{path}, row {row}: no header of a CSV file ({error})") from None
+    sheet = _Sheet(path, names, body, first_row, notes)
+    _read_status(sheet, separator)
+    _unify_signs(sheet, separator)
+    if not sheet.body.strip():
+        raise DataError(f"{path} has a header but no samples; give one row per sample")
+    # Blank lines at the end are harmless; only with one neuron can they stand for missing samples.
+    body = sheet.body.rstrip("\n") if len(names) > 1 else sheet.body.removesuffix("\n")
+    sheet.body = _QUOTED.sub(r"\1", body + "\n") if '"' in body else body + "\n"
     return sheet
 
 
-def _comments(text: bytes) -> tuple[list[bytes], str | None, bytes]:
+def _comments(text: str) -> tuple[list[str], str, str]:
     """The lines before the header, the separator if one of them states it, and the other text."""
-    comments: list[bytes] = []
-    stated = None
-    blank = len(text) - len(text.lstrip(b"\n"))
+    at = len(text) - len(text.lstrip("\n"))
     # Where only one neuron is, a blank line may be its header.
-    if blank and re.search(rb"[,;\t]", text[blank:].partition(b"\n")[0]):
-        comments, text = [b""] * blank, text[blank:]
-    at, last = 0, len(text.rstrip())
-    while True:
-        end = text.find(b"\n", at)
-        line = text[at:end]
-        # Excel reads and writes a first line such as `sep=;`.
-        states = re.fullmatch(rb"\s*sep=(.)\s*", line, re.IGNORECASE)
-        if not (line.startswith(_COMMENT) or states) or not 0 <= end < last:
-            return comments, stated, text[at:]
-        stated = states[1].decode(errors="replace") if states else stated
-        comments.append(line)
-        at = end + 1
+    if not re.match(r".*[,;\t]", text[at:].partition("\n")[0]):
+        at = 0
+    comments, stated = [""] * at, ""
+    while match := _COMMENT.match(text, at):
+        comments.append(match[1])
+        stated = match[2] or stated
+        at = match.end()
+    return comments, stated, text[at:]
 
 
-def _is_row_below(line: bytes, comment: bytes) -> bool:
+def _is_row_below(line: str, comment: str) -> bool:
     """Whether a line holds numbers, as many as a comment has cells."""
-    cells = re.split(rb"[,;\t]", line)
-    if any(
-        cell and not NUMBER.fullmatch(cell.decode("latin1").replace(",", ".")) for cell in cells
-    ):
-        return False
-    most = [max(each.count(sep) for sep in (b",", b";", b"\t")) for each in (comment, line)]
-    return most[0] == most[1]
+    cells, names = (re.split(r"[,;\t]", each) for each in (line, comment))
+    return len(cells) == len(names) and all(not c or NUMBER.fullmatch(c) for c in cells)
 
 
-def _separator(path: Path | str, header: str, body: bytes) -> str:
-    """What stands in the header as often as in the first row."""
-    first = body.partition(b"\n")[0].decode("latin1")
+def _cells(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator), [])
+
+
+def _separator(path: Path | str, header: str, body: str) -> str:
+    """What divides the header into as many cells as the first row."""
+    first = body.partition("\n")[0]
     found = [sep for sep in _SEPARATORS if sep in header]
     numbers = first.split()
-    no_sign = not found and not re.search("[,;\t]", first)
+    no_sign = not found and not re.search(r"[,;\t]", first)
     if no_sign and len(numbers) > 1 and all(map(NUMBER.fullmatch, numbers)):
         raise DataError(
             f"{path}: its cells are separated by blanks; separate them by commas, semicolons or "
             "tabs"
         )
-    fitting = [sep for sep in found if header.count(sep) == first.count(sep)]
-    # A name in quotation marks may hold the sign.
-    fitting += [sep for sep in found if _count_cells(header, sep) == _count_cells(first, sep)]
-    return (fitting or found or [","])[0]
+    for sep in found:
+        try:
+            if len(_cells(header, sep)) == len(_cells(first, sep)):
+                return sep
+        except csv.Error:  # endless cells; reading will name the place
+            continue
+    return (found or [","])[0]
 
 
-def _count_cells(line: str, separator: str) -> int:
-    try:
-        return len(next(csv.reader([line], delimiter=separator)))
-    except (csv.Error, StopIteration):
-        return 0
-
-
-def _read_status(sheet: _Sheet) -> None:
+def _read_status(sheet: _Sheet, separator: str) -> None:
     """Take off Inscopix's second header: `Time(s)/Cell Status, accepted, rejected, ...`."""
-    line, _, rest = sheet.body.partition(b"\n")
-    cells = [cell.strip() for cell in line.decode("latin1").split(sheet.separator)]
+    line, _, rest = sheet.body.partition("\n")
+    cells = [cell.strip() for cell in line.split(separator)]
     status = [cell.lower() for cell in cells]
     if len(cells) == len(sheet.names) > 1 and _INSCOPIX.issuperset(status[1:]):
         sheet.names[0] = cells[0].split("/")[0] or sheet.names[0]
         sheet.status, sheet.body, sheet.first_row = status, rest, sheet.first_row + 1
 
 
-def _unify_signs(sheet: _Sheet) -> None:
+def _unify_signs(sheet: _Sheet, separator: str) -> None:
     """Turn decimal commas into points and separators into commas."""
-    if sheet.separator == ",":
+    if separator == ",":
         return
-    sign = sheet.separator.encode()
-    if b"," in sheet.body:
-        end = rb"\n" + re.escape(sign)
-        number = rb"(?:^|[%b])[\t ]{,9}-?\d++%b\d++[\t ]{,9}(?=[%b]|$)"
-        with_point = re.search(number % (end, rb"\.", end), sheet.body)
-        with_comma = re.search(number % (end, rb",", end), sheet.body)
+    if "," in sheet.body:
+        end = rf"[^\n{re.escape(separator)}]"
+        comma, point = (
+            re.search(rf"(?<!{end})[\t ]{{,9}}-?\d++{sign}\d++[\t ]{{,9}}(?!{end})", sheet.body)
+            for sign in (",", r"\.")
+        )
         # One of the two would be a mark of thousands, and nobody can say which.
-        if with_point and with_comma:
-            row = sheet.first_row + sheet.body[: with_comma.end()].count(b"\n")
+        if comma and point:
+            row = sheet.first_row + sheet.body[: comma.start()].count("\n")
             raise DataError(
                 f"{sheet.path}, row {row}: decimal commas here and decimal points elsewhere; "
                 "write all numbers alike"
             )
-        sheet.body = sheet.body.replace(b",", b".")
-        marks = _SEPARATORS.get(sheet.separator, "marks")
+        sheet.body = sheet.body.replace(",", ".")
+        marks = _SEPARATORS.get(separator, "marks")
         sheet.notes.append(f"{marks} and decimal commas understood")
-    sheet.body = sheet.body.replace(sign, b",")
-
-
-def _trim(sheet: _Sheet) -> None:
-    """Take off blank lines at the end, and empty columns at the right."""
-    body, names = sheet.body, sheet.names
-    # Blank lines at the end are harmless; only with one neuron can they stand for missing samples.
-    body = (body.rstrip(b"\n") if len(names) > 1 else body.removesuffix(b"\n")) + b"\n"
-    if body.count(b",\n") == body.count(b"\n"):  # no row has a value in its last cell
-        empty = min(len(match[0]) for match in _BLANK_ENDS.finditer(body))
-        surplus = body.partition(b"\n")[0].count(b",") + 1 - len(names)
-        while names[-1] == "" and len(names) > 1 and surplus < empty:
-            names.pop()
-            surplus += 1
-        surplus = min(surplus, empty)
-        if surplus > 0:
-            body = re.sub(rb",{%d}(?=\n)" % surplus, b"", body)
-    sheet.body = body
-
-
-def _check_field_counts(sheet: _Sheet) -> None:
-    """Refuse rows of another length; pandas would shift or fill them silently."""
-    characters = np.frombuffer(sheet.body, np.uint8)
-    ends = np.flatnonzero(characters == ord("\n"))
-    commas = np.flatnonzero(characters == ord(","))
-    fields = np.diff(np.searchsorted(commas, ends), prepend=0) + 1
-    expected = len(sheet.names)
-    wrong = np.flatnonzero(fields != expected)
-    if wrong.size:
-        what = "give every row one cell per neuron"
-        # A title above the header has fewer cells than all rows below it.
-        if expected < fields[-1] == np.median(fields):
-            what = "remove lines before the header, or begin them with #"
-        raise DataError(
-            f"{sheet.path}, row {wrong[0] + sheet.first_row}: {fields[wrong[0]]} cells where the "
-            f"header has {expected}; {what}"
-        )
+    sheet.body = sheet.body.replace(separator, ",")
 
 
 # Cells
 
 
-def _parse(sheet: _Sheet, strict: bool) -> list[Cells]:
-    """The columns: float64 arrays `(row,)`, or texts where no cell is a number."""
+def _numbers_at_once(sheet: _Sheet) -> list[Array] | None:
+    """The columns `(row,)`, all numbers; None where pandas cannot tell or would guess."""
     import pandas as pd
 
-    def read(dtype: type, errors: str = "strict") -> pd.DataFrame:
-        return pd.read_csv(
-            io.BytesIO(sheet.body),
+    body, width = sheet.body, len(sheet.names)
+    lower = body.lower()
+    if "true" in lower or "false" in lower:  # pandas takes these for 1 and 0
+        return None
+    # It would fill short rows; a last column without a name may be what spreadsheets leave there.
+    if body.count(",") != body.count("\n") * (width - 1) or not sheet.names[-1]:
+        return None
+    try:
+        table = pd.read_csv(
+            io.BytesIO(body.encode()),
             header=None,
-            names=range(len(sheet.names)),
-            index_col=False,
-            dtype=dtype,
+            dtype=np.float64,
             skip_blank_lines=False,
             keep_default_na=False,
             na_values=list(MISSING),
             # A quotation mark left here is an error of its cell, and must not join cells or rows.
             quoting=csv.QUOTE_NONE,
-            encoding_errors=errors,
         )
+    except (ValueError, OverflowError):  # pandas' parser errors are ValueErrors
+        return None
+    return list(table.to_numpy().T) if table.shape[1] == width else None
 
-    lower = sheet.body.lower()
-    if b"true" not in lower and b"false" not in lower:  # pandas takes these for 1 and 0
-        try:
-            return list(read(np.float64).to_numpy().T)
-        except (ValueError, OverflowError):  # pandas' parser errors are ValueErrors
-            pass
-    cells = read(str, "replace")
+
+def _read_cells(sheet: _Sheet, strict: bool) -> list[Array]:
+    """The columns `(row,)`, read cell by cell; `DataError` with the place of a bad row or cell.
+
+    Dates become seconds; what text there is otherwise is NaN.
+    """
+    rows = _rows(sheet)
+    columns: list[Array] = []
     odd: list[str] = []
-    columns = [_numbers(cells[number].tolist(), strict, odd) for number in range(len(sheet.names))]
-    _check_texts(sheet, columns)
-    if odd:
-        sheet.notes.append(f"{len(odd)} cells such as {odd[0]} taken as missing")
-    return columns
-
-
-def _numbers(texts: Texts, strict: bool, odd: list[str]) -> Cells:
-    """Floats of a column of text, or the texts if they are no numbers; odd cells are collected."""
-    values = np.full(len(texts), np.nan)
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            continue
-        if NUMBER.fullmatch(text) or _INFINITE.fullmatch(text):
-            values[row] = float(text)
-        elif not strict and _SPREADSHEET.fullmatch(text.strip()):
-            odd.append(text.strip())
-        else:
-            return texts
-    return values
-
-
-def _check_texts(sheet: _Sheet, columns: list[Cells]) -> None:
-    """Refuse a column of text that is neither dates nor labels nor names throughout."""
-    bad = []
-    for number, values in enumerate(columns):
-        if not isinstance(values, list) or (number == 0 and _names_rows(sheet.names[0], values)):
-            continue
-        rows = [
-            (row, text)
-            for row, text in enumerate(values)
-            if isinstance(text, str) and not NUMBER.fullmatch(text)
-        ]
-        dates = sum(bool(_DATE.search(text)) for _, text in rows)
-        if dates < len(values) and not _LABEL.fullmatch(rows[0][1]):
-            bad.append((rows[0][0], number, rows[0][1]))
-    numbers_below = isinstance(columns[0], list) and any(
-        isinstance(text, str) and NUMBER.fullmatch(text) for text in columns[0][1:]
-    )
-    if numbers_below and len(bad) == len(columns) > 1 and all(row == 0 for row, _, _ in bad):
+    bad: list[tuple[int, int, str]] = []
+    for number, name in enumerate(sheet.names):
+        texts = [cells[number] for cells in rows]
+        values, text = _numbers(texts, strict, odd)
+        if text is not None:
+            times = None if sheet.row_names else _dates(texts)
+            if number == 0 and len(sheet.names) > 1 and _names_rows(name, texts):
+                sheet.row_names = [each.strip() for each in texts]
+            elif plain(name) in _LABELS and _LABEL.fullmatch(texts[text]):
+                sheet.texts[number] = _Role.LABELS
+            elif times is not None:
+                sheet.texts[number], values = _Role.DATES, times
+            else:
+                bad.append((text, number, texts[text]))
+        columns.append(values)
+    all_text = len(bad) == len(columns) > 1 and all(row == 0 for row, _, _ in bad)
+    if all_text and any(NUMBER.fullmatch(cells[0]) for cells in rows[1:]):
         raise DataError(
             f"{sheet.path}, row {sheet.first_row}: no cell is a number, as in a second header; "
             "remove this row, or the one above it"
         )
     if bad:
-        row, number, text = min(bad)
-        raise sheet.cell_error(row, number, f"is not a number: {text[:20]!r}")
+        row, number, cell = min(bad)
+        raise sheet.cell_error(row, number, f"is not a number: {cell[:20]!r}")
+    if odd:
+        sheet.notes.append(f"{len(odd)} cells such as {odd[0]} taken as missing")
+    return columns
+
+
+def _rows(sheet: _Sheet) -> list[list[str]]:
+    """The cells of each row, as many as names."""
+    lines, names = sheet.body.removesuffix("\n").split("\n"), sheet.names
+    # Spreadsheets end rows in empty cells, with or without the header.
+    empty = min(len(line) - len(line.rstrip(",")) for line in lines)
+    surplus = lines[0].count(",") + 1 - len(names)
+    while empty and names[-1] == "" and len(names) > 1 and surplus < empty:
+        names.pop()
+        surplus += 1
+    cut = max(0, min(surplus, empty))
+    rows = [line[: len(line) - cut].split(",") for line in lines]
+    counts = [len(cells) for cells in rows]
+    wrong = next((row for row, count in enumerate(counts) if count != len(names)), None)
+    if wrong is not None:
+        what = "give every row one cell per neuron"
+        # A title above the header has fewer cells than all rows below it.
+        if len(names) < counts[-1] == np.median(counts):
+            what = "remove lines before the header, or begin them with #"
+        raise DataError(
+            f"{sheet.path}, row {wrong + sheet.first_row}: {counts[wrong]} cells where the "
+            f"header has {len(names)}; {what}"
+        )
+    return rows
+
+
+def _numbers(texts: list[str], strict: bool, odd: list[str]) -> tuple[Array, int | None]:
+    """Floats of a column, and the first row that holds other text; odd cells are collected."""
+    values = np.full(len(texts), np.nan)
+    for row, text in enumerate(texts):
+        if NUMBER.fullmatch(text) or _INFINITE.fullmatch(text):
+            values[row] = float(text)
+        elif not strict and _SPREADSHEET.fullmatch(text.strip()):
+            odd.append(text.strip())
+        elif text not in MISSING:
+            return np.full(len(texts), np.nan), row
+    return values, None
+
+
+def _names_rows(name: str, texts: list[str]) -> bool:
+    """Whether a first column names the neurons in rows, each with a name of its own."""
+    return (
+        len(set(texts)) == len(texts) > 1
+        and (not name or bool(_NAMES.fullmatch(plain(name))))
+        and all(text not in MISSING and re.match(r"[^\W\d]", text.strip()) for text in texts)
+    )
+
+
+def _dates(texts: list[str]) -> Times | None:
+    """Time stamps in s since the first of texts that are dates or times of day; else None."""
+    import pandas as pd
+
+    if not all(map(_DATE.search, texts)):  # pandas takes the year 2020 or `now` as well
+        return None
+    for convert in (
+        lambda: pd.to_datetime(texts, format="ISO8601", utc=True),
+        lambda: pd.to_timedelta(texts),
+        lambda: pd.to_datetime(texts, format="mixed", utc=True, dayfirst=True),
+    ):
+        try:
+            found = convert()
+        except (ValueError, TypeError, OverflowError):
+            continue
+        if not found.isna().any():
+            return np.asarray(np.asarray(found - found[0]) / np.timedelta64(1, "s"), np.float64)
+    return None
 
 
 # Columns
@@ -461,118 +466,69 @@ def plain(name: str) -> str:
 def time_scale(name: str) -> float | None:
     """Seconds in the unit of a header that means time (s where none stands), or None."""
     match = _TIME.fullmatch(name.strip().lstrip("# "))
-    if not match:
-        return None
-    return SECONDS.get((match[1] or match[2] or "s").lower(), 1.0)
+    return SECONDS.get((match[1] or match[2] or "s").lower(), 1.0) if match else None
 
 
-def _no_unit(name: str) -> bool:
-    """Whether a header means time, but does not say in which unit."""
+def _has_unit(name: str) -> bool:
     match = _TIME.fullmatch(name.strip().lstrip("# "))
-    return match is not None and not (match[1] or match[2])
+    return match is not None and bool(match[1] or match[2])
 
 
-def _is_counter(name: str) -> bool:
-    return bool(_COUNTER.fullmatch(plain(name)))
-
-
-class _Column:
-    """A column as the rules below look at it.
+def _role(
+    sheet: _Sheet, number: int, values: Array, *, leading: bool, wants_time: bool
+) -> _Role | None:
+    """What a column is, None for a neuron: the first of the rules below that holds decides.
 
     `leading`: no neuron stands to its left. `wants_time`: nothing there holds time stamps.
     """
-
-    def __init__(
-        self, sheet: _Sheet, number: int, cells: Cells, *, leading: bool, wants_time: bool
-    ) -> None:
-        self.sheet, self.number, self.cells = sheet, number, cells
-        self.leading, self.wants_time = leading, wants_time
-        self.name = sheet.names[number]
-        self.scale = time_scale(self.name)
-        self.is_text = isinstance(cells, list)
-        self.values = np.empty(0) if isinstance(cells, list) else cells
-        steps = np.diff(self.values)
-        self.increases = steps.size > 0 and bool((steps > 0).all())
-        self.counts = self.increases and bool((steps == 1).all())
-        self.enough = self.values.size >= FEWEST_ROWS
-        self.several = len(sheet.names) > 1
-        self.convinces = self.enough and self.several
-        self.empty = not self.is_text and bool(np.isnan(self.values).all())
-        self.called_time = self.scale is not None and (
-            self.leading or (self.increases and self.enough)
-        )
-
-    def times(self) -> Times:
-        """Time stamps in s; `DataError` where one is missing or they are none by their header."""
-        if self.is_text:
-            return self.dates()
-        path = self.sheet.path
-        missing = np.flatnonzero(np.isnan(self.values))
-        if missing.size:
-            row = missing[0] + self.sheet.first_row
-            raise DataError(f"{path}, row {row}: no time stamp; give one in s")
-        if self.sheet.competition:
-            raise DataError(
-                f"{path}: the first column only increases, as time stamps do, but is called 0 as "
-                "a neuron; call it time (s), time (ms) or frame in the header"
-            )
-        return self.values * (self.scale or 1.0)
-
-    def dates(self) -> Times:
-        """Time stamps in s since the first of texts; `DataError` if they are none."""
-        texts = [text for text in self.cells if isinstance(text, str)]
-        times = _dates(texts) if len(texts) == len(self.cells) else None
-        if times is None:
-            row = next(k for k, text in enumerate(self.cells) if isinstance(text, str))
-            raise self.sheet.cell_error(row, self.number, f"is not a number: {texts[0][:20]!r}")
-        return times
+    if number in sheet.texts:
+        role = sheet.texts[number]
+        return _Role.TIMES if role is _Role.DATES and wants_time else role
+    name, scale, several = (
+        sheet.names[number],
+        time_scale(sheet.names[number]),
+        len(sheet.names) > 1,
+    )
+    steps = np.diff(values)
+    increases = steps.size > 0 and bool((steps > 0).all())
+    counts = increases and bool((steps == 1).all())
+    is_counter = _COUNTER.fullmatch(plain(name))
+    enough = values.size >= FEWEST_ROWS
+    empty = bool(np.isnan(values).all())
+    called_time = scale is not None and wants_time and (leading or (increases and enough))
+    from_start = counts and enough and values[0] in (0, 1)
+    rises = leading and increases
+    convinces = rises and enough and several
+    rules = (
+        # pandas writes an index without a name as `Unnamed: 0`, and Excel's empty columns likewise.
+        (name.startswith("Unnamed:") and empty, _Role.EMPTY),
+        # 0, 1, 2, ... or 1, 2, 3, ... under `t` are frames and no seconds.
+        (from_start and scale is not None and not _has_unit(name), _Role.COUNTER),
+        (called_time, _Role.EMPTY if empty else _Role.TIMES),
+        # Frame numbers may leave some out, but only before the neurons are they surely some.
+        (is_counter and (counts or rises), _Role.COUNTER),
+        # R and pandas write row numbers without a header.
+        (leading and counts and (convinces or not name), _Role.COUNTER),
+        (not name and number == 0 and values.size == 1 and several, _Role.COUNTER),
+        # No fluorescence only increases.
+        (rises and not name, _Role.TIMES if wants_time else _Role.INCREASES),
+        (convinces and (wants_time or _numbered(sheet.names)), _Role.TIMES),
+    )
+    return next((role for holds, role in rules if holds), None)
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """What a column is for which something holds: time stamps, or left out for a reason."""
-
-    holds: Callable[[_Column], bool]
-    left_out: str | None = None
+def _numbered(names: list[str]) -> bool:
+    """Whether a header is the competition's: 0 to n - 1."""
+    return names == [str(number) for number in range(len(names))]
 
 
-_COUNTS = "counts the rows"
-_RULES = (
-    # pandas writes an index without a name as `Unnamed: 0`, and Excel's empty columns likewise.
-    _Rule(lambda c: c.name.startswith("Unnamed:") and c.empty, "is empty"),
-    _Rule(lambda c: c.is_text and plain(c.name) in _LABELS, "holds labels"),
-    # All other text must be dates or times of day.
-    _Rule(lambda c: c.is_text and c.wants_time),
-    _Rule(lambda c: c.is_text and c.dates().size > 0, "holds dates"),
-    # 0, 1, 2, ... or 1, 2, 3, ... under `t` are frames and no seconds.
-    _Rule(lambda c: c.counts and c.enough and c.values[0] in (0, 1) and _no_unit(c.name), _COUNTS),
-    _Rule(lambda c: c.called_time and c.wants_time and c.empty, "is empty"),
-    _Rule(lambda c: c.called_time and c.wants_time),
-    # Frame numbers may leave some out, but only before the neurons are they surely some.
-    _Rule(lambda c: c.counts and _is_counter(c.name), _COUNTS),
-    _Rule(lambda c: c.leading and c.increases and _is_counter(c.name), _COUNTS),
-    # R and pandas write row numbers without a header.
-    _Rule(lambda c: c.leading and c.counts and (c.convinces or not c.name), _COUNTS),
-    _Rule(lambda c: not c.name and c.number == 0 and c.values.size == 1 and c.several, _COUNTS),
-    # No fluorescence only increases.
-    _Rule(lambda c: c.leading and c.increases and not c.name and c.wants_time),
-    _Rule(lambda c: c.leading and c.increases and not c.name, "only increases"),
-    _Rule(
-        lambda c: (
-            c.leading and c.increases and c.convinces and (c.wants_time or c.sheet.competition)
-        )
-    ),
-)
-"""What a column can be beside a neuron: the first rule that holds decides."""
-
-
-def _arrange(sheet: _Sheet, columns: list[Cells], all_cells: bool) -> CsvTable:
+def _arrange(sheet: _Sheet, columns: list[Array], all_cells: bool) -> CsvTable:
     """Say what the columns are; `all_cells` keeps those that are not accepted."""
     names = sheet.names
-    if len(columns) > 1 and _names_rows(names[0], columns[0]):
+    if sheet.row_names:
         return CsvTable(
-            [str(text).strip() for text in columns[0]],
-            np.stack([np.asarray(column) for column in columns[1:]]),  # a column is a frame
+            sheet.row_names,
+            np.stack(columns[1:]),  # a column is a frame
             notes=[f"neurons are rows, named by {_label(names[0])}"],
             turned=True,
         )
@@ -582,7 +538,7 @@ def _arrange(sheet: _Sheet, columns: list[Cells], all_cells: bool) -> CsvTable:
         return long
     beside = [k for k in kept if _NO_TRACE.fullmatch(plain(names[k]))]
     if len(beside) < len(kept):  # else they are all there is
-        kept = [k for k in kept if k not in set(beside)]
+        kept = sorted({*kept} - {*beside})
         notes += [
             f"the column {names[k]!r} is no fluorescence by its name: left out" for k in beside
         ]
@@ -590,121 +546,93 @@ def _arrange(sheet: _Sheet, columns: list[Cells], all_cells: bool) -> CsvTable:
         raise DataError(
             f"{sheet.path} has time stamps but no neuron; give each neuron a column of its own"
         )
-    traces = {k: np.asarray(columns[k], np.float64) for k in kept}
-    _check_names(sheet, traces)
+    _check_names(sheet, {k: columns[k] for k in kept})
     kept, more = _means_of_imagej(names, kept)
     kept, most = _accepted_by_inscopix(sheet.status, kept, all_cells)
     return CsvTable(
         [names[k] for k in kept],
-        np.stack([traces[k] for k in kept], axis=1),
+        np.stack([columns[k] for k in kept], axis=1),
         times,
         [*notes, *more, *most],
-        sheet.competition and len(kept) == len(names),
+        _numbered(names) and len(kept) == len(names),
     )
 
 
-def _neurons(sheet: _Sheet, columns: list[Cells]) -> tuple[list[int], Times | None, list[str]]:
+def _neurons(sheet: _Sheet, columns: list[Array]) -> tuple[list[int], Times | None, list[str]]:
     """Numbers of the columns that are neurons by the rules, time stamps and notes."""
     kept: list[int] = []
     times, notes = None, []
-    for number, (name, cells) in enumerate(zip(sheet.names, columns, strict=True)):
-        column = _Column(sheet, number, cells, leading=not kept, wants_time=times is None)
-        rule = next((rule for rule in _RULES if rule.holds(column)), None)
-        if rule is None:
+    for number, (name, values) in enumerate(zip(sheet.names, columns, strict=True)):
+        role = _role(sheet, number, values, leading=not kept, wants_time=times is None)
+        if role is None:
             kept.append(number)
-        elif rule.left_out:
-            notes.append(f"the column {name!r} {rule.left_out}: left out")
+        elif role is not _Role.TIMES:
+            notes.append(f"the column {name!r} {role}: left out")
         else:
-            times = column.times()
-            if column.scale not in (None, 1.0):
-                notes.append(
-                    f"the column {name!r} holds time stamps in another unit than s: turned"
-                )
-            if column.scale is None and not isinstance(cells, list):
-                notes.append(f"{_label(name)} increases: taken as time stamps in s")
+            times, more = _times(sheet, number, values)
+            notes += more
     return kept, times, notes
+
+
+def _times(sheet: _Sheet, number: int, values: Times) -> tuple[Times, list[str]]:
+    """Time stamps in s; `DataError` where one is missing or they are none by the header."""
+    if number in sheet.texts:
+        return values, []
+    if np.isnan(values).any():
+        row = np.isnan(values).argmax() + sheet.first_row
+        raise DataError(f"{sheet.path}, row {row}: no time stamp; give one in s")
+    if _numbered(sheet.names):
+        raise DataError(
+            f"{sheet.path}: the first column only increases, as time stamps do, but is called 0 as "
+            "a neuron; call it time (s), time (ms) or frame in the header"
+        )
+    name = sheet.names[number]
+    scale = time_scale(name)
+    if scale is None:
+        return values, [f"{_label(name)} increases: taken as time stamps in s"]
+    unit = f"the column {name!r} holds time stamps in another unit than s: turned"
+    return values * scale, [unit] if scale != 1 else []
 
 
 def _label(name: str) -> str:
     return f"the column {name!r}" if name else "the first column"
 
 
-def _names_rows(name: str, column: Cells) -> bool:
-    """Whether a first column names the neurons in rows, each with a name of its own."""
-    return (
-        isinstance(column, list)
-        and len(column) > 1
-        and (not name or bool(_NAMES.fullmatch(plain(name))))
-        and all(isinstance(text, str) and re.match(r"[^\W\d]", text.strip()) for text in column)
-        and len(set(column)) == len(column)
-    )
-
-
-def _dates(texts: list[str]) -> Times | None:
-    """Time stamps in s since the first of texts that are dates or times of day; else None."""
-    import pandas as pd
-
-    for convert in (
-        lambda: pd.to_datetime(texts, format="ISO8601", utc=True),
-        lambda: pd.to_timedelta(texts),
-        lambda: pd.to_datetime(texts, format="mixed", utc=True, dayfirst=True),
-    ):
-        try:
-            found = convert()
-        except (ValueError, TypeError, OverflowError):
-            continue
-        if not found.isna().any():
-            stamps = np.asarray(found.values)
-            return np.asarray((stamps - stamps[0]) / np.timedelta64(1, "s"), np.float64)
-    return None
-
-
 def _check_names(sheet: _Sheet, traces: dict[int, Array]) -> None:
     """Refuse a header without names, with one twice, or that is the first row of samples."""
     row = sheet.first_row - 1 - (sheet.status is not None)
-    first: dict[str, int] = {}
-    for number, name in enumerate(sheet.names):
-        first.setdefault(name, number)
+    first = {name: number for number, name in reversed([*enumerate(sheet.names)])}
     for number in traces:
         name = sheet.names[number]
-        cell = f"{sheet.path}, row {row}, column {number + 1}"
+        is_number = NUMBER.fullmatch(name) or _INFINITE.fullmatch(name) or name in MISSING
         if not name:
-            raise DataError(f"{cell}: no name in the header; number the neurons")
-        if _is_number(name) and not _NEURON_NUMBER.fullmatch(name):
-            raise DataError(
-                f"{cell}: {name} is no neuron number; add the missing header row 0, 1, ..."
-            )
-        if first[name] < number:
-            raise DataError(
-                f"{cell}: {name} stands twice; give every neuron its own name, or add the missing "
+            what = "no name in the header; number the neurons"
+        elif is_number and not _NEURON_NUMBER.fullmatch(name):
+            what = f"{name} is no neuron number; add the missing header row 0, 1, ..."
+        elif first[name] < number:
+            what = (
+                f"{name} stands twice; give every neuron its own name, or add the missing "
                 "header row 0, 1, ..."
             )
+        else:
+            continue
+        raise DataError(f"{sheet.path}, row {row}, column {number + 1}: {what}")
     names = [sheet.names[number] for number in traces]
-    if all(map(_NEURON_NUMBER.fullmatch, names)) and not _counts_up(names):
-        # Spike counts without a header: its numbers are among those below them.
-        inside = 0
-        for name, column in zip(names, traces.values(), strict=True):
-            known = column[np.isfinite(column)]
-            whole = known.size > 2 and (known == known.round()).all()
-            inside += bool(whole and known.min() <= int(name) <= known.max())
-        if 2 * inside > len(names):
-            raise DataError(
-                f"{sheet.path}, row {row}: the header {', '.join(names[:4])} ... looks like a row "
-                "of data; add the header row 0, 1, ... (or names of the neurons)"
-            )
-
-
-def _is_number(name: str) -> bool:
-    try:
-        float(name)
-    except ValueError:
-        return name == "NA"
-    return "_" not in name
-
-
-def _counts_up(names: list[str]) -> bool:
-    """Whether a header numbers the neurons, from 0 or 1."""
-    return any([int(n) for n in names] == list(range(s, s + len(names))) for s in (0, 1))
+    count = len(names)
+    numbers = [int(name) for name in names if _NEURON_NUMBER.fullmatch(name)]
+    if len(numbers) < count or numbers in ([*range(count)], [*range(1, count + 1)]):
+        return
+    # Spike counts without a header: its numbers are among those below them.
+    inside = 0
+    for each, column in zip(numbers, traces.values(), strict=True):
+        known = column[np.isfinite(column)]
+        whole = known.size > 2 and (known == known.round()).all()
+        inside += bool(whole and known.min() <= each <= known.max())
+    if 2 * inside > count:
+        raise DataError(
+            f"{sheet.path}, row {row}: the header {', '.join(names[:4])} ... looks like a row "
+            "of data; add the header row 0, 1, ... (or names of the neurons)"
+        )
 
 
 # What other programs put into tables
@@ -738,8 +666,10 @@ def _accepted_by_inscopix(
     ]
 
 
-def _long_table(sheet: _Sheet, columns: list[Cells], kept: list[int]) -> CsvTable | None:
+def _long_table(sheet: _Sheet, columns: list[Array], kept: list[int]) -> CsvTable | None:
     """A long table (neuron, frame or time, value) with a column per neuron; None for another."""
+    import pandas as pd
+
     names = sheet.names
     by_name = {plain(name): k for k, name in enumerate(names)}
     unit = next((by_name[name] for name in _UNITS if name in by_name), None)
@@ -750,31 +680,25 @@ def _long_table(sheet: _Sheet, columns: list[Cells], kept: list[int]) -> CsvTabl
     values = [k for k in kept if k not in (unit, *stamps, *frames)]
     if not (stamps or frames) or len(values) != 1:
         return None
-    axis = (stamps or frames)[0]
-    neuron_of, place_of = columns[unit], columns[axis]
-    if isinstance(neuron_of, list) or isinstance(place_of, list):
+    axis, value = (stamps or frames)[0], names[values[0]]
+    if unit in sheet.texts or axis in sheet.texts or np.isnan([columns[unit], columns[axis]]).any():
         return None
-    if np.isnan(neuron_of).any() or np.isnan(place_of).any():
+    long = pd.DataFrame({"neuron": columns[unit], "at": columns[axis], "value": columns[values[0]]})
+    count = long["neuron"].nunique()
+    if count == len(long) or long["at"].nunique() * count > _SPARSEST * len(long):
         return None
-    neurons, column = np.unique(neuron_of, return_inverse=True)
-    places, row = np.unique(place_of, return_inverse=True)
-    rows = len(neuron_of)
-    if len(neurons) == rows or len(places) * len(neurons) > _SPARSEST * rows:
-        return None
-    if len(np.unique(row * len(neurons) + column)) != rows:
+    try:
+        table = long.pivot(index="at", columns="neuron", values="value")
+    except ValueError:
         raise DataError(
             f"{sheet.path}: {names[axis]} repeats within {names[unit]}; give each neuron one value "
             "a frame"
-        )
-    table = np.full((len(places), len(neurons)), np.nan)
-    table[row, column] = columns[values[0]]
-    value = names[values[0]]
-    count = len(neurons)
+        ) from None
     notes = [f"a long table: {count} neurons by {names[unit]}, their {value} by {names[axis]}"]
     if value in ("C", "S"):
         notes.append(
             f"{value} is what CaImAn and Minian call denoised or deconvolved traces; give the raw "
             "ones (YrA) if it is that"
         )
-    times = places * (time_scale(names[axis]) or 1.0) if stamps else None
-    return CsvTable([f"{number:g}" for number in neurons], table, times, notes)
+    times = np.asarray(table.index) * (time_scale(names[axis]) or 1.0) if stamps else None
+    return CsvTable([f"{n:g}" for n in table.columns], table.to_numpy(), times, notes)

@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from ..constants import DATASET_COUNT, SPLITS
@@ -103,8 +102,6 @@ def fetch_data(
         Receives `spikefinder.train/<n>.train.calcium.csv` and so on.
     datasets
         Numbers from 1 to 10; by default all. Sets 6 to 10 have no test split.
-    splits
-        "train", "test" or both.
     mirror
         An http(s) address or a local folder to take the files from instead of the two public
         repositories. They stand in it side by side, or in `spikefinder.train` and
@@ -159,14 +156,8 @@ def fetch_weights(name: str = "published", mirror: Path | str | None = None) -> 
     """Fetch published weights into the user's cache, and verify them.
 
     The cache is the system's usual one, or the folder in the environment variable
-    `SPIKEFINDER_CACHE`. The network is used only if the file is not there, or damaged.
-
-    Parameters
-    ----------
-    name
-        One of `WEIGHTS`.
-    mirror
-        An http(s) address or a local folder that holds the file.
+    `SPIKEFINDER_CACHE`. The network is used only if the file is not there, or damaged. `mirror` is
+    an http(s) address or a local folder that holds the file.
 
     Raises
     ------
@@ -307,28 +298,23 @@ def _sources(
 def _fetch(file: PublishedFile, silent: Counter[str], count: Callable[[int], object] = int) -> None:
     """Put a file at its target, whole and verified, from the first source that has it.
 
-    `silent` counts the failed connections of each host, for all files of one call; `count` is
-    called with the size of each piece received.
+    `silent` and `count` are those of `_Transfer`.
     """
     import pooch
     from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")  # else it names each file that it fetches
     check_output_folder(file.target.parent)
+    registry: dict[str, None] = {"file": None}  # no hash: pooch knows no git blob ids
     failures = []
     for source in file.sources:
         try:
             with partial_folder(file.target) as folder:
-                # Without a hash: pooch knows no git blob ids, so `_receive` checks the content.
                 keeper = pooch.create(
-                    folder,
-                    "",
-                    registry={"file": None},
-                    urls={"file": source},
-                    retry_if_failed=RETRIES,
+                    folder, "", registry=registry, urls={"file": source}, retry_if_failed=RETRIES
                 )
-                receive = partial(_receive, file, silent, count)
-                Path(keeper.fetch("file", downloader=receive)).replace(file.target)
+                received = keeper.fetch("file", downloader=_Transfer(file, silent, count))
+                Path(received).replace(file.target)
             return
         except (DownloadError, RequestException) as error:
             failures.append(f"{source}: {reason(error)}")
@@ -339,69 +325,72 @@ def _fetch(file: PublishedFile, silent: Counter[str], count: Callable[[int], obj
     raise DownloadError("; ".join(failures))
 
 
-def _receive(
-    file: PublishedFile,
-    silent: Counter[str],
-    count: Callable[[int], object],
-    url: str,
-    target: str,
-    _pooch: object,
-) -> None:
-    """Write what a source has to `target` and verify it, as a downloader of pooch's."""
-    if url.lower().startswith(WEB):
-        _download(url, target, file.limit, silent, count)
-    else:
+@dataclass(frozen=True)
+class _Transfer:
+    """A downloader for pooch, which accepts the published file alone.
+
+    `silent` counts the failed connections of each host, for all files of one call; `count` is
+    called with the size of each piece received.
+    """
+
+    file: PublishedFile
+    silent: Counter[str]
+    count: Callable[[int], object]
+
+    def __call__(self, url: str, target: str, _pooch: object) -> None:
+        file, received = self.file, Path(target)
+        if url.lower().startswith(WEB):
+            self._download(url, received)
+        else:
+            try:
+                open_ordinary(url).close()  # a pipe would never end
+            except OSError as error:
+                raise DownloadError(error.strerror) from error
+            shutil.copyfile(url, received)
+        if not file.is_there(received):
+            raise DownloadError(
+                f"not the published file: expected {file.method} {file.expected}, found "
+                f"{file.identity(received)} ({received.stat().st_size} bytes)"
+            )
+
+    def _download(self, url: str, target: Path) -> None:
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        end = time.monotonic() + DEADLINE
+        host = url.partition("://")[2].partition("/")[0]
+        if self.silent[host] > RETRIES:  # else thirty files would each wait for it in vain
+            raise DownloadError("no connection to the host")
+        # Without compression, so that bytes are counted as they come.
+        headers = {"User-Agent": "spikefinder_keras", "Accept-Encoding": "identity"}
         try:
-            open_ordinary(url).close()  # a pipe would never end
-        except OSError as error:
-            raise DownloadError(error.strerror) from error
-        shutil.copyfile(url, target)
-    if not file.is_there(Path(target)):
-        size, found = Path(target).stat().st_size, file.identity(Path(target))
-        raise DownloadError(
-            f"not the published file: expected {file.method} {file.expected}, found {found} "
-            f"({size} bytes)"
-        )
-
-
-def _download(
-    url: str, target: str, limit: int, silent: Counter[str], count: Callable[[int], object]
-) -> None:
-    import requests
-    from urllib3.exceptions import HTTPError
-
-    end = time.monotonic() + DEADLINE
-    host = url.partition("://")[2].partition("/")[0]
-    if silent[host] > RETRIES:  # else thirty files would each wait for it in vain
-        raise DownloadError("no connection to the host")
-    # Without compression, so that bytes are counted as they come.
-    headers = {"User-Agent": "spikefinder_keras", "Accept-Encoding": "identity"}
-    try:
-        answer = requests.get(url, stream=True, timeout=TIMEOUT, headers=headers)
-    except ValueError as error:  # no address, or a redirect to none of the web
-        raise DownloadError(reason(error)) from error
-    except requests.ConnectionError:
-        silent[host] += 1
-        raise
-    with answer, Path(target).open("wb") as file:
-        status = answer.status_code
-        if 400 <= status < 500 and status not in WORTH_RETRYING:
-            raise DownloadError(f"the server answered HTTP {status}")
-        if status != 200:
-            raise requests.HTTPError(f"the server answered HTTP {status}")
+            answer = requests.get(url, stream=True, timeout=TIMEOUT, headers=headers)
+        except ValueError as error:  # no address, or a redirect to none of the web
+            raise DownloadError(reason(error)) from error
+        except requests.ConnectionError:
+            self.silent[host] += 1
+            raise
+        limit = self.file.limit
         too_large = DownloadError(f"more than {limit} bytes, so not the published file")
-        # A server may announce anything, also a number longer than Python converts.
-        length = answer.headers.get("Content-Length", "")
-        if length.isdecimal() and (len(length) > 18 or int(length) > limit):
-            raise too_large
-        try:
-            # `read1` returns what has come by now: a server that drips meets the deadline.
-            while chunk := answer.raw.read1(CHUNK):
-                file.write(chunk)
-                count(len(chunk))
-                if file.tell() > limit:
-                    raise too_large
-                if time.monotonic() > end:
-                    raise DownloadError(f"it took longer than {DEADLINE:g} s")
-        except HTTPError as error:
-            raise requests.ConnectionError(reason(error)) from error
+        with answer, target.open("wb") as file:
+            status = answer.status_code
+            if status != 200:
+                in_vain = 400 <= status < 500 and status not in WORTH_RETRYING
+                # pooch tries again after errors of requests.
+                kind = DownloadError if in_vain else requests.HTTPError
+                raise kind(f"the server answered HTTP {status}")
+            # A server may announce anything, also a number longer than Python converts.
+            length = answer.headers.get("Content-Length", "")
+            if length.isdecimal() and (len(length) > 18 or int(length) > limit):
+                raise too_large
+            try:
+                # `read1` returns what has come by now: a server that drips meets the deadline.
+                while chunk := answer.raw.read1(CHUNK):
+                    file.write(chunk)
+                    self.count(len(chunk))
+                    if file.tell() > limit:
+                        raise too_large
+                    if time.monotonic() > end:
+                        raise DownloadError(f"it took longer than {DEADLINE:g} s")
+            except HTTPError as error:
+                raise requests.ConnectionError(reason(error)) from error

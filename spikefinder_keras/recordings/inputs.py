@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Array, Times
 from ..errors import DataError, UsageError
 from ..files.csv import SECONDS
-from ..signals.checks import check_rate
+from ..signals.preprocess import check_rate
 from .lazy import LazyTable
 
 TIMES = ("time", "times", "t", "timestamp", "timestamps")

@@ -6,6 +6,7 @@ z-score.
 """
 
 import math
+import operator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ import numpy as np
 from ..arrays import Array, ArrayLike, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
-from .checks import LARGEST_OUTPUT, check_count, check_numbers, check_rate, check_trace
 
 if TYPE_CHECKING:
     from scipy.signal import CZT
@@ -35,6 +35,9 @@ STEP_FACTOR = 4.0  # By which the longest step, in ordinary ones, grows and shri
 LEAST_SHARE = -60.0  # Logarithm of a Gaussian's least share
 NARROWEST = 1e-12  # Least variance of a Gaussian, as a share of the residual's
 LARGEST_VALUE = 1e300  # Twice as much still is a number
+
+LARGEST_OUTPUT = 100_000_000
+"""Samples; eleven days at 100 Hz."""
 
 SLOW_FACTOR = 13
 """Transforms of lengths with a larger prime factor are slow: 266,667 samples (80,000 frames at
@@ -77,21 +80,9 @@ def preprocess(trace: ArrayLike, frame_rate: float, rate: float = SAMPLE_RATE) -
 
 
 def detrend(trace: ArrayLike) -> Trace:
-    """Subtract the robust straight line.
+    """Subtract `robust_line` from a trace `(frame,)`: exactly 0 for one that is a straight line.
 
-    Parameters
-    ----------
-    trace : (frame,)
-
-    Returns
-    -------
-    (frame,)
-        `trace` minus `robust_line(trace)`; exactly 0 for a trace that is a straight line.
-
-    Raises
-    ------
-    DataError
-        As `preprocess`.
+    Raises `DataError` as `preprocess` does.
     """
     trace = check_trace(trace)
     return trace - robust_line(trace)
@@ -104,19 +95,8 @@ def robust_line(trace: ArrayLike) -> Trace:
     up the transients, which then do not tilt the line. Expectation-maximisation from the
     least-squares line on, over standardised time, until the line rests.
 
-    Parameters
-    ----------
-    trace : (frame,)
-
-    Returns
-    -------
-    (frame,)
-        The line. A trace that is a straight line but for round-off is returned as it is.
-
-    Raises
-    ------
-    DataError
-        As `preprocess`.
+    `(frame,)` in and out. A trace that is a straight line but for round-off is returned as it is.
+    Raises `DataError` as `preprocess` does.
     """
     trace = check_trace(trace)
     # Squares of larger values would be infinite, so they are taken as shares of the largest.
@@ -211,21 +191,10 @@ def _maximise(y: Trace, time: Trace, parameters: Array, narrowest: float) -> tup
 
 
 def scale(trace: ArrayLike) -> Trace:
-    """Move the 5th percentile to 0 and the 80th to 1.
+    """Move the 5th percentile of a trace `(frame,)` to 0 and the 80th to 1.
 
-    Parameters
-    ----------
-    trace : (frame,)
-
-    Returns
-    -------
-    (frame,)
-        (y - p5) / (p80 - p5); unchanged where p80 does not exceed p5 by more than round-off.
-
-    Raises
-    ------
-    DataError
-        As `preprocess`.
+    That is (y - p5) / (p80 - p5); unchanged where p80 does not exceed p5 by more than round-off.
+    Raises `DataError` as `preprocess` does.
     """
     trace = check_trace(trace)
     low, high = np.percentile(trace, [BASELINE, TOP])
@@ -275,22 +244,7 @@ def fast_resample(trace: ArrayLike, frame_rate: float) -> Trace:
 
     Where the number of samples has a large prime factor, the transform back to them goes over a
     chirp (Bluestein 1970, IEEE Trans. Audio Electroacoust. 18:451-455), prepared once for all
-    neurons.
-
-    Parameters
-    ----------
-    trace : (frame,)
-    frame_rate
-        In Hz.
-
-    Returns
-    -------
-    (sample,)
-
-    Raises
-    ------
-    DataError, UsageError
-        As `preprocess`.
+    neurons. Arguments and errors are those of `resample`.
     """
     trace = check_trace(trace)
     samples = resampled_length(trace.size, frame_rate)
@@ -368,3 +322,59 @@ def resampled_length(frames: int, frame_rate: float, rate: float = SAMPLE_RATE) 
             "check the frame rate"
         )
     return int(samples)
+
+
+# Arguments, checked: what cannot be is an error that says what to give
+
+
+def check_rate(rate: float | str) -> float:
+    """Return `rate` in Hz as a float if it is a positive finite number, else `UsageError`."""
+    try:
+        value = float(rate)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"a rate of {rate} Hz is impossible; give a positive number of Hz")
+    return value
+
+
+def check_count(samples: int) -> int:
+    """Return a number of samples as an int if it is possible, else `UsageError`."""
+    try:
+        # Not `int`, which would cut 2.7 to 2.
+        value = operator.index(samples)
+    except TypeError:
+        value = -1
+    if not 0 <= value <= LARGEST_OUTPUT:
+        raise UsageError(f"{samples} bins are impossible; give a whole number from 0 on")
+    return value
+
+
+def check_trace(trace: ArrayLike) -> Trace:
+    """Return a trace `(frame,)` as float64 if it is one of finite numbers, else `DataError`."""
+    trace = check_numbers(trace, "trace")
+    if trace.size == 0:
+        raise DataError("the trace is empty; give at least one sample")
+    return trace
+
+
+def check_numbers(values: ArrayLike, name: str) -> Trace:
+    """Return finite numbers `(value,)` as float64, else `DataError`; `name` says what they are."""
+    try:
+        numbers = np.asarray(values)
+        if np.iscomplexobj(numbers):  # numpy would drop the imaginary part with a warning alone
+            raise TypeError
+        numbers = numbers.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the {name} must be an array of real numbers") from error
+    if numbers.ndim != 1:
+        raise DataError(
+            f"the {name} must have one dimension, not shape {numbers.shape}; give one neuron's"
+        )
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if bad.size:
+        raise DataError(
+            f"the {name} must be finite, but value {bad[0]} (counted from 0) is {numbers[bad[0]]}; "
+            "cut it off or interpolate it"
+        )
+    return numbers

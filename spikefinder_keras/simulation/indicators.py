@@ -132,28 +132,19 @@ SINGLE_SPIKE = {
 
 @dataclass(frozen=True)
 class QuickIndicator:
-    """An indicator for `quick_dff`.
-
-    `rise` and `decay` in s, `amplitude` of one spike in dF/F, `affinity` in nM, `hill` exponent.
-    """
+    """An indicator for `quick_dff`: time constants in s, and `amplitude` of one spike in dF/F."""
 
     rise: float
     decay: float
     amplitude: float
-    affinity: float
-    hill: float
+    affinity: float | Array
+    hill: float | Array
 
 
 # Time constants from the sources above; of OGB-1 also from Hendel et al. 2008, J Neurosci
 # 28:7399-7411.
 QUICK_INDICATORS = {
-    name: QuickIndicator(
-        rise,
-        decay,
-        SINGLE_SPIKE[name].amplitude,
-        float(INDICATORS[name].affinity),
-        float(INDICATORS[name].hill),
-    )
+    name: QuickIndicator(rise, decay, spike.amplitude, each.affinity, each.hill)
     for name, rise, decay in (
         ("OGB-1", 0.01, 0.7),
         ("GCaMP5k", 0.06, 0.6),
@@ -162,6 +153,7 @@ QUICK_INDICATORS = {
         ("jRCaMP1a", 0.05, 1.2),
         ("jRGECO1a", 0.03, 0.4),
     )
+    for spike, each in [(SINGLE_SPIKE[name], INDICATORS[name])]
 }
 """The indicators of the competition."""
 
@@ -184,19 +176,9 @@ def spike_influx(
 
 
 def bright_share(influx: Array, indicator: Indicator) -> Array:
-    """Solve the model.
+    """Solve the model: b `(step, neuron)` at the end of each step, from rest on.
 
-    Parameters
-    ----------
-    influx : (step, neuron)
-        As `spike_influx` makes it.
-    indicator
-        Its attributes numbers or arrays `(neuron,)`.
-
-    Returns
-    -------
-    (step, neuron)
-        b at the end of each step, from rest on.
+    `influx` is as `spike_influx` makes it.
     """
     dt = 1 / STEP_RATE
     steps, neurons = influx.shape
@@ -204,7 +186,8 @@ def bright_share(influx: Array, indicator: Indicator) -> Array:
     entering = influx * (indicator.influx / pool)
     leak = dt * indicator.extrusion / pool
     bind, fold, off = (dt * rate for rate in (indicator.bind, indicator.fold, indicator.off))
-    gain = _gain(indicator)
+    # With this gain `affinity` is the calcium at which as much is bright as empty.
+    gain = indicator.off * (1 / indicator.fold + 1 / indicator.bind)
     dark, bright = (np.full(neurons, 1.0) * share for share in at_rest(RESTING, indicator))
     calcium = np.full(neurons, RESTING)
     result = np.empty((steps, neurons))
@@ -223,11 +206,6 @@ def bright_share(influx: Array, indicator: Indicator) -> Array:
     return result
 
 
-def _gain(indicator: Indicator) -> float | Array:
-    """What makes `affinity` the calcium at which as much is bright as empty."""
-    return indicator.off * (1 / indicator.fold + 1 / indicator.bind)
-
-
 def at_rest(calcium: float, indicator: Indicator) -> tuple[float | Array, float | Array]:
     """The shares y and b in the long run at a constant free `calcium` in nM."""
     bright = (calcium / indicator.affinity) ** indicator.hill
@@ -244,11 +222,8 @@ def to_dff(bright: Array, indicator: Indicator) -> Array:
 def random_indicators(count: int, rng: np.random.Generator) -> Indicator:
     """Draw indicators as nobody has measured them, spread over all that is known and beyond.
 
-    Returns
-    -------
-    With arrays `(count,)`: affinities of 80 to 800 nM, exponents of 1 to 3.2, half-lives of the
-    bright state from some ms (dyes, jGCaMP8) to 1 s (GCaMP6s), cells that clear calcium in 20 to
-    300 ms.
+    With arrays `(count,)`: half-lives of the bright state from some ms (dyes, jGCaMP8) to 1 s
+    (GCaMP6s), cells that clear calcium in 20 to 300 ms.
     """
 
     def between(low: float, high: float) -> Array:
@@ -277,17 +252,8 @@ def quick_dff(
     the Hill curve through rest and one spike's calcium, scaled so that an average spike gives the
     amplitude seen in vivo. So GCaMP6 answers bursts supralinearly, OGB-1 sublinearly.
 
-    Parameters
-    ----------
-    influx : (step,)
-        A column of `spike_influx`.
-    decay, spike_calcium
-        Factors by which the neuron differs from the average one; one with more calcium per spike
-        is brighter.
-
-    Returns
-    -------
-    (step,)
+    `influx` is a column `(step,)` of `spike_influx`. By `decay` and `spike_calcium` the neuron
+    differs from the average one; one with more calcium per spike is brighter.
     """
     from scipy.signal import lfilter
 

@@ -12,14 +12,7 @@ import numpy as np
 from ..arrays import Array, Times, Trace
 from ..constants import SAMPLE_RATE
 from ..signals.measures import smoothing_of_noise
-from .indicators import (
-    STEP_RATE,
-    Indicator,
-    bright_share,
-    random_indicators,
-    spike_influx,
-    to_dff,
-)
+from .indicators import STEP_RATE, bright_share, random_indicators, spike_influx, to_dff
 from .microscope import expose, fluctuation
 
 RATES = (0.05, 12.0)
@@ -53,21 +46,11 @@ SHORTEST_PIECE = 500
 
 
 def bursting_train(log_rate: Array, rate: float, burst: float, rng: np.random.Generator) -> Times:
-    """Spike times in s of a bursting, doubly stochastic train, in order; `(spike,)`.
+    """Spike times `(spike,)` in s of a bursting, doubly stochastic train, in order.
 
-    Parameters
-    ----------
-    log_rate : (sample,)
-        Logarithm of the rate of bursts at 100 Hz, less a constant.
-    rate
-        Mean of all spikes, in spikes/s.
-    burst
-        Probability that a spike is followed by another of the same burst.
-
-    Returns
-    -------
-    (spike,)
-        The last bursts may go on beyond the last sample.
+    `log_rate` `(sample,)` is the logarithm of the rate of bursts at 100 Hz, less a constant; `rate`
+    the mean of all spikes in spikes/s; `burst` the probability that a spike is followed by another
+    of the same burst. The last bursts may go on beyond the last sample.
     """
     starts = np.exp(log_rate)
     starts *= rate * (1 - burst) / SAMPLE_RATE / starts.mean()
@@ -110,36 +93,13 @@ def recorded_train(counts: Sequence[Array], seconds: float, rng: np.random.Gener
     return times[times < seconds]
 
 
-def simulated_dff(
-    trains: Sequence[Times], seconds: float, indicators: Indicator, rng: np.random.Generator
-) -> Array:
-    """dF/F without noise of many neurons.
-
-    Parameters
-    ----------
-    trains : of each neuron `(spike,)`
-        In s.
-    indicators
-        With arrays `(neuron,)`, or numbers.
-
-    Returns
-    -------
-    (step, neuron)
-        At `indicators.STEP_RATE`.
-    """
-    influx = spike_influx(trains, int(seconds * STEP_RATE), SPREAD_OF_SPIKES, rng)
-    return to_dff(bright_share(influx, indicators), indicators)
-
-
 def simulated_recordings(
     count: int, seconds: float, rng: np.random.Generator, counts: Sequence[Array] = ()
 ) -> list[tuple[Trace, float, Times]]:
     """Neurons of random indicators as a microscope would record them.
 
-    Parameters
-    ----------
-    counts : of each recording `(sample,)`
-        Recorded spikes per 10 ms; half of the neurons fire as these do.
+    Half of the neurons fire as recorded ones do: `counts` are spikes per 10 ms of each recording,
+    `(sample,)`.
 
     Returns
     -------
@@ -153,14 +113,14 @@ def simulated_recordings(
             trains.append(recorded_train(counts, seconds, rng))
         else:
             trains.append(synthetic_train(seconds, rng))
-    dff = simulated_dff(trains, seconds, random_indicators(count, rng), rng)
+    indicators = random_indicators(count, rng)
+    influx = spike_influx(trains, int(seconds * STEP_RATE), SPREAD_OF_SPIKES, rng)
+    dff = to_dff(bright_share(influx, indicators), indicators)
     neurons = []
     for trace, times in zip(dff.T, trains, strict=True):
         frame_rate = float(np.exp(rng.uniform(*np.log(FRAME_RATES))))
         clarity = np.exp(rng.uniform(*np.log(CLARITIES)))
-        spread = (
-            trace.std() or 0.1
-        )  # of a neuron without a spike, so that it has noise all the same
+        spread = trace.std() or 0.1  # a neuron without a spike has noise all the same
         noise = spread / (clarity * smoothing_of_noise())
         drift = spread * rng.choice(DRIFTS)
         neurons.append((expose(trace, frame_rate, noise, drift, rng), frame_rate, times))

@@ -13,7 +13,7 @@ from ...arrays import ArrayLike, Times
 from ...constants import SAMPLE_RATE
 from ...errors import DataError, UsageError
 from ...files.csv import read_table
-from ...signals.checks import check_rate
+from ...signals.preprocess import check_rate
 from ..inputs import RATE_MISMATCH
 from ..lazy import AnyTable
 from ..options import ReadOptions
