@@ -108,7 +108,7 @@ def training(folder, count, seed):
     """Killed runs are resumed, killed again, and end as the one that was not: weights, optimiser,
     random state and log."""
     from spikefinder_keras.competition.tables import write_csv
-    from spikefinder_keras.training import run as module
+    from spikefinder_keras.training import convi6 as module
 
     compile_network = module.compile_network
 
