@@ -288,7 +288,7 @@ def plant(name):
     elif name == "pickled":
         wrap(pickled._Unpickler, "find_class", lambda self, module, each: "numpy.dtypes" in module)
     elif name == "mat":
-        wrap(mat, "as_json", lambda objects: not {"dff", "s.a"} & set(objects))
+        wrap(mat, "as_json", lambda objects: "dff" not in objects)
     elif name == "caiman":
         wrap(named_arrays, "source_of_caiman", lambda file, _: len(file.arrays) < 3)
     elif name == "nwb":
@@ -356,8 +356,9 @@ class Watch:
         self.writing = confinement._WRITING
         self.changes = {*chain(*confinement._CHANGING_EVENTS.values())}
         self.refused = {*chain(*confinement._REFUSED_EVENTS.values())}
-        # pandas reads the time zone that a date names in at most five capitals, such as UTC.
-        self.readable = (self.folder, "/proc/", "/usr/share/zoneinfo/")
+        # pandas reads the time zone that a date names in at most five capitals, such as UTC; it and
+        # we ask a container how many cores and how much memory it has.
+        self.readable = (self.folder, "/proc/", "/usr/share/zoneinfo/", "/sys/fs/cgroup/")
         self.readable += (sys.prefix, sys.base_prefix, *filter(None, sys.path))
         # A warning shows the line of ours that caused it.
         self.readable += (str(Path(confinement.__file__).parents[1]),)
