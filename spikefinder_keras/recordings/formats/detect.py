@@ -14,7 +14,7 @@ from ...files.regular import open_ordinary
 from ..options import ReadOptions
 from ..recording import Prediction, Recording
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
-from .container import npy_table, plain
+from .container import npy_table, open_file, plain
 from .tables import Facts, make_recording, only_one_array, read_csv
 from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_npy
 
@@ -145,7 +145,7 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
     if start.startswith(NPY):
         return _read_npy(path, options)
     if start.startswith(npz.ZIP):
-        return named_arrays.read_recording(npz.open_file(path, options.chunk), options)
+        return named_arrays.read_recording(open_file(path, npz.JOBS, options.chunk), options)
     if any(start[at:].startswith(SIGNATURE) for at in HDF5_OFFSETS):
         return _read_hdf5(path, options)
     if mat.is_version_5(start):
@@ -188,7 +188,7 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         raise npz.damaged(path, error) from None
     if file.dtype.hasobject:
-        return named_arrays.read_pickled(pickled.open_file(path, options.chunk), options)
+        return named_arrays.read_pickled(open_file(path, pickled.JOBS, options.chunk), options)
     only_one_array(path, options.variable)
     notes = []
     # F.npy is suite2p's fluorescence, f.npy may be anything.

@@ -4,7 +4,6 @@ Structs are looked into two levels deep, and a cell array with a matrix for each
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ from .container import (
     LEVELS,
     MOST_PIECES,
     ArrayInfo,
+    Cells,
     Container,
     Info,
     Jobs,
     as_json,
     assemble,
-    join,
     list_objects,
     plain,
 )
@@ -79,7 +78,7 @@ def parse_objects(
     suffices = any(plain(name) in enough for name in arrays)
     if suffices and (variable is None or variable in arrays):
         structures = [name for name in structures if name in always]
-    yield "objects", as_json(arrays | _look_inside(path, structures).infos)
+    yield "objects", as_json(arrays | _look_inside(path, structures).objects)
 
 
 @sandboxed
@@ -134,13 +133,12 @@ def _look_inside(path: str, structures: Sequence[str]) -> "_Inside":
     return inside
 
 
-class _Inside:
-    """The arrays in structs and cell arrays, which are in memory: an array, or its pieces."""
+class _Inside(Cells):
+    """The arrays in structs and cell arrays, which are in memory."""
 
     def __init__(self, stored: int) -> None:
+        super().__init__()
         self._stored = stored
-        self.infos: dict[str, Info] = {}
-        self.values: dict[str, Array | list[Array]] = {}
 
     def add(self, value: Any, name: str, *, depth: int) -> None:
         """List what a struct, cell array or array holds."""
@@ -152,8 +150,7 @@ class _Inside:
         elif value.dtype == object and value.size <= MOST_PIECES:
             self._add_pieces(value, name, depth=depth)
         elif value.dtype.kind in "fiub" and depth > 0:
-            check_size(name, value.shape, value.dtype.itemsize, self._stored)
-            self._keep(name, ArrayInfo(value.shape, value.dtype.str), value)
+            self.keep(name, ArrayInfo(value.shape, value.dtype.str), value)
 
     def _add_pieces(self, cells: Array, name: str, *, depth: int) -> None:
         """List the cells of a cell array, or what stands in a field of all structs of an array."""
@@ -162,7 +159,9 @@ class _Inside:
         if len(pieces) == 1:
             self.add(pieces[0], name, depth=depth + 1)
         elif all(piece.dtype.kind in "fiub" for piece in pieces):
-            self._add_numbers(cells, pieces, name, depth=depth)
+            is_table = sum(size > 1 for size in cells.shape) > 1 and len(pieces) == cells.size
+            shapes = [piece.shape for piece in pieces]
+            self.add_cells(name, pieces, shapes, cells.shape if is_table else (-1, 1))
         elif depth <= LEVELS and all(piece.dtype.names for piece in pieces):
             structs = [struct for piece in pieces for struct in piece.ravel()]
             for key in pieces[0].dtype.names:
@@ -171,19 +170,7 @@ class _Inside:
                     inner[:] = [struct[key] for struct in structs]
                     self._add_pieces(inner, f"{name}.{key}", depth=depth + 1)
 
-    def _add_numbers(self, cells: Array, pieces: list[Array], name: str, *, depth: int) -> None:
-        """Trials of a recording are one array, so is a number in each; others go by their order."""
-        if pieces and all(piece.size == 1 for piece in pieces):  # as `stat.iscell`
-            numbers = np.array([float(piece.flat[0]) for piece in pieces])
-            is_table = sum(size > 1 for size in cells.shape) > 1 and len(pieces) == cells.size
-            numbers = numbers.reshape(cells.shape if is_table else (-1, 1))
-            self._keep(name, ArrayInfo(numbers.shape, numbers.dtype.str), numbers)
-        elif joined := join([piece.shape for piece in pieces]):
-            info = ArrayInfo(joined.shape, pieces[0].dtype.str, joined.dimensions)
-            self._keep(name, replace(info, starts=joined.starts), pieces)
-        else:
-            for number, piece in enumerate(pieces, 1):
-                self.add(piece, f"{name}{{{number}}}", depth=depth + 1)
-
-    def _keep(self, name: str, info: ArrayInfo, value: Array | list[Array]) -> None:
-        self.infos[name], self.values[name] = replace(info, assembled=True), value
+    def keep(self, name: str, info: ArrayInfo, value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            check_size(name, value.shape, value.dtype.itemsize, self._stored)
+        super().keep(name, info, value)

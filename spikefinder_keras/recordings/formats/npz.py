@@ -10,7 +10,7 @@ from ...arrays import Array
 from ...errors import DataError
 from ...files.npz import member_header, read_member
 from ...files.sandbox import sandboxed
-from .container import ArrayInfo, Container, Jobs, as_json, list_objects
+from .container import ArrayInfo, Jobs, as_json
 
 ZIP = b"PK\x03\x04"
 
@@ -24,21 +24,8 @@ OTHER_ZIPS = {
 
 ZARR = (".zgroup", ".zarray", "zarr.json")
 
-DAMAGED = (
-    zipfile.BadZipFile,
-    ValueError,
-    OSError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
+DAMAGED = (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
 """What zipfile and numpy say of damaged files."""
-
-
-def open_file(path: Path, chunk: int) -> Container:
-    """List the arrays of an `.npz` file; `DataError` if it is damaged, or another kind of zip."""
-    objects, state, _ = list_objects(path, _JOBS)
-    return Container(path, objects, _JOBS, chunk, state)
 
 
 def damaged(path: Path | str, error: Exception) -> DataError:
@@ -78,7 +65,7 @@ def parse_arrays(
             yield name, read_member(archive, member)
 
 
-_JOBS = Jobs(parse_objects, parse_arrays)
+JOBS = Jobs(parse_objects, parse_arrays)
 
 
 @sandboxed

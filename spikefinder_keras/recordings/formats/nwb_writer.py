@@ -52,17 +52,7 @@ CONTAINER = "processing/ophys/Fluorescence"
 
 
 def check(path: Path, source: Path | str | None, series: str | None = None) -> None:
-    """Find out before a long computation whether a prediction can be written to an NWB file.
-
-    Raises
-    ------
-    DataError
-        If `source` is damaged.
-    OutputError
-        If `source` is no NWB file.
-    UsageError
-        If the name of the series that shall be written is taken, or none.
-    """
+    """Find out before a long computation whether a prediction can be written to an NWB file."""
     check_output(path)
     no_source = OutputError(
         f"{path} needs an NWB file as its source, and {source} is none; choose another suffix, "
@@ -104,11 +94,6 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
     """Add the rates to a copy of `source`, which then becomes `path`, and may replace `source`.
 
     The comments of the series hold the description as JSON.
-
-    Raises
-    ------
-    OutputError
-        If `source` has no series of these ROIs, or writing fails.
     """
     description = described(prediction)
     listed = "; ".join(f"{key}: {value}" for key, value in description.items())
@@ -148,13 +133,8 @@ def _arrays(prediction: Prediction, rows: Numbers) -> dict[str, Array]:
 
 
 def _source(file: Hdf5File, prediction: Prediction) -> _Source:
-    """The series that the rates were made from: the one that the recording notes, else the first.
-
-    Raises
-    ------
-    DataError
-        If there is none with these ROIs and as many frames.
-    """
+    """The series that the rates were made from: the one that the recording notes, else the first
+    with these ROIs and as many frames."""
     names, frames = list(prediction.names), len(prediction.times)
     alike = _possible(file, frames)
     labels = {}
@@ -175,12 +155,12 @@ def _source(file: Hdf5File, prediction: Prediction) -> _Source:
             found.append(_Source(series.name, series.path, table, chosen))
     # Two planes may have the same ROIs and frames; the recording knows which it was.
     noted = [each for each in found if SERIES + each.name in prediction.recording.notes]
-    if not found:
-        raise DataError(
-            f"{file.path} has no series of these {len(names)} ROIs with {frames} "
-            "frames; give the file that the recording was read from"
-        )
-    return (noted or found)[0]
+    if found:
+        return (noted or found)[0]
+    raise DataError(
+        f"{file.path} has no series of these {len(names)} ROIs with {frames} "
+        "frames; give the file that the recording was read from"
+    )
 
 
 def _possible(file: Hdf5File, frames: int) -> list[tuple[Series, str, dict[str, str]]]:

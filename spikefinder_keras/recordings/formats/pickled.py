@@ -19,7 +19,7 @@ import numpy as np
 from ...arrays import Array
 from ...files.npy import read_header
 from ...files.sandbox import Unreadable, parse, sandboxed
-from .container import LEVELS, ArrayInfo, Container, Jobs, as_json, list_objects
+from .container import LEVELS, ArrayInfo, Jobs, as_json
 
 LARGEST_FILE = 1 << 30
 """Larger files, in bytes, are refused: `ops.npy` holds a few images."""
@@ -37,22 +37,13 @@ class _Inert:
     def __new__(cls, *_arguments: Any, **_options: Any) -> "_Inert":
         return super().__new__(cls)
 
-    def __init__(self, *_arguments: Any, **_options: Any) -> None:
-        pass
-
     def __call__(self, *_arguments: Any, **_options: Any) -> "_Inert":
         return self
 
-    def __setstate__(self, _state: Any) -> None:
+    def _ignore(self, *_arguments: Any, **_options: Any) -> None:
         pass
 
-    def __setitem__(self, _key: Any, _value: Any) -> None:
-        pass
-
-    def append(self, _value: Any) -> None:
-        pass
-
-    extend = add = update = append
+    __init__ = __setstate__ = __setitem__ = append = extend = add = update = _ignore
 
 
 class _DType(_Inert):
@@ -151,18 +142,10 @@ def _plain(value: Any) -> Any:
 
 @sandboxed
 def load(path: Path | str) -> dict[Any, Any]:
-    """The dict in an `.npy` file that `numpy.save` made of one.
+    """The dict in an `.npy` file that `numpy.save` made of one; `Unreadable` if it is none.
 
-    Returns
-    -------
-    dict
-        Numbers, text, containers and arrays of numbers as they were; other arrays are None, all
-        other objects without content.
-
-    Raises
-    ------
-    Unreadable
-        If the file is too large, or holds anything but a dict.
+    Numbers, text, containers and arrays of numbers are as they were; other arrays are None, all
+    other objects without content.
     """
     if Path(path).stat().st_size > LARGEST_FILE:
         raise Unreadable(f"it is larger than {LARGEST_FILE >> 30} GiB")
@@ -176,15 +159,9 @@ def load(path: Path | str) -> dict[Any, Any]:
     return {name: _plain(value) for name, value in loaded.items()}
 
 
-def open_file(path: Path, chunk: int) -> Container:
-    """List the arrays in a pickled dict, and in dicts in it; `DataError` if it is none."""
-    objects, state, _ = list_objects(path, _JOBS)
-    return Container(path, objects, _JOBS, chunk, state)
-
-
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """The arrays of numbers in a dict."""
+    """The arrays of numbers in a dict, and in dicts in it."""
     arrays = dict(_arrays("", load(path), 0))
     infos = {name: ArrayInfo(array.shape, array.dtype.str) for name, array in arrays.items()}
     yield "objects", as_json(infos)
@@ -199,7 +176,7 @@ def parse_arrays(
     yield from ((name, arrays[name]) for name in labels)
 
 
-_JOBS = Jobs(parse_objects, parse_arrays)
+JOBS = Jobs(parse_objects, parse_arrays)
 
 
 def _arrays(prefix: str, contents: dict[Any, Any], depth: int) -> Iterator[tuple[str, Array]]:
@@ -219,30 +196,18 @@ def _arrays(prefix: str, contents: dict[Any, Any], depth: int) -> Iterator[tuple
 def read_numbers(
     paths: Sequence[Path], wanted: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Array], dict[str, Path], dict[Path, str]]:
-    """Numbers in pickled dicts, each from the first file that has it.
+    """Numbers in pickled dicts of one folder, each from the first file that has it.
 
-    Parameters
-    ----------
-    paths
-        Of files in one folder.
-    wanted
-        By a name of yours the keys under which numbers may stand, with dots where dicts are nested.
-
-    Returns
-    -------
-    What was found, where, and of files that cannot be read why.
+    `wanted` are, by a name of yours, the keys under which numbers may stand, with dots where dicts
+    are nested. Returned are what was found, where, and of files that cannot be read why.
     """
     if not paths:
         return {}, {}, {}
-    names = [str(path) for path in paths]
-    values = parse(
-        parse_numbers, paths[0].parent, names, {name: list(keys) for name, keys in wanted.items()}
-    )
-    sources, failed = values.pop("sources"), values.pop("failed")
+    values = parse(parse_numbers, paths[0].parent, list(map(str, paths)), dict(wanted))
     return (
         {name: values[name] for name in wanted if name in values},
-        {name: Path(path) for name, path in sources.items()},
-        {Path(path): why for path, why in failed.items()},
+        {name: Path(path) for name, path in values["sources"].items()},
+        {Path(path): why for path, why in values["failed"].items()},
     )
 
 
@@ -280,10 +245,10 @@ def _numbers_under(settings: Any, keys: Sequence[str]) -> Array | None:
     value = settings
     for key in keys:
         value = _plain(value.get(key)) if isinstance(value, dict) else None
-    if isinstance(value, list | tuple | int | float | np.ndarray | np.generic):
-        try:
-            array = np.asarray(value, np.float64)
-        except (TypeError, ValueError, OverflowError):  # ragged, text, or endless
-            return None
-        return array if array.size <= MOST_NUMBERS else None
-    return None
+    if not isinstance(value, list | tuple | int | float | np.ndarray | np.generic):
+        return None
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError):  # ragged, text, or endless
+        return None
+    return array if array.size <= MOST_NUMBERS else None

@@ -23,6 +23,7 @@ from .container import (
     as_json,
     is_table,
     list_objects,
+    type_name,
 )
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
@@ -50,15 +51,7 @@ def recognises(folder: Path) -> bool:
 
 
 def open_folder(path: Path, chunk: int) -> Container:
-    """List the arrays and groups of a store.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or asks for more than to decode numbers.
-    UsageError
-        If Zarr is not installed.
-    """
+    """List the arrays and groups of a store; `UsageError` if Zarr is not installed."""
     require("zarr", "reading Zarr", "zarr")
     objects, state, _ = list_objects(path, _JOBS)
     return Container(path, objects, _JOBS, chunk, state, separator="/")
@@ -142,11 +135,10 @@ def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
 
 
 def _info(array: Any) -> ArrayInfo:
-    numeric = array.dtype.kind in "fiub"
     unit = array.attrs.get("units")  # as xarray calls it
     return ArrayInfo(
         tuple(array.shape),
-        array.dtype.str if numeric else str(array.dtype),
+        type_name(array.dtype),
         _dimensions(array),
         unit=None if unit is None else str(unit),
         attributes=_attributes(array),
@@ -171,12 +163,7 @@ def _dimensions(array: Any) -> tuple[str, ...] | None:
 
 
 def check_files(folder: Path) -> None:
-    """Refuse links, which may lead out of the store, and codecs that do more than decode.
-
-    Raises
-    ------
-    Unreadable
-    """
+    """Refuse links, which may lead out of the store, and codecs that do more than decode."""
     metadata = []
     for here, folders, files in os.walk(folder):
         for name in (*folders, *files):
