@@ -77,21 +77,9 @@ _REFUSALS = {kind.__name__: kind for kind in errors.SpikefinderError.__subclasse
 def parse(job: Job, path: Path | str, *arguments: Any, **limits: Any) -> dict[str, Any]:
     """Run a generator function on a file in a child process, and collect what it yields.
 
-    Parameters
-    ----------
-    job, path, arguments, limits
-        As for `run`.
-
-    Returns
-    -------
-    The values by name; arrays are mapped from a temporary file, and read-only.
-
-    Raises
-    ------
-    DataError
-        If the job raises `Unreadable` or anything unforeseen, is too slow or dies.
-    SpikefinderError
-        As the job raises it.
+    Arguments are as for `run`. The values are given by name; arrays are mapped from a temporary
+    file, and read-only. `DataError` is raised if the job raises `Unreadable` or anything
+    unforeseen, is too slow or dies; any other `SpikefinderError` as the job raises it.
     """
     try:
         return run(job, path, *arguments, **limits)
@@ -183,13 +171,7 @@ _LENGTH = 8
 
 
 def _read_answer(file: IO[bytes]) -> dict[str, Any]:
-    """The values in a child's answer; nothing in it is trusted, as the child may have been taken.
-
-    Raises
-    ------
-    ValueError, TypeError, KeyError, OverflowError
-        If it is no whole answer.
-    """
+    """The values in a child's answer; nothing in it is trusted, as the child may have been taken."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _LENGTH))
     length = int.from_bytes(file.read(), "little")

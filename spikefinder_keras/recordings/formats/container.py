@@ -7,7 +7,7 @@ numbers mean, and where the trials begin from which it is put together.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from ...arrays import Array, Numbers
 from ...errors import DataError
 from ...files.npy import NpyFile
 from ...files.regular import state_of
-from ...files.sandbox import parse
+from ...files.sandbox import Job, parse
 from ..lazy import AnyTable, LazyTable, Rows
 
 LEVELS = 2
@@ -81,7 +81,7 @@ def type_name(dtype: np.dtype[Any]) -> str:
 
 
 def as_json(objects: Mapping[str, Info]) -> dict[str, dict[str, Any]]:
-    """What `_from_json` turns back into the same, for the way out of the sandbox."""
+    """Objects for the way out of the sandbox; `_from_json` turns one back into the same."""
     return {name: asdict(info) for name, info in objects.items()}
 
 
@@ -105,9 +105,9 @@ class Jobs:
     `lazy.pick`; it is None where arrays can only be read as a whole.
     """
 
-    listing: Callable[..., Iterator[tuple[str, Any]]]
-    arrays: Callable[..., Iterator[tuple[str, Any]]]
-    rows: Callable[..., Iterator[tuple[str, Any]]] | None = None
+    listing: Job
+    arrays: Job
+    rows: Job | None = None
     libraries: tuple[str, ...] = ()
 
 
@@ -157,24 +157,13 @@ class Container:
     def read(self, labels: Mapping[str, str]) -> dict[str, AnyTable]:
         """Read arrays, all in one run of the sandbox; large tables stay in the file.
 
-        Parameters
-        ----------
-        labels
-            The names of the arrays, and what messages call each.
-
-        Raises
-        ------
-        DataError
-            If the file has changed since it was listed, or an array is damaged, holds other things
-            than real numbers or claims more than the file can hold.
+        `labels` are their names, and what messages call each. It raises `DataError` if the file has
+        changed since it was listed, or an array is damaged, holds other things than real numbers or
+        claims more than the file can hold.
         """
         # All are checked now, also those that are read later.
         large = [name for name in labels if self._stays(self.arrays[name])]
-        found: dict[str, AnyTable] = {}
-        if labels:
-            found = parse(
-                self.jobs.arrays, self.path, dict(labels), large, libraries=self.jobs.libraries
-            )
+        found = self._parse(self.jobs.arrays, dict(labels), large) if labels else {}
         for name in labels:
             info = self.arrays[name]
             shape = info.shape[::-1] if self.reverses else info.shape
@@ -190,8 +179,7 @@ class Container:
     def rows(self, name: str, axis: int, numbers: Numbers) -> Rows:
         """Rows of a table as it is stored, see `lazy.Loader`."""
         assert self.jobs.rows is not None
-        arguments = (name, axis, numbers.tolist())
-        values = parse(self.jobs.rows, self.path, *arguments, libraries=self.jobs.libraries)
+        values = self._parse(self.jobs.rows, name, axis, numbers.tolist())
         shape = self.arrays[name].shape
         length = shape[axis if self.reverses else 1 - axis]
         self._check_unchanged()
@@ -200,11 +188,14 @@ class Container:
         # A copy, as the answer of the sandbox is a file that stays open while it is in use.
         return Rows(np.array(values["rows"]))
 
+    def _parse(self, job: Job, *arguments: Any) -> dict[str, Any]:
+        return parse(job, self.path, *arguments, libraries=self.jobs.libraries)
+
     def _stays(self, info: ArrayInfo) -> bool:
-        can = self.jobs.rows is not None and not info.assembled and info.is_numeric
-        if not can or not is_table(info.shape):
+        if self.jobs.rows is None or info.assembled or not info.is_numeric:
             return False
-        return info.size * np.dtype(info.dtype).itemsize > self.chunk
+        size = info.size * np.dtype(info.dtype).itemsize
+        return is_table(info.shape) and size > self.chunk
 
     def _check_unchanged(self) -> None:
         if self.state is not None and state_of(self.path.stat()) != self.state:
@@ -308,10 +299,9 @@ def join(shapes: Sequence[Sequence[int]]) -> ArrayInfo | None:
 def _time_axis(shapes: Sequence[Sequence[int]]) -> int:
     """The axis of trials along which time goes on: the one that differs, else the longer one."""
     # Trials differ in length, but all have the same neurons.
-    if len({shape[0] for shape in shapes}) > 1:
-        return 0
-    if len({shape[1] for shape in shapes}) > 1:
-        return 1
+    for axis in (0, 1):
+        if len({shape[axis] for shape in shapes}) > 1:
+            return axis
     return 0 if shapes[0][0] > shapes[0][1] else 1
 
 

@@ -149,7 +149,10 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
     if any(start[at:].startswith(SIGNATURE) for at in HDF5_OFFSETS):
         return _read_hdf5(path, options)
     if mat.is_version_5(start):
-        return _read_mat(path, options)
+        file = mat.open_file(
+            path, options.chunk, variable=options.variable, enough=named_arrays.UNITS
+        )
+        return named_arrays.read_recording(file, options)
     mat.check_version(path, start)
     # No text has such bytes, but for UTF-16, which begins with a mark.
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -166,17 +169,6 @@ def _read_hdf5(path: Path, options: ReadOptions) -> Recording:
         return nwb.read_recording(file, options)
     for where in file.outside:
         raise file.leads_out(where)
-    return named_arrays.read_recording(file, options)
-
-
-def _read_mat(path: Path, options: ReadOptions) -> Recording:
-    file = mat.open_file(
-        path,
-        options.chunk,
-        variable=options.variable,
-        enough=named_arrays.UNITS,
-        always=("ops",),  # the frame rate of suite2p's Fall.mat
-    )
     return named_arrays.read_recording(file, options)
 
 

@@ -26,16 +26,16 @@ from .container import (
     plain,
 )
 
-_WHOLE_NUMBERS = {
-    f"{sign}int{bits}": np.dtype(f"{sign}int{bits}").str
-    for sign in ("", "u")
-    for bits in (8, 16, 32, 64)
-}
-_TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8", **_WHOLE_NUMBERS}
+_WHOLE_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8"}
+_TYPES |= {name: np.dtype(name).str for name in _WHOLE_NUMBERS}
 """MATLAB's classes of numbers."""
 
 _STRUCTURES = ("struct", "cell")
 """MATLAB's classes that hold others."""
+
+ALWAYS = ("ops",)
+"""Structs that are always looked into: this has the frame rate in suite2p's Fall.mat."""
 
 
 def is_version_5(start: bytes) -> bool:
@@ -50,22 +50,20 @@ def check_version(path: Path, start: bytes) -> None:
 
 
 def open_file(
-    path: Path, chunk: int, *, variable: str | None, enough: Collection[str], always: Sequence[str]
+    path: Path, chunk: int, *, variable: str | None, enough: Collection[str]
 ) -> Container:
     """List the arrays of a file of version 5; `DataError` if it is damaged.
 
     To look into structs they must be loaded, which takes long where they hold an image for each
-    ROI. So it is left out, but for those in `always`, where the arrays beside them suffice: one has
+    ROI. So it is left out, but for those in `ALWAYS`, where the arrays beside them suffice: one has
     a name in `enough`, plain as `container.plain` makes it, and `variable` is one of them if given.
     """
-    objects, state, _ = list_objects(path, _JOBS, variable, sorted(enough), list(always))
+    objects, state, _ = list_objects(path, _JOBS, variable, sorted(enough))
     return Container(path, objects, _JOBS, chunk, state, always_tables=True)
 
 
 @sandboxed
-def parse_objects(
-    path: str, variable: str | None, enough: list[str], always: list[str]
-) -> Iterator[tuple[str, Any]]:
+def parse_objects(path: str, variable: str | None, enough: list[str]) -> Iterator[tuple[str, Any]]:
     """The arrays of numbers, those in structs and cells included."""
     listing = _list_variables(path)
     arrays: dict[str, Info] = {
@@ -77,7 +75,7 @@ def parse_objects(
     # As in Fall.mat of suite2p, whose struct stat has the pixels of each ROI.
     suffices = any(plain(name) in enough for name in arrays)
     if suffices and (variable is None or variable in arrays):
-        structures = [name for name in structures if name in always]
+        structures = [name for name in structures if name in ALWAYS]
     yield "objects", as_json(arrays | _look_inside(path, structures).objects)
 
 

@@ -11,6 +11,7 @@ from ...errors import DataError
 from ...files.npz import member_header, read_member
 from ...files.sandbox import sandboxed
 from .container import ArrayInfo, Jobs, as_json
+from .zarr import METADATA
 
 ZIP = b"PK\x03\x04"
 
@@ -21,8 +22,6 @@ OTHER_ZIPS = {
     "word/document.xml": "a Word document; save the traces as CSV",
 }
 """By a file in it, what a zip is that people bring and that holds no arrays."""
-
-ZARR = (".zgroup", ".zarray", "zarr.json")
 
 DAMAGED = (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
 """What zipfile and numpy say of damaged files."""
@@ -80,7 +79,7 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
 
 def _refuse_other_zips(path: str, members: Mapping[str, object]) -> None:
     # zarr.ZipStore has members without .npy, of which none would be found.
-    if any(Path(name).name in ZARR for name in members):
+    if any(Path(name).name in METADATA for name in members):
         raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
     for name, what in OTHER_ZIPS.items():
         if name in members:

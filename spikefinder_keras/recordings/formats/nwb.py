@@ -303,9 +303,10 @@ def gain_of(file: Hdf5File, series: Series) -> tuple[float, float]:
 def region_of(file: Hdf5File, series: Series) -> tuple[str | None, str | None]:
     """Where the rows of the ROI table and that table stand; None, None where there is none."""
     region = file.find(f"{series.path}/rois")
-    if region not in file.arrays or "table" not in file.arrays[region].attributes:
+    info = file.arrays.get(region or "")
+    if info is None or "table" not in info.attributes:
         return None, None
-    table = _as_text(file.arrays[region].attributes["table"])
+    table = _as_text(info.attributes["table"])
     return (region, table) if table in file.groups else (None, None)
 
 
@@ -313,12 +314,9 @@ def table_columns(file: Hdf5File, table: str | None) -> dict[str, str]:
     """Where the columns of an ROI table stand that hold numbers, by name in lower case."""
     if table is None:
         return {}
-    found = {key.lower(): file.find(f"{table}/{key}") for key in file.members.get(table, ())}
-    return {
-        key: name
-        for key, name in found.items()
-        if name is not None and name in file.arrays and file.arrays[name].is_numeric
-    }
+    keys, arrays = file.members.get(table, ()), file.arrays
+    found = {key.lower(): file.find(f"{table}/{key}") or "" for key in keys}
+    return {key: n for key, n in found.items() if n in arrays and arrays[n].is_numeric}
 
 
 def roi_ids(file: Hdf5File, series: Series, rows: Numbers, column: Array | None) -> list[int]:
@@ -401,8 +399,15 @@ def read_recording(file: Hdf5File, options: ReadOptions) -> Recording:
 def _recording(contents: Contents, options: ReadOptions) -> Recording:
     series, path = contents.series, contents.file.path
     stored = contents.stored(series)
-    ids, orientation = _rois(contents, stored)
-    turned = orientation == "time-neuron"
+    ids = contents.ids()
+    if ids is None and stored.ndim == 2:
+        ids = list(range(min(stored.shape)))
+    if ids is None or stored.ndim != 2 or len(ids) not in stored.shape:
+        raise DataError(
+            f"{path}: {series.name} has shape {stored.shape}, but {len(ids or ())} ROIs; correct it"
+        )
+    turned = stored.shape[1] == len(ids)
+    orientation = "time-neuron" if turned else "neuron-time"
     found_about = about(contents.file, contents.table)
     notes = [SERIES + series.name]
     if found_about:
@@ -422,7 +427,10 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
         what=cells[0] if cells else "the ROI table",
         all_rois=options.all_rois,
     )
-    neuropil = _neuropil(contents, options, turned=turned)
+    neuropil = Neuropil(None, options.neuropil_share(), "")
+    if around := contents.companion("neuropil"):
+        surround, name = contents.traces_of(around), around.name.rsplit("/", 1)[-1]
+        neuropil = Neuropil(surround.T if turned else surround, neuropil.share, name)
     table, of_neuropil = corrected(
         path,
         traces.T if turned else traces,
@@ -445,19 +453,6 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     if start and times is None:
         made.times[:] += start
     return replace(made, about=found_about)
-
-
-def _rois(contents: Contents, stored: AnyTable) -> tuple[list[int], str]:
-    """Numbers of the ROIs, and the orientation of the traces by how many there are."""
-    ids = contents.ids()
-    if ids is None and stored.ndim == 2:
-        ids = list(range(min(stored.shape)))
-    if ids is None or stored.ndim != 2 or len(ids) not in stored.shape:
-        raise DataError(
-            f"{contents.file.path}: {contents.series.name} has shape {stored.shape}, but "
-            f"{len(ids or ())} ROIs; correct it"
-        )
-    return ids, "time-neuron" if stored.shape[1] == len(ids) else "neuron-time"
 
 
 def _fluorescence(contents: Contents, stored: AnyTable) -> tuple[AnyTable, list[str]]:
@@ -493,12 +488,3 @@ def _clock(contents: Contents) -> tuple[float, float | None, list[str]]:
         notes.append(f"the file tells a frame rate of {rate:g} Hz: not used")
         rate = None
     return start, rate, notes
-
-
-def _neuropil(contents: Contents, options: ReadOptions, *, turned: bool) -> Neuropil:
-    """The neuropil of the same ROIs, ROIs x time."""
-    series, share = contents.companion("neuropil"), options.neuropil_share()
-    if series is None:
-        return Neuropil(None, share, "")
-    traces = contents.traces_of(series)
-    return Neuropil(traces.T if turned else traces, share, series.name.rsplit("/", 1)[-1])

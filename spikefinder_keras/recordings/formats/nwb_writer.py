@@ -12,7 +12,6 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,6 @@ from .hdf5 import Hdf5File, open_file
 from .nwb import (
     OWN,
     SERIES,
-    Series,
     all_series,
     data_of,
     is_version_2,
@@ -54,22 +52,15 @@ CONTAINER = "processing/ophys/Fluorescence"
 def check(path: Path, source: Path | str | None, series: str | None = None) -> None:
     """Find out before a long computation whether a prediction can be written to an NWB file."""
     check_output(path)
-    no_source = OutputError(
-        f"{path} needs an NWB file as its source, and {source} is none; choose another suffix, "
-        "such as .npz"
-    )
-    if source is None:
-        raise no_source
-    try:
-        with open_ordinary(source) as file:
-            if file.read(len(SIGNATURE)) != SIGNATURE:
-                raise no_source
-    except OSError:
-        raise no_source from None
+    target = None
+    if source is not None and _starts_as_hdf5(source):
+        target = open_file(Path(source), CHUNK)
     # The signature alone would do for any HDF5 file, such as CaImAn's.
-    target = open_file(Path(source), CHUNK)
-    if not is_version_2(target):
-        raise no_source
+    if target is None or not is_version_2(target):
+        raise OutputError(
+            f"{path} needs an NWB file as its source, and {source} is none; choose another "
+            "suffix, such as .npz"
+        )
     if series is not None:
         if not series or not re.fullmatch(r"[^/:]+", series):
             raise UsageError(f"{series!r} cannot be the name of a series; leave out / and :")
@@ -79,15 +70,12 @@ def check(path: Path, source: Path | str | None, series: str | None = None) -> N
             )
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A series that rates can have been made from: its name, where it and its ROI table stand, and
-    the rows of that table that the rates are of."""
-
-    name: str
-    path: str
-    table: str
-    rows: Numbers
+def _starts_as_hdf5(path: Path | str) -> bool:
+    try:
+        with open_ordinary(path) as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
 
 
 def write(path: Path, prediction: Prediction, source: Path | str, series: str | None) -> None:
@@ -107,10 +95,10 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
     with whole_file(path) as temporary, partial_folder(path) as folder:
         shutil.copyfile(source, temporary)
         try:
-            found = _source(open_file(temporary, CHUNK), prediction)
-            text |= {"series": found.path, "series name": found.name, "table": found.table}
+            found, rows = _source(open_file(temporary, CHUNK), prediction)
+            text |= found
             # Arrays go by files: what a sandbox is asked for is an argument of a command.
-            for name, array in _arrays(prediction, found.rows).items():
+            for name, array in _arrays(prediction, rows).items():
                 np.save(Path(folder, f"{name}.npy"), array)
             parse(_append, temporary, folder, text, libraries=["h5py"], writes=True)
         except SpikefinderError as error:
@@ -132,47 +120,40 @@ def _arrays(prediction: Prediction, rows: Numbers) -> dict[str, Array]:
     return arrays
 
 
-def _source(file: Hdf5File, prediction: Prediction) -> _Source:
+def _source(file: Hdf5File, prediction: Prediction) -> tuple[dict[str, str], Numbers]:
     """The series that the rates were made from: the one that the recording notes, else the first
-    with these ROIs and as many frames."""
+    with these ROIs and as many frames. Its name, where it and its ROI table stand, and the rows of
+    that table that the rates are of."""
     names, frames = list(prediction.names), len(prediction.times)
-    alike = _possible(file, frames)
-    labels = {}
-    for series, region, columns in alike:
-        labels[region] = f"{series.name}/rois"
-        labels |= {columns["id"]: "id"} if "id" in columns else {}
-    values = file.read(labels)
-    found = []
-    for series, region, columns in alike:
-        rows = np.asarray(values[region], np.int64)
-        column = np.asarray(values[columns["id"]]) if "id" in columns else None
-        # By name, as the recording may have been read without the ROIs that are no cells.
-        ids = [str(roi) for roi in roi_ids(file, series, rows, column)]
-        order = {roi: k for k, roi in reversed(list(enumerate(ids)))}
-        if set(names) <= order.keys():
-            table = str(region_of(file, series)[1])
-            chosen = rows[[order[roi] for roi in names]]
-            found.append(_Source(series.name, series.path, table, chosen))
-    # Two planes may have the same ROIs and frames; the recording knows which it was.
-    noted = [each for each in found if SERIES + each.name in prediction.recording.notes]
-    if found:
-        return (noted or found)[0]
-    raise DataError(
-        f"{file.path} has no series of these {len(names)} ROIs with {frames} "
-        "frames; give the file that the recording was read from"
-    )
-
-
-def _possible(file: Hdf5File, frames: int) -> list[tuple[Series, str, dict[str, str]]]:
-    """Series of as many frames, where the rows of their ROIs stand, and columns of the table."""
-    found = []
+    labels: dict[str, str] = {}
+    alike = []
     for series in all_series(file).values():
         region, table = region_of(file, series)
         if region is None or series.is_processed or file.find(f"{series.path}/data") is None:
             continue
         if frames in file.arrays[data_of(file, series)].shape:
-            found.append((series, region, table_columns(file, table)))
-    return found
+            ids = table_columns(file, table).get("id")
+            alike.append((series, region, str(table), ids))
+            labels |= {region: f"{series.name}/rois"} | ({} if ids is None else {ids: "id"})
+    values = file.read(labels)
+    found = {}
+    for series, region, table, ids in alike:
+        rows = np.asarray(values[region], np.int64)
+        column = None if ids is None else np.asarray(values[ids])
+        # By name, as the recording may have been read without the ROIs that are no cells.
+        rois = [str(roi) for roi in roi_ids(file, series, rows, column)]
+        order = {roi: k for k, roi in reversed(list(enumerate(rois)))}
+        if set(names) <= order.keys():
+            text = {"series": series.path, "series name": series.name, "table": table}
+            found[series.name] = text, rows[[order[roi] for roi in names]]
+    if not found:
+        raise DataError(
+            f"{file.path} has no series of these {len(names)} ROIs with {frames} "
+            "frames; give the file that the recording was read from"
+        )
+    # Two planes may have the same ROIs and frames; the recording knows which it was.
+    noted = [name for name in found if SERIES + name in prediction.recording.notes]
+    return found[noted[0]] if noted else next(iter(found.values()))
 
 
 @sandboxed

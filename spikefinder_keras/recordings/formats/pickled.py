@@ -89,10 +89,6 @@ def _numbers(values: Any, dtype: np.dtype[Any], shape: Any, order: Any = "C") ->
     return np.frombuffer(values, dtype).reshape(shape, order=order)
 
 
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
 def _scalar(dtype: Any, values: Any = b"") -> Any:
     plain = dtype.plain() if isinstance(dtype, _DType) else None
     return _Inert() if plain is None else _numbers(values, plain, ())[()]
@@ -104,27 +100,18 @@ def _frombuffer(values: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array
     return array
 
 
-def _encode(text: str, *_: Any) -> bytes:
-    """Of `_codecs.encode`, by which Python 2 and old protocols store bytes."""
-    return text.encode("latin1")
-
-
-def _no_bytes(*_: Any) -> bytes:
-    """Of `bytes`, by which old protocols store an empty one."""
-    return b""
-
-
 _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _DType,
     ("numpy", "ndarray"): _Array,
-    ("_codecs", "encode"): _encode,
-    ("builtins", "bytes"): _no_bytes,
-    ("__builtin__", "bytes"): _no_bytes,
+    # Old protocols store bytes as text to encode, none as `bytes` called without any.
+    ("_codecs", "encode"): lambda text, *_: text.encode("latin1"),
+    ("builtins", "bytes"): lambda *_: b"",
+    ("__builtin__", "bytes"): lambda *_: b"",
     ("collections", "OrderedDict"): dict,
 }
 for _core in ("numpy.core", "numpy._core"):  # numpy 2 has renamed it
     _STAND_INS |= {
-        (f"{_core}.multiarray", "_reconstruct"): _reconstruct,
+        (f"{_core}.multiarray", "_reconstruct"): lambda *_: _Array(),
         (f"{_core}.multiarray", "scalar"): _scalar,
         (f"{_core}.numeric", "_frombuffer"): _frombuffer,
     }
@@ -162,9 +149,8 @@ def load(path: Path | str) -> dict[Any, Any]:
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
     """The arrays of numbers in a dict, and in dicts in it."""
-    arrays = dict(_arrays("", load(path), 0))
-    infos = {name: ArrayInfo(array.shape, array.dtype.str) for name, array in arrays.items()}
-    yield "objects", as_json(infos)
+    arrays = _arrays("", load(path), 0)
+    yield "objects", as_json({name: ArrayInfo(a.shape, a.dtype.str) for name, a in arrays})
 
 
 @sandboxed
@@ -184,10 +170,10 @@ def _arrays(prefix: str, contents: dict[Any, Any], depth: int) -> Iterator[tuple
         value = _plain(value)
         if isinstance(value, dict) and depth < LEVELS:
             yield from _arrays(f"{prefix}{name}.", value, depth + 1)
-        elif isinstance(value, np.ndarray | np.number | float | int) and (
-            np.asarray(value).dtype.kind in "fiub"
-        ):
-            yield f"{prefix}{name}", np.asarray(value)
+        elif isinstance(value, np.ndarray | np.number | float | int):
+            array = np.asarray(value)
+            if array.dtype.kind in "fiub":
+                yield f"{prefix}{name}", array
 
 
 # Settings, which stand in several files

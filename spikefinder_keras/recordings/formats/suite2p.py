@@ -239,8 +239,7 @@ def _bad_frames(bad: Array | None, frames: int) -> tuple[Mask | None, list[str]]
 
 def _starts(folders: Array | None, frames: int) -> tuple[tuple[int, ...], list[str]]:
     """Frames with which the folders of movies begin, and notes."""
-    counts = np.array([]) if folders is None else np.ravel(folders)
-    counts = counts[counts != 0]  # folders without a movie
+    counts = np.array([]) if folders is None else folders[folders != 0]  # 0: without a movie
     if counts.size < 2:
         return (0,), []
     whole = (counts > 0).all() and (counts == counts.round()).all()

@@ -102,8 +102,12 @@ def _open_root(path: str) -> Any:
     import zarr
 
     check_files(Path(path))
+    is_group = not Path(path, ".zarray").is_file()
+    if Path(path, "zarr.json").is_file():
+        metadata = json.loads(read_small(Path(path, "zarr.json"), LARGEST_METADATA))
+        is_group = metadata.get("node_type") == "group"
     store = zarr.storage.LocalStore(path, read_only=True)
-    if not _is_group(Path(path)):
+    if not is_group:
         return zarr.open_array(store=store, mode="r")
     # What is in a group is what stands in its folder: consolidated metadata could name others.
     return zarr.open_group(store=store, mode="r", use_consolidated=False)
@@ -113,13 +117,6 @@ def _array(root: Any, name: str) -> Any:
     import zarr
 
     return root if isinstance(root, zarr.Array) else root[name]
-
-
-def _is_group(folder: Path) -> bool:
-    if (folder / "zarr.json").is_file():
-        metadata = json.loads(read_small(folder / "zarr.json", LARGEST_METADATA))
-        return metadata.get("node_type") == "group"
-    return not (folder / ".zarray").is_file()
 
 
 def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
