@@ -171,7 +171,7 @@ _LENGTH = 8
 
 
 def _read_answer(file: IO[bytes]) -> dict[str, Any]:
-    """The values in a child's answer; nothing in it is trusted, as the child may have been taken."""
+    """The values in a child's answer, none of it trusted, as the child may have been taken."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _LENGTH))
     length = int.from_bytes(file.read(), "little")

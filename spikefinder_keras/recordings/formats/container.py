@@ -201,6 +201,10 @@ class Container:
         if self.state is not None and state_of(self.path.stat()) != self.state:
             raise self._changed()
 
+    def unreadable(self, reason: str) -> DataError:
+        """The error for a file that cannot be read."""
+        return DataError(f"{self.path} cannot be read: {reason}")
+
     def _changed(self) -> DataError:
         return DataError(f"{self.path} has changed while it was read; start again")
 
@@ -222,10 +226,10 @@ def list_objects(
     return objects, state, values
 
 
-def open_file(path: Path, jobs: Jobs, chunk: int) -> Container:
+def open_file(path: Path, jobs: Jobs, chunk: int, *arguments: Any, **kind: Any) -> Container:
     """List the arrays of a file whose format has nothing else to say; raises as `list_objects`."""
-    objects, state, _ = list_objects(path, jobs)
-    return Container(path, objects, jobs, chunk, state)
+    objects, state, _ = list_objects(path, jobs, *arguments)
+    return Container(path, objects, jobs, chunk, state, **kind)
 
 
 def plain(name: str) -> str:

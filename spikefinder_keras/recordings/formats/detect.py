@@ -126,7 +126,7 @@ def _read_folder(path: Path, options: ReadOptions) -> Recording:
                 "pynwb.NWBHDF5IO(..., 'w').export"
             )
         return named_arrays.read_recording(store, options)
-    if suite2p.recognises(path):
+    if suite2p.planes_of(path):
         return suite2p.read_recording(path, options)
     raise DataError(
         f"the folder {path} is neither suite2p's (with F.npy) nor a Zarr store; name the file"
@@ -148,12 +148,14 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
         return named_arrays.read_recording(open_file(path, npz.JOBS, options.chunk), options)
     if any(start[at:].startswith(SIGNATURE) for at in HDF5_OFFSETS):
         return _read_hdf5(path, options)
-    if mat.is_version_5(start):
-        file = mat.open_file(
-            path, options.chunk, variable=options.variable, enough=named_arrays.UNITS
+    if start[124:128] in mat.VERSION_5:
+        enough = sorted(named_arrays.UNITS)
+        file = open_file(
+            path, mat.JOBS, options.chunk, options.variable, enough, always_tables=True
         )
         return named_arrays.read_recording(file, options)
-    mat.check_version(path, start)
+    if start.startswith(b"MATLAB"):
+        raise DataError(f"{path} is a damaged .mat file; save it again in MATLAB with -v7")
     # No text has such bytes, but for UTF-16, which begins with a mark.
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
         what = "an old Excel workbook; save the sheet with the traces as CSV"

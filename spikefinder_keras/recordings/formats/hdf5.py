@@ -94,9 +94,7 @@ class Hdf5File(Container):
                 raise self.leads_out(where)
             if where in self.links:
                 if depth > RECORDINGS.depth:
-                    raise DataError(
-                        f"{self.path} cannot be read: /{where} is a link that never ends"
-                    )
+                    raise self.unreadable(f"/{where} is a link that never ends")
                 target = self.links[where]
                 base = "" if target.startswith("/") else base
                 found = self.find(f"{base}/{target}", depth=depth + 1)
@@ -109,7 +107,7 @@ class Hdf5File(Container):
 
     def leads_out(self, where: str) -> DataError:
         """The error for an object of `outside`."""
-        return DataError(f"{self.path} cannot be read: /{where} {self.outside[where]}")
+        return self.unreadable(f"/{where} {self.outside[where]}")
 
 
 def open_file(path: Path, chunk: int) -> Hdf5File:
@@ -147,7 +145,6 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Any]]:
-    """Some of the arrays of a file."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -167,7 +164,6 @@ def parse_arrays(
 
 @sandboxed
 def parse_rows(path: str, name: str, axis: int, numbers: list[int]) -> Iterator[tuple[str, Array]]:
-    """Some rows of a table."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -259,8 +255,10 @@ class _Listing(Cells):
                 if all(_is_hard(piece, key) for piece in pieces):
                     inner = [piece[key] for piece in pieces]
                     self._add_pieces(inner, f"{name}/{key}", depth=depth + 1)
+            return
+        inside = all(isinstance(p, h5py.Dataset) and leads_out(p) is None for p in pieces)
         # Cells of different kinds are no trials.
-        elif all(map(_is_numeric, pieces)):
+        if inside and all(piece.dtype.kind in "fiub" for piece in pieces):
             self.add_cells(name, pieces, [self._shape(piece) for piece in pieces])
 
 
@@ -282,13 +280,6 @@ def _holds_references(item: h5py.Dataset) -> bool:
 
     # Types that are equal otherwise: texts are objects to numpy, too.
     return h5py.check_ref_dtype(item.dtype) is h5py.Reference
-
-
-def _is_numeric(item: Any) -> bool:
-    import h5py
-
-    inside = isinstance(item, h5py.Dataset) and leads_out(item) is None
-    return inside and item.dtype.kind in "fiub"
 
 
 def _as_text(value: bytes | str) -> str:

@@ -3,33 +3,23 @@
 Structs are looked into two levels deep, and a cell array with a matrix for each trial is one array.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...arrays import Array
-from ...errors import DataError
 from ...files.sandbox import check_size, sandboxed
-from .container import (
-    LEVELS,
-    MOST_PIECES,
-    ArrayInfo,
-    Cells,
-    Container,
-    Info,
-    Jobs,
-    as_json,
-    assemble,
-    list_objects,
-    plain,
-)
+from .container import LEVELS, MOST_PIECES, ArrayInfo, Cells, Info, Jobs, as_json, assemble, plain
 
 _WHOLE_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8"}
 _TYPES |= {name: np.dtype(name).str for name in _WHOLE_NUMBERS}
 """MATLAB's classes of numbers."""
+
+VERSION_5 = (b"\x00\x01IM", b"\x01\x00MI")
+"""The last bytes of the header of 128 bytes."""
 
 _STRUCTURES = ("struct", "cell")
 """MATLAB's classes that hold others."""
@@ -38,33 +28,14 @@ ALWAYS = ("ops",)
 """Structs that are always looked into: this has the frame rate in suite2p's Fall.mat."""
 
 
-def is_version_5(start: bytes) -> bool:
-    """Whether the first 128 bytes of a file are the header of version 5."""
-    return start[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
-
-
-def check_version(path: Path, start: bytes) -> None:
-    """Raise `DataError` for a version of the format that nothing here reads."""
-    if start.startswith(b"MATLAB") and not is_version_5(start):
-        raise DataError(f"{path} is a damaged .mat file; save it again in MATLAB with -v7")
-
-
-def open_file(
-    path: Path, chunk: int, *, variable: str | None, enough: Collection[str]
-) -> Container:
-    """List the arrays of a file of version 5; `DataError` if it is damaged.
+@sandboxed
+def parse_objects(path: str, variable: str | None, enough: list[str]) -> Iterator[tuple[str, Any]]:
+    """The arrays of numbers, those in structs and cells included.
 
     To look into structs they must be loaded, which takes long where they hold an image for each
     ROI. So it is left out, but for those in `ALWAYS`, where the arrays beside them suffice: one has
     a name in `enough`, plain as `container.plain` makes it, and `variable` is one of them if given.
     """
-    objects, state, _ = list_objects(path, _JOBS, variable, sorted(enough))
-    return Container(path, objects, _JOBS, chunk, state, always_tables=True)
-
-
-@sandboxed
-def parse_objects(path: str, variable: str | None, enough: list[str]) -> Iterator[tuple[str, Any]]:
-    """The arrays of numbers, those in structs and cells included."""
     listing = _list_variables(path)
     arrays: dict[str, Info] = {
         name: ArrayInfo(shape, _TYPES[kind])
@@ -83,7 +54,6 @@ def parse_objects(path: str, variable: str | None, enough: list[str]) -> Iterato
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    """Some of them; none can be read by rows."""
     from scipy.io import loadmat
 
     stored = Path(path).stat().st_size
@@ -107,7 +77,7 @@ def parse_arrays(
         yield name, value.toarray() if kind == "sparse" else value
 
 
-_JOBS = Jobs(parse_objects, parse_arrays, libraries=("scipy.io",))
+JOBS = Jobs(parse_objects, parse_arrays, libraries=("scipy.io",))
 
 
 @sandboxed

@@ -104,9 +104,8 @@ def time_unit(name: str, unit: str | None = None) -> str | None:
     """The unit of time stamps by their name, `ms` of `time_ms`, else `unit`; None for no times."""
     # Such as frame_times, t and timestamps_ms.
     match = _TIME.fullmatch(plain(name))
-    if match is None:
-        return None
-    return match[1] or ("s" if unit is None else unit)
+    usual = "s" if unit is None else unit
+    return None if match is None else match[1] or usual
 
 
 # What there is, and which array is what
@@ -326,12 +325,6 @@ def source_of(container: Container) -> Source:
     return source
 
 
-def is_caiman(file: Hdf5File) -> bool:
-    """Whether an HDF5 file is CaImAn's: `estimates/F_dff`, or `C`, and `params/data/fr`."""
-    group = "estimates" in file.groups
-    return group and any(name in file.objects for name in ("params", "estimates/C"))
-
-
 def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
     """The arrays of CaImAn's estimates that a recording needs.
 
@@ -342,13 +335,13 @@ def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
         if found := _caiman_array(file, f"estimates/{name}"):
             inside[name] = found
     # A vector would be taken for the trace of one neuron.
-    for name in CAIMAN_TRACES:
-        if name in inside and len(file.arrays[inside[name]].shape) != 2:
-            shape = file.arrays[inside[name]].shape
-            raise _unreadable(file, f"estimates/{name} has shape {shape}; expected two axes")
+    for name in [name for name in CAIMAN_TRACES if name in inside]:
+        shape = file.arrays[inside[name]].shape
+        if len(shape) != 2:
+            raise file.unreadable(f"estimates/{name} has shape {shape}; expected two axes")
     if variable is None and not {"F_dff", "C"} & inside.keys():
-        raise _unreadable(
-            file, "it has neither estimates/F_dff nor C and YrA; run detrend_df_f in CaImAn"
+        raise file.unreadable(
+            "it has neither estimates/F_dff nor C and YrA; run detrend_df_f in CaImAn"
         )
     if "F_dff" not in inside and "C" in inside and not {"YrA", "R"} & inside.keys():
         raise DataError(
@@ -364,18 +357,16 @@ def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
 def _caiman_array(file: Hdf5File, path: str) -> str | None:
     """What the file calls an array; None if it is not there, or None itself."""
     where = file.find(path)
-    if where is None or (where in file.arrays and file.arrays[where].text == ABSENT):
+    if where is None:
         return None
-    if where not in file.arrays:
-        raise _unreadable(file, f"{path} is no array")
-    if not file.arrays[where].is_numeric:
-        values = file.arrays[where].dtype
-        raise _unreadable(file, f"{path} holds {values} values, not real numbers")
+    info = file.arrays.get(where)
+    if info is None:
+        raise file.unreadable(f"{path} is no array")
+    if info.text == ABSENT:
+        return None
+    if not info.is_numeric:
+        raise file.unreadable(f"{path} holds {info.dtype} values, not real numbers")
     return where
-
-
-def _unreadable(file: Container, reason: str) -> DataError:
-    return DataError(f"{file.path} cannot be read: {reason}")
 
 
 def listed(arrays: Mapping[str, ArrayInfo]) -> str:
@@ -496,7 +487,9 @@ def choose(source: Source, variable: str | None = None) -> Choice:
 
 def read_recording(container: Container, options: ReadOptions) -> Recording:
     """The recording in a container of named arrays."""
-    if isinstance(container, Hdf5File) and is_caiman(container):
+    caiman = "estimates" in container.groups
+    caiman = caiman and bool({"params", "estimates/C"} & container.objects.keys())
+    if caiman and isinstance(container, Hdf5File):
         source = source_of_caiman(container, options.variable)
     else:
         source = source_of(container)
@@ -504,10 +497,10 @@ def read_recording(container: Container, options: ReadOptions) -> Recording:
     values = _read(container, source, choice.names)
     if source.orientation:
         only_orientation(source.path, options.orientation, source.orientation)
-    if options.variable is None:
-        _refuse_stale(source, choice.names.traces)
-    facts = _facts(source, choice, values, options)
     names = choice.names
+    if options.variable is None and plain(names.traces) == "fdff":
+        _refuse_stale(source, names.traces)
+    facts = _facts(source, choice, values, options)
     if names.residuals or names.neuropil or names.cells or names.components:
         return _of_rois(source.path, choice, values, options, facts)
     return _of_traces(source.path, choice, values, options, facts)
@@ -540,7 +533,12 @@ def _read(container: Container, source: Source, names: Roles[str]) -> Roles[AnyT
     found: dict[str, AnyTable] = {}
     for role, name in chosen.items():
         if name in source.inside:
-            found[role] = _two_axes(read[source.inside[name]])
+            array = read[source.inside[name]]
+            # MATLAB and movies have axes of length 1 too many.
+            kept = [size for size in array.shape if size > 1]
+            if array.ndim > 2 and len(kept) == 2 and not isinstance(array, LazyTable):
+                array = array.reshape(kept)
+            found[role] = array
         elif name is not None:
             found[role] = np.array(source.rates[name])
     if container.always_tables and 1 in found["traces"].shape:
@@ -548,20 +546,12 @@ def _read(container: Container, source: Source, names: Roles[str]) -> Roles[AnyT
     return Roles(**found)
 
 
-def _two_axes(array: AnyTable) -> AnyTable:
-    """Axes of length 1 too many, as MATLAB and movies have them, left out."""
-    if array.ndim > 2 and not isinstance(array, LazyTable):
-        kept = [size for size in array.shape if size > 1]
-        return array.reshape(kept) if len(kept) == 2 else array
-    return array
-
-
 def _refuse_stale(source: Source, name: str) -> None:
     """CaImAn's F_dff is not computed anew where its components change."""
     shape = source.arrays[name].shape
     for other in source.same_group(name, ("c",)):
         current = source.arrays[other].shape
-        if plain(name) == "fdff" and current != shape:
+        if current != shape:
             raise DataError(
                 f"{source.path}: {name} is {shape}, but {other} is {current}: it is of an "
                 "earlier choice of components; run detrend_df_f in CaImAn again"

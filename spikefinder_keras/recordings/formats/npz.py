@@ -35,7 +35,6 @@ def damaged(path: Path | str, error: Exception) -> DataError:
 
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """The arrays of numbers in a zip."""
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
         _refuse_other_zips(path, members)
@@ -53,7 +52,6 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    """Some of them; none of a zip can be read by rows."""
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
         for name in labels:

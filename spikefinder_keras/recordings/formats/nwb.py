@@ -284,7 +284,7 @@ def data_of(file: Hdf5File, series: Series) -> str:
     """Where the values of a series stand; `DataError` if it has none, or in another file."""
     data = file.find(f"{series.path}/data")
     if data is None or data not in file.arrays:
-        raise DataError(f"{file.path} cannot be read: {series.name}/data is no array")
+        raise file.unreadable(f"{series.name}/data is no array")
     return data
 
 
@@ -297,7 +297,7 @@ def gain_of(file: Hdf5File, series: Series) -> tuple[float, float]:
             return float(numbers[0] or 0), float(numbers[1] or 0)
     except ValueError:
         pass
-    raise DataError(f"{file.path} cannot be read: the gain of {series.name} is no number")
+    raise file.unreadable(f"the gain of {series.name} is no number")
 
 
 def region_of(file: Hdf5File, series: Series) -> tuple[str | None, str | None]:
@@ -331,10 +331,7 @@ def roi_ids(file: Hdf5File, series: Series, rows: Numbers, column: Array | None)
 
 
 def unknown_rois(file: Hdf5File, series: Series) -> DataError:
-    """The error for a series that is of more ROIs than there are."""
-    return DataError(
-        f"{file.path} cannot be read: {series.name} is of ROIs that the table does not have"
-    )
+    return file.unreadable(f"{series.name} is of ROIs that the table does not have")
 
 
 # What the file says of the indicator and the animal: it tells how late calcium answers

@@ -27,16 +27,7 @@ from ...files.sandbox import parse, sandboxed
 from ..lazy import CHUNK
 from ..recording import Prediction
 from .hdf5 import Hdf5File, open_file
-from .nwb import (
-    OWN,
-    SERIES,
-    all_series,
-    data_of,
-    is_version_2,
-    region_of,
-    roi_ids,
-    table_columns,
-)
+from .nwb import OWN, SERIES, all_series, data_of, is_version_2, region_of, roi_ids, table_columns
 from .writers import described, text_of
 
 if TYPE_CHECKING:  # the library is imported in the sandbox
@@ -92,32 +83,22 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
         "comments": text_of(description),
         "frame_rate": float(prediction.recording.frame_rate),
     }
+    arrays = {"rates": np.asarray(prediction.table, np.float32), "times": prediction.times}
+    if (each := prediction.spike_times) is not None:
+        arrays["spikes"] = np.concatenate([np.empty(0), *each])
+        arrays["spike_ends"] = np.cumsum([len(times) for times in each]).astype(np.int64)
     with whole_file(path) as temporary, partial_folder(path) as folder:
         shutil.copyfile(source, temporary)
         try:
             found, rows = _source(open_file(temporary, CHUNK), prediction)
             text |= found
             # Arrays go by files: what a sandbox is asked for is an argument of a command.
-            for name, array in _arrays(prediction, rows).items():
+            for name, array in (arrays | {"rows": rows}).items():
                 np.save(Path(folder, f"{name}.npy"), array)
             parse(_append, temporary, folder, text, libraries=["h5py"], writes=True)
         except SpikefinderError as error:
             reason = str(error).replace(str(temporary), str(source))
             raise OutputError(f"cannot write {path}: {reason}") from None
-
-
-def _arrays(prediction: Prediction, rows: Numbers) -> dict[str, Array]:
-    """What is written, by the name of its file."""
-    arrays: dict[str, Array] = {
-        "rates": np.asarray(prediction.table, np.float32),
-        "times": np.asarray(prediction.times),
-        "rows": rows,
-    }
-    if prediction.spike_times is not None:
-        ends = np.cumsum([len(times) for times in prediction.spike_times])
-        arrays["spikes"] = np.concatenate([np.empty(0), *prediction.spike_times])
-        arrays["spike_ends"] = ends.astype(np.int64)
-    return arrays
 
 
 def _source(file: Hdf5File, prediction: Prediction) -> tuple[dict[str, str], Numbers]:
@@ -169,8 +150,8 @@ def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[s
         source = resolve(file, text["series"])
         container = _container(file)
         name = text["name"] or _free_name(container, text["series name"])
-        made = _typed(container, name, "RoiResponseSeries")
-        made.attrs["description"], made.attrs["comments"] = text["description"], text["comments"]
+        made = _group(container, name, "RoiResponseSeries", text["description"])
+        made.attrs["comments"] = text["comments"]
         data = made.create_dataset("data", data=arrays["rates"])
         data.attrs.update({"unit": text["unit"], "conversion": 1.0, "resolution": -1.0})
         data.attrs.update({"offset": 0.0, "continuity": "instantaneous"})
@@ -211,35 +192,38 @@ def _container(file: h5py.File) -> h5py.Group:
     processing = resolve(file, "processing")
     processing = file.create_group("processing") if processing is None else processing
     if "ophys" not in processing:  # the series stands in another module
-        module = _typed(processing, "ophys", "ProcessingModule")
-        module.attrs["description"] = "processed imaging data"
+        _group(processing, "ophys", "ProcessingModule", "processed imaging data")
     module = resolve(file, "processing/ophys")
     for name in (CONTAINER.rsplit("/", 1)[-1], NAME):
         if name not in module:
-            return _typed(module, name, "Fluorescence")
+            return _group(module, name, "Fluorescence")
         found = resolve(file, f"processing/ophys/{name}")
         if isinstance(found, h5py.Group) and found.attrs.get("neurodata_type") == "Fluorescence":
             return found
     raise DataError(f"{file.filename} has no place for a container Fluorescence; rename {NAME}")
 
 
-def _typed(group: h5py.Group, name: str, kind: str) -> h5py.Group:
-    """A new group of a type of NWB."""
+def _group(group: h5py.Group, name: str, kind: str, description: str | None = None) -> h5py.Group:
     made = group.create_group(name)
-    _as_type(made, kind, "core")
+    _as_type(made, kind, "core", description)
     return made
 
 
-def _as_type(item: h5py.Group | h5py.Dataset, kind: str, namespace: str) -> None:
+def _as_type(
+    item: h5py.Group | h5py.Dataset, kind: str, namespace: str, description: str | None = None
+) -> None:
+    """Make a new object one of a type of NWB."""
     item.attrs.update({"namespace": namespace, "neurodata_type": kind})
     item.attrs["object_id"] = str(uuid.uuid4())
+    if description is not None:
+        item.attrs["description"] = description
 
 
 def _region(group: h5py.Group, like: h5py.Dataset, table: h5py.Group, rows: Numbers) -> None:
     """A reference to rows of the ROI table, of the same type as that of the source."""
     made = group.create_dataset("rois", data=np.asarray(rows, like.dtype))
-    _as_type(made, "DynamicTableRegion", like.attrs.get("namespace", "hdmf-common"))
-    made.attrs["description"] = like.attrs.get("description", "the ROIs")
+    description = like.attrs.get("description", "the ROIs")
+    _as_type(made, "DynamicTableRegion", like.attrs.get("namespace", "hdmf-common"), description)
     made.attrs["table"] = table.ref
 
 
@@ -250,18 +234,16 @@ def _units(
     import h5py
 
     hdmf = like.attrs.get("namespace", "hdmf-common")
-    table = _typed(module, _free(module, name), "Units")
-    table.attrs["description"] = f"spikes drawn from {name.removesuffix('Spikes')}"
+    description = f"spikes drawn from {name.removesuffix('Spikes')}"
+    table = _group(module, _free(module, name), "Units", description)
     # HDF5 has no type for numpy's own text.
     table.attrs.create("colnames", ["spike_times", "rois"], dtype=h5py.string_dtype())
     ids = table.create_dataset("id", data=np.arange(len(arrays["spike_ends"]), dtype=np.int64))
     _as_type(ids, "ElementIdentifiers", hdmf)
     times = table.create_dataset("spike_times", data=arrays["spikes"])
-    _as_type(times, "VectorData", hdmf)
-    times.attrs["description"] = "the spike times for each neuron in s"
+    _as_type(times, "VectorData", hdmf, "the spike times for each neuron in s")
     times.attrs["resolution"] = 1 / SAMPLE_RATE
     index = table.create_dataset("spike_times_index", data=arrays["spike_ends"].astype(np.uint64))
-    _as_type(index, "VectorIndex", hdmf)
-    index.attrs["description"] = "where each neuron's spike times end"
+    _as_type(index, "VectorIndex", hdmf, "where each neuron's spike times end")
     index.attrs["target"] = times.ref
     return table

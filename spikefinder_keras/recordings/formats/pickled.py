@@ -157,7 +157,6 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    """Some of them; none can be read by rows."""
     arrays = dict(_arrays("", load(path), 0))
     yield from ((name, arrays[name]) for name in labels)
 

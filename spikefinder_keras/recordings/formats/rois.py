@@ -33,11 +33,9 @@ def accepted(path: Path | str, cells: ArrayLike, *, count: int, what: str = "isc
     return np.flatnonzero(cells.reshape(count, -1)[:, 0] == 1)
 
 
-def numbered(
-    path: Path | str, numbers: ArrayLike, *, count: int, what: str = "idx_components"
-) -> Numbers:
+def numbered(path: Path | str, numbers: ArrayLike, *, count: int, what: str) -> Numbers:
     """`numbers` as those of the components to keep, from 0, or `DataError`."""
-    numbers = np.atleast_1d(np.asarray(numbers)).ravel()
+    numbers = np.ravel(numbers)
     # Counted from 1, as in MATLAB, the last one is out of range.
     if numbers.size and (
         numbers.dtype.kind not in "iuf"

@@ -39,11 +39,6 @@ OWN_FILES = ("F.npy", "Fneu.npy", "iscell.npy", "stat.npy", "redcell.npy", *SETT
 """Files of suite2p that no prediction may replace."""
 
 
-def recognises(folder: Path) -> bool:
-    """Whether a folder is a plane of suite2p, or holds one."""
-    return bool(planes_of(folder))
-
-
 def planes_of(source: Path | str) -> list[Path]:
     """The plane folders of a recording's source, by their numbers; none if it is not suite2p's."""
     folder = Path(source)

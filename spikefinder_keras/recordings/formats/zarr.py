@@ -22,7 +22,7 @@ from .container import (
     Scalar,
     as_json,
     is_table,
-    list_objects,
+    open_file,
     type_name,
 )
 
@@ -53,13 +53,11 @@ def recognises(folder: Path) -> bool:
 def open_folder(path: Path, chunk: int) -> Container:
     """List the arrays and groups of a store; `UsageError` if Zarr is not installed."""
     require("zarr", "reading Zarr", "zarr")
-    objects, state, _ = list_objects(path, _JOBS)
-    return Container(path, objects, _JOBS, chunk, state, separator="/")
+    return open_file(path, _JOBS, chunk, separator="/")
 
 
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """The groups and arrays of a store."""
     import zarr
 
     root = _open_root(path)
@@ -75,7 +73,6 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    """Some of the arrays of a store."""
     root = _open_root(path)
     for name, label in labels.items():
         array = _array(root, name)
@@ -89,7 +86,6 @@ def parse_arrays(
 
 @sandboxed
 def parse_rows(path: str, name: str, axis: int, numbers: list[int]) -> Iterator[tuple[str, Array]]:
-    """Some rows of a table."""
     yield "rows", pick(_array(_open_root(path), name), axis, np.array(numbers))
 
 
@@ -120,7 +116,6 @@ def _array(root: Any, name: str) -> Any:
 
 
 def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
-    """Arrays first, then the groups and what is in them."""
     # By name, as Zarr gives them in the order in which they were opened, which varies.
     arrays, groups = sorted(group.arrays()), sorted(group.groups())
     found: dict[str, Info] = {f"{prefix}{name}": _info(array) for name, array in arrays}
