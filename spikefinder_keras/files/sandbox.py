@@ -98,22 +98,11 @@ def run(
 ) -> dict[str, Any]:
     """Do as `parse`, but raise what is wrong with the file as `Unreadable`.
 
-    Parameters
-    ----------
-    job
-        A function of a module, called as `job(path, *arguments)`. It yields pairs of a name and a
-        value: a numpy array, an HDF5 dataset, or what JSON can hold.
-    path
-    arguments
-        What JSON can hold.
-    time_limit
-        Seconds.
-    memory
-        Bytes that the child may take beyond what it has after its imports.
-    libraries
-        Modules that the job needs; imported before the child is confined.
-    writes
-        The job changes files; then only its other powers are taken from it.
+    `job` is a function of a module, called as `job(path, *arguments)`; arguments are what JSON can
+    hold. It yields pairs of a name and a value: a numpy array, an HDF5 dataset, or what JSON can
+    hold. `time_limit` is in s; `memory` are the bytes that the child may take beyond what it has
+    after its imports, `libraries` the modules that are imported before it is confined. With
+    `writes` the job changes files; then only its other powers are taken from it.
     """
     if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
         raise Unreadable("it is no ordinary file")

@@ -212,10 +212,8 @@ class Container:
 def list_objects(
     path: Path, jobs: Jobs, *arguments: Any
 ) -> tuple[dict[str, Info], tuple[int, int] | None, dict[str, Any]]:
-    """What a file holds, its state before that, and what else the listing says.
-
-    It raises `DataError` if the file is damaged, or was made to attack.
-    """
+    """What a file holds, its state before that, and what else the listing says. It raises
+    `DataError` if the file is damaged, or was made to attack."""
     # Of a folder nothing tells quickly whether a file in it has changed.
     state = state_of(path.stat()) if path.is_file() else None
     values = parse(jobs.listing, path, *arguments, libraries=jobs.libraries)

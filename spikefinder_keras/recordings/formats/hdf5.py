@@ -82,10 +82,8 @@ class Hdf5File(Container):
         return found
 
     def find(self, path: str, *, depth: int = 0) -> str | None:
-        """The name of the object at a path, over soft links; None if there is none.
-
-        It raises `DataError` if the way there, or its values, lie in another file.
-        """
+        """The name of the object at a path, over soft links; None if there is none. It raises
+        `DataError` if the way there, or its values, lie in another file."""
         where = ""
         for part in filter(None, path.split("/")):
             base, where = where, f"{where}/{part}".lstrip("/")

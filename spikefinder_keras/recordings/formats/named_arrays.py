@@ -326,10 +326,8 @@ def source_of(container: Container) -> Source:
 
 
 def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
-    """The arrays of CaImAn's estimates that a recording needs.
-
-    It raises `DataError` if there are no traces among them, or denoised ones alone.
-    """
+    """The arrays of CaImAn's estimates that a recording needs. It raises `DataError` if there are
+    no traces among them, or denoised ones alone."""
     inside = {}
     for name in (*CAIMAN_TRACES, "S", "f", "idx_components"):
         if found := _caiman_array(file, f"estimates/{name}"):
@@ -377,10 +375,8 @@ def listed(arrays: Mapping[str, ArrayInfo]) -> str:
 
 
 def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None = None) -> None:
-    """Raise `DataError` if `name` says that its array is deconvolved or denoised already.
-
-    `there` says what else the file has; `what` names another reason.
-    """
+    """Raise `DataError` if `name` says that its array is deconvolved or denoised already. `there`
+    says what else the file has; `what` names another reason."""
     if what is None:
         kinds = {
             "deconvolved already": DECONVOLVED,
@@ -507,10 +503,8 @@ def read_recording(container: Container, options: ReadOptions) -> Recording:
 
 
 def read_pickled(container: Container, options: ReadOptions) -> Recording:
-    """As `read_recording`, of a dict that must have traces of a known name.
-
-    Dicts of parameters have many arrays, any of which could be traces by its shape.
-    """
+    """As `read_recording`, of a dict that must have traces of a known name. Dicts of parameters
+    have many arrays, any of which could be traces by its shape."""
     arrays = source_of(container).arrays
     if options.variable is None and not any(plain(name) in UNITS for name in arrays):
         raise DataError(

@@ -38,13 +38,11 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
         _refuse_other_zips(path, members)
-        # Headers alone are unpacked here.
-        headers = {name: member_header(archive, member) for name, member in members.items()}
-        arrays = {
-            name.removesuffix(".npy"): ArrayInfo(header[0], header[1].str)
-            for name, header in headers.items()
-            if header is not None
-        }
+        arrays = {}
+        for name, member in members.items():
+            # Headers alone are unpacked here.
+            if (header := member_header(archive, member)) is not None:
+                arrays[name.removesuffix(".npy")] = ArrayInfo(header[0], header[1].str)
         yield "objects", as_json(arrays)
 
 

@@ -232,13 +232,6 @@ class Contents:
                 found = other
         return found
 
-    def ids(self) -> list[int] | None:
-        """Numbers of the ROIs in their table; their order in the series if ambiguous."""
-        rows = self.rows(self.series)
-        if rows is None:
-            return None
-        return roi_ids(self.file, self.series, rows, self.array(self.columns.get("id")))
-
     def cells(self) -> tuple[str, Numbers] | None:
         """The column that says which ROIs are cells, and its number for each of the series."""
         rows = self.rows(self.series)
@@ -339,9 +332,7 @@ def unknown_rois(file: Hdf5File, series: Series) -> DataError:
 
 def about(file: Hdf5File, table: str | None) -> dict[str, str]:
     """`indicator` of the imaging plane of an ROI table, and `species`, where the file names them.
-
-    An indicator is named only if all planes in question have the same.
-    """
+    An indicator is named only if all planes in question have the same."""
     plane = _group(file, f"{table}/imaging_plane") if table is not None else None
     planes: list[str | None] = [plane]
     if plane is None:  # of a series without a table, or one of an older version
@@ -396,12 +387,15 @@ def read_recording(file: Hdf5File, options: ReadOptions) -> Recording:
 def _recording(contents: Contents, options: ReadOptions) -> Recording:
     series, path = contents.series, contents.file.path
     stored = contents.stored(series)
-    ids = contents.ids()
-    if ids is None and stored.ndim == 2:
+    rows = contents.rows(series)
+    ids: list[int] = []
+    if rows is not None:
+        ids = roi_ids(contents.file, series, rows, contents.array(contents.columns.get("id")))
+    elif stored.ndim == 2:
         ids = list(range(min(stored.shape)))
-    if ids is None or stored.ndim != 2 or len(ids) not in stored.shape:
+    if stored.ndim != 2 or len(ids) not in stored.shape:
         raise DataError(
-            f"{path}: {series.name} has shape {stored.shape}, but {len(ids or ())} ROIs; correct it"
+            f"{path}: {series.name} has shape {stored.shape}, but {len(ids)} ROIs; correct it"
         )
     turned = stored.shape[1] == len(ids)
     orientation = "time-neuron" if turned else "neuron-time"

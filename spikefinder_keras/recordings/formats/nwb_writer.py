@@ -70,10 +70,8 @@ def _starts_as_hdf5(path: Path | str) -> bool:
 
 
 def write(path: Path, prediction: Prediction, source: Path | str, series: str | None) -> None:
-    """Add the rates to a copy of `source`, which then becomes `path`, and may replace `source`.
-
-    The comments of the series hold the description as JSON.
-    """
+    """Add the rates to a copy of `source`, which then becomes `path`, and may replace `source`. The
+    comments of the series hold the description as JSON."""
     description = described(prediction)
     listed = "; ".join(f"{key}: {value}" for key, value in description.items())
     text = {

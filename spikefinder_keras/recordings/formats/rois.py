@@ -73,10 +73,8 @@ def checked_cells(
 
 @dataclass(frozen=True)
 class Neuropil:
-    """The fluorescence around ROIs, `(ROI, frame)`, of which a share, 0 to 2, is subtracted.
-
-    `name` is for messages; it is empty where nobody expects any.
-    """
+    """The fluorescence around ROIs, `(ROI, frame)`, of which a share, 0 to 2, is subtracted. `name`
+    is for messages; it is empty where nobody expects any."""
 
     traces: AnyTable | None
     share: float
@@ -91,10 +89,8 @@ def corrected(
     kept: Numbers,
     frame_rate: float | None = None,
 ) -> tuple[AnyTable, list[str]]:
-    """The kept ROIs' fluorescence `(ROI, frame)` without neuropil, and notes.
-
-    It is missing where there was no fluorescence before.
-    """
+    """The kept ROIs' fluorescence `(ROI, frame)` without neuropil, and notes. It is missing where
+    there was no fluorescence before."""
     around, share = neuropil.traces, neuropil.share
     if not (isinstance(share, int | float) and 0 <= share <= LARGEST_SHARE):
         raise UsageError(

@@ -56,8 +56,8 @@ def files_of(folder: Path) -> list[Path]:
     """The files that a recording is read from."""
     planes = planes_of(folder)
     parents = {parent for plane in planes for parent in (plane, plane.parent)}
-    names = [parent / name for parent in parents for name in OWN_FILES]
-    return [path for path in names if path.is_file()]
+    paths = [parent / name for parent in parents for name in OWN_FILES]
+    return [path for path in paths if path.is_file()]
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,8 @@ def read_recording(folder: Path, options: ReadOptions) -> Recording:
 
 
 def combine(folder: Path, planes: Sequence[Plane]) -> Plane:
-    """Several planes together.
-
-    The microscope may have stopped in the middle of a volume, so one plane may have a frame more
-    than another: it is missing in that one.
-    """
+    """Several planes together. The microscope may have stopped in the middle of a volume, so one
+    plane may have a frame more than another: it is missing in that one."""
     rates = [(plane.folder.name, plane.rate) for plane in planes if plane.rate is not None]
     if len({rate for _, rate in rates}) > 1:
         several = ", ".join(f"{name} {rate:g} Hz" for name, rate in rates)
@@ -194,11 +191,8 @@ class Settings:
 
 
 def read_settings(folder: Path, options: ReadOptions) -> Settings:
-    """What the settings in a plane folder, or in the one above it, say.
-
-    It raises `DataError` if a file cannot be read that may say the frame rate, and nobody states
-    it.
-    """
+    """What the settings in a plane folder, or in the one above it, say. It raises `DataError` if a
+    file cannot be read that may say the frame rate, and nobody states it."""
     paths = [parent / name for name in SETTINGS for parent in (folder, folder.parent)]
     paths = [path for path in paths if path.is_file()]
     found, sources, failed = read_numbers(paths, KEYS)

@@ -102,11 +102,8 @@ def only_orientation(path: Path, orientation: str | None, usual: str) -> None:
 
 
 def read_csv(path: Path, options: ReadOptions) -> Recording:
-    """Recording of a table `(frame, neuron)`.
-
-    Under the header 0 to n - 1, without time stamps and without a stated frame rate it is a table
-    of the competition, which are all of 100 Hz.
-    """
+    """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
+    without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
     only_one_array(path, options.variable)
     table = read_table(path, strict=False, all_cells=options.all_rois)
     if table.turned and options.orientation == "neuron-time":

@@ -149,10 +149,8 @@ def write_csv(path: Path, prediction: Prediction) -> None:
 
 
 def write_npy(path: Path, prediction: Prediction, source: Path | str | None = None) -> None:
-    """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it.
-
-    Where `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell.
-    """
+    """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it. Where
+    `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell."""
     rates = suite2p.as_spks(np.asarray(prediction.table, np.float32).T, prediction.names, source)
     with (
         sidecar(path, prediction, times=True),
@@ -228,9 +226,7 @@ def check_store(path: Path) -> None:
 
 def write_store(path: Path, prediction: Prediction) -> None:
     """Write a group of `spike_rates` `(neuron, times)` with both coordinates, as xarray reads it.
-
-    Discrete spikes are as `_spikes_in_a_row`. The rest are attributes.
-    """
+    Discrete spikes are as `_spikes_in_a_row`. The rest are attributes."""
     with whole_folder(path) as store:
         rates = np.asarray(prediction.table, np.float32).T
         begin_store(store, *rates.shape)[:] = rates
