@@ -428,18 +428,13 @@ class Roles(Generic[T]):
 
 @dataclass(frozen=True)
 class Choice:
-    """Which array is what; unit and orientation, where names or dimensions tell them; and others
-    that could have been fluorescence."""
+    """Which array is what; unit and orientation, where names or dimensions tell them; and the end
+    of the note on the traces, which names others that could have been fluorescence."""
 
     names: Roles[str]
     unit: str | None = None
     orientation: str | None = None
-    others: tuple[str, ...] = ()
-
-    @property
-    def also(self) -> str:
-        """Ends the note on the traces."""
-        return f" (there are also {', '.join(self.others)})" if self.others else ""
+    also: str = ""
 
 
 def choose(source: Source, variable: str | None = None) -> Choice:
@@ -474,8 +469,9 @@ def choose(source: Source, variable: str | None = None) -> Choice:
     )
     if name == "temporalweights":  # EXTRACT writes time x neuron, against MATLAB's habit
         orientation = "time-neuron"
-    others = [n for n in source.candidates if n != traces and plain(n) in UNITS]
-    return Choice(names, unit, source.orientation or orientation, tuple(others))
+    others = ", ".join(n for n in source.candidates if n != traces and plain(n) in UNITS)
+    also = f" (there are also {others})" if others else ""
+    return Choice(names, unit, source.orientation or orientation, also)
 
 
 # What was chosen, read
