@@ -8,6 +8,7 @@ has more to tell of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -40,14 +41,8 @@ CHILD_MEMORY = 256 << 20
 class Limits:
     """How large the tree of a file may be before it is refused.
 
-    Attributes
-    ----------
-    objects
-        Most links in all groups.
-    depth
-        Most groups around an object.
-    name
-        Longest name, which then must be printable, too; None where any name will do.
+    `objects` is most links in all groups, `depth` most groups around an object, `name` the longest
+    name, which then must be printable, too; None where any name will do.
     """
 
     objects: int
@@ -68,12 +63,8 @@ def walk(
     """Every object below a group by its path in it: a group comes before what it holds.
 
     A link that is no hard one is not followed: in place of an object there is h5py's `SoftLink`
-    or `ExternalLink`. What has a part of `skip` in its path is left out unopened.
-
-    Raises
-    ------
-    Unreadable
-        If the tree is larger than `limits`.
+    or `ExternalLink`. What has a part of `skip` in its path is left out unopened. `Unreadable` is
+    raised if the tree is larger than `limits`.
     """
     import h5py
 
@@ -127,13 +118,8 @@ def check_structure(file: h5py.Group) -> None:
 
 
 def resolve(file: h5py.Group, path: str, *, depth: int = 0) -> Any:
-    """The object at `path` in an open file, never outside it; None if there is none.
-
-    Raises
-    ------
-    Unreadable
-        If a link to another file lies on the way.
-    """
+    """The object at `path` in an open file, None if there is none, and `Unreadable` if a link to
+    another file lies on the way."""
     import h5py
 
     item, where = file, ""
@@ -178,27 +164,10 @@ def checked(dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY) ->
 def read_arrays(
     path: Path | str, skip: Sequence[str] = (), *, time_limit: float = TIME_LIMIT
 ) -> dict[str, Array]:
-    """Read every floating-point dataset of an HDF5 file.
+    """Read every floating-point dataset of an HDF5 file, by its path in it.
 
-    Parameters
-    ----------
-    path
-    skip
-        Objects whose path contains one of these are left out unread.
-    time_limit
-        In s.
-
-    Returns
-    -------
-    dict of str to array
-        By their path in the file.
-
-    Raises
-    ------
-    Unreadable
-        If the file is anything but plain; no object of it has then been read into this process.
-    OSError
-        If the file cannot be opened.
+    Objects whose path contains one of `skip` are left out unread. If the file is anything but plain
+    `Unreadable` is raised, and no object of it has been read into this process.
     """
     with open_ordinary(path) as file:
         start = file.read(len(SIGNATURE))
@@ -255,9 +224,7 @@ def _checked_weights(dataset: Any, where: str) -> h5py.Dataset:
     if dataset.shape is None or dataset.ndim > MOST_DIMENSIONS:
         raise Unreadable(f"{where} has no shape of a network's weights")
     # The library reads whole chunks, which may be larger than the array.
-    chunk_bytes = dataset.dtype.itemsize
-    for length in dataset.chunks or ():
-        chunk_bytes *= length
+    chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks or ())
     if max(dataset.nbytes, chunk_bytes) > LARGEST_ARRAYS:
         raise Unreadable(f"{where} claims {dataset.nbytes} bytes, more than weights ever have")
     return dataset

@@ -25,11 +25,8 @@ from kilobytes."""
 def read_npz(path: Path | str) -> dict[str, Array]:
     """All arrays of numbers in an `.npz` file, parsed in a child process.
 
-    Raises
-    ------
-    DataError
-        If it is damaged, packed by another method than numpy's, or an array in it claims to be
-        larger than its stored bytes can make.
+    It raises `DataError` if the file is damaged, packed by another method than numpy's, or an array
+    in it claims to be larger than its stored bytes can make.
     """
     return parse(_parse, path)
 

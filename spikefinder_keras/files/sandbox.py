@@ -77,21 +77,9 @@ _REFUSALS = {kind.__name__: kind for kind in errors.SpikefinderError.__subclasse
 def parse(job: Job, path: Path | str, *arguments: Any, **limits: Any) -> dict[str, Any]:
     """Run a generator function on a file in a child process, and collect what it yields.
 
-    Parameters
-    ----------
-    job, path, arguments, limits
-        As for `run`.
-
-    Returns
-    -------
-    The values by name; arrays are mapped from a temporary file, and read-only.
-
-    Raises
-    ------
-    DataError
-        If the job raises `Unreadable` or anything unforeseen, is too slow or dies.
-    SpikefinderError
-        As the job raises it.
+    Arguments are as for `run`. The values are given by name; arrays are mapped from a temporary
+    file, and read-only. `DataError` is raised if the job raises `Unreadable` or anything
+    unforeseen, is too slow or dies; any other `SpikefinderError` as the job raises it.
     """
     try:
         return run(job, path, *arguments, **limits)
@@ -110,22 +98,11 @@ def run(
 ) -> dict[str, Any]:
     """Do as `parse`, but raise what is wrong with the file as `Unreadable`.
 
-    Parameters
-    ----------
-    job
-        A function of a module, called as `job(path, *arguments)`. It yields pairs of a name and a
-        value: a numpy array, an HDF5 dataset, or what JSON can hold.
-    path
-    arguments
-        What JSON can hold.
-    time_limit
-        Seconds.
-    memory
-        Bytes that the child may take beyond what it has after its imports.
-    libraries
-        Modules that the job needs; imported before the child is confined.
-    writes
-        The job changes files; then only its other powers are taken from it.
+    `job` is a function of a module, called as `job(path, *arguments)`; arguments are what JSON can
+    hold. It yields pairs of a name and a value: a numpy array, an HDF5 dataset, or what JSON can
+    hold. `time_limit` is in s; `memory` are the bytes that the child may take beyond what it has
+    after its imports, `libraries` the modules that are imported before it is confined. With
+    `writes` the job changes files; then only its other powers are taken from it.
     """
     if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
         raise Unreadable("it is no ordinary file")
@@ -183,13 +160,7 @@ _LENGTH = 8
 
 
 def _read_answer(file: IO[bytes]) -> dict[str, Any]:
-    """The values in a child's answer; nothing in it is trusted, as the child may have been taken.
-
-    Raises
-    ------
-    ValueError, TypeError, KeyError, OverflowError
-        If it is no whole answer.
-    """
+    """The values in a child's answer, none of it trusted, as the child may have been taken."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _LENGTH))
     length = int.from_bytes(file.read(), "little")

@@ -7,8 +7,8 @@ numbers mean, and where the trials begin from which it is put together.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from ...arrays import Array, Numbers
 from ...errors import DataError
 from ...files.npy import NpyFile
 from ...files.regular import state_of
-from ...files.sandbox import parse
+from ...files.sandbox import Job, parse
 from ..lazy import AnyTable, LazyTable, Rows
 
 LEVELS = 2
@@ -64,10 +64,6 @@ class ArrayInfo:
     def size(self) -> int:
         return math.prod(self.shape)
 
-    @property
-    def nbytes(self) -> int:
-        return self.size * np.dtype(self.dtype).itemsize
-
 
 @dataclass(frozen=True)
 class GroupInfo:
@@ -79,27 +75,24 @@ class GroupInfo:
 Info: TypeAlias = ArrayInfo | GroupInfo
 
 
+def type_name(dtype: np.dtype[Any]) -> str:
+    """How `ArrayInfo` calls a type."""
+    return dtype.str if dtype.kind in "fiub" else str(dtype)
+
+
 def as_json(objects: Mapping[str, Info]) -> dict[str, dict[str, Any]]:
-    """What `_from_json` turns back into the same, for the way out of the sandbox."""
+    """Objects for the way out of the sandbox; `_from_json` turns one back into the same."""
     return {name: asdict(info) for name, info in objects.items()}
 
 
-def _from_json(objects: Mapping[str, dict[str, Any]]) -> dict[str, Info]:
-    found: dict[str, Info] = {}
-    for name, info in objects.items():
-        if "shape" not in info:
-            found[name] = GroupInfo(**info)
-            continue
-        names = info["dimensions"]
-        found[name] = ArrayInfo(
-            **info
-            | {
-                "shape": tuple(map(int, info["shape"])),
-                "starts": tuple(map(int, info["starts"])),
-                "dimensions": None if names is None else tuple(map(str, names)),
-            }
-        )
-    return found
+def _from_json(values: dict[str, Any]) -> Info:
+    if "shape" not in values:
+        return GroupInfo(**values)
+    values["shape"] = tuple(map(int, values["shape"]))
+    values["starts"] = tuple(map(int, values["starts"]))
+    if values["dimensions"] is not None:
+        values["dimensions"] = tuple(map(str, values["dimensions"]))
+    return ArrayInfo(**values)
 
 
 @dataclass(frozen=True)
@@ -112,9 +105,9 @@ class Jobs:
     `lazy.pick`; it is None where arrays can only be read as a whole.
     """
 
-    listing: Callable[..., Iterator[tuple[str, Any]]]
-    arrays: Callable[..., Iterator[tuple[str, Any]]]
-    rows: Callable[..., Iterator[tuple[str, Any]]] | None = None
+    listing: Job
+    arrays: Job
+    rows: Job | None = None
     libraries: tuple[str, ...] = ()
 
 
@@ -164,24 +157,13 @@ class Container:
     def read(self, labels: Mapping[str, str]) -> dict[str, AnyTable]:
         """Read arrays, all in one run of the sandbox; large tables stay in the file.
 
-        Parameters
-        ----------
-        labels
-            The names of the arrays, and what messages call each.
-
-        Raises
-        ------
-        DataError
-            If the file has changed since it was listed, or an array is damaged, holds other things
-            than real numbers or claims more than the file can hold.
+        `labels` are their names, and what messages call each. It raises `DataError` if the file has
+        changed since it was listed, or an array is damaged, holds other things than real numbers or
+        claims more than the file can hold.
         """
         # All are checked now, also those that are read later.
         large = [name for name in labels if self._stays(self.arrays[name])]
-        found: dict[str, AnyTable] = {}
-        if labels:
-            found = parse(
-                self.jobs.arrays, self.path, dict(labels), large, libraries=self.jobs.libraries
-            )
+        found = self._parse(self.jobs.arrays, dict(labels), large) if labels else {}
         for name in labels:
             info = self.arrays[name]
             shape = info.shape[::-1] if self.reverses else info.shape
@@ -197,8 +179,7 @@ class Container:
     def rows(self, name: str, axis: int, numbers: Numbers) -> Rows:
         """Rows of a table as it is stored, see `lazy.Loader`."""
         assert self.jobs.rows is not None
-        arguments = (name, axis, numbers.tolist())
-        values = parse(self.jobs.rows, self.path, *arguments, libraries=self.jobs.libraries)
+        values = self._parse(self.jobs.rows, name, axis, numbers.tolist())
         shape = self.arrays[name].shape
         length = shape[axis if self.reverses else 1 - axis]
         self._check_unchanged()
@@ -207,13 +188,22 @@ class Container:
         # A copy, as the answer of the sandbox is a file that stays open while it is in use.
         return Rows(np.array(values["rows"]))
 
+    def _parse(self, job: Job, *arguments: Any) -> dict[str, Any]:
+        return parse(job, self.path, *arguments, libraries=self.jobs.libraries)
+
     def _stays(self, info: ArrayInfo) -> bool:
-        can = self.jobs.rows is not None and not info.assembled and info.is_numeric
-        return can and is_table(info.shape) and info.nbytes > self.chunk
+        if self.jobs.rows is None or info.assembled or not info.is_numeric:
+            return False
+        size = info.size * np.dtype(info.dtype).itemsize
+        return is_table(info.shape) and size > self.chunk
 
     def _check_unchanged(self) -> None:
         if self.state is not None and state_of(self.path.stat()) != self.state:
             raise self._changed()
+
+    def unreadable(self, reason: str) -> DataError:
+        """The error for a file that cannot be read."""
+        return DataError(f"{self.path} cannot be read: {reason}")
 
     def _changed(self) -> DataError:
         return DataError(f"{self.path} has changed while it was read; start again")
@@ -222,21 +212,22 @@ class Container:
 def list_objects(
     path: Path, jobs: Jobs, *arguments: Any
 ) -> tuple[dict[str, Info], tuple[int, int] | None, dict[str, Any]]:
-    """What a file holds, its state before that, and what else the listing says.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or was made to attack.
-    """
+    """What a file holds, its state before that, and what else the listing says. It raises
+    `DataError` if the file is damaged, or was made to attack."""
     # Of a folder nothing tells quickly whether a file in it has changed.
     state = state_of(path.stat()) if path.is_file() else None
     values = parse(jobs.listing, path, *arguments, libraries=jobs.libraries)
     try:
-        objects = _from_json(values.pop("objects"))
+        objects = {name: _from_json(info) for name, info in values.pop("objects").items()}
     except (KeyError, TypeError, ValueError, AttributeError):  # the sandbox may have been taken
         raise DataError(f"{path} cannot be read: its parser failed") from None
     return objects, state, values
+
+
+def open_file(path: Path, jobs: Jobs, chunk: int, *arguments: Any, **kind: Any) -> Container:
+    """List the arrays of a file whose format has nothing else to say; raises as `list_objects`."""
+    objects, state, _ = list_objects(path, jobs, *arguments)
+    return Container(path, objects, jobs, chunk, state, **kind)
 
 
 def plain(name: str) -> str:
@@ -253,44 +244,66 @@ def is_table(shape: Sequence[int]) -> bool:
 # Recordings in pieces, one for each trial
 
 
-@dataclass(frozen=True)
-class Joined:
-    """Trials as one array: along which axis they follow each other, and where each begins.
+class Cells:
+    """Arrays that are put together from cells, or from a field of all structs of an array."""
 
-    `dimensions` are known where trials are of different length.
-    """
+    def __init__(self) -> None:
+        self.objects: dict[str, Info] = {}
+        self.values: dict[str, Any] = {}
+        """Of what is put together: a list of pieces, one of them, or its values."""
 
-    shape: tuple[int, int]
-    axis: int
-    starts: tuple[int, ...]
-    dimensions: tuple[str, str] | None = None
+    def add_cells(
+        self,
+        name: str,
+        pieces: Sequence[Any],
+        shapes: Sequence[tuple[int, ...]],
+        table: tuple[int, ...] = (-1, 1),
+    ) -> None:
+        """List pieces that are all of numbers, and of which `shapes` are as MATLAB has them.
+
+        Trials of a recording are one array, so is a number in each, in the shape of `table`; others
+        go by their order.
+        """
+        if pieces and all(math.prod(shape) == 1 for shape in shapes):  # as `stat.iscell`
+            numbers = np.array([float(np.ravel(piece[()])[0]) for piece in pieces]).reshape(table)
+            self.keep(name, ArrayInfo(numbers.shape, numbers.dtype.str), numbers)
+        elif joined := join(shapes):
+            self.keep(name, replace(joined, dtype=pieces[0].dtype.str), list(pieces))
+        else:
+            for number, (shape, piece) in enumerate(zip(shapes, pieces, strict=True), 1):
+                self.keep(f"{name}{{{number}}}", ArrayInfo(shape, piece.dtype.str), piece)
+
+    def keep(self, name: str, info: ArrayInfo, value: Any) -> None:
+        """List an array that is put together."""
+        self.objects[name], self.values[name] = replace(info, assembled=True), value
 
 
-def join(shapes: Sequence[Sequence[int]]) -> Joined | None:
-    """Trials of these shapes as one recording; None if they are none.
+def join(shapes: Sequence[Sequence[int]]) -> ArrayInfo | None:
+    """Trials of these shapes as one recording, of a type to be stated; None if they are none.
 
-    Vectors may be trials of one neuron or a neuron each; nobody can tell.
+    Vectors may be trials of one neuron or a neuron each; nobody can tell. Dimensions are known
+    where trials are of different length.
     """
     if not shapes or any(len(shape) != 2 or min(shape) < 1 for shape in shapes):
         return None
     axis = _time_axis(shapes)
+    lengths = [shape[axis] for shape in shapes]
     widths = {shape[1 - axis] for shape in shapes}
     if len(shapes) > 1 and (len(widths) != 1 or widths == {1}):
         return None
-    lengths, width = [shape[axis] for shape in shapes], widths.pop()
-    shape = (sum(lengths), width) if axis == 0 else (width, sum(lengths))
-    names = ("frame", "neuron") if axis == 0 else ("neuron", "frame")
+    shape, names = (sum(lengths), widths.pop()), ("frame", "neuron")
+    if axis == 1:
+        shape, names = shape[::-1], names[::-1]
     starts = tuple(sum(lengths[:k]) for k in range(len(lengths)))
-    return Joined(shape, axis, starts, names if len(set(lengths)) > 1 else None)
+    return ArrayInfo(shape, "", names if len(set(lengths)) > 1 else None, starts=starts)
 
 
 def _time_axis(shapes: Sequence[Sequence[int]]) -> int:
     """The axis of trials along which time goes on: the one that differs, else the longer one."""
     # Trials differ in length, but all have the same neurons.
-    if len({shape[0] for shape in shapes}) > 1:
-        return 0
-    if len({shape[1] for shape in shapes}) > 1:
-        return 1
+    for axis in (0, 1):
+        if len({shape[axis] for shape in shapes}) > 1:
+            return axis
     return 0 if shapes[0][0] > shapes[0][1] else 1
 
 
@@ -298,22 +311,14 @@ def assemble(value: Array | list[Array]) -> Array:
     """The array of what is listed as one: itself, or its pieces one after another."""
     if not isinstance(value, list):
         return value
-    joined = join([piece.shape for piece in value])
-    assert joined is not None  # it is listed only if they can be joined
-    return np.concatenate(value, joined.axis)
+    return np.concatenate(value, _time_axis([piece.shape for piece in value]))
 
 
 # The simplest container, a single array, which needs no sandbox
 
 
 def npy_table(file: NpyFile, chunk: int) -> AnyTable:
-    """The array of an `.npy` file: in memory, or a `LazyTable` of more bytes than `chunk`.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read, or has changed.
-    """
+    """The array of an `.npy` file: in memory, or a `LazyTable` of more bytes than `chunk`."""
     return npy_rows(file) if is_table(file.shape) and file.nbytes > chunk else file.read()
 
 

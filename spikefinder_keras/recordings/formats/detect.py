@@ -14,7 +14,7 @@ from ...files.regular import open_ordinary
 from ..options import ReadOptions
 from ..recording import Prediction, Recording
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
-from .container import npy_table, plain
+from .container import npy_table, open_file, plain
 from .tables import Facts, make_recording, only_one_array, read_csv
 from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_npy
 
@@ -126,7 +126,7 @@ def _read_folder(path: Path, options: ReadOptions) -> Recording:
                 "pynwb.NWBHDF5IO(..., 'w').export"
             )
         return named_arrays.read_recording(store, options)
-    if suite2p.recognises(path):
+    if suite2p.planes_of(path):
         return suite2p.read_recording(path, options)
     raise DataError(
         f"the folder {path} is neither suite2p's (with F.npy) nor a Zarr store; name the file"
@@ -145,12 +145,17 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
     if start.startswith(NPY):
         return _read_npy(path, options)
     if start.startswith(npz.ZIP):
-        return named_arrays.read_recording(npz.open_file(path, options.chunk), options)
+        return named_arrays.read_recording(open_file(path, npz.JOBS, options.chunk), options)
     if any(start[at:].startswith(SIGNATURE) for at in HDF5_OFFSETS):
         return _read_hdf5(path, options)
-    if mat.is_version_5(start):
-        return _read_mat(path, options)
-    mat.check_version(path, start)
+    if start[124:128] in mat.VERSION_5:
+        enough = sorted(named_arrays.UNITS)
+        file = open_file(
+            path, mat.JOBS, options.chunk, options.variable, enough, always_tables=True
+        )
+        return named_arrays.read_recording(file, options)
+    if start.startswith(b"MATLAB"):
+        raise DataError(f"{path} is a damaged .mat file; save it again in MATLAB with -v7")
     # No text has such bytes, but for UTF-16, which begins with a mark.
     if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
         what = "an old Excel workbook; save the sheet with the traces as CSV"
@@ -169,17 +174,6 @@ def _read_hdf5(path: Path, options: ReadOptions) -> Recording:
     return named_arrays.read_recording(file, options)
 
 
-def _read_mat(path: Path, options: ReadOptions) -> Recording:
-    file = mat.open_file(
-        path,
-        options.chunk,
-        variable=options.variable,
-        enough=named_arrays.UNITS,
-        always=("ops",),  # the frame rate of suite2p's Fall.mat
-    )
-    return named_arrays.read_recording(file, options)
-
-
 def _read_npy(path: Path, options: ReadOptions) -> Recording:
     """Recording of an array `(neuron, frame)`; or of Cascade's pickled dict."""
     named_arrays.refuse_processed(path, path.stem)
@@ -188,7 +182,7 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         raise npz.damaged(path, error) from None
     if file.dtype.hasobject:
-        return named_arrays.read_pickled(pickled.open_file(path, options.chunk), options)
+        return named_arrays.read_pickled(open_file(path, pickled.JOBS, options.chunk), options)
     only_one_array(path, options.variable)
     notes = []
     # F.npy is suite2p's fluorescence, f.npy may be anything.

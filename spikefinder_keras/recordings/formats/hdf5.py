@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from .container import (
     LEVELS,
     MOST_PIECES,
     ArrayInfo,
+    Cells,
     Container,
     GroupInfo,
     Info,
@@ -32,8 +33,8 @@ from .container import (
     as_json,
     assemble,
     is_table,
-    join,
     list_objects,
+    type_name,
 )
 
 if TYPE_CHECKING:  # the library is imported in the sandbox
@@ -53,12 +54,8 @@ _PLAIN_TEXT = 1 << 16
 class Hdf5File(Container):
     """An HDF5 file; names are paths without the first slash.
 
-    Attributes
-    ----------
-    links
-        Soft links: where they stand, and what for.
-    outside
-        What leads out of the file, by where it stands, and how it does. It is never followed.
+    `links` are soft links, by where they stand; `outside` is how things lead out of the file, by
+    where they stand. They are never followed.
     """
 
     links: dict[str, str] = field(default_factory=dict)
@@ -66,11 +63,13 @@ class Hdf5File(Container):
 
     @property
     def shallow(self) -> dict[str, Info]:
-        return {
-            name: info
-            for name, info in self.objects.items()
-            if _depth(name, info) <= LEVELS or (isinstance(info, ArrayInfo) and info.assembled)
-        }
+        def depth(name: str, info: Info) -> int:
+            """How many groups stand around an array, or hold one in a group."""
+            if isinstance(info, ArrayInfo):
+                return 0 if info.assembled else name.count("/")
+            return name.count("/") + bool(name)
+
+        return {name: info for name, info in self.objects.items() if depth(name, info) <= LEVELS}
 
     @cached_property
     def members(self) -> dict[str, list[str]]:
@@ -83,13 +82,8 @@ class Hdf5File(Container):
         return found
 
     def find(self, path: str, *, depth: int = 0) -> str | None:
-        """The name of the object at a path, over soft links; None if there is none.
-
-        Raises
-        ------
-        DataError
-            If the way there, or its values, lie in another file.
-        """
+        """The name of the object at a path, over soft links; None if there is none. It raises
+        `DataError` if the way there, or its values, lie in another file."""
         where = ""
         for part in filter(None, path.split("/")):
             base, where = where, f"{where}/{part}".lstrip("/")
@@ -98,9 +92,7 @@ class Hdf5File(Container):
                 raise self.leads_out(where)
             if where in self.links:
                 if depth > RECORDINGS.depth:
-                    raise DataError(
-                        f"{self.path} cannot be read: /{where} is a link that never ends"
-                    )
+                    raise self.unreadable(f"/{where} is a link that never ends")
                 target = self.links[where]
                 base = "" if target.startswith("/") else base
                 found = self.find(f"{base}/{target}", depth=depth + 1)
@@ -113,13 +105,7 @@ class Hdf5File(Container):
 
     def leads_out(self, where: str) -> DataError:
         """The error for an object of `outside`."""
-        return DataError(f"{self.path} cannot be read: /{where} {self.outside[where]}")
-
-
-def _depth(name: str, info: Info) -> int:
-    """How many groups stand around an array, or hold one in a group."""
-    slashes = name.count("/")
-    return slashes + 1 if isinstance(info, GroupInfo) and name else slashes
+        return self.unreadable(f"/{where} {self.outside[where]}")
 
 
 def open_file(path: Path, chunk: int) -> Hdf5File:
@@ -142,7 +128,7 @@ def open_file(path: Path, chunk: int) -> Hdf5File:
 
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """Everything in a file: arrays and groups, soft links, and what leads out."""
+    """Arrays and groups, soft links, and what leads out of the file."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -157,7 +143,6 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Any]]:
-    """Some of the arrays of a file."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -177,7 +162,6 @@ def parse_arrays(
 
 @sandboxed
 def parse_rows(path: str, name: str, axis: int, numbers: list[int]) -> Iterator[tuple[str, Array]]:
-    """Some rows of a table."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -189,18 +173,12 @@ _JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("h5py",))
 
 
 @sandboxed
-def _is_matlab(path: str, file: h5py.File) -> bool:
+def _listing(path: str, file: h5py.File) -> _Listing:
     with Path(path).open("rb") as plain:
-        if plain.read(len(MATLAB_7_3)) == MATLAB_7_3:
-            return True
+        matlab = plain.read(len(MATLAB_7_3)) == MATLAB_7_3
     # Octave and libraries write the attributes, but not always the user's block.
     top = (file[name] for name in file if _is_hard(file, name))
-    return any("MATLAB_class" in item.attrs for item in top)
-
-
-@sandboxed
-def _listing(path: str, file: h5py.File) -> _Listing:
-    listing = _Listing(file, reverse=_is_matlab(path, file))
+    listing = _Listing(file, reverse=matlab or any("MATLAB_class" in item.attrs for item in top))
     for where, item in walk(file, RECORDINGS):
         listing.add(where, item)
     return listing
@@ -212,16 +190,15 @@ def _is_hard(group: h5py.Group, name: str) -> bool:
     return isinstance(group.get(name, getlink=True), h5py.HardLink)
 
 
-class _Listing:
-    """What is found in a file."""
+class _Listing(Cells):
+    """What is found in a file; pieces are datasets."""
 
     def __init__(self, file: h5py.File, *, reverse: bool) -> None:
+        super().__init__()
         self.reverse = reverse
-        self.objects: dict[str, Info] = {"": GroupInfo(_attributes(file))}
+        self.objects[""] = GroupInfo(_attributes(file))
         self.links: dict[str, str] = {}
         self.outside: dict[str, str] = {}
-        self.values: dict[str, Any] = {}
-        """Of what is put together: a list of datasets, one of them, or its values."""
         self._hidden: tuple[str, ...] = ()
 
     def add(self, where: str, item: Any) -> None:
@@ -247,7 +224,6 @@ class _Listing:
             self._add_dataset(where, item)
 
     def _add_dataset(self, where: str, item: h5py.Dataset) -> None:
-
         attributes = _attributes(item)
         # An empty array is stored as its shape, a text as numbers.
         if "MATLAB_empty" in attributes or attributes.get("MATLAB_class") == "char":
@@ -259,7 +235,7 @@ class _Listing:
             return
         self.objects[where] = ArrayInfo(
             self._shape(item),
-            _dtype(item.dtype),
+            type_name(item.dtype),
             _dimensions(item, attributes),
             attributes=attributes,
             text=_text(item),
@@ -269,10 +245,7 @@ class _Listing:
         return item.shape[::-1] if self.reverse else item.shape
 
     def _add_pieces(self, pieces: list[Any], name: str, *, depth: int) -> None:
-        """List a cell array, or what stands in a field of all structs of an array.
-
-        Trials of a recording are one array; other cells go by their numbers.
-        """
+        """List a cell array, or what stands in a field of all structs of an array."""
         import h5py
 
         if pieces and depth < LEVELS and all(isinstance(piece, h5py.Group) for piece in pieces):
@@ -281,25 +254,10 @@ class _Listing:
                     inner = [piece[key] for piece in pieces]
                     self._add_pieces(inner, f"{name}/{key}", depth=depth + 1)
             return
+        inside = all(isinstance(p, h5py.Dataset) and leads_out(p) is None for p in pieces)
         # Cells of different kinds are no trials.
-        if not pieces or not all(map(_is_numeric, pieces)):
-            return
-        shapes = [self._shape(piece) for piece in pieces]
-        if all(math.prod(shape) == 1 for shape in shapes):  # a field of an array of structs
-            numbers = np.array([float(piece[()].ravel()[0]) for piece in pieces])
-            info = ArrayInfo((len(shapes), 1), numbers.dtype.str)
-            self._assemble(name, info, numbers.reshape(info.shape))
-        elif joined := join(shapes):
-            info = ArrayInfo(joined.shape, _dtype(pieces[0].dtype), joined.dimensions)
-            self._assemble(name, replace(info, starts=joined.starts), pieces)
-        else:
-            for number, (shape, piece) in enumerate(zip(shapes, pieces, strict=True), 1):
-                info = ArrayInfo(shape, _dtype(piece.dtype))
-                self._assemble(f"{name}{{{number}}}", info, piece)
-
-    def _assemble(self, name: str, info: ArrayInfo, value: Any) -> None:
-        self.objects[name] = replace(info, assembled=True)
-        self.values[name] = value
+        if inside and all(piece.dtype.kind in "fiub" for piece in pieces):
+            self.add_cells(name, pieces, [self._shape(piece) for piece in pieces])
 
 
 def _value(item: Any, label: str, reverse: bool) -> Any:
@@ -322,28 +280,17 @@ def _holds_references(item: h5py.Dataset) -> bool:
     return h5py.check_ref_dtype(item.dtype) is h5py.Reference
 
 
-def _is_numeric(item: Any) -> bool:
-    import h5py
-
-    inside = isinstance(item, h5py.Dataset) and leads_out(item) is None
-    return inside and item.dtype.kind in "fiub"
-
-
-def _dtype(dtype: np.dtype[Any]) -> str:
-    return dtype.str if dtype.kind in "fiub" else str(dtype)
+def _as_text(value: bytes | str) -> str:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return text[:LONGEST_TEXT]
 
 
 def _text(item: h5py.Dataset) -> str | None:
     """The beginning of a single text; None for anything else."""
     import h5py
 
-    if item.shape != () or h5py.check_string_dtype(item.dtype) is None:
-        return None
-    if item.dtype.itemsize > _PLAIN_TEXT:
-        return None
-    value = item[()]
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    return text[:LONGEST_TEXT]
+    single = item.shape == () and h5py.check_string_dtype(item.dtype) is not None
+    return _as_text(item[()]) if single and item.dtype.itemsize <= _PLAIN_TEXT else None
 
 
 def _attributes(item: Any) -> dict[str, Scalar]:
@@ -357,13 +304,7 @@ def _attribute(item: Any, name: str) -> Scalar:
     try:
         shape = item.attrs.get_id(name).shape
         value = item.attrs[name] if math.prod(shape) == 1 else None
-    except (
-        OSError,
-        TypeError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-    ):  # of types h5py has no word for
+    except (OSError, TypeError, ValueError, KeyError, RuntimeError):  # h5py has no word for it
         return None
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
         value = value.reshape(())[()]
@@ -372,10 +313,7 @@ def _attribute(item: Any, name: str) -> Scalar:
     if isinstance(value, h5py.Reference) and value and not shape:
         path = h5py.h5r.get_name(value, item.file.id)
         return None if path is None else path.decode(errors="replace").lstrip("/")
-    if isinstance(value, bytes | str):
-        text = value.decode(errors="replace") if isinstance(value, bytes) else value
-        return text[:LONGEST_TEXT]
-    return None
+    return _as_text(value) if isinstance(value, bytes | str) else None
 
 
 def _dimensions(item: h5py.Dataset, attributes: Mapping[str, Scalar]) -> tuple[str, ...] | None:

@@ -3,71 +3,39 @@
 Structs are looked into two levels deep, and a cell array with a matrix for each trial is one array.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...arrays import Array
-from ...errors import DataError
 from ...files.sandbox import check_size, sandboxed
-from .container import (
-    LEVELS,
-    MOST_PIECES,
-    ArrayInfo,
-    Container,
-    Info,
-    Jobs,
-    as_json,
-    assemble,
-    join,
-    list_objects,
-    plain,
-)
+from .container import LEVELS, MOST_PIECES, ArrayInfo, Cells, Info, Jobs, as_json, assemble, plain
 
-_WHOLE_NUMBERS = {
-    f"{sign}int{bits}": np.dtype(f"{sign}int{bits}").str
-    for sign in ("", "u")
-    for bits in (8, 16, 32, 64)
-}
-_TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8", **_WHOLE_NUMBERS}
+_WHOLE_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8"}
+_TYPES |= {name: np.dtype(name).str for name in _WHOLE_NUMBERS}
 """MATLAB's classes of numbers."""
+
+VERSION_5 = (b"\x00\x01IM", b"\x01\x00MI")
+"""The last bytes of the header of 128 bytes."""
 
 _STRUCTURES = ("struct", "cell")
 """MATLAB's classes that hold others."""
 
-
-def is_version_5(start: bytes) -> bool:
-    """Whether the first 128 bytes of a file are the header of version 5."""
-    return start[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
-
-
-def check_version(path: Path, start: bytes) -> None:
-    """Raise `DataError` for a version of the format that nothing here reads."""
-    if start.startswith(b"MATLAB") and not is_version_5(start):
-        raise DataError(f"{path} is a damaged .mat file; save it again in MATLAB with -v7")
-
-
-def open_file(
-    path: Path, chunk: int, *, variable: str | None, enough: Collection[str], always: Sequence[str]
-) -> Container:
-    """List the arrays of a file of version 5; `DataError` if it is damaged.
-
-    To look into structs they must be loaded, which takes long where they hold an image for each
-    ROI. So it is left out, but for those in `always`, where the arrays beside them suffice: one has
-    a name in `enough`, plain as `container.plain` makes it, and `variable` is one of them if given.
-    """
-    objects, state, _ = list_objects(path, _JOBS, variable, sorted(enough), list(always))
-    return Container(path, objects, _JOBS, chunk, state, always_tables=True)
+ALWAYS = ("ops",)
+"""Structs that are always looked into: this has the frame rate in suite2p's Fall.mat."""
 
 
 @sandboxed
-def parse_objects(
-    path: str, variable: str | None, enough: list[str], always: list[str]
-) -> Iterator[tuple[str, Any]]:
-    """The arrays of numbers, those in structs and cells included."""
+def parse_objects(path: str, variable: str | None, enough: list[str]) -> Iterator[tuple[str, Any]]:
+    """The arrays of numbers, those in structs and cells included.
+
+    To look into structs they must be loaded, which takes long where they hold an image for each
+    ROI. So it is left out, but for those in `ALWAYS`, where the arrays beside them suffice: one has
+    a name in `enough`, plain as `container.plain` makes it, and `variable` is one of them if given.
+    """
     listing = _list_variables(path)
     arrays: dict[str, Info] = {
         name: ArrayInfo(shape, _TYPES[kind])
@@ -78,15 +46,14 @@ def parse_objects(
     # As in Fall.mat of suite2p, whose struct stat has the pixels of each ROI.
     suffices = any(plain(name) in enough for name in arrays)
     if suffices and (variable is None or variable in arrays):
-        structures = [name for name in structures if name in always]
-    yield "objects", as_json(arrays | _look_inside(path, structures).infos)
+        structures = [name for name in structures if name in ALWAYS]
+    yield "objects", as_json(arrays | _look_inside(path, structures).objects)
 
 
 @sandboxed
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    """Some of them; none can be read by rows."""
     from scipy.io import loadmat
 
     stored = Path(path).stat().st_size
@@ -110,7 +77,7 @@ def parse_arrays(
         yield name, value.toarray() if kind == "sparse" else value
 
 
-_JOBS = Jobs(parse_objects, parse_arrays, libraries=("scipy.io",))
+JOBS = Jobs(parse_objects, parse_arrays, libraries=("scipy.io",))
 
 
 @sandboxed
@@ -134,13 +101,12 @@ def _look_inside(path: str, structures: Sequence[str]) -> "_Inside":
     return inside
 
 
-class _Inside:
-    """The arrays in structs and cell arrays, which are in memory: an array, or its pieces."""
+class _Inside(Cells):
+    """The arrays in structs and cell arrays, which are in memory."""
 
     def __init__(self, stored: int) -> None:
+        super().__init__()
         self._stored = stored
-        self.infos: dict[str, Info] = {}
-        self.values: dict[str, Array | list[Array]] = {}
 
     def add(self, value: Any, name: str, *, depth: int) -> None:
         """List what a struct, cell array or array holds."""
@@ -152,8 +118,7 @@ class _Inside:
         elif value.dtype == object and value.size <= MOST_PIECES:
             self._add_pieces(value, name, depth=depth)
         elif value.dtype.kind in "fiub" and depth > 0:
-            check_size(name, value.shape, value.dtype.itemsize, self._stored)
-            self._keep(name, ArrayInfo(value.shape, value.dtype.str), value)
+            self.keep(name, ArrayInfo(value.shape, value.dtype.str), value)
 
     def _add_pieces(self, cells: Array, name: str, *, depth: int) -> None:
         """List the cells of a cell array, or what stands in a field of all structs of an array."""
@@ -162,7 +127,9 @@ class _Inside:
         if len(pieces) == 1:
             self.add(pieces[0], name, depth=depth + 1)
         elif all(piece.dtype.kind in "fiub" for piece in pieces):
-            self._add_numbers(cells, pieces, name, depth=depth)
+            is_table = sum(size > 1 for size in cells.shape) > 1 and len(pieces) == cells.size
+            shapes = [piece.shape for piece in pieces]
+            self.add_cells(name, pieces, shapes, cells.shape if is_table else (-1, 1))
         elif depth <= LEVELS and all(piece.dtype.names for piece in pieces):
             structs = [struct for piece in pieces for struct in piece.ravel()]
             for key in pieces[0].dtype.names:
@@ -171,19 +138,7 @@ class _Inside:
                     inner[:] = [struct[key] for struct in structs]
                     self._add_pieces(inner, f"{name}.{key}", depth=depth + 1)
 
-    def _add_numbers(self, cells: Array, pieces: list[Array], name: str, *, depth: int) -> None:
-        """Trials of a recording are one array, so is a number in each; others go by their order."""
-        if pieces and all(piece.size == 1 for piece in pieces):  # as `stat.iscell`
-            numbers = np.array([float(piece.flat[0]) for piece in pieces])
-            is_table = sum(size > 1 for size in cells.shape) > 1 and len(pieces) == cells.size
-            numbers = numbers.reshape(cells.shape if is_table else (-1, 1))
-            self._keep(name, ArrayInfo(numbers.shape, numbers.dtype.str), numbers)
-        elif joined := join([piece.shape for piece in pieces]):
-            info = ArrayInfo(joined.shape, pieces[0].dtype.str, joined.dimensions)
-            self._keep(name, replace(info, starts=joined.starts), pieces)
-        else:
-            for number, piece in enumerate(pieces, 1):
-                self.add(piece, f"{name}{{{number}}}", depth=depth + 1)
-
-    def _keep(self, name: str, info: ArrayInfo, value: Array | list[Array]) -> None:
-        self.infos[name], self.values[name] = replace(info, assembled=True), value
+    def keep(self, name: str, info: ArrayInfo, value: Any) -> None:
+        if isinstance(value, np.ndarray):
+            check_size(name, value.shape, value.dtype.itemsize, self._stored)
+        super().keep(name, info, value)

@@ -10,19 +10,18 @@ import functools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from ...arrays import Array
 from ...errors import DataError, UsageError
 from ..inputs import as_names, orientation_of, rate_of, times_in
 from ..lazy import AnyTable, LazyTable, elementwise
 from ..options import ReadOptions
 from ..recording import Recording, orientation_by
-from .container import ArrayInfo, Container, plain
+from .container import ArrayInfo, Container, is_table, plain
 from .hdf5 import Hdf5File
 from .rois import Neuropil, accepted, checked_cells, corrected, numbered
 from .tables import Facts, make_recording, one_rate, only_orientation
@@ -73,7 +72,10 @@ FRAME_RATES = _names(
     samplingfrequency"""
 )
 
-OTHERS = _names(
+PROCESSED = DECONVOLVED | DENOISED | RESIDUALS
+"""Names of what is no fluorescence any more."""
+
+HELPERS = (FRAME_RATES | NEUROPIL | CELLS | COMPONENTS | IDS) | _names(
     """a b b0 w cn sn spatialweights coordinates ain corrimg
     names spiketimes spikeneurons frame frames index id ids f0 bl snr snrcomp rvalues cnnpreds
     stim stimulus x y xy centroid centroids com center centers coords xoff yoff redcell lam g
@@ -81,7 +83,7 @@ OTHERS = _names(
     accepted rejected keep baseline background meanimg maxproj refimg framenumber framenumbers
     counter"""
 )
-"""Names of arrays that are never taken for fluorescence without being asked for."""
+"""Other names of arrays that are never taken for fluorescence without being asked for."""
 
 BACKGROUND_NEIGHBOURS = _names("c a b s yra cn")
 """Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
@@ -102,12 +104,11 @@ def time_unit(name: str, unit: str | None = None) -> str | None:
     """The unit of time stamps by their name, `ms` of `time_ms`, else `unit`; None for no times."""
     # Such as frame_times, t and timestamps_ms.
     match = _TIME.fullmatch(plain(name))
-    if match is None:
-        return None
-    return match[1] or ("s" if unit is None else unit)
+    usual = "s" if unit is None else unit
+    return None if match is None else match[1] or usual
 
 
-# What there is
+# What there is, and which array is what
 
 
 @dataclass(frozen=True)
@@ -115,63 +116,230 @@ class Source:
     """The arrays of numbers that a layout chooses from, by the names that users see.
 
     `inside` is what the container calls each. Attributes that are frame rates are among them, as
-    arrays of one number; their values in Hz are `rates`.
+    arrays of one number; their values in Hz are `rates`. `orientation` is that of the traces, where
+    it is known for certain.
     """
 
     path: Path
     arrays: dict[str, ArrayInfo]
     inside: dict[str, str]
     rates: dict[str, float]
+    orientation: str | None = None
+
+    @property
+    def listed(self) -> str:
+        """Names and shapes of all arrays, for messages."""
+        return listed(self.arrays) or "nothing of numbers"
+
+    def same_group(self, name: str, kinds: Collection[str]) -> list[str]:
+        """Arrays of the same group or struct that have one of some names."""
+        group = _group(name)
+        return [n for n in self.arrays if _group(n) == group and plain(n) in kinds]
+
+    def beside(self, name: str) -> list[str]:
+        """Its own and its neighbours first, then arrays below, then those further up, then all."""
+        group = _group(name)
+
+        def distance(other: str) -> int:
+            theirs = _group(other)
+            if theirs in (group, name):
+                return 0
+            if theirs.startswith(group):
+                return 1 + theirs.count(".")
+            return 10 if group.startswith(theirs) else 20
+
+        return sorted(self.arrays, key=distance)
+
+    def neuropil(self, traces: str) -> str | None:
+        """The neuropil of the same ROIs."""
+        shape = self.arrays[traces].shape
+        near = self.same_group(traces, NEUROPIL)
+        return _first(n for n in near if self.arrays[n].shape == shape)
+
+    def ids(self, traces: str, orientation: str | None, beside: Sequence[str]) -> str | None:
+        """The numbers or names of the neurons: the coordinates of their axis, as xarray has them,
+        else an array of a known name."""
+        info, group = self.arrays[traces], _group(traces)
+        if orientation:
+            axis = 0 if orientation == "neuron-time" else 1
+            # Coordinates have the name of their dimension.
+            own = f"{group}.{(info.dimensions or ())[axis]}".lstrip(".")
+            if own in self.arrays and self.arrays[own].size == info.shape[axis]:
+                return own
+        known = (n for n in beside if plain(n) in IDS)
+        return _first(n for n in known if self.arrays[n].size in info.shape)
+
+    def times(self, traces: str, beside: Sequence[str]) -> str | None:
+        """The time stamps, if possible as many as there are frames; single numbers are none."""
+        shape = self.arrays[traces].shape
+        sizes = {n: self.arrays[n].size for n in beside if time_unit(n)}
+        found = [n for n, size in sizes.items() if size > 1 or set(shape) == {1}]
+        return _first(sorted(found, key=lambda n: sizes[n] not in shape))
+
+    def rate(self, traces: str, beside: Sequence[str]) -> str | None:
+        """The frame rate; what another array has as its attribute is that one's."""
+        found = (n for n in beside if plain(n) in FRAME_RATES)
+        return _first(n for n in found if _group(n) == traces or _group(n) not in self.arrays)
+
+    def is_background(self, name: str) -> bool:
+        """Whether `f` is CaImAn's temporal background, and no suite2p fluorescence `F`."""
+        if re.split(r"[./]", name)[-1] != "f":
+            return False
+        dimensions = self.arrays[name].dimensions
+        alone = dimensions is not None and orientation_of(dimensions) is None
+        return alone or bool(self.same_group(name, BACKGROUND_NEIGHBOURS))
+
+    @functools.cached_property
+    def frame_counts(self) -> set[int]:
+        """Numbers of frames that time stamps or traces of known names have; may be empty."""
+        sizes = {info.size for name, info in self.arrays.items() if time_unit(name)}
+        known = UNITS.keys() | PROCESSED | NEUROPIL
+        tables = [
+            info.shape
+            for name, info in self.arrays.items()
+            if is_table(info.shape) and plain(name) in known and not self.is_background(name)
+        ]
+        # Stamps of a camera or a wheel are of other lengths than the traces.
+        fitting = {size for size in sizes if size > 1 and any(size in s for s in tables)}
+        return fitting or {max(shape) for shape in tables}
+
+    def fits(self, name: str) -> bool:
+        """Whether an array can be traces by its shape and its neighbours."""
+        shape, counts = self.arrays[name].shape, self.frame_counts
+        if math.prod(shape) < 2 or (len(shape) > 2 and _axes(shape) > 2):
+            return plain(name) in UNITS and len(shape) > 0 and not counts
+        # A vector: beside tables a number for each cell.
+        sizes = {max(shape)} if _axes(shape) == 1 else set(shape)
+        return not counts or bool(sizes & counts)
+
+    @functools.cached_property
+    def candidates(self) -> list[str]:
+        """Arrays that can be fluorescence, in the file's order."""
+        return [
+            name
+            for name in self.arrays
+            if plain(name) not in HELPERS | PROCESSED
+            and not time_unit(name)
+            and not self.is_background(name)
+            and self.fits(name)
+        ]
+
+    def fluorescence(self) -> str:
+        """The name of the fluorescence."""
+        chosen = self._known() or self._denoised_with_residuals() or self._unknown()
+        if chosen:
+            return chosen
+        for name in self.arrays:
+            if plain(name) in PROCESSED or self.is_background(name):
+                self.refuse_processed(name)
+        raise DataError(
+            f"{self.path} holds no array of traces (it has {self.listed}); save neurons x frames "
+            "in it, or name an array (--variable)"
+        )
+
+    def _known(self) -> str | None:
+        """The array with a known name, as near the root of the file as there is one."""
+        depths = {n: _group(n).count(".") for n in self.candidates if plain(n) in UNITS}
+        near = [n for n in depths if depths[n] == min(depths.values())]
+        # dF/F goes before fluorescence: its program has found the baseline already.
+        for names in (RELATIVE, RAW, TRACES):
+            if found := self._only([n for n in near if plain(n) in names]):
+                return found
+        return None
+
+    def _denoised_with_residuals(self) -> str | None:
+        for name in self.arrays:
+            if plain(name) == "yra" and self.arrays[name].dimensions is not None:
+                return name  # of Minian, whose YrA is the whole trace
+        return _first(n for n in self.arrays if plain(n) in DENOISED and self.residuals(n))
+
+    def _unknown(self) -> str | None:
+        """The only array of an unknown name, tables before vectors."""
+        unknown = [n for n in self.candidates if plain(n) not in UNITS]
+        # A vector beside a table is a number for each neuron more often than a trace.
+        return self._only([n for n in unknown if _axes(self.arrays[n].shape) == 2] or unknown)
+
+    def _only(self, names: Sequence[str]) -> str | None:
+        """The array, None if there is none, `UsageError` if there are several."""
+        if len(names) > 1:
+            raise UsageError(
+                f"{self.path} holds several arrays; name the fluorescence (--variable) of "
+                f"{listed({name: self.arrays[name] for name in names})}"
+            )
+        return _first(names)
+
+    def residuals(self, name: str) -> str | None:
+        """What is to be added to denoised traces."""
+        near = self.same_group(name, RESIDUALS)
+        same = [n for n in near if self.arrays[n].shape == self.arrays[name].shape]
+        if near and not same:
+            raise DataError(
+                f"{self.path}: {name} is {self.arrays[name].shape}, but {near[0]} is "
+                f"{self.arrays[near[0]].shape}; save both of the same run"
+            )
+        return _first(same)
+
+    def named(self, variable: str) -> str:
+        """The array that is asked for."""
+        # The whole name, else the end of one: dff of data.dff.
+        matches = [n for n in self.arrays if n == variable]
+        matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{variable}")]
+        if len(matches) != 1:
+            raise UsageError(
+                f"{self.path} has no array {variable}; choose from {self.listed} (--variable)"
+            )
+        name = matches[0]
+        # Denoised traces can be had back with what was taken away.
+        if plain(name) in DENOISED and self.residuals(name):
+            return name
+        if plain(name) in DECONVOLVED | DENOISED or self.is_background(name):
+            self.refuse_processed(name)
+        return name
+
+    def refuse_processed(self, name: str) -> None:
+        """Raise `DataError` for an array that is no fluorescence any more."""
+        raw = [n for n in self.arrays if plain(n) in UNITS and not self.is_background(n)]
+        raw += [n for n in self.arrays if plain(n) == "yra"]
+        use = f"; use {raw[0]}" if raw and raw[0] != name else ""
+        background = "a temporal background" if self.is_background(name) else None
+        refuse_processed(self.path, name, there=f" (it has {self.listed}{use})", what=background)
 
 
 def source_of(container: Container) -> Source:
     """All arrays of numbers in a container, not too deep in it."""
-    arrays: dict[str, ArrayInfo] = {}
-    inside: dict[str, str] = {}
-    rates: dict[str, float] = {}
+    source = Source(container.path, {}, {}, {})
     for name, info in container.shallow.items():
         shown = name.replace(container.separator, ".")
         if isinstance(info, ArrayInfo):
             # Texts, such as names of neurons, are never chosen.
             if not info.is_numeric:
                 continue
-            arrays[shown], inside[shown] = info, name
+            source.arrays[shown], source.inside[shown] = info, name
         for attribute, value in info.attributes.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if plain(attribute) in FRAME_RATES:
                 rate_name = f"{shown}.{attribute}".lstrip(".")
-                arrays.setdefault(rate_name, ArrayInfo((), "<f8"))
-                rates.setdefault(rate_name, float(value))
-    return Source(container.path, arrays, inside, rates)
-
-
-def is_caiman(file: Hdf5File) -> bool:
-    """Whether an HDF5 file is CaImAn's: `estimates/F_dff`, or `C`, and `params/data/fr`."""
-    group = "estimates" in file.groups
-    return group and any(name in file.objects for name in ("params", "estimates/C"))
+                source.arrays.setdefault(rate_name, ArrayInfo((), "<f8"))
+                source.rates.setdefault(rate_name, float(value))
+    return source
 
 
 def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
-    """The arrays of CaImAn's estimates that a recording needs.
-
-    Raises
-    ------
-    DataError
-        If there are no traces among them, or denoised ones alone.
-    """
+    """The arrays of CaImAn's estimates that a recording needs. It raises `DataError` if there are
+    no traces among them, or denoised ones alone."""
     inside = {}
     for name in (*CAIMAN_TRACES, "S", "f", "idx_components"):
         if found := _caiman_array(file, f"estimates/{name}"):
             inside[name] = found
     # A vector would be taken for the trace of one neuron.
-    for name in CAIMAN_TRACES:
-        if name in inside and len(file.arrays[inside[name]].shape) != 2:
-            shape = file.arrays[inside[name]].shape
-            raise _unreadable(file, f"estimates/{name} has shape {shape}; expected two axes")
+    for name in [name for name in CAIMAN_TRACES if name in inside]:
+        shape = file.arrays[inside[name]].shape
+        if len(shape) != 2:
+            raise file.unreadable(f"estimates/{name} has shape {shape}; expected two axes")
     if variable is None and not {"F_dff", "C"} & inside.keys():
-        raise _unreadable(
-            file, "it has neither estimates/F_dff nor C and YrA; run detrend_df_f in CaImAn"
+        raise file.unreadable(
+            "it has neither estimates/F_dff nor C and YrA; run detrend_df_f in CaImAn"
         )
     if "F_dff" not in inside and "C" in inside and not {"YrA", "R"} & inside.keys():
         raise DataError(
@@ -181,24 +349,22 @@ def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
     if found := _caiman_array(file, CAIMAN_RATE):
         inside[CAIMAN_RATE] = found
     arrays = {name: file.arrays[where] for name, where in inside.items()}
-    return Source(file.path, arrays, inside, {})
+    return Source(file.path, arrays, inside, {}, "neuron-time")
 
 
 def _caiman_array(file: Hdf5File, path: str) -> str | None:
     """What the file calls an array; None if it is not there, or None itself."""
     where = file.find(path)
-    if where is None or (where in file.arrays and file.arrays[where].text == ABSENT):
+    if where is None:
         return None
-    if where not in file.arrays:
-        raise _unreadable(file, f"{path} is no array")
-    if not file.arrays[where].is_numeric:
-        values = file.arrays[where].dtype
-        raise _unreadable(file, f"{path} holds {values} values, not real numbers")
+    info = file.arrays.get(where)
+    if info is None:
+        raise file.unreadable(f"{path} is no array")
+    if info.text == ABSENT:
+        return None
+    if not info.is_numeric:
+        raise file.unreadable(f"{path} holds {info.dtype} values, not real numbers")
     return where
-
-
-def _unreadable(file: Container, reason: str) -> DataError:
-    return DataError(f"{file.path} cannot be read: {reason}")
 
 
 def listed(arrays: Mapping[str, ArrayInfo]) -> str:
@@ -208,7 +374,35 @@ def listed(arrays: Mapping[str, ArrayInfo]) -> str:
     return ", ".join(names[:MOST_LISTED]) + more
 
 
-# Which array is what
+def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None = None) -> None:
+    """Raise `DataError` if `name` says that its array is deconvolved or denoised already. `there`
+    says what else the file has; `what` names another reason."""
+    if what is None:
+        kinds = {
+            "deconvolved already": DECONVOLVED,
+            "denoised already": DENOISED,
+            "only what denoising took away": RESIDUALS,
+        }
+        what = _first(kind for kind, names in kinds.items() if plain(name) in names)
+        if plain(name) in DENOISED:
+            there = f" (C + YrA of CaImAn, YrA of Minian){there}"
+    if what is not None:
+        raise DataError(
+            f"{path}: {name} is {what}; give the fluorescence or dF/F it was made from{there}"
+        )
+
+
+def _first(names: Iterable[str]) -> str | None:
+    return next(iter(names), None)
+
+
+def _group(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _axes(shape: Sequence[int]) -> int:
+    """How many axes are longer than 1."""
+    return sum(size > 1 for size in shape)
 
 
 T = TypeVar("T")
@@ -234,320 +428,79 @@ class Roles(Generic[T]):
 
 @dataclass(frozen=True)
 class Choice:
-    """Which array is what; unit and orientation, where names or dimensions tell them; and others
-    that could have been fluorescence."""
+    """Which array is what; unit and orientation, where names or dimensions tell them; and the end
+    of the note on the traces, which names others that could have been fluorescence."""
 
     names: Roles[str]
     unit: str | None = None
     orientation: str | None = None
-    others: tuple[str, ...] = ()
+    also: str = ""
 
 
 def choose(source: Source, variable: str | None = None) -> Choice:
     """Say which array of a file is fluorescence, time stamps, frame rate and so on.
 
-    `variable` is the name of the fluorescence, if it is stated.
-
-    Raises
-    ------
-    DataError
-        If there is no fluorescence, or none but deconvolved or denoised.
-    UsageError
-        If it is not plain which, or there is no `variable`.
+    It raises `DataError` if there is no fluorescence, or none but deconvolved or denoised, and
+    `UsageError` if it is not plain which, or there is no `variable`, its stated name.
     """
-    view = _View(source)
-    traces = view.fluorescence() if variable is None else view.named(variable)
+    traces = source.fluorescence() if variable is None else source.named(variable)
     name, info = plain(traces), source.arrays[traces]
-    residuals = view.residuals(traces) if name in DENOISED else None
+    residuals = neuropil = None
+    if name in DENOISED:
+        residuals = source.residuals(traces)
+        if residuals is None:
+            source.refuse_processed(traces)
     # C + YrA is what CaImAn was given: fluorescence, whatever its scale.
     unit = "F" if residuals or name == "yra" else UNITS.get(name)
-    neuropil = None
     if not residuals and (unit == "F" or name in TRACES):
-        neuropil = view.neuropil(traces)
+        neuropil = source.neuropil(traces)
     # Names of dimensions come from attributes, which may be another array's.
     orientation = orientation_of(info.dimensions) if len(info.shape) == 2 else None
-    beside = [n for n in view.beside(traces) if n not in (traces, residuals, neuropil)]
-    ids = [n for n in beside if plain(n) in IDS and view.size(n) in info.shape]
-    if orientation:
-        ids = view.coordinates(traces, axis=0 if orientation == "neuron-time" else 1) + ids
+    beside = [n for n in source.beside(traces) if n not in (traces, residuals, neuropil)]
     names = Roles(
         traces,
         residuals,
         neuropil,
-        times=view.times(traces, beside),
-        rate=view.rate(traces, beside),
+        times=source.times(traces, beside),
+        rate=source.rate(traces, beside),
         cells=_first(n for n in beside if plain(n) in CELLS),
         components=_first(n for n in beside if plain(n) in COMPONENTS),
-        ids=_first(ids),
+        ids=source.ids(traces, orientation, beside),
     )
     if name == "temporalweights":  # EXTRACT writes time x neuron, against MATLAB's habit
         orientation = "time-neuron"
-    others = [n for n in view.candidates() if n != traces and plain(n) in UNITS]
-    return Choice(names, unit, orientation, tuple(others))
-
-
-def _first(names: Iterable[str]) -> str | None:
-    return next(iter(names), None)
-
-
-class _View:
-    """A file's arrays, and questions about them."""
-
-    def __init__(self, source: Source) -> None:
-        self.path, self.arrays = source.path, source.arrays
-        self.listed = listed(source.arrays) or "nothing of numbers"
-
-    def size(self, name: str) -> int:
-        return self.arrays[name].size
-
-    def neighbours(self, name: str) -> list[str]:
-        """Arrays of the same group or struct."""
-        group = _group(name)
-        return [other for other in self.arrays if _group(other) == group]
-
-    def beside(self, name: str) -> list[str]:
-        """Its own and its neighbours first, then arrays below, then those further up, then all."""
-        group = _group(name)
-
-        def distance(other: str) -> int:
-            theirs = _group(other)
-            if theirs in (group, name):
-                return 0
-            if theirs.startswith(group):
-                return 1 + theirs.count(".")
-            return 10 if group.startswith(theirs) else 20
-
-        return sorted(self.arrays, key=distance)
-
-    def neuropil(self, traces: str) -> str | None:
-        """The neuropil of the same ROIs."""
-        shape = self.arrays[traces].shape
-        near = (n for n in self.neighbours(traces) if plain(n) in NEUROPIL)
-        return _first(n for n in near if self.arrays[n].shape == shape)
-
-    def coordinates(self, traces: str, *, axis: int) -> list[str]:
-        """The coordinates of an axis: xarray's have the name of its dimension."""
-        info = self.arrays[traces]
-        own = (info.dimensions or ())[axis]
-        near = (n for n in self.neighbours(traces) if n.rpartition(".")[2] == own)
-        return [n for n in near if self.size(n) == info.shape[axis]]
-
-    def times(self, traces: str, beside: Sequence[str]) -> str | None:
-        """The time stamps, if possible as many as there are frames; single numbers are none."""
-        shape = self.arrays[traces].shape
-        found = [n for n in beside if time_unit(n) and (self.size(n) > 1 or set(shape) == {1})]
-        return _first(sorted(found, key=lambda n: self.size(n) not in shape))
-
-    def rate(self, traces: str, beside: Sequence[str]) -> str | None:
-        """The frame rate; what another array has as its attribute is that one's."""
-        found = (n for n in beside if plain(n) in FRAME_RATES)
-        return _first(n for n in found if _group(n) == traces or _group(n) not in self.arrays)
-
-    def is_background(self, name: str) -> bool:
-        """Whether `f` is CaImAn's temporal background, and no suite2p fluorescence `F`."""
-        if re.split(r"[./]", name)[-1] != "f":
-            return False
-        names = {plain(n) for n in self.neighbours(name) if n != name}
-        dimensions = self.arrays[name].dimensions
-        alone = dimensions is not None and orientation_of(dimensions) is None
-        return bool(names & BACKGROUND_NEIGHBOURS) or alone
-
-    @functools.cached_property
-    def frame_counts(self) -> set[int]:
-        """Numbers of frames that time stamps or traces of known names have; may be empty."""
-        sizes = {self.size(name) for name in self.arrays if time_unit(name)}
-        tables = [info.shape for name, info in self.arrays.items() if self._is_trace_name(name)]
-        tables = [shape for shape in tables if len(shape) == 2 and min(shape) > 1]
-        # Stamps of a camera or a wheel are of other lengths than the traces.
-        fitting = {size for size in sizes if size > 1 and any(size in s for s in tables)}
-        return fitting or {max(shape) for shape in tables}
-
-    def _is_trace_name(self, name: str) -> bool:
-        known = (UNITS, DECONVOLVED, DENOISED, RESIDUALS, NEUROPIL)
-        return any(plain(name) in names for names in known) and not self.is_background(name)
-
-    def fits(self, name: str) -> bool:
-        """Whether an array can be traces by its shape and its neighbours."""
-        shape = self.arrays[name].shape
-        longest = max(shape, default=0)
-        if math.prod(shape) < 2 or (len(shape) > 2 and _axes(shape) > 2):
-            return plain(name) in UNITS and len(shape) > 0 and not self.frame_counts
-        counts = self.frame_counts
-        if _axes(shape) == 1:  # a vector: beside tables a number for each cell
-            return not counts or longest in counts
-        return not counts or any(size in counts for size in shape)
-
-    def candidates(self) -> list[str]:
-        """Arrays that can be fluorescence, in the file's order."""
-        helpers = (FRAME_RATES, NEUROPIL, CELLS, COMPONENTS, IDS, OTHERS)
-        processed = (DECONVOLVED, DENOISED, RESIDUALS)
-        return [
-            name
-            for name in self.arrays
-            if not any(plain(name) in names for names in (*helpers, *processed))
-            and not time_unit(name)
-            and not self.is_background(name)
-            and self.fits(name)
-        ]
-
-    def fluorescence(self) -> str:
-        """The name of the fluorescence."""
-        possible = self.candidates()
-        chosen = self._known(possible) or self._denoised_with_residuals()
-        return chosen or self._unknown(possible) or self._nothing()
-
-    def _known(self, possible: Sequence[str]) -> str | None:
-        """The array with a known name, as near the root of the file as there is one."""
-        depth = min((_group(n).count(".") for n in possible if plain(n) in UNITS), default=None)
-        # dF/F goes before fluorescence: its program has found the baseline already.
-        for names in (RELATIVE, RAW, TRACES):
-            known = [n for n in possible if plain(n) in names and _group(n).count(".") == depth]
-            if len(known) > 1:
-                raise self._ask(known)
-            if known:
-                return known[0]
-        return None
-
-    def _denoised_with_residuals(self) -> str | None:
-        for name in self.arrays:
-            if plain(name) == "yra" and self.arrays[name].dimensions is not None:
-                return name  # of Minian, whose YrA is the whole trace
-        for name in self.arrays:
-            if plain(name) in DENOISED and self._residuals(name):
-                return name
-        return None
-
-    def _unknown(self, possible: Sequence[str]) -> str | None:
-        """The only array of an unknown name, tables before vectors."""
-        unknown = [n for n in possible if plain(n) not in UNITS]
-        # A vector beside a table is a number for each neuron more often than a trace.
-        unknown = [n for n in unknown if _axes(self.arrays[n].shape) == 2] or unknown
-        if len(unknown) > 1:
-            raise self._ask(unknown)
-        return _first(unknown)
-
-    def _nothing(self) -> str:
-        for name in self.arrays:
-            processed = any(plain(name) in names for names in (DECONVOLVED, DENOISED, RESIDUALS))
-            if processed or self.is_background(name):
-                self.refuse_processed(name)
-        raise DataError(
-            f"{self.path} holds no array of traces (it has {self.listed}); save neurons x frames "
-            "in it, or name an array (--variable)"
-        )
-
-    def _ask(self, names: Sequence[str]) -> UsageError:
-        return UsageError(
-            f"{self.path} holds several arrays; name the fluorescence (--variable) of "
-            f"{listed({name: self.arrays[name] for name in names})}"
-        )
-
-    def _residuals(self, name: str) -> str | None:
-        near = [n for n in self.neighbours(name) if plain(n) in RESIDUALS]
-        same = [n for n in near if self.arrays[n].shape == self.arrays[name].shape]
-        if near and not same:
-            raise DataError(
-                f"{self.path}: {name} is {self.arrays[name].shape}, but {near[0]} is "
-                f"{self.arrays[near[0]].shape}; save both of the same run"
-            )
-        return same[0] if same else None
-
-    def residuals(self, name: str) -> str | None:
-        """What is to be added to denoised traces, or `DataError`."""
-        found = self._residuals(name)
-        if found is None:
-            self.refuse_processed(name)
-        return found
-
-    def named(self, variable: str) -> str:
-        """The array that is asked for."""
-        # The whole name, else the end of one: dff of data.dff.
-        matches = [n for n in self.arrays if n == variable]
-        matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{variable}")]
-        if len(matches) != 1:
-            raise UsageError(
-                f"{self.path} has no array {variable}; choose from {self.listed} (--variable)"
-            )
-        name = matches[0]
-        # Denoised traces can be had back with what was taken away.
-        if plain(name) in DENOISED and self._residuals(name):
-            return name
-        if plain(name) in DECONVOLVED or plain(name) in DENOISED or self.is_background(name):
-            self.refuse_processed(name)
-        return name
-
-    def refuse_processed(self, name: str) -> None:
-        """Raise `DataError` for an array that is no fluorescence any more."""
-        raw = [n for n in self.arrays if plain(n) in UNITS and not self.is_background(n)]
-        raw += [n for n in self.arrays if plain(n) == "yra"]
-        use = f"; use {raw[0]}" if raw and raw[0] != name else ""
-        background = "a temporal background" if self.is_background(name) else None
-        refuse_processed(self.path, name, there=f" (it has {self.listed}{use})", what=background)
-
-
-def _group(name: str) -> str:
-    return name.rpartition(".")[0]
-
-
-def _axes(shape: Sequence[int]) -> int:
-    """How many axes are longer than 1."""
-    return sum(size > 1 for size in shape)
-
-
-def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None = None) -> None:
-    """Raise `DataError` if `name` says that its array is deconvolved or denoised already.
-
-    `there` says what else the file has; `what` names another reason.
-    """
-    if what is None:
-        kinds: dict[str, Collection[str]] = {
-            "deconvolved already": DECONVOLVED,
-            "denoised already": DENOISED,
-            "only what denoising took away": RESIDUALS,
-        }
-        what = _first(kind for kind, names in kinds.items() if plain(name) in names)
-        if plain(name) in DENOISED:
-            there = f" (C + YrA of CaImAn, YrA of Minian){there}"
-    if what is not None:
-        raise DataError(
-            f"{path}: {name} is {what}; give the fluorescence or dF/F it was made from{there}"
-        )
+    others = ", ".join(n for n in source.candidates if n != traces and plain(n) in UNITS)
+    also = f" (there are also {others})" if others else ""
+    return Choice(names, unit, source.orientation or orientation, also)
 
 
 # What was chosen, read
 
 
 def read_recording(container: Container, options: ReadOptions) -> Recording:
-    """The recording in a container of named arrays.
-
-    Raises
-    ------
-    DataError, UsageError
-        As `choose`, and if the arrays do not fit each other.
-    """
-    if isinstance(container, Hdf5File) and is_caiman(container):
+    """The recording in a container of named arrays."""
+    caiman = "estimates" in container.groups
+    caiman = caiman and bool({"params", "estimates/C"} & container.objects.keys())
+    if caiman and isinstance(container, Hdf5File):
         source = source_of_caiman(container, options.variable)
-        choice = replace(choose(source, options.variable), orientation="neuron-time")
-        values = _read(container, source, choice.names)
-        only_orientation(container.path, options.orientation, "neuron-time")
     else:
         source = source_of(container)
-        choice = choose(source, options.variable)
-        values = _read(container, source, choice.names)
-    if options.variable is None:
-        _refuse_stale(source, choice.names.traces)
-    facts = _facts(source, choice, values, options)
+    choice = choose(source, options.variable)
+    values = _read(container, source, choice.names)
+    if source.orientation:
+        only_orientation(source.path, options.orientation, source.orientation)
     names = choice.names
+    if options.variable is None and plain(names.traces) == "fdff":
+        _refuse_stale(source, names.traces)
+    facts = _facts(source, choice, values, options)
     if names.residuals or names.neuropil or names.cells or names.components:
         return _of_rois(source.path, choice, values, options, facts)
     return _of_traces(source.path, choice, values, options, facts)
 
 
 def read_pickled(container: Container, options: ReadOptions) -> Recording:
-    """As `read_recording`, of a dict that must have traces of a known name.
-
-    Dicts of parameters have many arrays, any of which could be traces by its shape.
-    """
+    """As `read_recording`, of a dict that must have traces of a known name. Dicts of parameters
+    have many arrays, any of which could be traces by its shape."""
     arrays = source_of(container).arrays
     if options.variable is None and not any(plain(name) in UNITS for name in arrays):
         raise DataError(
@@ -559,7 +512,7 @@ def read_pickled(container: Container, options: ReadOptions) -> Recording:
 
 
 def _read(container: Container, source: Source, names: Roles[str]) -> Roles[AnyTable]:
-    chosen = {role.name: getattr(names, role.name) for role in fields(names)}
+    chosen: dict[str, str | None] = vars(names)
     # CaImAn's arrays are called by the way to them, all others as users see them.
     labels = {
         source.inside[name]: source.inside[name] if "." not in name else name
@@ -570,7 +523,12 @@ def _read(container: Container, source: Source, names: Roles[str]) -> Roles[AnyT
     found: dict[str, AnyTable] = {}
     for role, name in chosen.items():
         if name in source.inside:
-            found[role] = _two_axes(read[source.inside[name]])
+            array = read[source.inside[name]]
+            # MATLAB and movies have axes of length 1 too many.
+            kept = [size for size in array.shape if size > 1]
+            if array.ndim > 2 and len(kept) == 2 and not isinstance(array, LazyTable):
+                array = array.reshape(kept)
+            found[role] = array
         elif name is not None:
             found[role] = np.array(source.rates[name])
     if container.always_tables and 1 in found["traces"].shape:
@@ -578,22 +536,14 @@ def _read(container: Container, source: Source, names: Roles[str]) -> Roles[AnyT
     return Roles(**found)
 
 
-def _two_axes(array: AnyTable) -> AnyTable:
-    """Axes of length 1 too many, as MATLAB and movies have them, left out."""
-    if array.ndim > 2 and not isinstance(array, LazyTable):
-        kept = [size for size in array.shape if size > 1]
-        return array.reshape(kept) if len(kept) == 2 else array
-    return array
-
-
 def _refuse_stale(source: Source, name: str) -> None:
     """CaImAn's F_dff is not computed anew where its components change."""
     shape = source.arrays[name].shape
-    for other, info in source.arrays.items():
-        same_group = _group(other) == _group(name)
-        if plain(name) == "fdff" and plain(other) == "c" and same_group and info.shape != shape:
+    for other in source.same_group(name, ("c",)):
+        current = source.arrays[other].shape
+        if current != shape:
             raise DataError(
-                f"{source.path}: {name} is {shape}, but {other} is {info.shape}: it is of an "
+                f"{source.path}: {name} is {shape}, but {other} is {current}: it is of an "
                 "earlier choice of components; run detrend_df_f in CaImAn again"
             )
 
@@ -607,7 +557,10 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
     times, notes = None, []
     if values.times is not None and names.times is not None:
         stamps, unit = np.asarray(values.times), source.arrays[names.times].unit
-        if _only_counts(np.ravel(stamps), names.times, unit):
+        counted = stamps.size > 2 and stamps.flat[0] in (0, 1)
+        counted = counted and bool((np.diff(stamps.ravel()) == 1).all())
+        # Numbers of the frames, from 0 or 1, are no times where nothing names a unit.
+        if counted and unit is None and time_unit(names.times, "") == "":
             notes.append(f"{names.times} counts the frames: not used")
         else:
             times = times_in(stamps, time_unit(names.times, unit))
@@ -625,12 +578,6 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
         notes=notes,
         segment_starts=source.arrays[names.traces].starts,
     )
-
-
-def _only_counts(values: Array, name: str, unit: str | None) -> bool:
-    """Whether time stamps without a unit count the frames, from 0 or 1."""
-    counted = values.size > 2 and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
-    return counted and unit is None and time_unit(name, "") == ""
 
 
 def _refuse_counter(path: Path, choice: Choice, traces: AnyTable) -> None:
@@ -656,7 +603,7 @@ def _of_traces(
     path: Path, choice: Choice, values: Roles[AnyTable], options: ReadOptions, facts: Facts
 ) -> Recording:
     """The recording of traces of which nothing is said by ROI."""
-    note = f"{choice.unit or 'traces'} from {choice.names.traces}{_also(choice)}"
+    note = f"{choice.unit or 'traces'} from {choice.names.traces}{choice.also}"
     if len(facts.segment_starts) > 1:
         note += f", {len(facts.segment_starts)} trials, each a segment of its own"
     # The name of an array without one says nothing.
@@ -708,10 +655,6 @@ def _of_rois(
         facts,
         orientation=facts.orientation or ("neuron-time" if names.cells else None),
         names=[str(number) for number in kept],
-        notes=[first + _also(choice), *facts.notes, *left_out, *more],
+        notes=[first + choice.also, *facts.notes, *left_out, *more],
     )
     return make_recording(path, table.T if turned else table, options, facts)
-
-
-def _also(choice: Choice) -> str:
-    return f" (there are also {', '.join(choice.others)})" if choice.others else ""

@@ -10,7 +10,8 @@ from ...arrays import Array
 from ...errors import DataError
 from ...files.npz import member_header, read_member
 from ...files.sandbox import sandboxed
-from .container import ArrayInfo, Container, Jobs, as_json, list_objects
+from .container import ArrayInfo, Jobs, as_json
+from .zarr import METADATA
 
 ZIP = b"PK\x03\x04"
 
@@ -22,23 +23,8 @@ OTHER_ZIPS = {
 }
 """By a file in it, what a zip is that people bring and that holds no arrays."""
 
-ZARR = (".zgroup", ".zarray", "zarr.json")
-
-DAMAGED = (
-    zipfile.BadZipFile,
-    ValueError,
-    OSError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
+DAMAGED = (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
 """What zipfile and numpy say of damaged files."""
-
-
-def open_file(path: Path, chunk: int) -> Container:
-    """List the arrays of an `.npz` file; `DataError` if it is damaged, or another kind of zip."""
-    objects, state, _ = list_objects(path, _JOBS)
-    return Container(path, objects, _JOBS, chunk, state)
 
 
 def damaged(path: Path | str, error: Exception) -> DataError:
@@ -49,17 +35,14 @@ def damaged(path: Path | str, error: Exception) -> DataError:
 
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """The arrays of numbers in a zip."""
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
         _refuse_other_zips(path, members)
-        # Headers alone are unpacked here.
-        headers = {name: member_header(archive, member) for name, member in members.items()}
-        arrays = {
-            name.removesuffix(".npy"): ArrayInfo(header[0], header[1].str)
-            for name, header in headers.items()
-            if header is not None
-        }
+        arrays = {}
+        for name, member in members.items():
+            # Headers alone are unpacked here.
+            if (header := member_header(archive, member)) is not None:
+                arrays[name.removesuffix(".npy")] = ArrayInfo(header[0], header[1].str)
         yield "objects", as_json(arrays)
 
 
@@ -67,7 +50,6 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    """Some of them; none of a zip can be read by rows."""
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
         for name in labels:
@@ -78,7 +60,7 @@ def parse_arrays(
             yield name, read_member(archive, member)
 
 
-_JOBS = Jobs(parse_objects, parse_arrays)
+JOBS = Jobs(parse_objects, parse_arrays)
 
 
 @sandboxed
@@ -93,7 +75,7 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
 
 def _refuse_other_zips(path: str, members: Mapping[str, object]) -> None:
     # zarr.ZipStore has members without .npy, of which none would be found.
-    if any(Path(name).name in ZARR for name in members):
+    if any(Path(name).name in METADATA for name in members):
         raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
     for name, what in OTHER_ZIPS.items():
         if name in members:

@@ -7,7 +7,7 @@ the ROIs it is of, as suite2p, neuroconv, CaImAn and the Allen Institute write t
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,16 +55,12 @@ LONGEST_NAME = 100
 
 def recognises(file: Hdf5File) -> bool:
     """Whether an HDF5 file is NWB."""
-    return _has_version(file) or "nwb_version" in file.members.get("", ())
-
-
-def _has_version(file: Hdf5File) -> bool:
-    return "nwb_version" in file.objects[""].attributes
+    return is_version_2(file) or "nwb_version" in file.members.get("", ())
 
 
 def is_version_2(file: Hdf5File) -> bool:
     """Whether an HDF5 file is NWB of the version that is written, too."""
-    return recognises(file) and _has_version(file)
+    return "nwb_version" in file.objects[""].attributes
 
 
 @dataclass(frozen=True)
@@ -142,25 +138,17 @@ def _as_text(value: Scalar) -> str:
 
 
 def choose(path: Path | str, series: Mapping[str, Series], variable: str | None) -> Series:
-    """The series that is named; else the only one of dF/F; else the only one of fluorescence.
-
-    Raises
-    ------
-    DataError
-        If there is none, or it is processed already.
-    UsageError
-        If there are several, or none of that name.
-    """
+    """The series that is named; else the only one of dF/F; else the only one of fluorescence."""
     listed = ", ".join(series) or "none"
     if variable is not None:
-        named = [name for name in series if f"/{name}".endswith(f"/{variable}")]
+        named = [each for name, each in series.items() if f"/{name}".endswith(f"/{variable}")]
         if len(named) != 1:
             raise UsageError(
                 f"{path} has not one series {variable}; choose from {listed} (--variable)"
             )
-        if series[named[0]].is_processed:
+        if named[0].is_processed:
             raise DataError(f"{path}: {variable} is processed already; give the fluorescence")
-        return series[named[0]]
+        return named[0]
     raw = [each for each in series.values() if not each.is_processed]
     of_rois = [each for each in raw if each.kind == "RoiResponseSeries"]
     relative = [each for each in of_rois if each.is_relative]
@@ -185,31 +173,48 @@ COMPANIONS = {"residuals": "residual", "neuropil": "neuropil"}
 """What may have to be added to or subtracted from a series, and how names call it."""
 
 
-@dataclass(frozen=True)
 class Contents:
-    """Where in its file the traces of a series stand, their time stamps or the time of the first
-    frame, the rows of the ROI table, that table and its columns of numbers; series that could
-    belong to it by their role; and by where it stands what was read."""
+    """A series and all that it needs or that could belong to it, read in one run of the sandbox.
 
-    file: Hdf5File
-    series: Series
-    data: str
-    times: str | None
-    start: str | None
-    region: str | None
-    table: str | None
-    columns: dict[str, str]
-    companions: dict[str, list[Series]]
-    values: dict[str, AnyTable] = field(default_factory=dict)
+    `data`, `times`, `start` (time of the first frame) and `table` (of the ROIs, with `columns` of
+    numbers) are where these stand in the file.
+    """
+
+    def __init__(self, file: Hdf5File, every: Mapping[str, Series], series: Series) -> None:
+        self.file, self.series = file, series
+        self.data = data_of(file, series)
+        self.times = file.find(f"{series.path}/timestamps")
+        self.start = file.find(f"{series.path}/starting_time")
+        region, self.table = region_of(file, series)
+        self.columns = table_columns(file, self.table)
+        self._companions = {r: list(companions(file, every, series, r)) for r in COMPANIONS}
+        labels = {self.data: series.name}
+        for name, where in (("timestamps", self.times), ("starting_time", self.start)):
+            if where is not None:
+                labels[where] = f"{series.name}/{name}"
+        if region is not None:
+            labels[region] = f"{series.name}/rois"
+            # All that may be asked for, as each run of the sandbox takes a quarter of a second.
+            wanted = [name for name in ("id", "rejected", *CELLS) if name in self.columns]
+            labels |= {self.columns[name]: name for name in wanted}
+        for other in [each for few in self._companions.values() for each in few]:
+            labels[data_of(file, other)] = other.name
+            theirs = region_of(file, other)[0]
+            labels |= {} if theirs is None else {theirs: f"{other.name}/rois"}
+        self._values = file.read(labels)
 
     def array(self, name: str | None) -> Array | None:
         """A small array that was read."""
-        return None if name is None or name not in self.values else np.asarray(self.values[name])
+        return None if name is None or name not in self._values else np.asarray(self._values[name])
+
+    def stored(self, series: Series) -> AnyTable:
+        """The traces of a series as they are in the file; a vector is one neuron's."""
+        array = self._values[data_of(self.file, series)]
+        return array if isinstance(array, LazyTable) or array.ndim != 1 else array[:, None]
 
     def traces_of(self, series: Series) -> AnyTable:
         """The traces of a companion in the unit that the file states."""
-        data = data_of(self.file, series)
-        return scaled(_as_table(self.values[data]), gain_of(self.file, series))
+        return scaled(self.stored(series), gain_of(self.file, series))
 
     def rows(self, series: Series) -> Numbers | None:
         """The rows of the ROI table that a series is of; None where it has no table."""
@@ -220,19 +225,12 @@ class Contents:
         """The last of the companions; neuropil is that of the same ROIs."""
         rows, found = self.rows(self.series), None
         # Two planes may have neuropil of one shape, of which only one is that of these ROIs.
-        for other in self.companions[role]:
+        for other in self._companions[role]:
             theirs = self.rows(other)
             same = rows is None or (theirs is not None and np.array_equal(theirs, rows))
             if role == "residuals" or same:
                 found = other
         return found
-
-    def ids(self) -> list[int] | None:
-        """Numbers of the ROIs in their table; their order in the series if ambiguous."""
-        rows = self.rows(self.series)
-        if rows is None:
-            return None
-        return roi_ids(self.file, self.series, rows, self.array(self.columns.get("id")))
 
     def cells(self) -> tuple[str, Numbers] | None:
         """The column that says which ROIs are cells, and its number for each of the series."""
@@ -252,36 +250,6 @@ class Contents:
                 continue  # nobody has classified: CaImAn writes both columns all the same
             return self.columns[name].rsplit("/", 1)[-1], values.astype(np.int64)
         return None
-
-
-def read_contents(file: Hdf5File, every: Mapping[str, Series], series: Series) -> Contents:
-    """Read what a series needs, and what could belong to it, in one run of the sandbox."""
-    region, table = region_of(file, series)
-    found = Contents(
-        file,
-        series,
-        data_of(file, series),
-        times=file.find(f"{series.path}/timestamps"),
-        start=file.find(f"{series.path}/starting_time"),
-        region=region,
-        table=table,
-        columns=table_columns(file, table),
-        companions={role: list(companions(file, every, series, role)) for role in COMPANIONS},
-    )
-    labels = {found.data: series.name}
-    for name, where in (("timestamps", found.times), ("starting_time", found.start)):
-        if where is not None:
-            labels[where] = f"{series.name}/{name}"
-    if region is not None:
-        labels[region] = f"{series.name}/rois"
-        # All columns that may be asked for, as each run of the sandbox takes a quarter of a second.
-        wanted = [name for name in ("id", "rejected", *CELLS) if name in found.columns]
-        labels |= {found.columns[name]: name for name in wanted}
-    for other in {each.name: each for few in found.companions.values() for each in few}.values():
-        labels[data_of(file, other)] = other.name
-        theirs = region_of(file, other)[0]
-        labels |= {} if theirs is None else {theirs: f"{other.name}/rois"}
-    return replace(found, values=file.read(labels))
 
 
 def companions(
@@ -309,7 +277,7 @@ def data_of(file: Hdf5File, series: Series) -> str:
     """Where the values of a series stand; `DataError` if it has none, or in another file."""
     data = file.find(f"{series.path}/data")
     if data is None or data not in file.arrays:
-        raise DataError(f"{file.path} cannot be read: {series.name}/data is no array")
+        raise file.unreadable(f"{series.name}/data is no array")
     return data
 
 
@@ -322,15 +290,16 @@ def gain_of(file: Hdf5File, series: Series) -> tuple[float, float]:
             return float(numbers[0] or 0), float(numbers[1] or 0)
     except ValueError:
         pass
-    raise DataError(f"{file.path} cannot be read: the gain of {series.name} is no number")
+    raise file.unreadable(f"the gain of {series.name} is no number")
 
 
 def region_of(file: Hdf5File, series: Series) -> tuple[str | None, str | None]:
     """Where the rows of the ROI table and that table stand; None, None where there is none."""
     region = file.find(f"{series.path}/rois")
-    if region not in file.arrays or "table" not in file.arrays[region].attributes:
+    info = file.arrays.get(region or "")
+    if info is None or "table" not in info.attributes:
         return None, None
-    table = _as_text(file.arrays[region].attributes["table"])
+    table = _as_text(info.attributes["table"])
     return (region, table) if table in file.groups else (None, None)
 
 
@@ -338,35 +307,24 @@ def table_columns(file: Hdf5File, table: str | None) -> dict[str, str]:
     """Where the columns of an ROI table stand that hold numbers, by name in lower case."""
     if table is None:
         return {}
-    found = {key.lower(): file.find(f"{table}/{key}") for key in file.members.get(table, ())}
-    return {
-        key: name
-        for key, name in found.items()
-        if name is not None and name in file.arrays and file.arrays[name].is_numeric
-    }
+    keys, arrays = file.members.get(table, ()), file.arrays
+    found = {key.lower(): file.find(f"{table}/{key}") or "" for key in keys}
+    return {key: n for key, n in found.items() if n in arrays and arrays[n].is_numeric}
 
 
 def roi_ids(file: Hdf5File, series: Series, rows: Numbers, column: Array | None) -> list[int]:
     """Numbers of the ROIs of a series in their table; their order in it if ambiguous."""
     ids = np.arange(rows.max(initial=-1) + 1) if column is None else np.ravel(column)
-    if not np.isfinite(ids).all():
-        raise unknown_rois(file, series)
     # Rows of the table may have been deleted.
-    if rows.size and not 0 <= rows.min() <= rows.max() < len(ids):
+    inside = not rows.size or 0 <= rows.min() <= rows.max() < len(ids)
+    if not inside or not np.isfinite(ids).all():
         raise unknown_rois(file, series)
     found = [int(number) for number in ids[rows]]
     return found if len(set(found)) == len(found) else list(range(len(found)))
 
 
 def unknown_rois(file: Hdf5File, series: Series) -> DataError:
-    """The error for a series that is of more ROIs than there are."""
-    return DataError(
-        f"{file.path} cannot be read: {series.name} is of ROIs that the table does not have"
-    )
-
-
-def _as_table(array: AnyTable) -> AnyTable:
-    return array if isinstance(array, LazyTable) or array.ndim != 1 else array[:, None]
+    return file.unreadable(f"{series.name} is of ROIs that the table does not have")
 
 
 # What the file says of the indicator and the animal: it tells how late calcium answers
@@ -374,14 +332,12 @@ def _as_table(array: AnyTable) -> AnyTable:
 
 def about(file: Hdf5File, table: str | None) -> dict[str, str]:
     """`indicator` of the imaging plane of an ROI table, and `species`, where the file names them.
-
-    An indicator is named only if all planes in question have the same.
-    """
+    An indicator is named only if all planes in question have the same."""
     plane = _group(file, f"{table}/imaging_plane") if table is not None else None
     planes: list[str | None] = [plane]
     if plane is None:  # of a series without a table, or one of an older version
         every = _group(file, "general/optophysiology")
-        names = [] if every is None else file.members.get(every, [])
+        names = () if every is None else file.members.get(every, ())
         planes = [_group(file, f"{every}/{name}") for name in names]
     indicators = {_text(file, f"{each}/indicator") for each in planes if each is not None}
     found = {"species": _text(file, "general/subject/species")}
@@ -403,54 +359,46 @@ def _text(file: Hdf5File, path: str) -> str:
 
 
 def read_recording(file: Hdf5File, options: ReadOptions) -> Recording:
-    """The recording of a series in an NWB file.
-
-    Raises
-    ------
-    DataError
-        If it is of another version, has no fluorescence, or contradicts itself.
-    UsageError
-        If it must be stated which series.
-    """
-    if not _has_version(file):
+    """The recording of a series in an NWB file."""
+    if not is_version_2(file):
         raise DataError(
             f"{file.path} is NWB of version 1, which is another format; convert it to NWB 2, "
             "or save its traces as .npy, neurons x frames"
         )
     every = all_series(file)
     series = choose(file.path, every, options.variable)
-    contents = read_contents(file, every, series)
-    _refuse_denoised(file, every, contents)
-    return _recording(contents, options)
-
-
-def _refuse_denoised(file: Hdf5File, every: Mapping[str, Series], contents: Contents) -> None:
-    """CaImAn's RoiResponseSeries beside its background is what is left after denoising."""
-    series = contents.series
-    background = any("background" in name.lower() for name in every)
+    contents = Contents(file, every, series)
+    # CaImAn's RoiResponseSeries beside its background is what is left after denoising.
     if (
-        background
+        any("background" in name.lower() for name in every)
         and contents.companion("residuals") is None
         and not series.is_relative
         and series.name.endswith("/RoiResponseSeries")
-        and "CaImAn" in _session(file)
     ):
-        raise DataError(
-            f"{file.path}: CaImAn's {series.name} is denoised already, and its "
-            "residuals are not there; save them too, or give F_dff"
-        )
-
-
-def _session(file: Hdf5File) -> str:
-    info = file.arrays.get(file.find("session_description") or "")
-    return "" if info is None or info.text is None else info.text
+        session = file.arrays.get(file.find("session_description") or "")
+        if session is not None and "CaImAn" in (session.text or ""):
+            raise DataError(
+                f"{file.path}: CaImAn's {series.name} is denoised already, and its "
+                "residuals are not there; save them too, or give F_dff"
+            )
+    return _recording(contents, options)
 
 
 def _recording(contents: Contents, options: ReadOptions) -> Recording:
     series, path = contents.series, contents.file.path
-    stored = _as_table(contents.values[contents.data])
-    ids, orientation = _rois(contents, stored)
-    turned = orientation == "time-neuron"
+    stored = contents.stored(series)
+    rows = contents.rows(series)
+    ids: list[int] = []
+    if rows is not None:
+        ids = roi_ids(contents.file, series, rows, contents.array(contents.columns.get("id")))
+    elif stored.ndim == 2:
+        ids = list(range(min(stored.shape)))
+    if stored.ndim != 2 or len(ids) not in stored.shape:
+        raise DataError(
+            f"{path}: {series.name} has shape {stored.shape}, but {len(ids)} ROIs; correct it"
+        )
+    turned = stored.shape[1] == len(ids)
+    orientation = "time-neuron" if turned else "neuron-time"
     found_about = about(contents.file, contents.table)
     notes = [SERIES + series.name]
     if found_about:
@@ -470,7 +418,10 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
         what=cells[0] if cells else "the ROI table",
         all_rois=options.all_rois,
     )
-    neuropil = _neuropil(contents, options, turned=turned)
+    neuropil = Neuropil(None, options.neuropil_share(), "")
+    if around := contents.companion("neuropil"):
+        surround, name = contents.traces_of(around), around.name.rsplit("/", 1)[-1]
+        neuropil = Neuropil(surround.T if turned else surround, neuropil.share, name)
     table, of_neuropil = corrected(
         path,
         traces.T if turned else traces,
@@ -493,19 +444,6 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     if start and times is None:
         made.times[:] += start
     return replace(made, about=found_about)
-
-
-def _rois(contents: Contents, stored: AnyTable) -> tuple[list[int], str]:
-    """Numbers of the ROIs, and the orientation of the traces by how many there are."""
-    ids = contents.ids()
-    if ids is None and stored.ndim == 2:
-        ids = list(range(min(stored.shape)))
-    if ids is None or stored.ndim != 2 or len(ids) not in stored.shape:
-        raise DataError(
-            f"{contents.file.path}: {contents.series.name} has shape {stored.shape}, but "
-            f"{len(ids or ())} ROIs; correct it"
-        )
-    return ids, "time-neuron" if stored.shape[1] == len(ids) else "neuron-time"
 
 
 def _fluorescence(contents: Contents, stored: AnyTable) -> tuple[AnyTable, list[str]]:
@@ -541,12 +479,3 @@ def _clock(contents: Contents) -> tuple[float, float | None, list[str]]:
         notes.append(f"the file tells a frame rate of {rate:g} Hz: not used")
         rate = None
     return start, rate, notes
-
-
-def _neuropil(contents: Contents, options: ReadOptions, *, turned: bool) -> Neuropil:
-    """The neuropil of the same ROIs, ROIs x time."""
-    series, share = contents.companion("neuropil"), options.neuropil_share()
-    if series is None:
-        return Neuropil(None, share, "")
-    traces = contents.traces_of(series)
-    return Neuropil(traces.T if turned else traces, share, series.name.rsplit("/", 1)[-1])

@@ -12,7 +12,6 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +27,7 @@ from ...files.sandbox import parse, sandboxed
 from ..lazy import CHUNK
 from ..recording import Prediction
 from .hdf5 import Hdf5File, open_file
-from .nwb import (
-    OWN,
-    SERIES,
-    Series,
-    all_series,
-    data_of,
-    is_version_2,
-    region_of,
-    roi_ids,
-    table_columns,
-)
+from .nwb import OWN, SERIES, all_series, data_of, is_version_2, region_of, roi_ids, table_columns
 from .writers import described, text_of
 
 if TYPE_CHECKING:  # the library is imported in the sandbox
@@ -52,34 +41,17 @@ CONTAINER = "processing/ophys/Fluorescence"
 
 
 def check(path: Path, source: Path | str | None, series: str | None = None) -> None:
-    """Find out before a long computation whether a prediction can be written to an NWB file.
-
-    Raises
-    ------
-    DataError
-        If `source` is damaged.
-    OutputError
-        If `source` is no NWB file.
-    UsageError
-        If the name of the series that shall be written is taken, or none.
-    """
+    """Find out before a long computation whether a prediction can be written to an NWB file."""
     check_output(path)
-    no_source = OutputError(
-        f"{path} needs an NWB file as its source, and {source} is none; choose another suffix, "
-        "such as .npz"
-    )
-    if source is None:
-        raise no_source
-    try:
-        with open_ordinary(source) as file:
-            if file.read(len(SIGNATURE)) != SIGNATURE:
-                raise no_source
-    except OSError:
-        raise no_source from None
+    target = None
+    if source is not None and _starts_as_hdf5(source):
+        target = open_file(Path(source), CHUNK)
     # The signature alone would do for any HDF5 file, such as CaImAn's.
-    target = open_file(Path(source), CHUNK)
-    if not is_version_2(target):
-        raise no_source
+    if target is None or not is_version_2(target):
+        raise OutputError(
+            f"{path} needs an NWB file as its source, and {source} is none; choose another "
+            "suffix, such as .npz"
+        )
     if series is not None:
         if not series or not re.fullmatch(r"[^/:]+", series):
             raise UsageError(f"{series!r} cannot be the name of a series; leave out / and :")
@@ -89,27 +61,17 @@ def check(path: Path, source: Path | str | None, series: str | None = None) -> N
             )
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A series that rates can have been made from: its name, where it and its ROI table stand, and
-    the rows of that table that the rates are of."""
-
-    name: str
-    path: str
-    table: str
-    rows: Numbers
+def _starts_as_hdf5(path: Path | str) -> bool:
+    try:
+        with open_ordinary(path) as file:
+            return file.read(len(SIGNATURE)) == SIGNATURE
+    except OSError:
+        return False
 
 
 def write(path: Path, prediction: Prediction, source: Path | str, series: str | None) -> None:
-    """Add the rates to a copy of `source`, which then becomes `path`, and may replace `source`.
-
-    The comments of the series hold the description as JSON.
-
-    Raises
-    ------
-    OutputError
-        If `source` has no series of these ROIs, or writing fails.
-    """
+    """Add the rates to a copy of `source`, which then becomes `path`, and may replace `source`. The
+    comments of the series hold the description as JSON."""
     description = described(prediction)
     listed = "; ".join(f"{key}: {value}" for key, value in description.items())
     text = {
@@ -119,13 +81,17 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
         "comments": text_of(description),
         "frame_rate": float(prediction.recording.frame_rate),
     }
+    arrays = {"rates": np.asarray(prediction.table, np.float32), "times": prediction.times}
+    if (each := prediction.spike_times) is not None:
+        arrays["spikes"] = np.concatenate([np.empty(0), *each])
+        arrays["spike_ends"] = np.cumsum([len(times) for times in each]).astype(np.int64)
     with whole_file(path) as temporary, partial_folder(path) as folder:
         shutil.copyfile(source, temporary)
         try:
-            found = _source(open_file(temporary, CHUNK), prediction)
-            text |= {"series": found.path, "series name": found.name, "table": found.table}
+            found, rows = _source(open_file(temporary, CHUNK), prediction)
+            text |= found
             # Arrays go by files: what a sandbox is asked for is an argument of a command.
-            for name, array in _arrays(prediction, found.rows).items():
+            for name, array in (arrays | {"rows": rows}).items():
                 np.save(Path(folder, f"{name}.npy"), array)
             parse(_append, temporary, folder, text, libraries=["h5py"], writes=True)
         except SpikefinderError as error:
@@ -133,66 +99,40 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
             raise OutputError(f"cannot write {path}: {reason}") from None
 
 
-def _arrays(prediction: Prediction, rows: Numbers) -> dict[str, Array]:
-    """What is written, by the name of its file."""
-    arrays: dict[str, Array] = {
-        "rates": np.asarray(prediction.table, np.float32),
-        "times": np.asarray(prediction.times),
-        "rows": rows,
-    }
-    if prediction.spike_times is not None:
-        ends = np.cumsum([len(times) for times in prediction.spike_times])
-        arrays["spikes"] = np.concatenate([np.empty(0), *prediction.spike_times])
-        arrays["spike_ends"] = ends.astype(np.int64)
-    return arrays
-
-
-def _source(file: Hdf5File, prediction: Prediction) -> _Source:
-    """The series that the rates were made from: the one that the recording notes, else the first.
-
-    Raises
-    ------
-    DataError
-        If there is none with these ROIs and as many frames.
-    """
+def _source(file: Hdf5File, prediction: Prediction) -> tuple[dict[str, str], Numbers]:
+    """The series that the rates were made from: the one that the recording notes, else the first
+    with these ROIs and as many frames. Its name, where it and its ROI table stand, and the rows of
+    that table that the rates are of."""
     names, frames = list(prediction.names), len(prediction.times)
-    alike = _possible(file, frames)
-    labels = {}
-    for series, region, columns in alike:
-        labels[region] = f"{series.name}/rois"
-        labels |= {columns["id"]: "id"} if "id" in columns else {}
-    values = file.read(labels)
-    found = []
-    for series, region, columns in alike:
-        rows = np.asarray(values[region], np.int64)
-        column = np.asarray(values[columns["id"]]) if "id" in columns else None
-        # By name, as the recording may have been read without the ROIs that are no cells.
-        ids = [str(roi) for roi in roi_ids(file, series, rows, column)]
-        order = {roi: k for k, roi in reversed(list(enumerate(ids)))}
-        if set(names) <= order.keys():
-            table = str(region_of(file, series)[1])
-            chosen = rows[[order[roi] for roi in names]]
-            found.append(_Source(series.name, series.path, table, chosen))
-    # Two planes may have the same ROIs and frames; the recording knows which it was.
-    noted = [each for each in found if SERIES + each.name in prediction.recording.notes]
-    if not found:
-        raise DataError(
-            f"{file.path} has no series of these {len(names)} ROIs with {frames} "
-            "frames; give the file that the recording was read from"
-        )
-    return (noted or found)[0]
-
-
-def _possible(file: Hdf5File, frames: int) -> list[tuple[Series, str, dict[str, str]]]:
-    """Series of as many frames, where the rows of their ROIs stand, and columns of the table."""
-    found = []
+    labels: dict[str, str] = {}
+    alike = []
     for series in all_series(file).values():
         region, table = region_of(file, series)
         if region is None or series.is_processed or file.find(f"{series.path}/data") is None:
             continue
         if frames in file.arrays[data_of(file, series)].shape:
-            found.append((series, region, table_columns(file, table)))
-    return found
+            ids = table_columns(file, table).get("id")
+            alike.append((series, region, str(table), ids))
+            labels |= {region: f"{series.name}/rois"} | ({} if ids is None else {ids: "id"})
+    values = file.read(labels)
+    found = {}
+    for series, region, table, ids in alike:
+        rows = np.asarray(values[region], np.int64)
+        column = None if ids is None else np.asarray(values[ids])
+        # By name, as the recording may have been read without the ROIs that are no cells.
+        rois = [str(roi) for roi in roi_ids(file, series, rows, column)]
+        order = {roi: k for k, roi in reversed(list(enumerate(rois)))}
+        if set(names) <= order.keys():
+            text = {"series": series.path, "series name": series.name, "table": table}
+            found[series.name] = text, rows[[order[roi] for roi in names]]
+    if not found:
+        raise DataError(
+            f"{file.path} has no series of these {len(names)} ROIs with {frames} "
+            "frames; give the file that the recording was read from"
+        )
+    # Two planes may have the same ROIs and frames; the recording knows which it was.
+    noted = [name for name in found if SERIES + name in prediction.recording.notes]
+    return found[noted[0]] if noted else next(iter(found.values()))
 
 
 @sandboxed
@@ -208,8 +148,8 @@ def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[s
         source = resolve(file, text["series"])
         container = _container(file)
         name = text["name"] or _free_name(container, text["series name"])
-        made = _typed(container, name, "RoiResponseSeries")
-        made.attrs["description"], made.attrs["comments"] = text["description"], text["comments"]
+        made = _group(container, name, "RoiResponseSeries", text["description"])
+        made.attrs["comments"] = text["comments"]
         data = made.create_dataset("data", data=arrays["rates"])
         data.attrs.update({"unit": text["unit"], "conversion": 1.0, "resolution": -1.0})
         data.attrs.update({"offset": 0.0, "continuity": "instantaneous"})
@@ -250,35 +190,38 @@ def _container(file: h5py.File) -> h5py.Group:
     processing = resolve(file, "processing")
     processing = file.create_group("processing") if processing is None else processing
     if "ophys" not in processing:  # the series stands in another module
-        module = _typed(processing, "ophys", "ProcessingModule")
-        module.attrs["description"] = "processed imaging data"
+        _group(processing, "ophys", "ProcessingModule", "processed imaging data")
     module = resolve(file, "processing/ophys")
     for name in (CONTAINER.rsplit("/", 1)[-1], NAME):
         if name not in module:
-            return _typed(module, name, "Fluorescence")
+            return _group(module, name, "Fluorescence")
         found = resolve(file, f"processing/ophys/{name}")
         if isinstance(found, h5py.Group) and found.attrs.get("neurodata_type") == "Fluorescence":
             return found
     raise DataError(f"{file.filename} has no place for a container Fluorescence; rename {NAME}")
 
 
-def _typed(group: h5py.Group, name: str, kind: str) -> h5py.Group:
-    """A new group of a type of NWB."""
+def _group(group: h5py.Group, name: str, kind: str, description: str | None = None) -> h5py.Group:
     made = group.create_group(name)
-    _as_type(made, kind, "core")
+    _as_type(made, kind, "core", description)
     return made
 
 
-def _as_type(item: h5py.Group | h5py.Dataset, kind: str, namespace: str) -> None:
+def _as_type(
+    item: h5py.Group | h5py.Dataset, kind: str, namespace: str, description: str | None = None
+) -> None:
+    """Make a new object one of a type of NWB."""
     item.attrs.update({"namespace": namespace, "neurodata_type": kind})
     item.attrs["object_id"] = str(uuid.uuid4())
+    if description is not None:
+        item.attrs["description"] = description
 
 
 def _region(group: h5py.Group, like: h5py.Dataset, table: h5py.Group, rows: Numbers) -> None:
     """A reference to rows of the ROI table, of the same type as that of the source."""
     made = group.create_dataset("rois", data=np.asarray(rows, like.dtype))
-    _as_type(made, "DynamicTableRegion", like.attrs.get("namespace", "hdmf-common"))
-    made.attrs["description"] = like.attrs.get("description", "the ROIs")
+    description = like.attrs.get("description", "the ROIs")
+    _as_type(made, "DynamicTableRegion", like.attrs.get("namespace", "hdmf-common"), description)
     made.attrs["table"] = table.ref
 
 
@@ -289,18 +232,16 @@ def _units(
     import h5py
 
     hdmf = like.attrs.get("namespace", "hdmf-common")
-    table = _typed(module, _free(module, name), "Units")
-    table.attrs["description"] = f"spikes drawn from {name.removesuffix('Spikes')}"
+    description = f"spikes drawn from {name.removesuffix('Spikes')}"
+    table = _group(module, _free(module, name), "Units", description)
     # HDF5 has no type for numpy's own text.
     table.attrs.create("colnames", ["spike_times", "rois"], dtype=h5py.string_dtype())
     ids = table.create_dataset("id", data=np.arange(len(arrays["spike_ends"]), dtype=np.int64))
     _as_type(ids, "ElementIdentifiers", hdmf)
     times = table.create_dataset("spike_times", data=arrays["spikes"])
-    _as_type(times, "VectorData", hdmf)
-    times.attrs["description"] = "the spike times for each neuron in s"
+    _as_type(times, "VectorData", hdmf, "the spike times for each neuron in s")
     times.attrs["resolution"] = 1 / SAMPLE_RATE
     index = table.create_dataset("spike_times_index", data=arrays["spike_ends"].astype(np.uint64))
-    _as_type(index, "VectorIndex", hdmf)
-    index.attrs["description"] = "where each neuron's spike times end"
+    _as_type(index, "VectorIndex", hdmf, "where each neuron's spike times end")
     index.attrs["target"] = times.ref
     return table

@@ -19,7 +19,7 @@ import numpy as np
 from ...arrays import Array
 from ...files.npy import read_header
 from ...files.sandbox import Unreadable, parse, sandboxed
-from .container import LEVELS, ArrayInfo, Container, Jobs, as_json, list_objects
+from .container import LEVELS, ArrayInfo, Jobs, as_json
 
 LARGEST_FILE = 1 << 30
 """Larger files, in bytes, are refused: `ops.npy` holds a few images."""
@@ -37,22 +37,13 @@ class _Inert:
     def __new__(cls, *_arguments: Any, **_options: Any) -> "_Inert":
         return super().__new__(cls)
 
-    def __init__(self, *_arguments: Any, **_options: Any) -> None:
-        pass
-
     def __call__(self, *_arguments: Any, **_options: Any) -> "_Inert":
         return self
 
-    def __setstate__(self, _state: Any) -> None:
+    def _ignore(self, *_arguments: Any, **_options: Any) -> None:
         pass
 
-    def __setitem__(self, _key: Any, _value: Any) -> None:
-        pass
-
-    def append(self, _value: Any) -> None:
-        pass
-
-    extend = add = update = append
+    __init__ = __setstate__ = __setitem__ = append = extend = add = update = _ignore
 
 
 class _DType(_Inert):
@@ -98,10 +89,6 @@ def _numbers(values: Any, dtype: np.dtype[Any], shape: Any, order: Any = "C") ->
     return np.frombuffer(values, dtype).reshape(shape, order=order)
 
 
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
 def _scalar(dtype: Any, values: Any = b"") -> Any:
     plain = dtype.plain() if isinstance(dtype, _DType) else None
     return _Inert() if plain is None else _numbers(values, plain, ())[()]
@@ -113,27 +100,18 @@ def _frombuffer(values: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array
     return array
 
 
-def _encode(text: str, *_: Any) -> bytes:
-    """Of `_codecs.encode`, by which Python 2 and old protocols store bytes."""
-    return text.encode("latin1")
-
-
-def _no_bytes(*_: Any) -> bytes:
-    """Of `bytes`, by which old protocols store an empty one."""
-    return b""
-
-
 _STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _DType,
     ("numpy", "ndarray"): _Array,
-    ("_codecs", "encode"): _encode,
-    ("builtins", "bytes"): _no_bytes,
-    ("__builtin__", "bytes"): _no_bytes,
+    # Old protocols store bytes as text to encode, none as `bytes` called without any.
+    ("_codecs", "encode"): lambda text, *_: text.encode("latin1"),
+    ("builtins", "bytes"): lambda *_: b"",
+    ("__builtin__", "bytes"): lambda *_: b"",
     ("collections", "OrderedDict"): dict,
 }
 for _core in ("numpy.core", "numpy._core"):  # numpy 2 has renamed it
     _STAND_INS |= {
-        (f"{_core}.multiarray", "_reconstruct"): _reconstruct,
+        (f"{_core}.multiarray", "_reconstruct"): lambda *_: _Array(),
         (f"{_core}.multiarray", "scalar"): _scalar,
         (f"{_core}.numeric", "_frombuffer"): _frombuffer,
     }
@@ -151,18 +129,10 @@ def _plain(value: Any) -> Any:
 
 @sandboxed
 def load(path: Path | str) -> dict[Any, Any]:
-    """The dict in an `.npy` file that `numpy.save` made of one.
+    """The dict in an `.npy` file that `numpy.save` made of one; `Unreadable` if it is none.
 
-    Returns
-    -------
-    dict
-        Numbers, text, containers and arrays of numbers as they were; other arrays are None, all
-        other objects without content.
-
-    Raises
-    ------
-    Unreadable
-        If the file is too large, or holds anything but a dict.
+    Numbers, text, containers and arrays of numbers are as they were; other arrays are None, all
+    other objects without content.
     """
     if Path(path).stat().st_size > LARGEST_FILE:
         raise Unreadable(f"it is larger than {LARGEST_FILE >> 30} GiB")
@@ -176,30 +146,22 @@ def load(path: Path | str) -> dict[Any, Any]:
     return {name: _plain(value) for name, value in loaded.items()}
 
 
-def open_file(path: Path, chunk: int) -> Container:
-    """List the arrays in a pickled dict, and in dicts in it; `DataError` if it is none."""
-    objects, state, _ = list_objects(path, _JOBS)
-    return Container(path, objects, _JOBS, chunk, state)
-
-
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """The arrays of numbers in a dict."""
-    arrays = dict(_arrays("", load(path), 0))
-    infos = {name: ArrayInfo(array.shape, array.dtype.str) for name, array in arrays.items()}
-    yield "objects", as_json(infos)
+    """The arrays of numbers in a dict, and in dicts in it."""
+    arrays = _arrays("", load(path), 0)
+    yield "objects", as_json({name: ArrayInfo(a.shape, a.dtype.str) for name, a in arrays})
 
 
 @sandboxed
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    """Some of them; none can be read by rows."""
     arrays = dict(_arrays("", load(path), 0))
     yield from ((name, arrays[name]) for name in labels)
 
 
-_JOBS = Jobs(parse_objects, parse_arrays)
+JOBS = Jobs(parse_objects, parse_arrays)
 
 
 def _arrays(prefix: str, contents: dict[Any, Any], depth: int) -> Iterator[tuple[str, Array]]:
@@ -207,10 +169,10 @@ def _arrays(prefix: str, contents: dict[Any, Any], depth: int) -> Iterator[tuple
         value = _plain(value)
         if isinstance(value, dict) and depth < LEVELS:
             yield from _arrays(f"{prefix}{name}.", value, depth + 1)
-        elif isinstance(value, np.ndarray | np.number | float | int) and (
-            np.asarray(value).dtype.kind in "fiub"
-        ):
-            yield f"{prefix}{name}", np.asarray(value)
+        elif isinstance(value, np.ndarray | np.number | float | int):
+            array = np.asarray(value)
+            if array.dtype.kind in "fiub":
+                yield f"{prefix}{name}", array
 
 
 # Settings, which stand in several files
@@ -219,30 +181,18 @@ def _arrays(prefix: str, contents: dict[Any, Any], depth: int) -> Iterator[tuple
 def read_numbers(
     paths: Sequence[Path], wanted: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Array], dict[str, Path], dict[Path, str]]:
-    """Numbers in pickled dicts, each from the first file that has it.
+    """Numbers in pickled dicts of one folder, each from the first file that has it.
 
-    Parameters
-    ----------
-    paths
-        Of files in one folder.
-    wanted
-        By a name of yours the keys under which numbers may stand, with dots where dicts are nested.
-
-    Returns
-    -------
-    What was found, where, and of files that cannot be read why.
+    `wanted` are, by a name of yours, the keys under which numbers may stand, with dots where dicts
+    are nested. Returned are what was found, where, and of files that cannot be read why.
     """
     if not paths:
         return {}, {}, {}
-    names = [str(path) for path in paths]
-    values = parse(
-        parse_numbers, paths[0].parent, names, {name: list(keys) for name, keys in wanted.items()}
-    )
-    sources, failed = values.pop("sources"), values.pop("failed")
+    values = parse(parse_numbers, paths[0].parent, list(map(str, paths)), dict(wanted))
     return (
         {name: values[name] for name in wanted if name in values},
-        {name: Path(path) for name, path in sources.items()},
-        {Path(path): why for path, why in failed.items()},
+        {name: Path(path) for name, path in values["sources"].items()},
+        {Path(path): why for path, why in values["failed"].items()},
     )
 
 
@@ -280,10 +230,10 @@ def _numbers_under(settings: Any, keys: Sequence[str]) -> Array | None:
     value = settings
     for key in keys:
         value = _plain(value.get(key)) if isinstance(value, dict) else None
-    if isinstance(value, list | tuple | int | float | np.ndarray | np.generic):
-        try:
-            array = np.asarray(value, np.float64)
-        except (TypeError, ValueError, OverflowError):  # ragged, text, or endless
-            return None
-        return array if array.size <= MOST_NUMBERS else None
-    return None
+    if not isinstance(value, list | tuple | int | float | np.ndarray | np.generic):
+        return None
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError):  # ragged, text, or endless
+        return None
+    return array if array.size <= MOST_NUMBERS else None

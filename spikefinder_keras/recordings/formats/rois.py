@@ -21,22 +21,8 @@ LARGEST_SHARE = 2.0
 def accepted(path: Path | str, cells: ArrayLike, *, count: int, what: str = "iscell") -> Numbers:
     """Numbers of the ROIs that are cells.
 
-    Parameters
-    ----------
-    path
-        Named in errors.
-    cells
-        One number for each ROI, 1 for a cell; or as suite2p's `iscell` with its probability beside
-        it, `(count, 2)`. A single row, as MATLAB has it, is as good.
-    count
-        Of ROIs.
-    what
-        Name of the array, for messages.
-
-    Raises
-    ------
-    DataError
-        If it has not one number for each ROI.
+    `cells` has one number for each ROI, 1 for a cell; or as suite2p's `iscell` its probability
+    beside it, `(count, 2)`. A single row, as MATLAB has it, is as good.
     """
     cells = np.asarray(cells)
     # MATLAB has no vectors.
@@ -47,11 +33,9 @@ def accepted(path: Path | str, cells: ArrayLike, *, count: int, what: str = "isc
     return np.flatnonzero(cells.reshape(count, -1)[:, 0] == 1)
 
 
-def numbered(
-    path: Path | str, numbers: ArrayLike, *, count: int, what: str = "idx_components"
-) -> Numbers:
+def numbered(path: Path | str, numbers: ArrayLike, *, count: int, what: str) -> Numbers:
     """`numbers` as those of the components to keep, from 0, or `DataError`."""
-    numbers = np.atleast_1d(np.asarray(numbers)).ravel()
+    numbers = np.ravel(numbers)
     # Counted from 1, as in MATLAB, the last one is out of range.
     if numbers.size and (
         numbers.dtype.kind not in "iuf"
@@ -72,22 +56,7 @@ def checked_cells(
     kind: str = "ROIs",
     all_rois: bool = False,
 ) -> tuple[Numbers, list[str]]:
-    """The numbers of those to keep, all if asked for, and notes.
-
-    Parameters
-    ----------
-    kept
-        None where nothing is said of cells.
-    count, what
-        As for `accepted`.
-    kind
-        What they are called.
-
-    Raises
-    ------
-    DataError
-        If none would be kept.
-    """
+    """The numbers of those to keep, all if asked for or nothing is said of cells, and notes."""
     if kept is None or all_rois:
         return np.arange(count), []
     if not kept.size:
@@ -104,17 +73,8 @@ def checked_cells(
 
 @dataclass(frozen=True)
 class Neuropil:
-    """The fluorescence around ROIs.
-
-    Attributes
-    ----------
-    traces : (ROI, frame)
-        None where there are none.
-    share
-        To subtract, 0 to 2.
-    name
-        For messages; empty where nobody expects any.
-    """
+    """The fluorescence around ROIs, `(ROI, frame)`, of which a share, 0 to 2, is subtracted. `name`
+    is for messages; it is empty where nobody expects any."""
 
     traces: AnyTable | None
     share: float
@@ -129,33 +89,13 @@ def corrected(
     kept: Numbers,
     frame_rate: float | None = None,
 ) -> tuple[AnyTable, list[str]]:
-    """The kept ROIs' fluorescence without neuropil; missing where there was none before.
-
-    Parameters
-    ----------
-    path
-        Named in errors.
-    fluorescence : (ROI, frame)
-    neuropil
-    kept
-        Numbers of the ROIs to keep.
-    frame_rate
-        In Hz.
-
-    Returns
-    -------
-    (kept ROI, frame)
-    notes
-
-    Raises
-    ------
-    UsageError
-        If the share is impossible.
-    DataError
-        If fluorescence and neuropil are of different shape.
-    """
-    check_share(neuropil.share)
-    around = neuropil.traces
+    """The kept ROIs' fluorescence `(ROI, frame)` without neuropil, and notes. It is missing where
+    there was no fluorescence before."""
+    around, share = neuropil.traces, neuropil.share
+    if not (isinstance(share, int | float) and 0 <= share <= LARGEST_SHARE):
+        raise UsageError(
+            f"a neuropil factor of {share}? give a number from 0 to 2, usually 0.7 (--neuropil)"
+        )
     if around is None:
         notes = [f"neuropil not subtracted: there is no {neuropil.name}"] if neuropil.name else []
         return _only(fluorescence, kept), notes
@@ -166,13 +106,13 @@ def corrected(
         )
     # Counts of a camera are whole numbers, of which a difference would overflow.
     dtype = np.result_type(fluorescence.dtype, around.dtype, np.float32)
-    notes = [f"neuropil subtracted: F - {neuropil.share:g} {neuropil.name}"]
+    notes = [f"neuropil subtracted: F - {share:g} {neuropil.name}"]
 
     def subtract(rows: Array, neuropil_rows: Array, numbers: Sequence[int] | Numbers) -> Rows:
         missing = MissingCounts()
         traces = np.empty((len(numbers), rows.shape[1]), dtype)
         for row, roi in enumerate(numbers):  # one by one, as both may be larger than the memory
-            np.multiply(neuropil_rows[roi], -dtype.type(neuropil.share), out=traces[row])
+            np.multiply(neuropil_rows[roi], -dtype.type(share), out=traces[row])
             before = np.asarray(rows[roi], dtype)
             traces[row] += before
             # An ROI without light under live neuropil would else look like a trace.
@@ -195,9 +135,9 @@ def corrected(
 
 
 def _only(table: AnyTable, kept: Numbers) -> AnyTable:
-    if isinstance(table, LazyTable):
-        return table if kept.size == len(table) else table.keep(kept)
-    return table if kept.size == len(table) else table[kept]
+    if kept.size == len(table):
+        return table
+    return table.keep(kept) if isinstance(table, LazyTable) else table[kept]
 
 
 def scaled(traces: AnyTable, gain: tuple[float, float]) -> AnyTable:
@@ -209,11 +149,3 @@ def scaled(traces: AnyTable, gain: tuple[float, float]) -> AnyTable:
     return elementwise(
         lambda rows: rows * dtype.type(factor) + dtype.type(offset), traces, dtype=dtype
     )
-
-
-def check_share(share: float) -> None:
-    """Raise `UsageError` unless `share` can be one of neuropil."""
-    if not (isinstance(share, int | float) and 0 <= share <= LARGEST_SHARE):
-        raise UsageError(
-            f"a neuropil factor of {share}? give a number from 0 to 2, usually 0.7 (--neuropil)"
-        )

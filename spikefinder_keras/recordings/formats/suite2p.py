@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...arrays import Array, Mask, Numbers, Rates
+from ...arrays import Array, Mask, Rates
 from ...errors import DataError
 from ...files.npy import NpyFile
 from ..lazy import AnyTable, elementwise
@@ -39,11 +39,6 @@ OWN_FILES = ("F.npy", "Fneu.npy", "iscell.npy", "stat.npy", "redcell.npy", *SETT
 """Files of suite2p that no prediction may replace."""
 
 
-def recognises(folder: Path) -> bool:
-    """Whether a folder is a plane of suite2p, or holds one."""
-    return bool(planes_of(folder))
-
-
 def planes_of(source: Path | str) -> list[Path]:
     """The plane folders of a recording's source, by their numbers; none if it is not suite2p's."""
     folder = Path(source)
@@ -51,8 +46,8 @@ def planes_of(source: Path | str) -> list[Path]:
         return [folder]
     if not folder.is_dir():
         return []
-    folders = {*folder.glob("plane*"), *folder.glob("suite2p/plane*")}
-    folders = {f for f in folders if (f / "F.npy").is_file()}
+    found = {*folder.glob("plane*"), *folder.glob("suite2p/plane*")}
+    folders = [f for f in found if (f / "F.npy").is_file()]
     # plane10 comes behind plane2.
     return sorted(folders, key=lambda f: [int(n) for n in re.findall(r"\d+", f.name)] or [0])
 
@@ -60,39 +55,23 @@ def planes_of(source: Path | str) -> list[Path]:
 def files_of(folder: Path) -> list[Path]:
     """The files that a recording is read from."""
     planes = planes_of(folder)
-    names = {
-        parent / name for plane in planes for parent in (plane, plane.parent) for name in OWN_FILES
-    }
-    return [path for path in names if path.is_file()]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the pickled settings of a plane say.
-
-    `rate` in Hz and `share` of neuropil, None where they say none; `bad`, a truth value for each
-    frame, and `folders`, the number of frames in each, unchecked; `notes`.
-    """
-
-    rate: float | None
-    share: float | None
-    bad: Array | None
-    folders: Array | None
-    notes: tuple[str, ...]
+    parents = {parent for plane in planes for parent in (plane, plane.parent)}
+    paths = [parent / name for parent in parents for name in OWN_FILES]
+    return [path for path in paths if path.is_file()]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """What a plane folder holds.
+    """What a plane folder holds, or several together.
 
-    `traces` `(cell, frame)` corrected for neuropil, NaN where missing; `rois`, the numbers of the
-    cells; `classified`, whether it says which ROIs are cells; `rate` in Hz; `starts`, the frames
-    with which the folders of movies begin.
+    `traces` `(cell, frame)` corrected for neuropil, NaN where missing; `names` of the cells, by
+    their numbers; `classified`, whether it says which ROIs are cells; `rate` in Hz; `starts`, the
+    frames with which the folders of movies begin.
     """
 
     folder: Path
     traces: AnyTable
-    rois: Numbers
+    names: list[str]
     classified: bool
     rate: float | None
     starts: tuple[int, ...]
@@ -100,71 +79,59 @@ class Plane:
 
 
 def read_recording(folder: Path, options: ReadOptions) -> Recording:
-    """Recording of a plane folder, or of all planes in `suite2p/`.
-
-    Raises
-    ------
-    DataError, UsageError
-    """
+    """Recording of a plane folder, or of all planes in `suite2p/`."""
     only_one_array(folder, options.variable)
     only_orientation(folder, options.orientation, "neuron-time")
     planes = [read_plane(plane, options) for plane in planes_of(folder)]
-    if len(planes) == 1:  # whose notes need no name of a plane
-        (plane,) = planes
-        folder, traces, starts = plane.folder, plane.traces, plane.starts
-        names, notes = [str(roi) for roi in plane.rois], plane.notes
-    else:
-        traces, names, notes, starts = combine(planes)
-    rates = [plane.rate for plane in planes if plane.rate is not None]
-    if len(set(rates)) > 1:
-        several = ", ".join(f"{p.folder.name} {p.rate:g} Hz" for p in planes if p.rate is not None)
-        raise DataError(f"{folder} has planes of different frame rates ({several}); name one")
+    # The notes of a single one need no name of a plane.
+    plane = planes[0] if len(planes) == 1 else combine(folder, planes)
     facts = Facts(
-        frame_rate=rates[0] if rates else None,
-        orientation="neuron-time" if all(plane.classified for plane in planes) else None,
+        frame_rate=plane.rate,
+        orientation="neuron-time" if plane.classified else None,
         unit="F",
-        names=names,
-        notes=notes,
-        segment_starts=starts,
+        names=plane.names,
+        notes=plane.notes,
+        segment_starts=plane.starts,
     )
-    return make_recording(folder, traces, options, facts)
+    return make_recording(plane.folder, plane.traces, options, facts)
 
 
-def combine(
-    planes: Sequence[Plane],
-) -> tuple[AnyTable, list[str], tuple[str, ...], tuple[int, ...]]:
-    """Traces, names, notes and starts of several planes together.
-
-    The microscope may have stopped in the middle of a volume, so one plane may have a frame more
-    than another: it is missing in that one.
-    """
+def combine(folder: Path, planes: Sequence[Plane]) -> Plane:
+    """Several planes together. The microscope may have stopped in the middle of a volume, so one
+    plane may have a frame more than another: it is missing in that one."""
+    rates = [(plane.folder.name, plane.rate) for plane in planes if plane.rate is not None]
+    if len({rate for _, rate in rates}) > 1:
+        several = ", ".join(f"{name} {rate:g} Hz" for name, rate in rates)
+        raise DataError(f"{folder} has planes of different frame rates ({several}); name one")
     longest = max(planes, key=lambda plane: plane.traces.shape[1])
     frames = longest.traces.shape[1]
     # In memory, as planes are small parts of a recording.
-    traces = np.full((sum(plane.rois.size for plane in planes), frames), np.nan, np.float32)
-    names, notes = [], [f"{len(planes)} planes, neurons named by plane and ROI"]
-    row = 0
+    traces = np.full((sum(len(plane.names) for plane in planes), frames), np.nan, np.float32)
+    names: list[str] = []
+    notes = [f"{len(planes)} planes, neurons named by plane and ROI"]
     for plane in planes:
-        count = plane.traces.shape[1]
-        traces[row : row + plane.rois.size, :count] = plane.traces
-        row += plane.rois.size
-        names += [f"{plane.folder.name}-{roi}" for roi in plane.rois]
+        row, count = len(names), plane.traces.shape[1]
+        traces[row : row + len(plane.names), :count] = plane.traces
+        names += [f"{plane.folder.name}-{roi}" for roi in plane.names]
         notes += [f"{plane.folder.name}: {note}" for note in plane.notes]
         if count < frames:
             notes.append(f"{plane.folder.name}: {frames - count} frames fewer than the others")
-    return traces, names, tuple(notes), longest.starts
+    return Plane(
+        folder,
+        traces,
+        names,
+        classified=all(plane.classified for plane in planes),
+        rate=rates[0][1] if rates else None,
+        starts=longest.starts,
+        notes=tuple(notes),
+    )
 
 
 def read_plane(folder: Path, options: ReadOptions) -> Plane:
-    """What a plane folder holds.
-
-    Raises
-    ------
-    DataError
-        If its files are damaged or contradict each other.
-    """
+    """What a plane folder holds; `DataError` if its files are damaged or contradict each other."""
+    files = [_file(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")]
     fluorescence, around, cells = (
-        _array(folder / f"{name}.npy", options.chunk) for name in ("F", "Fneu", "iscell")
+        None if file is None else npy_table(file, options.chunk) for file in files
     )
     if fluorescence is None:
         raise DataError(f"{folder} has no F.npy any more")
@@ -194,7 +161,7 @@ def read_plane(folder: Path, options: ReadOptions) -> Plane:
     return Plane(
         folder,
         traces,
-        rois,
+        [str(roi) for roi in rois],
         classified=cells is not None,
         rate=settings.rate,
         starts=starts,
@@ -208,20 +175,26 @@ def _without(bad: Mask, rows: Array) -> Array:
     return rows
 
 
-def read_settings(folder: Path, options: ReadOptions) -> Settings:
-    """What the settings in a plane folder, or in the one above it, say.
+@dataclass(frozen=True)
+class Settings:
+    """What the pickled settings of a plane say.
 
-    Raises
-    ------
-    DataError
-        If a file cannot be read that may say the frame rate, and nobody states it.
+    `rate` in Hz and `share` of neuropil, None where they say none; `bad`, a truth value for each
+    frame, and `folders`, the number of frames in each, unchecked; `notes`.
     """
-    paths = [
-        parent / name
-        for name in SETTINGS
-        for parent in (folder, folder.parent)
-        if (parent / name).is_file()
-    ]
+
+    rate: float | None
+    share: float | None
+    bad: Array | None
+    folders: Array | None
+    notes: tuple[str, ...]
+
+
+def read_settings(folder: Path, options: ReadOptions) -> Settings:
+    """What the settings in a plane folder, or in the one above it, say. It raises `DataError` if a
+    file cannot be read that may say the frame rate, and nobody states it."""
+    paths = [parent / name for name in SETTINGS for parent in (folder, folder.parent)]
+    paths = [path for path in paths if path.is_file()]
     found, sources, failed = read_numbers(paths, KEYS)
     unread = [f"{path} cannot be read: {why}" for path, why in failed.items()]
     # A file that comes before the one with the frame rate may have had another.
@@ -231,8 +204,7 @@ def read_settings(folder: Path, options: ReadOptions) -> Settings:
         raise DataError(f"{unread[0]}; state the frame rate (--frame-rate) to do without it")
     notes = [f"not used: {each}" for each in unread]
     rate = one_rate(sources["rate"], "fs", found["rate"]) if "rate" in found else None
-    share = found.get("share")
-    stated = None
+    share, stated = found.get("share"), None
     # Anything else is no share, and the usual one is taken.
     if share is not None and share.size == 1 and 0 <= share.item() <= LARGEST_SHARE:
         stated = float(share.item())
@@ -256,8 +228,7 @@ def _bad_frames(bad: Array | None, frames: int) -> tuple[Mask | None, list[str]]
 
 def _starts(folders: Array | None, frames: int) -> tuple[tuple[int, ...], list[str]]:
     """Frames with which the folders of movies begin, and notes."""
-    counts = np.array([]) if folders is None else np.ravel(folders)
-    counts = counts[counts != 0]  # folders without a movie
+    counts = np.array([]) if folders is None else folders[folders != 0]  # 0: without a movie
     if counts.size < 2:
         return (0,), []
     whole = (counts > 0).all() and (counts == counts.round()).all()
@@ -265,12 +236,6 @@ def _starts(folders: Array | None, frames: int) -> tuple[tuple[int, ...], list[s
         return (0,), [f"frames_per_folder has {counts.sum():g} frames, F {frames}: not used"]
     starts = (0, *np.cumsum(counts)[:-1].astype(int).tolist())
     return starts, [f"{counts.size} folders of movies (frames_per_folder): so many segments"]
-
-
-def _array(path: Path, chunk: int) -> AnyTable | None:
-    """The array in a file; None if there is no such file."""
-    file = _file(path)
-    return None if file is None else npy_table(file, chunk)
 
 
 def _file(path: Path) -> NpyFile | None:

@@ -52,8 +52,7 @@ def make_recording(
             notes.append(f"{times.size} time stamps do not fit the frames: not used")
             times = None
     if times is None and facts.frame_rate is not None:
-        if frame_rate is None:
-            frame_rate = facts.frame_rate
+        frame_rate = facts.frame_rate if frame_rate is None else frame_rate
         stated = check_rate(frame_rate)
         if abs(stated - facts.frame_rate) > RATE_MISMATCH * stated:
             notes.append(
@@ -76,13 +75,7 @@ def make_recording(
 
 
 def one_rate(path: Path | str, name: str, value: ArrayLike) -> float:
-    """The frame rate in Hz that an array of one number holds, or of the same for each trial.
-
-    Raises
-    ------
-    DataError
-        If it is no number, or trials differ.
-    """
+    """The frame rate in Hz that an array of one number holds, or of the same for each trial."""
     value = np.asarray(value)
     if value.dtype.kind not in "fiu" or len(np.unique(value)) != 1:
         raise DataError(f"{path}: {name} is not one number; give the frame rate in Hz there")
@@ -109,15 +102,8 @@ def only_orientation(path: Path, orientation: str | None, usual: str) -> None:
 
 
 def read_csv(path: Path, options: ReadOptions) -> Recording:
-    """Recording of a table `(frame, neuron)`.
-
-    Under the header 0 to n - 1, without time stamps and without a stated frame rate it is a table
-    of the competition, which are all of 100 Hz.
-
-    Raises
-    ------
-    DataError, UsageError
-    """
+    """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
+    without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
     only_one_array(path, options.variable)
     table = read_table(path, strict=False, all_cells=options.all_rois)
     if table.turned and options.orientation == "neuron-time":

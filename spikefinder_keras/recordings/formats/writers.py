@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array, Numbers, Times
+from ...arrays import Array
 from ...competition.tables import write_csv as write_competition_csv
 from ...errors import OutputError
 from ...files.atomic import check_output_folder, whole_file, whole_folder
@@ -58,26 +58,23 @@ def _simple(value: Any) -> str | int | float:
     return value if isinstance(value, str | int | float) else text_of(value)
 
 
-def text_of(value: Any) -> str:
+def text_of(value: Any, *, indent: int | None = 1) -> str:
     """`value` as JSON text."""
-    return json.dumps(value, ensure_ascii=False, indent=1, default=_unknown)
+
+    def unknown(value: Any) -> Any:
+        return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
+
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=unknown)
 
 
-def _on_one_line(value: Any) -> str:
-    if isinstance(value, dict):
-        return text_of(value).replace("\n", "\n ")
-    return json.dumps(value, ensure_ascii=False, default=_unknown)
-
-
-def _unknown(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
-
-
-def _spikes_in_a_row(spike_times: Iterable[Times]) -> tuple[Times, Numbers]:
-    """Discrete spikes of all neurons: times in s and numbers of the neurons, `(spike,)` each."""
-    each = list(spike_times)
-    times = np.concatenate([np.empty(0), *each])
-    return times, np.repeat(np.arange(len(each)), [len(own) for own in each])
+def _spikes_in_a_row(prediction: Prediction) -> dict[str, Array]:
+    """Discrete spikes of all neurons, if there are any: `spike_times` in s, one neuron after
+    another, and `spike_neurons`, which counts neurons from 0."""
+    each = prediction.spike_times
+    if each is None:
+        return {}
+    neurons = np.repeat(np.arange(len(each)), [len(times) for times in each])
+    return {"spike_times": np.concatenate([np.empty(0), *each]), "spike_neurons": neurons}
 
 
 @contextmanager
@@ -102,7 +99,9 @@ def sidecar(path: Path, prediction: Prediction, *, times: bool = False) -> Itera
     if prediction.spike_times is not None:
         contents["spike_times"] = [np.asarray(t).tolist() for t in prediction.spike_times]
     # A line per entry: readable, and short where there are thousands of numbers.
-    lines = (f" {json.dumps(key)}: {_on_one_line(value)}" for key, value in contents.items())
+    texts = {key: text_of(value, indent=None) for key, value in contents.items()}
+    texts["description"] = text_of(contents["description"]).replace("\n", "\n ")
+    lines = (f' "{key}": {text}' for key, text in texts.items())
     with whole_file(sidecar_path(path)) as temporary:
         temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         yield
@@ -150,10 +149,8 @@ def write_csv(path: Path, prediction: Prediction) -> None:
 
 
 def write_npy(path: Path, prediction: Prediction, source: Path | str | None = None) -> None:
-    """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it.
-
-    Where `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell.
-    """
+    """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it. Where
+    `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell."""
     rates = suite2p.as_spks(np.asarray(prediction.table, np.float32).T, prediction.names, source)
     with (
         sidecar(path, prediction, times=True),
@@ -164,21 +161,16 @@ def write_npy(path: Path, prediction: Prediction, source: Path | str | None = No
 
 
 def write_npz(path: Path, prediction: Prediction) -> None:
-    """Write `spike_rates` `(neuron, frame)`, `times`, `frame_rate`, `names`, `description` (JSON).
-
-    Discrete spikes are `spike_times` in s, all neurons in a row, and `spike_neurons`, which counts
-    neurons from 0.
-    """
+    """Write `spike_rates` `(neuron, frame)`, `times`, `frame_rate`, `names`, `description` (JSON),
+    and discrete spikes as `_spikes_in_a_row`."""
     arrays: dict[str, Any] = {
         RATES: np.ascontiguousarray(np.asarray(prediction.table, np.float32).T),
         "times": prediction.times,
         "frame_rate": prediction.recording.frame_rate,
         "names": np.array(prediction.names, dtype=np.str_),
         "description": np.array(text_of(described(prediction))),
+        **_spikes_in_a_row(prediction),
     }
-    if prediction.spike_times is not None:
-        times, neurons = _spikes_in_a_row(prediction.spike_times)
-        arrays |= {"spike_times": times, "spike_neurons": neurons}
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -188,11 +180,6 @@ def write_mat(path: Path, prediction: Prediction) -> None:
 
     Names and discrete spikes, `spike_times` in s, are cell arrays with a cell per neuron; the
     description is a struct.
-
-    Raises
-    ------
-    OutputError
-        If an array is too large for the format.
     """
     from scipy.io import savemat
 
@@ -207,14 +194,7 @@ def write_mat(path: Path, prediction: Prediction) -> None:
         variables["spike_times"] = _cells(np.asarray(t, float) for t in prediction.spike_times)
     try:
         with whole_file(path) as temporary:
-            savemat(
-                temporary,
-                variables,
-                appendmat=False,
-                long_field_names=True,
-                do_compression=False,
-                oned_as="row",
-            )
+            savemat(temporary, variables, appendmat=False, long_field_names=True, oned_as="row")
     except (ValueError, TypeError) as error:  # such as an array of more than 4 GiB
         reason = " ".join(str(error).split())
         raise OutputError(f"cannot write {path} ({reason}); choose .npz or .zarr") from None
@@ -246,10 +226,7 @@ def check_store(path: Path) -> None:
 
 def write_store(path: Path, prediction: Prediction) -> None:
     """Write a group of `spike_rates` `(neuron, times)` with both coordinates, as xarray reads it.
-
-    Discrete spikes are `spike_times` in s, all neurons in a row, and `spike_neurons`, which counts
-    neurons from 0. The rest are attributes.
-    """
+    Discrete spikes are as `_spikes_in_a_row`. The rest are attributes."""
     with whole_folder(path) as store:
         rates = np.asarray(prediction.table, np.float32).T
         begin_store(store, *rates.shape)[:] = rates
@@ -276,19 +253,19 @@ def fill_store(folder: Path, prediction: Prediction) -> None:
     description = json.loads(text_of(described(prediction)))
     unit = description.get("unit", "a.u.")
     group[RATES].attrs.update({"_ARRAY_DIMENSIONS": ["neuron", "times"], "units": unit})
-    arrays: dict[str, tuple[Array, list[str], dict[str, str]]] = {
-        "times": (np.asarray(prediction.times), ["times"], {"units": "s"}),
-        "neuron": (np.array(prediction.names, dtype=np.str_), ["neuron"], {}),
+    arrays = {
+        "times": np.asarray(prediction.times),
+        "neuron": np.array(prediction.names, dtype=np.str_),
+        **_spikes_in_a_row(prediction),
     }
-    if prediction.spike_times is not None:
-        times, neurons = _spikes_in_a_row(prediction.spike_times)
-        arrays["spike_times"] = (times, ["spike"], {"unit": "s"})
-        arrays["spike_neurons"] = (neurons, ["spike"], {})
-    for name, (array, dimensions, attributes) in arrays.items():
+    attributes = {"times": {"units": "s"}, "spike_times": {"unit": "s"}}
+    for name, array in arrays.items():
         # Or xarray takes the numbers that equal the usual one, 0, for missing.
         fill_value = np.nan if array.dtype.kind == "f" else None
         made = group.create_array(name, data=array, fill_value=fill_value, overwrite=True)
-        made.attrs.update({"_ARRAY_DIMENSIONS": dimensions, **attributes})
+        # The first two are coordinates.
+        dimension = "spike" if name.startswith("spike") else name
+        made.attrs.update({"_ARRAY_DIMENSIONS": [dimension], **attributes.get(name, {})})
     group.attrs.update(
         {
             "frame_rate": float(prediction.recording.frame_rate),
@@ -311,10 +288,6 @@ WRITERS: dict[str, Callable[[Path, Prediction], None]] = {
 
 def to_pynapple(prediction: Prediction) -> Any:
     """Spike rates as a `pynapple.TsdFrame`.
-
-    Parameters
-    ----------
-    prediction
 
     Returns
     -------

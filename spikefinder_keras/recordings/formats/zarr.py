@@ -22,7 +22,8 @@ from .container import (
     Scalar,
     as_json,
     is_table,
-    list_objects,
+    open_file,
+    type_name,
 )
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
@@ -50,23 +51,13 @@ def recognises(folder: Path) -> bool:
 
 
 def open_folder(path: Path, chunk: int) -> Container:
-    """List the arrays and groups of a store.
-
-    Raises
-    ------
-    DataError
-        If it is damaged, or asks for more than to decode numbers.
-    UsageError
-        If Zarr is not installed.
-    """
+    """List the arrays and groups of a store; `UsageError` if Zarr is not installed."""
     require("zarr", "reading Zarr", "zarr")
-    objects, state, _ = list_objects(path, _JOBS)
-    return Container(path, objects, _JOBS, chunk, state, separator="/")
+    return open_file(path, _JOBS, chunk, separator="/")
 
 
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """The groups and arrays of a store."""
     import zarr
 
     root = _open_root(path)
@@ -82,7 +73,6 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    """Some of the arrays of a store."""
     root = _open_root(path)
     for name, label in labels.items():
         array = _array(root, name)
@@ -96,7 +86,6 @@ def parse_arrays(
 
 @sandboxed
 def parse_rows(path: str, name: str, axis: int, numbers: list[int]) -> Iterator[tuple[str, Array]]:
-    """Some rows of a table."""
     yield "rows", pick(_array(_open_root(path), name), axis, np.array(numbers))
 
 
@@ -109,8 +98,12 @@ def _open_root(path: str) -> Any:
     import zarr
 
     check_files(Path(path))
+    is_group = not Path(path, ".zarray").is_file()
+    if Path(path, "zarr.json").is_file():
+        metadata = json.loads(read_small(Path(path, "zarr.json"), LARGEST_METADATA))
+        is_group = metadata.get("node_type") == "group"
     store = zarr.storage.LocalStore(path, read_only=True)
-    if not _is_group(Path(path)):
+    if not is_group:
         return zarr.open_array(store=store, mode="r")
     # What is in a group is what stands in its folder: consolidated metadata could name others.
     return zarr.open_group(store=store, mode="r", use_consolidated=False)
@@ -122,15 +115,7 @@ def _array(root: Any, name: str) -> Any:
     return root if isinstance(root, zarr.Array) else root[name]
 
 
-def _is_group(folder: Path) -> bool:
-    if (folder / "zarr.json").is_file():
-        metadata = json.loads(read_small(folder / "zarr.json", LARGEST_METADATA))
-        return metadata.get("node_type") == "group"
-    return not (folder / ".zarray").is_file()
-
-
 def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
-    """Arrays first, then the groups and what is in them."""
     # By name, as Zarr gives them in the order in which they were opened, which varies.
     arrays, groups = sorted(group.arrays()), sorted(group.groups())
     found: dict[str, Info] = {f"{prefix}{name}": _info(array) for name, array in arrays}
@@ -142,11 +127,10 @@ def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
 
 
 def _info(array: Any) -> ArrayInfo:
-    numeric = array.dtype.kind in "fiub"
     unit = array.attrs.get("units")  # as xarray calls it
     return ArrayInfo(
         tuple(array.shape),
-        array.dtype.str if numeric else str(array.dtype),
+        type_name(array.dtype),
         _dimensions(array),
         unit=None if unit is None else str(unit),
         attributes=_attributes(array),
@@ -171,12 +155,7 @@ def _dimensions(array: Any) -> tuple[str, ...] | None:
 
 
 def check_files(folder: Path) -> None:
-    """Refuse links, which may lead out of the store, and codecs that do more than decode.
-
-    Raises
-    ------
-    Unreadable
-    """
+    """Refuse links, which may lead out of the store, and codecs that do more than decode."""
     metadata = []
     for here, folders, files in os.walk(folder):
         for name in (*folders, *files):
