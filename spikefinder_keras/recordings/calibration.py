@@ -111,19 +111,8 @@ LARGEST = 100.0
 
 
 def indicator_family(indicator: str, species: str | None = None) -> str | None:
-    """The family of an indicator by its name, or None for an unknown one.
-
-    Parameters
-    ----------
-    indicator
-        Such as "jGCaMP7f" or "OGB-1"; capitals, hyphens and spaces aside.
-    species
-        Such as "mouse"; of the GCaMPs, those in zebrafish answer later.
-
-    Returns
-    -------
-    "dye", "red", "GCaMP", "GCaMP, mouse", "GCaMP, zebrafish", "fast GCaMP" or None
-    """
+    """The family of an indicator by its name, capitals, hyphens and spaces aside: "dye", "red",
+    "GCaMP", "GCaMP, mouse", "GCaMP, zebrafish" or "fast GCaMP"; None for an unknown one."""
     # GCaMP-6f, gcamp6f and "GCaMP 6f" are one.
     plain = "".join(c for c in str(indicator).lower() if c.isalnum())
     for family, names in _FAMILIES:
@@ -138,16 +127,8 @@ def indicator_family(indicator: str, species: str | None = None) -> str | None:
 
 @dataclass(frozen=True)
 class Delay:
-    """The delay of one kind of recording.
-
-    Attributes
-    ----------
-    logits, slopes : (offset,)
-        The logits of `OFFSETS` for a recording with slowness 0, and what they change by up to
-        slowness 1.
-    source
-        What it was measured on.
-    """
+    """The delay of one kind of recording: the logits of `OFFSETS` with slowness 0, `(offset,)`, and
+    the slopes by which they change up to slowness 1; `source` says what it was measured on."""
 
     logits: Array
     slopes: Array
@@ -182,21 +163,11 @@ def apply_delay(rates: Rates, weights: Array) -> Rates:
 
 
 def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[Trace | None, int]:
-    """Mean of the trace around the events that the network finds.
+    """The mean of the trace around the events that the network finds, weighted by their rates, and
+    how many they are.
 
-    Parameters
-    ----------
-    traces : (sample,)
-        One for each segment, at 100 Hz, in one unit.
-    rates : (step,)
-        The network's output for each.
-
-    Returns
-    -------
-    float64 (180,) or None
-        From 0.6 s before to 1.2 s after an event, weighted by its rate.
-    int
-        The number of events.
+    `traces` `(sample,)` at 100 Hz in one unit and `rates` `(step,)`, the network's output, are one
+    for each segment. The mean `(180,)` is from 0.6 s before to 1.2 s after an event, or None.
     """
     from scipy.ndimage import maximum_filter1d
 
@@ -223,11 +194,8 @@ def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[
 
 
 def slowness(traces: Sequence[Trace], rates: Sequence[Rates], frame_rate: float) -> float:
-    """How slowly a recording's own transients rise, 0 (at once) to 1 (0.2 s or more).
-
-    `traces` and `rates` as for `average_transient`; `frame_rate` in Hz, as what a frame smears is
-    taken out.
-    """
+    """How slowly a recording's own transients rise, 0 (at once) to 1 (0.2 s or more), but for what
+    frames smear. `traces` and `rates` are as for `average_transient`, `frame_rate` is in Hz."""
     transient, events = average_transient(traces, rates)
     # The average of a few events shows noise, so nothing is said of their rise.
     if transient is None or events < FEWEST_EVENTS:
@@ -255,10 +223,8 @@ def _crossing(transient: Trace, peak: int, share: float) -> float:
 
 
 def signal_share(scales: Scales, seconds: float) -> float:
-    """The share of a recording's smoothed variance that is surely not noise, 0 to 1.
-
-    `seconds` is the length of the recording: what noise can do by chance depends on it.
-    """
+    """The share of a recording's smoothed variance that is surely not noise, 0 to 1, as what noise
+    can do by chance depends on the recording's length in s."""
     if not scales.clarity > 0:
         return 0.0
     by_chance = 1 + CHANCE / np.sqrt(seconds)

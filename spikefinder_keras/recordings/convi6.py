@@ -33,19 +33,8 @@ comparison is less than a tenth of a prediction that takes longer than a blink."
 
 
 class Convi6:
-    """A network of 2017 and the dataset IDs to run it under; their rates are averaged.
-
-    Parameters
-    ----------
-    options
-    progress
-        Say on the terminal that Keras is loading.
-
-    Raises
-    ------
-    UsageError, WeightsError, DownloadError
-        If there is no such dataset, or the weights cannot be used.
-    """
+    """A network of 2017 and the dataset IDs to run it under; their rates are averaged. With
+    `progress` the terminal says that Keras is loading."""
 
     certainty = AGREEMENT
 
@@ -138,15 +127,11 @@ class Convi6AsIn2017(Convi6):
 
 
 def prepare(recording: Recording) -> list[Table]:
-    """The network's input for the neurons of a recording in memory.
+    """The network's input for the neurons of a recording in memory: float32 `(sample, neuron)` at
+    100 Hz for each segment, NaN for a neuron without any value in it.
 
     Each neuron's line and percentiles (`signals.preprocess`) come from all of its frames that are
     there, in order; each segment is then brought to 100 Hz by itself.
-
-    Returns
-    -------
-    list of float32 (sample, neuron)
-        One for each segment, at 100 Hz; NaN for a neuron without any value in the segment.
     """
     count, segments = len(recording.names), recording.segments
     calcium = [np.full((segment.samples, count), np.nan, np.float32) for segment in segments]

@@ -33,12 +33,8 @@ Workers: TypeAlias = Callable[[Sequence[range], Update], None]
 
 
 def check_scheduler(out: Path) -> None:
-    """Find out before a long computation whether workers can write there, and Dask is there.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Raise `UsageError`, before a long computation, unless workers can write there and Dask is
+    there."""
     require("distributed", "--scheduler", "dask")
     if out.suffix.lower() != ".zarr":
         raise UsageError(
@@ -48,27 +44,12 @@ def check_scheduler(out: Path) -> None:
 
 @contextmanager
 def workers(address: str, job: Callable[..., int], *, count: int, **run: str) -> Iterator[Workers]:
-    """Connect to Dask.
+    """Connect to Dask's scheduler at an address such as `tcp://10.0.0.1:8786`, or to `count`
+    workers of this machine (`LOCAL`); `UsageError` if there is none, or it has no worker.
 
-    Parameters
-    ----------
-    address
-        Of a scheduler, such as `tcp://10.0.0.1:8786`; or `LOCAL`.
-    job
-        Of a module; called with a range of neurons and `run`, returns how many are done.
-    count
-        How many workers `LOCAL` starts.
-
-    Yields
-    ------
-    Workers
-        It raises `OutputError` if a chunk has failed on several workers; what is done stays, to go
-        on with.
-
-    Raises
-    ------
-    UsageError
-        If there is no such scheduler, or it has no worker.
+    `job`, a function of a module, is called with a range of neurons and `run`, and returns how many
+    are done. What is yielded raises `OutputError` if a chunk has failed on several workers; what is
+    done stays, to go on with.
     """
     from distributed import Client, LocalCluster, as_completed
 

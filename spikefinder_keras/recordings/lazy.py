@@ -52,19 +52,10 @@ Loader: TypeAlias = Callable[[int, Numbers], Rows]
 
 
 class LazyTable:
-    """A table of numbers in a file.
+    """A table of numbers in a file; `axis` is along which axis of what is loaded the rows lie.
 
     It has what a reader asks of an array: `shape`, `dtype`, `ndim`, `size`, `T`. Values are read by
     `rows`; indexed as an array, it reads the columns that are asked for.
-
-    Parameters
-    ----------
-    shape
-        Of two axes.
-    dtype
-    load
-    axis
-        Along which axis of what is loaded the rows lie.
     """
 
     ndim = 2
@@ -124,21 +115,9 @@ AnyTable: TypeAlias = Table | LazyTable
 def elementwise(
     function: Callable[..., Array], *tables: AnyTable, dtype: DTypeLike | None = None
 ) -> AnyTable:
-    """`function(*tables)`, of each value by itself: at once, or when rows are read.
-
-    Parameters
-    ----------
-    function
-        Of arrays of one shape; gives an array of that shape.
-    tables
-        All of one shape.
-    dtype
-        Of the result; by default that of the first table.
-
-    Returns
-    -------
-    array, or LazyTable where one of the tables is
-    """
+    """`function(*tables)`, of each value by itself: at once, or when rows are read where a table is
+    in its file. All arrays are of one shape; `dtype` is the result's, by default the first
+    table's."""
     return by_rows(lambda *rows: Rows(function(*rows)), *tables, dtype=dtype)
 
 
@@ -162,20 +141,8 @@ def _load(table: AnyTable, numbers: Numbers) -> Rows:
 
 
 def pick(array: Any, axis: int, numbers: Numbers) -> Array:
-    """Rows of anything that is indexed as an array: a mapped one, of HDF5 or of Zarr.
-
-    Parameters
-    ----------
-    array
-        Of two axes.
-    axis
-    numbers
-        Increasing.
-
-    Returns
-    -------
-    (number, other axis)
-    """
+    """Rows `(number, other axis)` with increasing numbers, of anything that is indexed as an array
+    of two axes: a mapped one, of HDF5 or of Zarr."""
     first, last = int(numbers[0]), int(numbers[-1]) + 1
     where: slice | list[int] = numbers.tolist()
     chosen: slice | Numbers = slice(None)
@@ -190,13 +157,8 @@ def pick(array: Any, axis: int, numbers: Numbers) -> Array:
 
 
 def parse_memory(text: str | None) -> int | None:
-    """Bytes of a size such as `2GiB`, `500 MB` or `3g`; None for None.
-
-    Raises
-    ------
-    UsageError
-        If it is no size, or too little to work in.
-    """
+    """Bytes of a size such as `2GiB`, `500 MB` or `3g`; None for None. `UsageError` if it is no
+    size, or too little to work in."""
     if text is None:
         return None
     match = _SIZE.fullmatch(str(text).strip())

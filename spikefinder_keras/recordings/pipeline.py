@@ -129,30 +129,12 @@ def predict_file(
     progress: bool = False,
     **writing_options: Any,
 ) -> Prediction:
-    """Predict a file, and write the rates whole or not at all.
+    """Predict a file, and write the rates whole or not at all; of `.npy` and Zarr they stay in the
+    file.
 
-    Parameters
-    ----------
-    task
-    out
-        Checked by `formats.check_prediction_path`.
-    scheduler
-        See `dask_workers.workers`; checked by `dask_workers.check_scheduler`.
-    say
-        Called with each line that a user should know.
-    progress
-        Show a bar on the standard error.
-    **writing_options
-        `series` and `overwrite`, as for `formats.write_prediction`.
-
-    Returns
-    -------
-    Prediction
-        Of `.npy` and Zarr its rates stay in the file.
-
-    Raises
-    ------
-    SpikefinderError
+    `out` was checked by `formats.check_prediction_path`, `scheduler` (see `dask_workers.workers`)
+    by `check_scheduler`; `say` is called with each line that a user should know, and
+    `writing_options` are `series` and `overwrite` of `formats.write_prediction`.
     """
     memory, count = task.reading.memory, cores()
     if scheduler == LOCAL:  # its workers share what there is
@@ -197,12 +179,7 @@ def predict_into(
     progress: bool = False,
     on_workers: Workers | None = None,
 ) -> Prediction:
-    """Predict a recording chunk by chunk; `memory` in bytes.
-
-    Raises
-    ------
-    SpikefinderError
-    """
+    """Predict a recording chunk by chunk; `memory` in bytes."""
     with numpy_settings():
         recording.segments  # noqa: B018 - found once, before anything is predicted
         size = neurons_at_a_time(recording, memory)

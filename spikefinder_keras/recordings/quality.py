@@ -91,19 +91,11 @@ numbers as they are shown."""
 
 
 def features(calcium: Trace) -> dict[str, float]:
-    """Numbers that show how a trace in the competition's form looks.
+    """Numbers that show how a trace in the competition's form looks, `(sample,)` at 100 Hz without
+    missing samples.
 
-    Parameters
-    ----------
-    calcium : (sample,)
-        At 100 Hz, without missing samples.
-
-    Returns
-    -------
-    dict of str to float
-        `height`: 99.9th percentile (the 80th is 1); `skewness`; `memory`: s until the
-        autocorrelation falls to 1/2; `roughness`: share of the variance that changes from 100 ms to
-        the next.
+    `height` is the 99.9th percentile (the 80th is 1), `memory` the s until the autocorrelation
+    falls to 1/2, `roughness` the share of the variance that changes from 100 ms to the next.
     """
     x = np.asarray(calcium, np.float64)
     # 100 ms: below it, what a slow microscope saw is interpolation.
@@ -125,10 +117,8 @@ def features(calcium: Trace) -> dict[str, float]:
 
 
 def distance(calcium: Trace) -> tuple[float, str]:
-    """How far a trace `(sample,)` lies from the training traces, and in which feature.
-
-    See `NeuronQuality`; NaN for a trace too short or constant.
-    """
+    """How far a trace `(sample,)` lies from the training traces, and in which feature, see
+    `NeuronQuality`; NaN for a trace too short or constant."""
     found = []
     for name, value in features(calcium).items():
         low, median, high = FEATURES[name]
@@ -138,18 +128,9 @@ def distance(calcium: Trace) -> tuple[float, str]:
 
 
 def agreement(rates: Sequence[Trace]) -> float:
-    """How little the rates depend on the dataset ID.
-
-    Parameters
-    ----------
-    rates : (dataset, sample)
-        Of one neuron at 100 Hz, under each ID.
-
-    Returns
-    -------
-    float
-        Mean over the IDs of the correlation with their mean, at 25 Hz; NaN if one is constant.
-    """
+    """How little the rates of a neuron depend on the dataset ID: the mean over the IDs of the
+    correlation at 25 Hz of rates `(sample,)` at 100 Hz, one for each ID, with their mean; NaN if
+    one is constant."""
     table = np.asarray(rates, np.float64)
     pooled = table[:, : table.shape[1] // POOL * POOL].reshape(len(table), -1, POOL).mean(axis=2)
     if not pooled.size or not np.ptp(pooled, axis=1).min() > 0:
@@ -193,11 +174,9 @@ def neuron_quality(
 
 
 def smoothness(trace: Trace) -> float:
-    """Share of the frame-to-frame changes of a trace `(frame,)` that have the next one's sign.
-
-    1/3 for white noise, 1/2 for a moving average of it, almost 1 for a trace without noise. NaN if
-    nothing changes.
-    """
+    """Share of the frame-to-frame changes of a trace `(frame,)` that have the next one's sign: 1/3
+    for white noise, 1/2 for a moving average of it, almost 1 without noise. NaN if nothing
+    changes."""
     signs = np.sign(np.diff(np.asarray(trace, np.float64)))
     both = signs[:-1] * signs[1:]
     both = both[np.isfinite(both) & (both != 0)]
@@ -218,11 +197,8 @@ def median_correlation(traces: Table) -> float:
 
 
 def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -> tuple[str, ...]:
-    """Lines on what may be wrong with a recording as a whole.
-
-    The classic mistakes, as far as the data show them: percent for fraction, smoothed or denoised
-    traces, a transposed array, a wrong frame rate, neuropil, too short a recording.
-    """
+    """Lines on what may be wrong with a recording as a whole: percent for fraction, smoothed or
+    denoised traces, a transposed array, a wrong frame rate, neuropil, too short a recording."""
     frames, count = recording.fluorescence.shape
     compared = int(np.clip(MOST_VALUES // frames, 3, MOST_PAIRS_OF))
     some = np.unique(np.linspace(0, count - 1, compared).astype(int))

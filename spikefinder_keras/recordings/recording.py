@@ -81,13 +81,8 @@ class Recording:
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
-        """The stretches between pauses; one in the competition's form, as in 2017.
-
-        Raises
-        ------
-        DataError, UsageError
-            See `segments.find_segments` and `segments.only_segment`.
-        """
+        """The stretches between pauses; one in the competition's form, as in 2017. Raises what
+        `find_segments` and `only_segment` of `segments` do."""
         if self.unit == "competition":
             return only_segment(len(self.times), self.frame_rate, source=self.source)
         return find_segments(
@@ -95,13 +90,8 @@ class Recording:
         )
 
     def part(self, neurons: Sequence[int] | Numbers) -> "Recording":
-        """Some neurons alone, in memory, what is no data marked as missing.
-
-        Parameters
-        ----------
-        neurons
-            Increasing numbers.
-        """
+        """Some neurons alone, by increasing numbers, in memory, what is no data marked as
+        missing."""
         names, missing = tuple(self.names[neuron] for neuron in neurons), self.missing
         traces: Table
         if isinstance(self.fluorescence, LazyTable):
@@ -224,16 +214,8 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What was predicted of some neurons.
-
-    Attributes
-    ----------
-    rates : float32 (frame, neuron)
-    spike_times
-        In s, one array for each neuron; None where not asked for.
-    quality
-        One for each neuron.
-    """
+    """What was predicted of some neurons: rates float32 `(frame, neuron)`, each one's spike times
+    in s where asked for, and its quality."""
 
     rates: Rates
     spike_times: list[Times] | None
@@ -241,18 +223,9 @@ class Predicted:
 
 
 class Predictor(Protocol):
-    """A network with all that is known of a recording's indicator.
-
-    Attributes
-    ----------
-    name
-        Of its weights, for descriptions.
-    path
-        Of its weights; None where a loaded network was given.
-    engine
-    certainty
-        What its neurons' certainty is.
-    """
+    """A network with all that is known of a recording's indicator: its weights' name, for
+    descriptions, and path (None where a loaded network was given), and what its neurons' certainty
+    is."""
 
     name: str
     path: Path | None

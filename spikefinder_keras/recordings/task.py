@@ -24,18 +24,8 @@ from .universal import Universal
 
 
 def check_options(options: PredictOptions) -> bool:
-    """Find out, before a recording is read, whether options go together.
-
-    Returns
-    -------
-    bool
-        Whether a network of 2017 is meant, whatever the recording.
-
-    Raises
-    ------
-    UsageError
-        If they don't, or if there is no such dataset.
-    """
+    """Whether a network of 2017 is meant, whatever the recording; `UsageError` if options don't go
+    together, or if there is no such dataset."""
     weights = options.weights
     universal = weights is not None and _is_universal(weights)
     of_2017 = options.dataset is not None or options.area is not None
@@ -59,12 +49,8 @@ def choose_predictor(
     recording: Recording, options: PredictOptions, *, progress: bool = False
 ) -> Predictor:
     """The predictor for a recording; one in the competition's form is for the networks of 2017.
-
-    Raises
-    ------
-    UsageError, WeightsError, DownloadError
-        If the choice is impossible, or the weights cannot be used.
-    """
+    Raises `UsageError` if the choice is impossible, `WeightsError` or `DownloadError` if the
+    weights cannot be used."""
     of_2017 = check_options(options)
     if recording.unit != "competition":
         if of_2017:
@@ -89,15 +75,7 @@ def _is_universal(weights: Any) -> bool:
 
 @dataclass(frozen=True)
 class Task:
-    """A file to be predicted, and all that is stated of it.
-
-    Attributes
-    ----------
-    source
-        File or folder of the recording.
-    reading
-    prediction
-    """
+    """A file or folder to be predicted, and all that is stated of it."""
 
     source: Path
     reading: ReadOptions
@@ -106,10 +84,8 @@ class Task:
     def open(
         self, say: Callable[[str], None] = lambda line: None, *, progress: bool = False
     ) -> tuple[Recording, Predictor]:
-        """Read the recording, as far as it has to be, and load its predictor.
-
-        Each note on the recording is said before the network is loaded.
-        """
+        """Read the recording, as far as it has to be, say each note on it, and then load its
+        predictor."""
         recording = read(self.source, self.reading)
         for line in recording.notes:
             say(f"{self.source.name}: {line}")
@@ -129,11 +105,9 @@ class Task:
         return cls(Path(source), ReadOptions(**reading), PredictOptions(**prediction))
 
     def identity(self, recording: Recording, predictor: Predictor) -> dict[str, Any]:
-        """What makes a run another run, as what JSON can hold.
-
-        The source with its size and time of change, all settings, and the hash of the weights and
-        of what belongs to them; not the budget of memory.
-        """
+        """What makes a run another run, as what JSON can hold: the source with its size and time of
+        change, all settings, and the hash of the weights and of what belongs to them; not the
+        budget of memory."""
         digest = hashlib.sha256()
         paths = [] if predictor.path is None else [predictor.path, calibration_path(predictor.path)]
         for path in filter(Path.is_file, paths):

@@ -36,18 +36,8 @@ they multiply."""
 
 @dataclass(frozen=True)
 class Case:
-    """A neuron with known spikes.
-
-    Attributes
-    ----------
-    group
-        Its set; every set counts the same.
-    output : (step,)
-        The network's.
-    spikes : (step,)
-        True ones per step.
-    slowness
-    """
+    """A neuron with known spikes: its set, of which each counts the same, the network's output and
+    the true spikes per step, both `(step,)`, and the slowness of its recording."""
 
     group: str
     output: Rates
@@ -67,10 +57,8 @@ def network_outputs(engine: Engine, neurons: Sequence[TrainingNeuron]) -> list[l
 
 
 def whole_steps(spikes: Sequence[Trace], rates: Sequence[Rates]) -> tuple[Rates, Trace]:
-    """Output and true spikes per step, each `(step,)`, of all segments of a neuron together.
-
-    `spikes` are arrays `(sample,)`, `rates` arrays `(step,)`; a step that is not whole is left out.
-    """
+    """Output and true spikes per step, each `(step,)`, of all segments of a neuron together; a step
+    that is not whole is left out. `spikes` are arrays `(sample,)`, `rates` arrays `(step,)`."""
     known = [x[: x.size // STEP * STEP].reshape(-1, STEP).sum(axis=1) for x in spikes]
     outputs = [rate[: x.size] for rate, x in zip(rates, known, strict=True)]
     return np.concatenate(outputs), np.concatenate(known)
@@ -111,11 +99,9 @@ def _weights(groups: Sequence[str]) -> Array:
 
 
 def fit_delay(cases: Sequence[Case], *, by_slowness: bool = False, source: str = "") -> Delay:
-    """The delay with which recordings with known spikes score best.
-
-    It maximises the correlation, as mean over the neurons of a set, then over sets, less a small
-    cost on the logits; `by_slowness` lets it depend on how slowly a recording's transients rise.
-    """
+    """The delay with which recordings with known spikes score best: by the correlation as mean over
+    the neurons of a set, then over sets, less a small cost on the logits. `by_slowness` lets it
+    depend on how slowly transients rise."""
     from scipy.optimize import minimize
 
     groups = [case.group for case in cases]
@@ -149,11 +135,9 @@ def fit_delay(cases: Sequence[Case], *, by_slowness: bool = False, source: str =
 def fit_rate_map(
     groups: Sequence[str], outputs: Sequence[Rates], *, rates: Sequence[float], source: str = ""
 ) -> RateMap:
-    """The map from output to mean rate, by ridge regression of the logarithms.
-
-    Of each neuron its set, of which each weighs the same, the output `(step,)` in spikes/s, and the
-    true mean rate in spikes/s.
-    """
+    """The map from output to mean rate, by ridge regression of the logarithms: of each neuron its
+    set, of which each weighs the same, the output `(step,)` in spikes/s, and the true mean rate in
+    spikes/s."""
     weight = _weights(groups)
     weight *= weight.size / weight.sum()
     features = np.stack([output_features(output) for output in outputs])

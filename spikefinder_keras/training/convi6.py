@@ -117,12 +117,8 @@ def fit(
     """Train on traces that are at hand, or carry on the run in `folder`; for `experiment`.
 
     Kept are `config.json`, `log.csv` and `checkpoint.npz`; weights and curves are not. `watch` is
-    called after each epoch, before it counts as done.
-
-    Raises
-    ------
-    TrainingError
-        If `folder` holds another run, or the loss is no number.
+    called after each epoch, before it counts as done. `TrainingError` if `folder` holds another
+    run, or the loss is no number.
     """
     run = _new_run(Path(folder), settings, traces)
     if (run.folder / CONFIG).exists():

@@ -67,13 +67,8 @@ class Plan:
 
 
 def read_plan(path: str | Path) -> Plan:
-    """Read a plan.
-
-    Raises
-    ------
-    UsageError
-        If the file is missing or no TOML, or something in it is unknown or impossible.
-    """
+    """Read a plan; `UsageError` if the file is missing or no TOML, or something in it is unknown or
+    impossible."""
     try:
         stated = tomllib.loads(read_small(path))
     except (OSError, ValueError) as error:
@@ -254,11 +249,9 @@ def _one_run(task: _Task) -> list[Row]:
 def score_neurons(
     run: Run, traces: Traces, neurons: Array, chosen: Mask
 ) -> list[tuple[str, float]]:
-    """`(neuron, correlation)` of each neuron that has spikes: the mean over its recordings.
-
-    `chosen` is a bool array `(trace,)`. A rate that never varies has the correlation 0, as in the
-    loss.
-    """
+    """`(neuron, correlation)` of each neuron that has spikes, of the traces chosen by a mask
+    `(trace,)`: the mean over its recordings. A rate that never varies has the correlation 0, as in
+    the loss."""
     found: dict[str, list[float]] = {}
     where = np.flatnonzero(chosen)
     tables = [
@@ -275,12 +268,9 @@ def score_neurons(
 def compare(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each variant and epoch against the first variant at its last epoch, on the same neurons.
 
-    Returns
-    -------
-    list of dict
-        `name`, `epoch`, `seeds`, `neurons`, `mean` correlation; `difference`, `low` and `high`:
-        mean paired difference with its 95% interval, by a bootstrap over seeds and, within a seed,
-        over neurons; `answer`: "better", "worse" or "too small to tell".
+    A row has `name`, `epoch`, `seeds`, `neurons`, `mean` correlation; `difference`, `low` and
+    `high`: mean paired difference with its 95% interval, by a bootstrap over seeds and, within a
+    seed, over neurons; `answer`: "better", "worse" or "too small to tell".
     """
     cells: dict[tuple[str, int], dict[tuple[str, str], float]] = {}
     for row in rows:

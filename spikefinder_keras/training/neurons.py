@@ -66,9 +66,8 @@ class GroundTruth:
 class TrainingNeuron:
     """A neuron with known spikes: arrays `(sample,)` at 100 Hz, one of each for each segment.
 
-    `group` is its set: neurons that share a delay. `traces` and `scales` come from
-    `universal_preparation.prepare_neuron`; `spikes` are counts per sample. `indicator`, `species`
-    and `frame_rate` (Hz) are for the calibration alone.
+    `group` is its set: neurons that share a delay. `spikes` are counts per sample; `indicator`,
+    `species` and `frame_rate` (Hz) are for the calibration alone.
     """
 
     group: str
@@ -92,15 +91,9 @@ def find_ground_truth(folder: str | Path) -> list[Path]:
 
 
 def read_ground_truth(path: str | Path) -> list[GroundTruth]:
-    """Read one file of the collection: one for each recording of each neuron.
-
-    Frames without a value at an end are cut off.
-
-    Raises
-    ------
-    DataError
-        If it is not named or not made as a file of the collection.
-    """
+    """Read one file of the collection: one for each recording of each neuron, frames without a
+    value at an end cut off. `DataError` if it is not named or not made as a file of the
+    collection."""
     match = _NAME.fullmatch(Path(path).name)
     if not match:
         raise DataError(f"{path} is not named as a file of the collection, DS09-GCaMP6f-m-V1.h5")
@@ -184,12 +177,8 @@ def ground_truth_neurons(folder: str | Path) -> list[TrainingNeuron]:
 
 
 def competition_neurons(folder: str | Path, numbers: Sequence[int] = (4,)) -> list[TrainingNeuron]:
-    """Training neurons of some sets of the competition, as the group "set 4".
-
-    Their traces come at 100 Hz, which hides their noise, so they are first brought back to about
-    the rate at which they were recorded. Sets 5 and 6 are in the collection above, as DS16 and
-    DS17: the default leaves them out.
-    """
+    """Training neurons of some sets of the competition, as the group "set 4". Sets 5 and 6 are in
+    the collection above, as DS16 and DS17: the default leaves them out."""
     neurons = []
     for number in numbers:
         calcium, spikes = read_set(folder, "train", number)

@@ -29,13 +29,8 @@ def write_config(folder: Path, settings: Mapping[str, Any], **more: Any) -> None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `write_config` wrote.
-
-    Raises
-    ------
-    TrainingError
-        If there is no run in the folder, or its file is damaged.
-    """
+    """What `write_config` wrote; `TrainingError` if there is no run in the folder, or its file is
+    damaged."""
     try:
         config = read_json(folder / CONFIG)
     except FileNotFoundError:
@@ -89,25 +84,10 @@ def save_checkpoint(path: Path, network: keras.Model, about: dict[str, Any]) -> 
 def load_checkpoint(
     path: Path, network: keras.Model, check: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Set a compiled network to what `save_checkpoint` wrote of one like it; all of it, or nothing.
+    """Set a compiled network to what `save_checkpoint` wrote of one like it, all of it or nothing,
+    and return what stands beside it; `TrainingError` if the file is damaged or of another network.
 
-    Parameters
-    ----------
-    path
-    network
-    check
-        Of what stands in the file beside the network; raises ValueError, KeyError or TypeError
-        where it is not what this run wrote.
-
-    Returns
-    -------
-    dict
-        The `about`.
-
-    Raises
-    ------
-    TrainingError
-        If the file is damaged or of another network.
+    `check` of that raises ValueError, KeyError or TypeError where it is not what this run wrote.
     """
     try:
         arrays = read_npz(path)
