@@ -309,10 +309,7 @@ def save_calibration(calibration: Calibration, path: str | Path) -> None:
             }
             for name, delay in calibration.delays.items()
         },
-        "rates": {
-            "terms": plain(calibration.rates.terms),
-            "source": calibration.rates.source,
-        },
+        "rates": {"terms": plain(calibration.rates.terms), "source": calibration.rates.source},
     }
     write_text(path, json.dumps(stored, indent=1) + "\n")
 

@@ -16,7 +16,7 @@ from ..files.sandbox import require
 LOCAL = "local"
 """Instead of an address it asks for workers on this machine, one for each core."""
 
-DASHBOARD = "127.0.0.1:8787"
+DASHBOARD = "127.0.0.1:8787"  # Dask's own port, but seen on this machine alone
 
 PATIENCE = 30.0
 """A scheduler must answer and have a worker within so many s."""
@@ -75,7 +75,7 @@ def workers(address: str, job: Callable[..., int], *, count: int, **run: str) ->
                 scheduler = stack.enter_context(
                     LocalCluster(
                         n_workers=count,
-                        threads_per_worker=1,
+                        threads_per_worker=1,  # there is a worker for each core
                         host="127.0.0.1",
                         dashboard_address=DASHBOARD,
                     )

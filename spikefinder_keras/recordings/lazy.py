@@ -35,7 +35,7 @@ READ_ON = 4
 """Reading rows that lie between the wanted ones, up to so many times as many, is faster than to
 jump from one to the next."""
 
-_SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -162,16 +162,12 @@ def parse_memory(text: str | None) -> int | None:
     if text is None:
         return None
     match = _SIZE.fullmatch(str(text).strip())
-    try:
-        number = float(match[1]) if match else None
-    except ValueError:
-        number = None
-    if match is None or number is None:
+    if match is None:
         raise UsageError(f"--memory {text}? give a size such as 2GiB or 500MB")
     # 2GB are powers of 1,000, 2GiB and 2G of 1,024, as `dd` has it.
     decimal = (match[3] or "").lower() == "b"
     unit = "kmgt".find(match[2].lower()) + 1 if match[2] else 0
-    size = int(number * (1_000 if decimal else 1_024) ** unit)
+    size = int(float(match[1]) * (1_000 if decimal else 1_024) ** unit)
     if size < LEAST:
         raise UsageError(f"--memory {text} is too little; give at least {LEAST >> 20}MiB")
     return size

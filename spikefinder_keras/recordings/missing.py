@@ -162,9 +162,8 @@ def mark_missing(
 def common_jumps(traces: Table) -> Mask:
     """Frames in which nearly all neurons are far off at once, `(frame,)`, of traces `(frame,
     neuron)`, NaN where missing. Fewer than three neurons tell nothing."""
-    none = np.zeros(len(traces), bool)
     if traces.shape[1] < 3:
-        return none
+        return np.zeros(len(traces), bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # frames or neurons without any value
         off = np.asarray(traces, np.float64) - np.nanmedian(traces, axis=0)

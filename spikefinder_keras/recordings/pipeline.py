@@ -26,14 +26,7 @@ from .lazy import budget, chunk_size
 from .missing import NONE_MISSING
 from .options import PredictOptions
 from .quality import recording_warnings
-from .recording import (
-    Predicted,
-    Prediction,
-    Predictor,
-    Quality,
-    Recording,
-    as_recording,
-)
+from .recording import Predicted, Prediction, Predictor, Quality, Recording, as_recording
 from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
 from .task import Task, choose_predictor
 
@@ -165,6 +158,7 @@ def predict_file(
                 on_workers=on_workers,
             )
         made = sink.finish(made)
+    # The notes before were said when the recording was read.
     for line in (*made.recording.notes[len(recording.notes) :], *made.quality.warnings):
         say(f"{task.source.name}: {line}")
     return made
@@ -197,6 +191,7 @@ def predict_into(
 
 def neurons_at_a_time(recording: Recording, memory: int | None = None) -> int:
     """How many neurons make a chunk."""
+    # The rates are float32, however few bytes a value of the recording has.
     frames, dtype = len(recording.times), recording.fluorescence.dtype
     return max(1, chunk_size(memory) // (frames * max(dtype.itemsize, 4)))
 
@@ -213,11 +208,7 @@ def _read_ahead(recording: Recording, todo: Sequence[range]) -> Iterator[tuple[r
 
 
 def predict_chunk(
-    predictor: Predictor,
-    part: Recording,
-    neurons: range,
-    *,
-    update: Update = lambda count: None,
+    predictor: Predictor, part: Recording, neurons: range, *, update: Update = lambda count: None
 ) -> Chunk:
     """Predict a part of a recording in memory, groups of its neurons on each core; `neurons` are
     which they are of the whole."""
@@ -237,7 +228,7 @@ def predict_chunk(
     pool = ThreadPoolExecutor(threads)
     try:
         found = list(pool.map(work, groups))
-    finally:
+    finally:  # an interrupted run does not wait for groups that were not begun
         pool.shutdown(cancel_futures=True)
     spikes = None
     if found[0].spike_times is not None:

@@ -208,15 +208,22 @@ def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -
     # The competition's own traces are upsampled, so smooth.
     if not in_competition:
         lines.append(_smoothed(recording, sample))
-    lines += [
-        _transposed(count, frames),
-        _too_short(recording),
-        _wrong_rate(recording, neurons),
-        *_moving_together(sample, may_jump=not in_competition),
-        _unlike_the_competition(recording) if in_competition else _empty(neurons, count),
-    ]
-    if not in_competition:
-        lines.append(_gaps(neurons, frames))
+    if count > frames:
+        lines.append(
+            f"{count} neurons of {frames} frames each: is the array transposed? state the other "
+            "orientation if so"
+        )
+    seconds = sum(segment.samples for segment in recording.segments) / SAMPLE_RATE
+    if seconds < SHORTEST:
+        lines.append(
+            f"only {seconds:.1f} s in all: too little to find each neuron's baseline and range"
+        )
+    lines.append(_wrong_rate(recording, neurons))
+    lines += _moving_together(sample, may_jump=not in_competition)
+    if in_competition:
+        lines.append(_unlike_the_competition(recording))
+    else:
+        lines += _without_values(neurons, frames)
     return tuple(filter(None, lines))
 
 
@@ -253,22 +260,6 @@ def _smoothed(recording: Recording, sample: Table) -> str:
     return ""
 
 
-def _transposed(count: int, frames: int) -> str:
-    if count <= frames:
-        return ""
-    return (
-        f"{count} neurons of {frames} frames each: is the array transposed? state the other "
-        "orientation if so"
-    )
-
-
-def _too_short(recording: Recording) -> str:
-    seconds = sum(segment.samples for segment in recording.segments) / SAMPLE_RATE
-    if seconds >= SHORTEST:
-        return ""
-    return f"only {seconds:.1f} s in all: too little to find each neuron's baseline and range"
-
-
 def _wrong_rate(recording: Recording, neurons: Sequence[NeuronQuality]) -> str:
     tempo = ("memory", "roughness")
     odd = [neuron for neuron in neurons if neuron.feature in tempo and neuron.distance > FAR]
@@ -282,9 +273,8 @@ def _wrong_rate(recording: Recording, neurons: Sequence[NeuronQuality]) -> str:
 
 
 def _moving_together(sample: Table, *, may_jump: bool) -> list[str]:
-    lines, jumps = [], np.zeros(len(sample), bool)
-    if may_jump:
-        jumps = common_jumps(sample)
+    lines = []
+    jumps = common_jumps(sample) if may_jump else np.zeros(len(sample), bool)
     if jumps.any():
         lines.append(
             f"in {int(jumps.sum())} frames nearly all neurons jump at once, as by flashes of light "
@@ -313,19 +303,21 @@ def _unlike_the_competition(recording: Recording) -> str:
     )
 
 
-def _empty(neurons: Sequence[NeuronQuality], count: int) -> str:
+def _without_values(neurons: Sequence[NeuronQuality], frames: int) -> list[str]:
+    lines = []
     empty = sum(np.isnan(neuron.distance) for neuron in neurons)
-    if not empty:
-        return ""
-    return f"{empty} of {count} neurons have no signal at all: empty, constant or short"
-
-
-def _gaps(neurons: Sequence[NeuronQuality], frames: int) -> str:
+    if empty:
+        lines.append(
+            f"{empty} of {len(neurons)} neurons have no signal at all: empty, constant or short"
+        )
+    # Of a neuron that is missing as a whole, that line says enough.
     alive = [neuron for neuron in neurons if neuron.lost < frames]
     bridged, lost = sum(n.bridged for n in alive), sum(n.lost for n in alive)
-    if not (bridged or lost):
-        return ""
-    return f"missing values: {bridged} were interpolated, {lost} inside longer gaps are left empty"
+    if bridged or lost:
+        lines.append(
+            f"missing values: {bridged} were interpolated, {lost} inside longer gaps are left empty"
+        )
+    return lines
 
 
 # In words

@@ -178,12 +178,12 @@ class ZarrSink:
         self.notes: tuple[str, ...] = ()
         self._run = self.folder / "run.json"
         self._store = self.folder / "store"
-        self._writer = self.folder / "writer"
+        self.writer = self.folder / "writer"
 
     def check_alone(self) -> None:
         """Raise `OutputError` if another process writes the same store."""
         try:
-            process = other_process(read_small(self._writer))
+            process = other_process(read_small(self.writer))
         except (OSError, ValueError):
             return
         if process:
@@ -191,11 +191,6 @@ class ZarrSink:
                 f"process {process} is writing {self.path}; wait for it, or choose another place "
                 f"(if that process is another program, remove {self.folder})"
             )
-
-    def leave(self) -> None:
-        """Let other processes go on."""
-        with suppress(OutputError):  # a full disk is not what is wrong first
-            write_text(self._writer, "")
 
     def begin(self, recording: Recording, identity: dict[str, Any]) -> None:
         """Go on with what is there, or begin anew."""
@@ -211,7 +206,7 @@ class ZarrSink:
                 (self.folder / "done").mkdir(parents=True)
                 begin_store(self._store, neurons, frames)
                 write_text(self._run, json.dumps(identity))
-            write_text(self._writer, process_mark())
+            write_text(self.writer, process_mark())
             self.rates = _lazy_store(self._store)
             done = sum(map(len, self._done()))
             if done:
@@ -307,7 +302,8 @@ def _zarr_sink(path: Path, recording: Recording, identity: dict[str, Any]) -> It
         yield sink
     except BaseException:
         if sink.worth_keeping():
-            sink.leave()
+            with suppress(OutputError):  # a full disk is not what is wrong first
+                write_text(sink.writer, "")  # other processes may go on
         else:
             remove_folder(sink.folder, failed=True)
         raise
@@ -338,6 +334,7 @@ def open_sink(
         with partial_folder(path) as folder:
             yield NpySink(path, Path(folder, "rates.npy"), recording)
     else:
+        # The other half of the budget is for what the writer makes of them.
         size = 4 * recording.fluorescence.size
         if size > budget(memory) // 2:
             raise UsageError(

@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..files.regular import open_ordinary
 from ..network.weights import find_weights
 from .calibration import calibration_path
-from .convi6 import Convi6, Convi6AsIn2017, choose_datasets
+from .convi6 import Convi6, choose_datasets
 from .formats.detect import files_of, read
 from .options import PredictOptions, ReadOptions, as_dict
 from .recording import Predictor, Recording
@@ -62,8 +62,9 @@ def choose_predictor(
                 f"{recording.source} is in the competition's form, for which --weights universal "
                 "is not made; state the --frame-rate of raw traces, or leave --weights out"
             )
+        # Its weights are of 2017 then, whatever was not stated: what they cannot do is refused.
         check_options(replace(options, weights="described"))
-    return Convi6AsIn2017(options, progress=progress)
+    return Convi6(options, as_in_2017=True, progress=progress)
 
 
 def _is_universal(weights: Any) -> bool:
@@ -93,6 +94,7 @@ class Task:
 
     def as_text(self) -> str:
         """The same as JSON, with absolute paths, for a process in another folder."""
+        # A name such as `universal` stays one: each process finds its own file of it.
         prediction, weights = as_dict(self.prediction), self.prediction.weights
         if weights is not None and Path(weights).is_file():
             prediction["weights"] = str(Path(weights).absolute())
@@ -108,6 +110,7 @@ class Task:
         """What makes a run another run, as what JSON can hold: the source with its size and time of
         change, all settings, and the hash of the weights and of what belongs to them; not the
         budget of memory."""
+        # Weights of one name may change under it, so their bytes count.
         digest = hashlib.sha256()
         paths = [] if predictor.path is None else [predictor.path, calibration_path(predictor.path)]
         for path in filter(Path.is_file, paths):

@@ -141,6 +141,7 @@ def network_input(trace: Trace, scales: Scales, delay: float = 0.0) -> Array:
         trace = np.interp(reach, np.arange(trace.size), trace)
     else:
         trace = np.pad(trace, (0, steps * STEP - trace.size), mode="edge")
+    # The channels: a step's two means over 20 ms, in units of the noise and of the spread.
     halves = trace.reshape(steps, 2, STEP // 2).mean(axis=2)
     noise = max(scales.noise, LEAST_NOISE * scales.spread)
     units = [NOISE_UNITS * noise * np.sqrt(NOISE_BAND), scales.spread]

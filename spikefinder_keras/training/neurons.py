@@ -188,6 +188,7 @@ def competition_neurons(folder: str | Path, numbers: Sequence[int] = (4,)) -> li
         for column, length in enumerate(trace_lengths(calcium)):
             trace = np.nan_to_num(calcium[:length, column])
             known = np.nan_to_num(spikes[:length, column]).clip(0)
+            # At 100 Hz their noise is hidden: back to about the rate at which they were recorded.
             frames = resample(trace, SAMPLE_RATE, frame_rate)
             prepared, scales = prepare_trace(frames, frame_rate)
             prepared = prepared[:length].astype(np.float32)

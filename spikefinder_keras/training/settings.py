@@ -91,17 +91,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class UniversalSettings:
-    """What a run of `universal` is made of.
+    """What a run of `universal` is made of; `UsageError` if a field is impossible.
 
     `windows` of `window` steps (40 ms each) from each of `neurons` neurons make a batch.
     `simulated` is the share of simulated neurons, of whom there are `simulated_neurons`.
     `averaging` is how much of the averaged weights is kept per step. At the shares `align_at` of
     the run the delays of the sets are found anew.
-
-    Raises
-    ------
-    UsageError
-        If a field is impossible.
     """
 
     steps: int = 1_200

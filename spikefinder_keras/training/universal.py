@@ -365,15 +365,12 @@ def shift_curve(rates: Sequence[Rates], spikes: Sequence[Trace]) -> Array:
     and `spikes` `(sample,)` are one of each for each segment."""
     curve = []
     for samples in np.round(DELAYS * SAMPLE_RATE).astype(int):
-        x, y = [], []
-        for rate, known in zip(rates, spikes, strict=True):
-            steps = known.size // STEP
-            moved = np.zeros(known.size)
+        moved = [np.zeros(known.size) for known in spikes]
+        for later, known in zip(moved, spikes, strict=True):
             if samples >= 0:
-                moved[samples:] = known[: known.size - samples]
+                later[samples:] = known[: known.size - samples]
             else:
-                moved[:samples] = known[-samples:]
-            x.append(moved[: steps * STEP].reshape(-1, STEP).sum(axis=1))
-            y.append(rate[:steps])
-        curve.append(pearson(np.concatenate(x), np.concatenate(y)))
+                later[:samples] = known[-samples:]
+        output, truth = calibrate.whole_steps(moved, rates)
+        curve.append(pearson(truth, output))
     return np.array(curve)
