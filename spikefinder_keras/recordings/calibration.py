@@ -44,46 +44,24 @@ from .universal_preparation import STEP, STEPS_PER_SECOND, Scales
 
 # The delay
 
-OFFSETS = np.arange(-2, 4)
-"""The output may be read later by so many steps."""
-
+OFFSETS = np.arange(-2, 4)  # the output may be read later by so many steps
 PRIOR = np.array([-3.0, -1.0, 1.0, 0.0, -2.0, -3.0])
 """The logits of the offsets before any recording is seen: little delay is likeliest."""
 
-BEFORE, AFTER = 60, 120
-"""The average transient has so many samples before and after an event: 0.6 s and 1.2 s."""
-
-AT_REST = 35
-"""The first samples of them are before the rise, whatever the indicator."""
-
+BEFORE, AFTER = 60, 120  # samples of the average transient before and after an event (0.6 s, 1.2 s)
+AT_REST = 35  # its first samples are before the rise, whatever the indicator
 FIRST_PEAK, LAST_PEAK = 40, 140
 """The peak of the average transient lies between these samples: from 0.2 s before the event, where
 another delay may put it, to 0.8 s behind."""
 
-ALONE = 15
-"""An event is the largest rate within so many steps on both sides: transients do not overlap."""
-
-PROMINENT = 4.0
-"""An event's rate is so many mean rates."""
-
-FEWEST_EVENTS = 5
-"""The average of fewer transients says nothing about their rise."""
-
-EVENT_WIDTH = 0.05
-"""Events found at 25 Hz scatter by so many s, which adds to an apparent rise."""
-
-FRAME_WIDTH = 0.8
-"""Frames do the same by so many frame intervals."""
-
-SLOW = 0.2
-"""A rise (10 to 90%) of so many s or more has slowness 1."""
-
-UNKNOWN_SLOWNESS = 0.35
-"""The slowness of a recording with too few events; about the mean over recordings."""
-
-UNKNOWN = "unknown"
-"""The family of a recording of which nothing is stated."""
-
+ALONE = 15  # steps; an event is the largest within these on both sides: transients do not overlap
+PROMINENT = 4.0  # an event's rate is so many mean rates
+FEWEST_EVENTS = 5  # the average of fewer transients says nothing about their rise
+EVENT_WIDTH = 0.05  # events found at 25 Hz scatter by so many s, which adds to an apparent rise
+FRAME_WIDTH = 0.8  # frames do the same by so many frame intervals
+SLOW = 0.2  # a rise (10 to 90%) of so many s or more has slowness 1
+UNKNOWN_SLOWNESS = 0.35  # of a recording with too few events; about the mean over recordings
+UNKNOWN = "unknown"  # the family of a recording of which nothing is stated
 _FAMILIES = (
     ("fast GCaMP", ("gcamp8", "gcamp6fu")),
     ("dye", ("ogb", "oregon", "cal520", "cal590", "fluo", "rhod2", "fura", "calbryte")),
@@ -93,21 +71,16 @@ _FAMILIES = (
 
 # The rates
 
-SMALLEST = 0.01
-"""So many spikes/s are added before the logarithm."""
-
+SMALLEST = 0.01  # so many spikes/s are added before the logarithm
 PEAK, HIGH, LEAST_BUSY = 99.9, 0.25, 1e-3
 """This percentile of the output counts as its peaks, this share of it is high, and so much is added
 to the time that it is before the logarithm."""
 
-TERMS = 4
-"""The map has so many terms: a, b, c and d."""
-
+TERMS = 4  # the map has so many terms: a, b, c and d
 CHANCE = 2.2
 """The clarity of noise alone reaches above 1 by this times 1 / sqrt(seconds), in 1 of 100."""
 
-LARGEST = 100.0
-"""No term is larger; the exponential of more is no number of spikes."""
+LARGEST = 100.0  # no term is larger; the exponential of more is no number of spikes
 
 
 def indicator_family(indicator: str, species: str | None = None) -> str | None:

@@ -13,21 +13,13 @@ from typing import Any, TypeAlias
 from ..errors import OutputError, SpikefinderError, UsageError
 from ..files.sandbox import require
 
-LOCAL = "local"
-"""Instead of an address it asks for workers on this machine, one for each core."""
-
+LOCAL = "local"  # instead of an address it asks for workers on this machine, one for each core
 DASHBOARD = "127.0.0.1:8787"  # Dask's own port, but seen on this machine alone
 
-PATIENCE = 30.0
-"""A scheduler must answer and have a worker within so many s."""
+PATIENCE = 30.0  # a scheduler must answer and have a worker within so many s
+RETRIES = 2  # a chunk is tried so many times again: by then it is the chunk, not a worker
 
-RETRIES = 2
-"""A chunk is tried so many times again: by then it is the chunk, not a worker."""
-
-
-Update: TypeAlias = Callable[[int], Any]
-"""Called with the number of neurons done, from time to time."""
-
+Update: TypeAlias = Callable[[int], Any]  # called at times with the number of neurons done
 Workers: TypeAlias = Callable[[Sequence[range], Update], None]
 """Does a job for each of some ranges of neurons."""
 

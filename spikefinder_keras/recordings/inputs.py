@@ -35,9 +35,7 @@ SLOWEST, FASTEST = 0.3, 1000.0
 """Outside these Hz time stamps or frame rate are hardly in s or Hz: of volumes, the slowest
 published are at 0.5 Hz; 1 kHz is a line scan."""
 
-ORDINARY = 1.5
-"""Intervals up to so many times the median are ordinary; behind a longer one frames are missing."""
-
+ORDINARY = 1.5  # times the median an interval may last; in a longer one frames are missing
 FINEST_ROUNDING = 6
 """Time stamps rounded to so many decimals or fewer (microseconds) are known to be rounded; finer
 ones make no difference to a frame rate."""

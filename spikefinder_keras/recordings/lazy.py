@@ -22,15 +22,9 @@ CHUNK = 128 << 20
 """A recording is read, predicted and written in chunks of at most so many bytes: more gain nothing,
 and would be lost with an interrupted run."""
 
-SHARE = 8
-"""A chunk is at most such a part of the budget: there are two of it, its rates, and the work."""
-
-LEAST = 64 << 20
-"""The least budget, in bytes."""
-
-USUAL_MEMORY = 8 << 30
-"""The memory in bytes of a machine that does not say how much it has (Windows)."""
-
+SHARE = 8  # a chunk is at most such a part of the budget: two of it, its rates, and the work
+LEAST = 64 << 20  # the least budget, in bytes
+USUAL_MEMORY = 8 << 30  # bytes of a machine that does not say how much it has (Windows)
 READ_ON = 4
 """Reading rows that lie between the wanted ones, up to so many times as many, is faster than to
 jump from one to the next."""
@@ -108,8 +102,7 @@ class LazyTable:
         return np.asarray(self.rows(np.arange(self.shape[0])), dtype)
 
 
-AnyTable: TypeAlias = Table | LazyTable
-"""A table in memory or in its file."""
+AnyTable: TypeAlias = Table | LazyTable  # in memory or in its file
 
 
 def elementwise(

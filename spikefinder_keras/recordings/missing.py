@@ -13,8 +13,7 @@ from ..arrays import Mask, Table, Trace
 from ..signals.measures import runs
 
 STILL_SECONDS = 1.0
-STILL_FRAMES = 10
-"""A run of one exact value that is longer than both is missing."""
+STILL_FRAMES = 10  # a run of one exact value that is longer than both is missing
 
 # CaImAn's OnACID fills a component with zeros until it is found, suite2p a ROI that left the field.
 # Eight-bit recordings repeat values too, but all along the trace.
@@ -27,15 +26,9 @@ SMOOTH = 0.8
 before: 1/3 do in white noise, 0.6 in a moving average of it. Without noise nothing can be said of
 a run."""
 
-NEURONS_AT_A_TIME = 64
-"""So many neurons are looked at together, to bound the memory."""
-
-JUMP = 5.0
-"""In a frame of a flash the median neuron is off by more than so many robust spreads."""
-
-NEARLY_ALL = 0.8
-"""This share of the neurons is "nearly all"."""
-
+NEURONS_AT_A_TIME = 64  # so many neurons are looked at together, to bound the memory
+JUMP = 5.0  # in a frame of a flash the median neuron is off by more than so many robust spreads
+NEARLY_ALL = 0.8  # this share of the neurons is "nearly all"
 KINDS = ("infinite", "constant", "still")
 
 

@@ -30,9 +30,7 @@ from .recording import Predicted, Prediction, Predictor, Quality, Recording, as_
 from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
 from .task import Task, choose_predictor
 
-GROUP_SAMPLES = 1_000_000
-"""A core prepares and predicts so many samples at 100 Hz at a time; more gain nothing."""
-
+GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
 FEWEST_CHUNKS = 16
 """A recording that workers share has at least so many chunks, so that none waits long for the
 last."""

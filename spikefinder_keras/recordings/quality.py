@@ -17,16 +17,12 @@ from .missing import common_jumps
 from .recording import Certainty, NeuronQuality, Quality, Recording
 from .segments import gaps
 
-SHORTEST = 30.0
-"""Percentiles of less than so many s say little about a neuron's baseline."""
-
+SHORTEST = 30.0  # percentiles of less than so many s say little about a neuron's baseline
 PERCENT = 20.0
 """Above this noise level dF/F is taken for percent. The datasets of Rupprecht et al. 2021 have
 medians of 0.3 to 1.5, and ten times as much is hardly a recording."""
 
-SLOW = 12.0
-"""Below so many Hz the change from frame to frame is signal more than noise."""
-
+SLOW = 12.0  # below so many Hz the change from frame to frame is signal more than noise
 PERCENT_RANGE = 10.0
 """A slow recording must also have its 99th percentile so far above the median to be taken for
 percent: 1,000% are no transient of any indicator."""
@@ -39,23 +35,17 @@ to 0.63."""
 SMOOTH_SLOW = 0.7
 """The same for slow recordings: those datasets, averaged to 1 to 10 Hz, have medians up to 0.66."""
 
-TOGETHER = 0.5
-"""Above this median correlation between neurons neuropil or motion is suspected."""
-
+TOGETHER = 0.5  # above this median correlation between neurons neuropil or motion is suspected
 PRESENT = 0.9
 """Neurons with fewer of their frames are left out where neurons are compared: the frames in which
 all are there would be too few."""
 
-MOST_PAIRS_OF = 200
-"""So many neurons, evenly chosen, are compared with each other."""
-
+MOST_PAIRS_OF = 200  # so many neurons, evenly chosen, are compared with each other
 MOST_VALUES = 8_000_000
 """So many values of all of them are compared; of long recordings fewer neurons, to bound the
 memory."""
 
-NOISY = 5.0
-"""Above this noise level Cascade's authors call a recording poor."""
-
+NOISY = 5.0  # above this noise level Cascade's authors call a recording poor
 FAR = 1.05
 """Above this distance a neuron's trace is called unlike the training data: farther than any trace
 in training, but for what another preparation of the same makes of it."""
@@ -70,9 +60,7 @@ FEATURES = {
 competition sets 4 to 6, and as sets 7 to 10 those of the ground truth of Rupprecht et al. 2021
 (`benchmarks/ground_truth_sets.py` puts them together)."""
 
-RAW_BASELINE = 0.5
-"""A trace of no stated unit whose 10th percentile exceeds this is taken for F: dF/F is near 0."""
-
+RAW_BASELINE = 0.5  # with a higher 10th percentile a trace of no stated unit is F: dF/F is near 0
 AGREEMENT = Certainty("agreement", "agreement of the dataset IDs", 0.8, "depends on the dataset ID")
 """Of convi6: mean correlation at 25 Hz of the rates under each of the ten dataset IDs with their
 mean; 1 if the ID makes no difference."""
@@ -82,9 +70,7 @@ EXPECTED = Certainty(
 )
 """Of `universal`: see `universal.expected_score`."""
 
-SHOWN = 20
-"""The table on the terminal has so many neurons."""
-
+SHOWN = 20  # the table on the terminal has so many neurons
 SHOWN_DIGITS = 2
 """Numbers have so many digits behind the point, in the table and on the page; verdicts are of the
 numbers as they are shown."""
@@ -342,14 +328,14 @@ def verdict(neuron: NeuronQuality, certainty: Certainty) -> str:
     return ", ".join(words)
 
 
-def _badness(neuron: NeuronQuality, certainty: Certainty) -> float:
-    """How far a neuron is beyond the first limit that it breaks, to put the worst first; below 0 it
-    breaks none."""
-    if np.isnan(neuron.distance):
-        return np.inf
-    uncertain = 2 - neuron.certainty / certainty.limit
-    shares = (neuron.noise_level / NOISY, neuron.distance / FAR, uncertain)
-    return float(np.nanmax([0.0, *shares])) - 1
+def _rank(neuron: NeuronQuality, certainty: Certainty) -> tuple[float, int, float]:
+    """How bad a neuron is: by how far it is beyond the first limit that it breaks, if it does."""
+    bad = np.inf
+    if not np.isnan(neuron.distance):
+        uncertain = 2 - neuron.certainty / certainty.limit
+        shares = (neuron.noise_level / NOISY, neuron.distance / FAR, uncertain)
+        bad = float(np.nanmax([0.0, *shares])) - 1
+    return max(bad, 0.0), neuron.lost, bad
 
 
 def quality_table(quality: Quality) -> str:
@@ -360,12 +346,7 @@ def quality_table(quality: Quality) -> str:
     ]
     shown: Sequence[NeuronQuality] = neurons
     if len(neurons) > SHOWN:
-
-        def rank(neuron: NeuronQuality) -> tuple[float, int, float]:
-            bad = _badness(neuron, certainty)
-            return max(bad, 0.0), neuron.lost, bad
-
-        shown = sorted(neurons, key=rank, reverse=True)[:SHOWN]
+        shown = sorted(neurons, key=lambda n: _rank(n, certainty), reverse=True)[:SHOWN]
     for neuron in shown:
         numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
         missing = str(neuron.bridged + neuron.lost)

@@ -125,20 +125,12 @@ class Certainty:
 class NeuronQuality:
     """How far to trust one neuron's prediction.
 
-    Attributes
-    ----------
-    name
-    noise_level
-        Cascade's, in % Hz^-1/2 (see `signals.measures.noise_level`): about 1 is very good, 3 to 4
-        decent, above 5 poor. NaN where dF/F is not known.
-    distance
-        Of the network's input from what it was trained on: 0 like the median training trace, 1 like
-        the most extreme one, in the feature farthest off, which `feature` names.
-    feature
-    certainty
-        See `Certainty`; which of the two it is, `Quality` says.
-    bridged, lost
-        Missing frames that were interpolated, and such whose rates were left empty.
+    `noise_level` is Cascade's, in % Hz^-1/2 (see `signals.measures.noise_level`): about 1 is very
+    good, 3 to 4 decent, above 5 poor; NaN where dF/F is not known. `distance` is that of the
+    network's input from what it was trained on: 0 like the median training trace, 1 like the most
+    extreme one, in the `feature` farthest off. For `certainty` see `Certainty`; which of the two it
+    is, `Quality` says. Of the missing frames so many were `bridged` by interpolation, and of so
+    many the rates are `lost`: left empty.
     """
 
     name: str

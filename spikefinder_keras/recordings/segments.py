@@ -18,12 +18,8 @@ LONGEST_BRIDGED = 0.5
 """Gaps up to so many s are interpolated, within longer ones the rates are left empty: a transient
 of GCaMP6f lasts about as long, so nothing larger hides in a shorter one."""
 
-LONGEST_PAUSE = 10.0
-"""After a pause of more s between two time stamps a new segment begins."""
-
-FRAMES_OF_A_PAUSE = 3
-"""A pause of a slow recording is longer than so many frames, too: at 0.3 Hz each lasts 3 s."""
-
+LONGEST_PAUSE = 10.0  # after a pause of more s between two time stamps a new segment begins
+FRAMES_OF_A_PAUSE = 3  # a pause is longer than so many frames, too: at 0.3 Hz each lasts 3 s
 IRREGULAR = 0.25
 """Time stamps within so many frames of a regular grid count as regular: cameras stamp with jitter,
 and suite2p or NWB round to ms."""

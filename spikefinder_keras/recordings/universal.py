@@ -38,22 +38,15 @@ from .universal_preparation import (
     to_samples,
 )
 
-WEIGHTS = "universal"
-"""The name of the weights that come with the package."""
-
-HALF_SAMPLE = 0.5 / SAMPLE_RATE
-"""A sample at 100 Hz is centred on its time, and begins so many s earlier."""
-
+WEIGHTS = "universal"  # the name of the weights that come with the package
+HALF_SAMPLE = 0.5 / SAMPLE_RATE  # s by which a sample begins before its time, its centre
 FLOOR = 0.25
 """Between bouts the rate is below so many spikes/s, or below `SHARE` of the bout's largest."""
 
 SHARE = 0.1
 
-LEAST = 0.4
-"""The least bout that is a spike has so many expected spikes; below 0.5, as rates are cautious."""
-
-TYPICAL_RATE = 0.6
-"""Spikes/s; about the median over neurons with known spikes."""
+LEAST = 0.4  # expected spikes of the least bout that is one; below 0.5, as rates are cautious
+TYPICAL_RATE = 0.6  # spikes/s; about the median over neurons with known spikes
 
 
 @dataclass(frozen=True)

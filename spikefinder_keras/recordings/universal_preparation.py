@@ -21,9 +21,7 @@ from ..signals.measures import noise_density, smooth_trace, smoothing_of_noise
 from ..signals.preprocess import resampled_length, robust_line
 from .segments import Segment
 
-STEP = 4
-"""A step of the network is so many samples at 100 Hz: it works at 25 Hz."""
-
+STEP = 4  # a step of the network is so many samples at 100 Hz: it works at 25 Hz
 STEPS_PER_SECOND = SAMPLE_RATE / STEP
 
 BASELINE = 15
@@ -35,15 +33,12 @@ NOISE_BAND = 10.0
 
 NOISE_UNITS = 3.0
 
-LINE_POINTS = 2_000
-"""The line is fitted to so many means, at least."""
-
+LINE_POINTS = 2_000  # the line is fitted to so many means, at least
 LEAST_NOISE = 1e-3
 """A trace with less noise than this share of its spread counts as having this much: simulated and
 denoised traces have none."""
 
-LARGEST_INPUT = 100.0
-"""Scaled traces are clipped beyond it: an artefact, not a neuron."""
+LARGEST_INPUT = 100.0  # scaled traces are clipped beyond it: an artefact, not a neuron
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,7 @@ from ..recordings.calibration import (
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input
 from .neurons import TrainingNeuron
 
-COST = 0.001
-"""Large logits cost so much in `fit_delay`: without it, offsets that no recording needs run off."""
-
+COST = 0.001  # of large logits: without it, offsets that no recording needs run off
 RIDGE = 20.0
 """The slopes of the rate map cost as much as so many neurons' error, in units of the spread of what
 they multiply."""
@@ -73,6 +71,7 @@ def fit_calibration(engine: Engine, neurons: Sequence[TrainingNeuron]) -> Calibr
         output, known = whole_steps(neuron.spikes, rates)
         slow = slowness(neuron.traces, rates, neuron.frame_rate)
         cases.append(Case(neuron.group, output, known, slow))
+        # A family of one species stands for the family as a whole, too.
         names = (indicator_family(neuron.indicator, s) for s in (None, neuron.species))
         families.append({name for name in names if name})
     everything = _groups(cases)
@@ -141,17 +140,15 @@ def fit_rate_map(
     weight = _weights(groups)
     weight *= weight.size / weight.sum()
     features = np.stack([output_features(output) for output in outputs])
-    return RateMap(_ridge(features, np.log(np.array(rates) + SMALLEST), weight), source)
-
-
-def _ridge(features: Array, target: Array, weight: Array) -> tuple[float, ...]:
-    """Intercept and slopes of weighted ridge regression."""
+    target = np.log(np.array(rates) + SMALLEST)
+    # In units of their spread, so that all slopes cost alike.
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-9
     design = np.column_stack([np.ones(len(features)), (features - middle) / spread])
     penalty = RIDGE * np.eye(design.shape[1])
-    penalty[0, 0] = 0.0
+    penalty[0, 0] = 0.0  # the intercept may be what it is
     found = np.linalg.solve(
         design.T @ (design * weight[:, None]) + penalty, design.T @ (weight * target)
     )
     slopes = found[1:] / spread
-    return (float(found[0] - slopes @ middle), *(float(slope) for slope in slopes))
+    terms = [found[0] - slopes @ middle, *slopes]
+    return RateMap(tuple(float(term) for term in terms), source)

@@ -46,11 +46,8 @@ NEURONS = "neurons.csv"
 """This file of a data folder says `set,column,neuron` of tables that hold several recordings of a
 neuron."""
 
-RESAMPLES = 10_000
-"""The bootstrap draws so often; the ends of an interval then move by a hundredth of its width."""
-
-Row: TypeAlias = dict[str, str]
-"""A row of a table."""
+RESAMPLES = 10_000  # draws of the bootstrap, which move the ends of an interval by 1% of its width
+Row: TypeAlias = dict[str, str]  # a row of a table
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def read_plan(path: str | Path) -> Plan:
     if unknown := stated.keys() - known:
         raise UsageError(f"{path} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
     common, named = stated.get("settings", {}), stated.get("variants") or {"as described": {}}
-    # Seeds are the plan's, and validation would choose weights on what is scored.
+    # Seeds are the plan's, and by default all that is not left out trains.
     names = {field.name for field in fields(Settings)} - {"seed", "validation"}
     for name, changed in (("settings", common), *named.items()):
         if not isinstance(changed, dict) or (unknown := set(changed) - names):

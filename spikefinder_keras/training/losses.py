@@ -16,9 +16,7 @@ from ..keras_backend import keras
 
 ops = keras.ops
 
-Tensor: TypeAlias = Any
-"""A tensor of whichever backend."""
-
+Tensor: TypeAlias = Any  # of whichever backend
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Times, Trace
+from ..arrays import Times, Trace
 from ..competition.tables import read_set
 from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, trace_lengths
@@ -29,11 +29,9 @@ from ..signals.preprocess import bin_spikes, resample
 IN_COMPETITION = {"DS09": 7, "DS14": 8, "DS16": 5, "DS17": 6, "DS19": 9, "DS20": 10}
 """These datasets, or some of their recordings, are those of a competition set."""
 
-LEFT_OUT = {("DS20", "neuron_008")}
-"""These neurons are neither trained nor scored on."""
-
+LEFT_OUT = {("DS20", "neuron_008")}  # these neurons are neither trained nor scored on
 _NAME = re.compile(r"(DS\d+)-(.+?)-(?:\d+-)?(m|zf)-(.+)\.h5")
-_SPELLING = {"OGB1": "OGB-1", "jGECO1a": "jRGECO1a"}
+_SPELLING = {"OGB1": "OGB-1", "jGECO1a": "jRGECO1a"}  # as papers have them, not the files
 _ARRAYS = ("dff", "time", "spike_times")
 
 
@@ -105,13 +103,22 @@ def read_ground_truth(path: str | Path) -> list[GroundTruth]:
             continue
         dff, times, spikes = (values[f"{name} {number}"] for name in _ARRAYS)
         source = f"{dataset} {neuron}"
+        if dff.ndim != 1 or dff.shape != times.shape or spikes.ndim != 1:
+            raise DataError(
+                f"{source} has dff {dff.shape}, time {times.shape} and spike_times {spikes.shape}; "
+                "fetch the collection again"
+            )
+        there = np.flatnonzero(np.isfinite(dff))
+        if not there.size:
+            raise DataError(f"{source} has a recording without any value; leave it out")
+        inside = slice(there[0], there[-1] + 1)
         truths.append(
             GroundTruth(
                 dataset,
                 _SPELLING.get(indicator, indicator),
                 f"{area}, {'zebrafish' if species == 'zf' else 'mouse'}",
                 neuron,
-                _recording_of(dff, times, spikes=spikes, source=source),
+                as_recording(dff[inside], times=times[inside], unit="dF/F", source=source),
                 np.array(spikes),
                 IN_COMPETITION.get(dataset),
             )
@@ -136,27 +143,13 @@ def parse_groups(path: str) -> Iterator[tuple[str, Any]]:
     yield "neurons", neurons
 
 
-def _recording_of(dff: Array, times: Array, *, spikes: Array, source: str) -> Recording:
-    """The recording in `neuron_NNN/recording_NNN`."""
-    if dff.ndim != 1 or dff.shape != times.shape or spikes.ndim != 1:
-        raise DataError(
-            f"{source} has dff {dff.shape}, time {times.shape} and spike_times {spikes.shape}; "
-            "fetch the collection again"
-        )
-    there = np.flatnonzero(np.isfinite(dff))
-    if not there.size:
-        raise DataError(f"{source} has a recording without any value; leave it out")
-    inside = slice(there[0], there[-1] + 1)
-    return as_recording(dff[inside], times=times[inside], unit="dF/F", source=source)
-
-
 def ground_truth_neurons(folder: str | Path) -> list[TrainingNeuron]:
     """All neurons of the collection in a folder, grouped by set; the two indicators of DS05
     apart."""
     neurons: dict[tuple[str, str], TrainingNeuron] = {}
     for path in find_ground_truth(folder):
         for truth in read_ground_truth(path):
-            group = truth.dataset
+            group = truth.dataset  # what was recorded alike answers alike
             if group == "DS05":
                 group = f"{group}-{truth.indicator}"
             neuron = neurons.setdefault(

@@ -17,8 +17,7 @@ from ..keras_backend import keras
 
 CONFIG, LOG, CHECKPOINT = "config.json", "log.csv", "checkpoint.npz"
 
-Row: TypeAlias = dict[str, Any]
-"""A row of a run's log."""
+Row: TypeAlias = dict[str, Any]  # a row of a run's log
 
 
 def write_config(folder: Path, settings: Mapping[str, Any], **more: Any) -> None:

@@ -14,8 +14,7 @@ from ..network.universal import LEVELS, WIDTH
 WEIGHTINGS = ("batch", "trace")
 OBJECTIVES = ("25 Hz", "12.5 Hz", "6.25 Hz", "mean", "poisson")
 
-LARGEST_SEED = 2**32
-"""Keras and numpy take seeds below it."""
+LARGEST_SEED = 2**32  # Keras and numpy take seeds below it
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class UniversalSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "align_at", tuple(self.align_at))
+        object.__setattr__(self, "align_at", tuple(self.align_at))  # a list out of a file
         _check(
             self,
             {

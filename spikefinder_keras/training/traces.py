@@ -98,6 +98,7 @@ def read_traces(
             say(f"set {number}: neuron {neuron} has no samples; left out")
         table, known = fill_missing(table, truth)
         truth = np.asarray(known)
+        # Copies, or every trace would keep its whole table in memory.
         for neuron in np.flatnonzero(lengths.min(axis=0)):
             calcium.append(table[: lengths[:, neuron].max(), neuron].copy())
             spikes.append(truth[: lengths[:, neuron].max(), neuron].copy())

@@ -38,15 +38,9 @@ from .settings import UniversalSettings
 
 ops = keras.ops
 
-CHECKPOINT_EVERY = 100
-"""The state is kept after so many steps, half a minute."""
-
-LONG_ENOUGH = 2_000
-"""Recorded spike trains of more samples (20 s) are those that the simulation replays."""
-
-DELAYS = np.arange(-12, 19) / SAMPLE_RATE
-"""The shifts of the spikes in s among which `align` chooses."""
-
+CHECKPOINT_EVERY = 100  # the state is kept after so many steps, half a minute
+LONG_ENOUGH = 2_000  # the simulation replays recorded spike trains of more samples (20 s)
+DELAYS = np.arange(-12, 19) / SAMPLE_RATE  # s; the shifts of the spikes among which `align` chooses
 SIMULATION = 2**32 - 1
 """A part of the seed of the simulation: another stream than those of the batches, which have the
 step there."""
