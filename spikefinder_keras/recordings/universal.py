@@ -124,7 +124,7 @@ class Universal:
         return [
             self._neuron(
                 traces,
-                [next(outputs) if _has_values(trace) else None for trace in traces],
+                [next(outputs) if _has_values(trace) else np.empty(0) for trace in traces],
                 scales=scales,
                 frame_rate=frame_rate,
             )
@@ -132,29 +132,23 @@ class Universal:
         ]
 
     def _neuron(
-        self, traces: list[Trace], outputs: list[Rates | None], *, scales: Scales, frame_rate: float
+        self, traces: list[Trace], outputs: list[Rates], *, scales: Scales, frame_rate: float
     ) -> UniversalNeuron:
         """The answer for one neuron: the network's output at its time, in spikes/s."""
-        there = [(t, o) for t, o in zip(traces, outputs, strict=True) if o is not None]
-        empty = [np.full(trace.size, np.nan) for trace in traces]
+        rates = [np.full(trace.size, np.nan) for trace in traces]
+        steps = [np.empty(0)] * len(traces)
         # Of a trace that never changes the network would see noise of its own making.
-        if not there or not scales.spread > 0:
-            none = [np.empty(0) for _ in traces]
-            return UniversalNeuron(traces, empty, none, float("nan"))
-        known, found = [t for t, _ in there], [o for _, o in there]
-        weights = self.delay.weights(slowness(known, found, frame_rate))
-        seconds = sum(trace.size for trace in known) / SAMPLE_RATE
-        factor = self.calibration.rates.factor(STEPS_PER_SECOND * np.concatenate(found))
+        if not scales.spread > 0:  # NaN without any value
+            return UniversalNeuron(traces, rates, steps, float("nan"))
+        weights = self.delay.weights(slowness(traces, outputs, frame_rate))
+        seconds = sum(trace.size for trace in traces if _has_values(trace)) / SAMPLE_RATE
+        factor = self.calibration.rates.factor(STEPS_PER_SECOND * np.concatenate(outputs))
         # What noise alone could have made is taken off the rates, so that none come of noise.
         factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
-        rates, steps = [], []
-        for output, nothing in zip(outputs, empty, strict=True):
-            if output is None:
-                rates.append(nothing)
-                steps.append(np.empty(0))
-            else:
-                steps.append(factor * apply_delay(output, weights))
-                rates.append(to_samples(steps[-1], nothing.size))
+        for k, output in enumerate(outputs):
+            if output.size:
+                steps[k] = factor * apply_delay(output, weights)
+                rates[k] = to_samples(steps[k], traces[k].size)
         return UniversalNeuron(traces, rates, steps, expected_score(np.concatenate(steps)))
 
     def describe(self, recording: Recording) -> dict[str, Any]:
