@@ -44,46 +44,24 @@ from .universal_preparation import STEP, STEPS_PER_SECOND, Scales
 
 # The delay
 
-OFFSETS = np.arange(-2, 4)
-"""The output may be read later by so many steps."""
-
+OFFSETS = np.arange(-2, 4)  # the output may be read later by so many steps
 PRIOR = np.array([-3.0, -1.0, 1.0, 0.0, -2.0, -3.0])
 """The logits of the offsets before any recording is seen: little delay is likeliest."""
 
-BEFORE, AFTER = 60, 120
-"""The average transient has so many samples before and after an event: 0.6 s and 1.2 s."""
-
-AT_REST = 35
-"""The first samples of them are before the rise, whatever the indicator."""
-
+BEFORE, AFTER = 60, 120  # samples of the average transient before and after an event (0.6 s, 1.2 s)
+AT_REST = 35  # its first samples are before the rise, whatever the indicator
 FIRST_PEAK, LAST_PEAK = 40, 140
 """The peak of the average transient lies between these samples: from 0.2 s before the event, where
 another delay may put it, to 0.8 s behind."""
 
-ALONE = 15
-"""An event is the largest rate within so many steps on both sides: transients do not overlap."""
-
-PROMINENT = 4.0
-"""An event's rate is so many mean rates."""
-
-FEWEST_EVENTS = 5
-"""The average of fewer transients says nothing about their rise."""
-
-EVENT_WIDTH = 0.05
-"""Events found at 25 Hz scatter by so many s, which adds to an apparent rise."""
-
-FRAME_WIDTH = 0.8
-"""Frames do the same by so many frame intervals."""
-
-SLOW = 0.2
-"""A rise (10 to 90%) of so many s or more has slowness 1."""
-
-UNKNOWN_SLOWNESS = 0.35
-"""The slowness of a recording with too few events; about the mean over recordings."""
-
-UNKNOWN = "unknown"
-"""The family of a recording of which nothing is stated."""
-
+ALONE = 15  # steps; an event is the largest within these on both sides: transients do not overlap
+PROMINENT = 4.0  # an event's rate is so many mean rates
+FEWEST_EVENTS = 5  # the average of fewer transients says nothing about their rise
+EVENT_WIDTH = 0.05  # events found at 25 Hz scatter by so many s, which adds to an apparent rise
+FRAME_WIDTH = 0.8  # frames do the same by so many frame intervals
+SLOW = 0.2  # a rise (10 to 90%) of so many s or more has slowness 1
+UNKNOWN_SLOWNESS = 0.35  # of a recording with too few events; about the mean over recordings
+UNKNOWN = "unknown"  # the family of a recording of which nothing is stated
 _FAMILIES = (
     ("fast GCaMP", ("gcamp8", "gcamp6fu")),
     ("dye", ("ogb", "oregon", "cal520", "cal590", "fluo", "rhod2", "fura", "calbryte")),
@@ -93,37 +71,21 @@ _FAMILIES = (
 
 # The rates
 
-SMALLEST = 0.01
-"""So many spikes/s are added before the logarithm."""
-
+SMALLEST = 0.01  # so many spikes/s are added before the logarithm
 PEAK, HIGH, LEAST_BUSY = 99.9, 0.25, 1e-3
 """This percentile of the output counts as its peaks, this share of it is high, and so much is added
 to the time that it is before the logarithm."""
 
-TERMS = 4
-"""The map has so many terms: a, b, c and d."""
-
+TERMS = 4  # the map has so many terms: a, b, c and d
 CHANCE = 2.2
 """The clarity of noise alone reaches above 1 by this times 1 / sqrt(seconds), in 1 of 100."""
 
-LARGEST = 100.0
-"""No term is larger; the exponential of more is no number of spikes."""
+LARGEST = 100.0  # no term is larger; the exponential of more is no number of spikes
 
 
 def indicator_family(indicator: str, species: str | None = None) -> str | None:
-    """The family of an indicator by its name, or None for an unknown one.
-
-    Parameters
-    ----------
-    indicator
-        Such as "jGCaMP7f" or "OGB-1"; capitals, hyphens and spaces aside.
-    species
-        Such as "mouse"; of the GCaMPs, those in zebrafish answer later.
-
-    Returns
-    -------
-    "dye", "red", "GCaMP", "GCaMP, mouse", "GCaMP, zebrafish", "fast GCaMP" or None
-    """
+    """The family of an indicator by its name, capitals, hyphens and spaces aside: "dye", "red",
+    "GCaMP", "GCaMP, mouse", "GCaMP, zebrafish" or "fast GCaMP"; None for an unknown one."""
     # GCaMP-6f, gcamp6f and "GCaMP 6f" are one.
     plain = "".join(c for c in str(indicator).lower() if c.isalnum())
     for family, names in _FAMILIES:
@@ -138,16 +100,8 @@ def indicator_family(indicator: str, species: str | None = None) -> str | None:
 
 @dataclass(frozen=True)
 class Delay:
-    """The delay of one kind of recording.
-
-    Attributes
-    ----------
-    logits, slopes : (offset,)
-        The logits of `OFFSETS` for a recording with slowness 0, and what they change by up to
-        slowness 1.
-    source
-        What it was measured on.
-    """
+    """The delay of one kind of recording: the logits of `OFFSETS` with slowness 0, `(offset,)`, and
+    the slopes by which they change up to slowness 1; `source` says what it was measured on."""
 
     logits: Array
     slopes: Array
@@ -182,21 +136,11 @@ def apply_delay(rates: Rates, weights: Array) -> Rates:
 
 
 def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[Trace | None, int]:
-    """Mean of the trace around the events that the network finds.
+    """The mean of the trace around the events that the network finds, weighted by their rates, and
+    how many they are.
 
-    Parameters
-    ----------
-    traces : (sample,)
-        One for each segment, at 100 Hz, in one unit.
-    rates : (step,)
-        The network's output for each.
-
-    Returns
-    -------
-    float64 (180,) or None
-        From 0.6 s before to 1.2 s after an event, weighted by its rate.
-    int
-        The number of events.
+    `traces` `(sample,)` at 100 Hz in one unit and `rates` `(step,)`, the network's output, are one
+    for each segment. The mean `(180,)` is from 0.6 s before to 1.2 s after an event, or None.
     """
     from scipy.ndimage import maximum_filter1d
 
@@ -223,11 +167,8 @@ def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[
 
 
 def slowness(traces: Sequence[Trace], rates: Sequence[Rates], frame_rate: float) -> float:
-    """How slowly a recording's own transients rise, 0 (at once) to 1 (0.2 s or more).
-
-    `traces` and `rates` as for `average_transient`; `frame_rate` in Hz, as what a frame smears is
-    taken out.
-    """
+    """How slowly a recording's own transients rise, 0 (at once) to 1 (0.2 s or more), but for what
+    frames smear. `traces` and `rates` are as for `average_transient`, `frame_rate` is in Hz."""
     transient, events = average_transient(traces, rates)
     # The average of a few events shows noise, so nothing is said of their rise.
     if transient is None or events < FEWEST_EVENTS:
@@ -255,10 +196,8 @@ def _crossing(transient: Trace, peak: int, share: float) -> float:
 
 
 def signal_share(scales: Scales, seconds: float) -> float:
-    """The share of a recording's smoothed variance that is surely not noise, 0 to 1.
-
-    `seconds` is the length of the recording: what noise can do by chance depends on it.
-    """
+    """The share of a recording's smoothed variance that is surely not noise, 0 to 1, as what noise
+    can do by chance depends on the recording's length in s."""
     if not scales.clarity > 0:
         return 0.0
     by_chance = 1 + CHANCE / np.sqrt(seconds)
@@ -343,10 +282,7 @@ def save_calibration(calibration: Calibration, path: str | Path) -> None:
             }
             for name, delay in calibration.delays.items()
         },
-        "rates": {
-            "terms": plain(calibration.rates.terms),
-            "source": calibration.rates.source,
-        },
+        "rates": {"terms": plain(calibration.rates.terms), "source": calibration.rates.source},
     }
     write_text(path, json.dumps(stored, indent=1) + "\n")
 

@@ -35,21 +35,16 @@ comparison is less than a tenth of a prediction that takes longer than a blink."
 class Convi6:
     """A network of 2017 and the dataset IDs to run it under; their rates are averaged.
 
-    Parameters
-    ----------
-    options
-    progress
-        Say on the terminal that Keras is loading.
-
-    Raises
-    ------
-    UsageError, WeightsError, DownloadError
-        If there is no such dataset, or the weights cannot be used.
+    With `as_in_2017` the recordings are in the competition's form; with `progress` the terminal
+    says that Keras is loading.
     """
 
     certainty = AGREEMENT
 
-    def __init__(self, options: PredictOptions, *, progress: bool = False) -> None:
+    def __init__(
+        self, options: PredictOptions, *, as_in_2017: bool = False, progress: bool = False
+    ) -> None:
+        self.as_in_2017 = as_in_2017
         weights = WEIGHTS if options.weights is None else options.weights
         self.path: Path | None = None
         if isinstance(weights, (str, Path)):
@@ -60,13 +55,14 @@ class Convi6:
             self.engine, self.name = as_engine(weights), getattr(weights, "name", "given")
         numbers = choose_datasets(options.dataset, options.indicator, options.area)
         self.knows_datasets = self.engine.datasets > 0
+        # A network without dataset IDs gives the same rates under each: one is enough.
         self.numbers = numbers if self.knows_datasets else numbers[:1]
 
     def predict(self, recording: Recording) -> Predicted:
         """Predict the neurons of a recording in memory, each by itself."""
-        calcium = self._calcium(recording)
+        calcium = [recording.traces] if self.as_in_2017 else prepare(recording)
         by_dataset = rates_by_dataset(
-            self.engine, calcium, self.numbers, as_in_2017=self._as_in_2017
+            self.engine, calcium, self.numbers, as_in_2017=self.as_in_2017
         )
         tables = zip(*by_dataset.values(), strict=True)
         rates = [sum(each) / len(self.numbers) for each in tables]
@@ -76,16 +72,10 @@ class Convi6:
             trace = np.concatenate([table[:, k] for table in calcium])
             same = agreement([each[:, k] for each in compared])
             quality.append(neuron_quality(recording, k, calcium=trace, certainty=same))
-        return Predicted(self._to_frames(rates, recording), None, quality)
-
-    _as_in_2017 = False
-
-    def _calcium(self, recording: Recording) -> list[Table]:
-        return prepare(recording)
-
-    def _to_frames(self, rates: Sequence[Rates], recording: Recording) -> Rates:
+        if self.as_in_2017:  # whose frames are the network's samples
+            return Predicted(np.asarray(rates[0], np.float32), None, quality)
         missing = ~np.isfinite(recording.traces)
-        return to_frames(rates, recording.segments, missing)
+        return Predicted(to_frames(rates, recording.segments, missing), None, quality)
 
     def _compare(self, calcium: Sequence[Table]) -> list[Rates]:
         """Rates `(sample, neuron)` under every ID, of a lively part of the longest segment."""
@@ -104,49 +94,32 @@ class Convi6:
                 f"dataset ID {chosen.number} ({chosen.indicator}, {chosen.area}, {chosen.source})"
             )
         software = f"spikefinder-keras {__version__}, the network convi6 of Chenkov and McColgan"
+        preprocessing = (
+            "robust line subtracted, 5th percentile to 0 and 80th to 1, Fourier resampling to "
+            f"100 Hz; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer ones left empty"
+        )
+        if self.as_in_2017:
+            preprocessing = (
+                "none: the traces were taken to be in the competition's form, at 100 Hz; missing "
+                "samples counted as 0, as in 2017"
+            )
         return {
             "unit": "arbitrary, between 0 and 1",
             **described_alike(recording),
             "weights": self.name,
             "dataset": datasets,
-            "preprocessing": self._preprocessing,
+            "preprocessing": preprocessing,
             "engine": self.engine.name,
             "software": software,
         }
 
-    _preprocessing = (
-        "robust line subtracted, 5th percentile to 0 and 80th to 1, Fourier resampling to "
-        f"100 Hz; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer ones left empty"
-    )
-
-
-class Convi6AsIn2017(Convi6):
-    """The same on a recording in the competition's form, whose frames are the network's samples."""
-
-    _as_in_2017 = True
-
-    def _calcium(self, recording: Recording) -> list[Table]:
-        return [recording.traces]
-
-    def _to_frames(self, rates: Sequence[Rates], recording: Recording) -> Rates:
-        return np.asarray(rates[0], np.float32)
-
-    _preprocessing = (
-        "none: the traces were taken to be in the competition's form, at 100 Hz; missing "
-        "samples counted as 0, as in 2017"
-    )
-
 
 def prepare(recording: Recording) -> list[Table]:
-    """The network's input for the neurons of a recording in memory.
+    """The network's input for the neurons of a recording in memory: float32 `(sample, neuron)` at
+    100 Hz for each segment, NaN for a neuron without any value in it.
 
     Each neuron's line and percentiles (`signals.preprocess`) come from all of its frames that are
     there, in order; each segment is then brought to 100 Hz by itself.
-
-    Returns
-    -------
-    list of float32 (sample, neuron)
-        One for each segment, at 100 Hz; NaN for a neuron without any value in the segment.
     """
     count, segments = len(recording.names), recording.segments
     calcium = [np.full((segment.samples, count), np.nan, np.float32) for segment in segments]
@@ -169,6 +142,7 @@ def liveliest(calcium: Table) -> Numbers:
     samples, neurons = calcium.shape
     length = min(samples, int(np.clip(samples // EXCERPT, SHORTEST, LONGEST)))
     count = samples // length
+    # What is left over at the end is less than an excerpt, and takes no part.
     parts = np.nan_to_num(calcium[: count * length]).reshape(count, length, neurons)
     return length * parts.std(axis=1).argmax(axis=0) + np.arange(length)[:, None]
 
@@ -200,6 +174,7 @@ def choose_datasets(
         if indicator or area:
             raise UsageError("give a number (--dataset), or --indicator and --area, not both")
         return (check_dataset(dataset),)
+    # People write GCaMP-6f and gcamp6f for the table's GCaMP6f.
     chosen = tuple(
         each.number
         for each in DATASETS

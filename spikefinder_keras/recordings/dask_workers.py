@@ -13,32 +13,20 @@ from typing import Any, TypeAlias
 from ..errors import OutputError, SpikefinderError, UsageError
 from ..files.sandbox import require
 
-LOCAL = "local"
-"""Instead of an address it asks for workers on this machine, one for each core."""
+LOCAL = "local"  # instead of an address it asks for workers on this machine, one for each core
+DASHBOARD = "127.0.0.1:8787"  # Dask's own port, but seen on this machine alone
 
-DASHBOARD = "127.0.0.1:8787"
+PATIENCE = 30.0  # a scheduler must answer and have a worker within so many s
+RETRIES = 2  # a chunk is tried so many times again: by then it is the chunk, not a worker
 
-PATIENCE = 30.0
-"""A scheduler must answer and have a worker within so many s."""
-
-RETRIES = 2
-"""A chunk is tried so many times again: by then it is the chunk, not a worker."""
-
-
-Update: TypeAlias = Callable[[int], Any]
-"""Called with the number of neurons done, from time to time."""
-
+Update: TypeAlias = Callable[[int], Any]  # called at times with the number of neurons done
 Workers: TypeAlias = Callable[[Sequence[range], Update], None]
 """Does a job for each of some ranges of neurons."""
 
 
 def check_scheduler(out: Path) -> None:
-    """Find out before a long computation whether workers can write there, and Dask is there.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Raise `UsageError`, before a long computation, unless workers can write there and Dask is
+    there."""
     require("distributed", "--scheduler", "dask")
     if out.suffix.lower() != ".zarr":
         raise UsageError(
@@ -48,27 +36,12 @@ def check_scheduler(out: Path) -> None:
 
 @contextmanager
 def workers(address: str, job: Callable[..., int], *, count: int, **run: str) -> Iterator[Workers]:
-    """Connect to Dask.
+    """Connect to Dask's scheduler at an address such as `tcp://10.0.0.1:8786`, or to `count`
+    workers of this machine (`LOCAL`); `UsageError` if there is none, or it has no worker.
 
-    Parameters
-    ----------
-    address
-        Of a scheduler, such as `tcp://10.0.0.1:8786`; or `LOCAL`.
-    job
-        Of a module; called with a range of neurons and `run`, returns how many are done.
-    count
-        How many workers `LOCAL` starts.
-
-    Yields
-    ------
-    Workers
-        It raises `OutputError` if a chunk has failed on several workers; what is done stays, to go
-        on with.
-
-    Raises
-    ------
-    UsageError
-        If there is no such scheduler, or it has no worker.
+    `job`, a function of a module, is called with a range of neurons and `run`, and returns how many
+    are done. What is yielded raises `OutputError` if a chunk has failed on several workers; what is
+    done stays, to go on with.
     """
     from distributed import Client, LocalCluster, as_completed
 
@@ -94,7 +67,7 @@ def workers(address: str, job: Callable[..., int], *, count: int, **run: str) ->
                 scheduler = stack.enter_context(
                     LocalCluster(
                         n_workers=count,
-                        threads_per_worker=1,
+                        threads_per_worker=1,  # there is a worker for each core
                         host="127.0.0.1",
                         dashboard_address=DASHBOARD,
                     )

@@ -35,9 +35,7 @@ SLOWEST, FASTEST = 0.3, 1000.0
 """Outside these Hz time stamps or frame rate are hardly in s or Hz: of volumes, the slowest
 published are at 0.5 Hz; 1 kHz is a line scan."""
 
-ORDINARY = 1.5
-"""Intervals up to so many times the median are ordinary; behind a longer one frames are missing."""
-
+ORDINARY = 1.5  # times the median an interval may last; in a longer one frames are missing
 FINEST_ROUNDING = 6
 """Time stamps rounded to so many decimals or fewer (microseconds) are known to be rounded; finer
 ones make no difference to a frame rate."""
@@ -45,21 +43,9 @@ ones make no difference to a frame rate."""
 
 @dataclass(frozen=True)
 class Input:
-    """Traces, and what the object that holds them says of them.
-
-    Attributes
-    ----------
-    values
-    orientation
-        Known for certain.
-    usual
-        What such an object has as a rule.
-    labels
-        Of rows and columns.
-    times : (frame,)
-        Time stamps in s, where it has them for certain.
-    notes
-    """
+    """Traces, and what the object that holds them says of them: the orientation where it is
+    certain, the one that is usual for such an object, the labels of rows and columns, and certain
+    time stamps in s, `(frame,)`."""
 
     values: Array | LazyTable
     orientation: str | None = None
@@ -70,13 +56,8 @@ class Input:
 
 
 def as_input(traces: Any, source: str) -> Input:
-    """The `Input` of whatever holds traces.
-
-    Raises
-    ------
-    DataError
-        If it is no rectangular table of numbers.
-    """
+    """The `Input` of whatever holds traces; `DataError` if it is no rectangular table of
+    numbers."""
     # A mask is more than numpy's array knows of itself, and is lost in every conversion.
     if isinstance(traces, np.ma.MaskedArray):
         values = traces.astype(np.result_type(traces.dtype, np.float32))
@@ -189,11 +170,8 @@ def _kind(labels: Any) -> str:
 
 
 def as_times(labels: Any) -> Times | None:
-    """Time stamps in s that the labels of an axis are, or None if they only count or name.
-
-    Dates and time differences always are time stamps; numbers if they increase in other steps
-    than 1.
-    """
+    """Time stamps in s that the labels of an axis are, or None if they only count or name: dates
+    and time differences always are time stamps, numbers if they increase in other steps than 1."""
     if labels is None or len(labels) < 2:
         return None
     kind = _kind(labels)
@@ -251,10 +229,8 @@ def plausible_rate(frame_rate: float) -> float:
 def check_times(
     times: Times | None, frame_rate: float | None, *, frames: int, source: str
 ) -> tuple[Times, float, list[str]]:
-    """Time stamps in s, frame rate in Hz, and notes, of what is stated; errors as `as_recording`.
-
-    `frames` is how many there are, `source` is named in errors.
-    """
+    """Time stamps in s, frame rate in Hz, and notes, of what is stated of `frames` frames; raises
+    as `as_recording` does."""
     if times is None:
         if frame_rate is None:
             raise UsageError(
@@ -295,10 +271,8 @@ def check_times(
 
 
 def rate_of(times: Times) -> float:
-    """Frames per second by increasing time stamps in s: the mean of their ordinary intervals.
-
-    A median would be that of rounded ones. Intervals with frames missing are left out.
-    """
+    """Frames per second by increasing time stamps in s: the mean of their ordinary intervals, as a
+    median would be that of rounded ones; intervals with frames missing are left out."""
     intervals = np.diff(times)
     even = np.linspace(times[0], times[-1], times.size)
     if np.abs(times - even).max() > _rounding(times):

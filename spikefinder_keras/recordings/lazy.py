@@ -22,20 +22,14 @@ CHUNK = 128 << 20
 """A recording is read, predicted and written in chunks of at most so many bytes: more gain nothing,
 and would be lost with an interrupted run."""
 
-SHARE = 8
-"""A chunk is at most such a part of the budget: there are two of it, its rates, and the work."""
-
-LEAST = 64 << 20
-"""The least budget, in bytes."""
-
-USUAL_MEMORY = 8 << 30
-"""The memory in bytes of a machine that does not say how much it has (Windows)."""
-
+SHARE = 8  # a chunk is at most such a part of the budget: two of it, its rates, and the work
+LEAST = 64 << 20  # the least budget, in bytes
+USUAL_MEMORY = 8 << 30  # bytes of a machine that does not say how much it has (Windows)
 READ_ON = 4
 """Reading rows that lie between the wanted ones, up to so many times as many, is faster than to
 jump from one to the next."""
 
-_SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -52,19 +46,10 @@ Loader: TypeAlias = Callable[[int, Numbers], Rows]
 
 
 class LazyTable:
-    """A table of numbers in a file.
+    """A table of numbers in a file; `axis` is along which axis of what is loaded the rows lie.
 
     It has what a reader asks of an array: `shape`, `dtype`, `ndim`, `size`, `T`. Values are read by
     `rows`; indexed as an array, it reads the columns that are asked for.
-
-    Parameters
-    ----------
-    shape
-        Of two axes.
-    dtype
-    load
-    axis
-        Along which axis of what is loaded the rows lie.
     """
 
     ndim = 2
@@ -117,28 +102,15 @@ class LazyTable:
         return np.asarray(self.rows(np.arange(self.shape[0])), dtype)
 
 
-AnyTable: TypeAlias = Table | LazyTable
-"""A table in memory or in its file."""
+AnyTable: TypeAlias = Table | LazyTable  # in memory or in its file
 
 
 def elementwise(
     function: Callable[..., Array], *tables: AnyTable, dtype: DTypeLike | None = None
 ) -> AnyTable:
-    """`function(*tables)`, of each value by itself: at once, or when rows are read.
-
-    Parameters
-    ----------
-    function
-        Of arrays of one shape; gives an array of that shape.
-    tables
-        All of one shape.
-    dtype
-        Of the result; by default that of the first table.
-
-    Returns
-    -------
-    array, or LazyTable where one of the tables is
-    """
+    """`function(*tables)`, of each value by itself: at once, or when rows are read where a table is
+    in its file. All arrays are of one shape; `dtype` is the result's, by default the first
+    table's."""
     return by_rows(lambda *rows: Rows(function(*rows)), *tables, dtype=dtype)
 
 
@@ -162,20 +134,8 @@ def _load(table: AnyTable, numbers: Numbers) -> Rows:
 
 
 def pick(array: Any, axis: int, numbers: Numbers) -> Array:
-    """Rows of anything that is indexed as an array: a mapped one, of HDF5 or of Zarr.
-
-    Parameters
-    ----------
-    array
-        Of two axes.
-    axis
-    numbers
-        Increasing.
-
-    Returns
-    -------
-    (number, other axis)
-    """
+    """Rows `(number, other axis)` with increasing numbers, of anything that is indexed as an array
+    of two axes: a mapped one, of HDF5 or of Zarr."""
     first, last = int(numbers[0]), int(numbers[-1]) + 1
     where: slice | list[int] = numbers.tolist()
     chosen: slice | Numbers = slice(None)
@@ -190,26 +150,17 @@ def pick(array: Any, axis: int, numbers: Numbers) -> Array:
 
 
 def parse_memory(text: str | None) -> int | None:
-    """Bytes of a size such as `2GiB`, `500 MB` or `3g`; None for None.
-
-    Raises
-    ------
-    UsageError
-        If it is no size, or too little to work in.
-    """
+    """Bytes of a size such as `2GiB`, `500 MB` or `3g`; None for None. `UsageError` if it is no
+    size, or too little to work in."""
     if text is None:
         return None
     match = _SIZE.fullmatch(str(text).strip())
-    try:
-        number = float(match[1]) if match else None
-    except ValueError:
-        number = None
-    if match is None or number is None:
+    if match is None:
         raise UsageError(f"--memory {text}? give a size such as 2GiB or 500MB")
     # 2GB are powers of 1,000, 2GiB and 2G of 1,024, as `dd` has it.
     decimal = (match[3] or "").lower() == "b"
     unit = "kmgt".find(match[2].lower()) + 1 if match[2] else 0
-    size = int(number * (1_000 if decimal else 1_024) ** unit)
+    size = int(float(match[1]) * (1_000 if decimal else 1_024) ** unit)
     if size < LEAST:
         raise UsageError(f"--memory {text} is too little; give at least {LEAST >> 20}MiB")
     return size

@@ -13,8 +13,7 @@ from ..arrays import Mask, Table, Trace
 from ..signals.measures import runs
 
 STILL_SECONDS = 1.0
-STILL_FRAMES = 10
-"""A run of one exact value that is longer than both is missing."""
+STILL_FRAMES = 10  # a run of one exact value that is longer than both is missing
 
 # CaImAn's OnACID fills a component with zeros until it is found, suite2p a ROI that left the field.
 # Eight-bit recordings repeat values too, but all along the trace.
@@ -27,22 +26,15 @@ SMOOTH = 0.8
 before: 1/3 do in white noise, 0.6 in a moving average of it. Without noise nothing can be said of
 a run."""
 
-NEURONS_AT_A_TIME = 64
-"""So many neurons are looked at together, to bound the memory."""
-
-JUMP = 5.0
-"""In a frame of a flash the median neuron is off by more than so many robust spreads."""
-
-NEARLY_ALL = 0.8
-"""This share of the neurons is "nearly all"."""
-
+NEURONS_AT_A_TIME = 64  # so many neurons are looked at together, to bound the memory
+JUMP = 5.0  # in a frame of a flash the median neuron is off by more than so many robust spreads
+NEARLY_ALL = 0.8  # this share of the neurons is "nearly all"
 KINDS = ("infinite", "constant", "still")
 
 
 @dataclass(frozen=True)
 class MissingCounts:
-    """How many values were found to be no data, and in how many neurons, one number for each of
-    `KINDS`."""
+    """How many values were found to be no data, and in how many neurons, for each of `KINDS`."""
 
     values: tuple[int, ...] = (0, 0, 0)
     neurons: tuple[int, ...] = (0, 0, 0)
@@ -79,21 +71,9 @@ NONE_MISSING = MissingCounts()
 
 
 def no_data(trace: Trace, frame_rate: float) -> dict[str, Mask]:
-    """Which values of a trace are no data.
-
-    Parameters
-    ----------
-    trace : (frame,)
-        NaN where missing.
-    frame_rate
-        In Hz.
-
-    Returns
-    -------
-    dict of str to (frame,)
-        Those that there are of `infinite`, `constant` (every value of the trace) and `still` (runs
-        of one exact value in a trace that otherwise never stands still).
-    """
+    """Which values of a trace `(frame,)`, NaN where missing, are no data: masks by those that there
+    are of `infinite`, `constant` (every value of it) and `still` (runs of one value in a trace that
+    otherwise never stands still)."""
     found = {}
     there = np.isfinite(trace)
     if not there.all():
@@ -157,22 +137,8 @@ def find_missing(trace: Trace, frame_rate: float) -> tuple[Mask | None, MissingC
 def mark_missing(
     traces: Table, frame_rate: float, *, in_place: bool = False
 ) -> tuple[Table, MissingCounts]:
-    """Set to NaN what is no data.
-
-    Parameters
-    ----------
-    traces : (frame, neuron)
-    frame_rate
-        In Hz.
-    in_place
-        `traces` may be changed, as far as it can be written to.
-
-    Returns
-    -------
-    (frame, neuron)
-        The same array where there was nothing to change, else a changed copy.
-    MissingCounts
-    """
+    """Set to NaN what is no data in traces `(frame, neuron)`, and count it: in the same array where
+    nothing changes or it may be changed (`in_place`) and written to, else in a copy."""
     counts, writable = NONE_MISSING, in_place and traces.flags.writeable
     for first in range(0, traces.shape[1], NEURONS_AT_A_TIME):
         part = np.ascontiguousarray(traces[:, first : first + NEURONS_AT_A_TIME].T)
@@ -187,16 +153,10 @@ def mark_missing(
 
 
 def common_jumps(traces: Table) -> Mask:
-    """Frames in which nearly all neurons are far off at once, `(frame,)`.
-
-    Parameters
-    ----------
-    traces : (frame, neuron)
-        NaN where missing. Fewer than three neurons tell nothing.
-    """
-    none = np.zeros(len(traces), bool)
+    """Frames in which nearly all neurons are far off at once, `(frame,)`, of traces `(frame,
+    neuron)`, NaN where missing. Fewer than three neurons tell nothing."""
     if traces.shape[1] < 3:
-        return none
+        return np.zeros(len(traces), bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # frames or neurons without any value
         off = np.asarray(traces, np.float64) - np.nanmedian(traces, axis=0)

@@ -11,12 +11,8 @@ from typing import Any
 from ..network.engine import ENGINES
 from .lazy import chunk_size
 
-USUAL_NEUROPIL = 0.7
-"""This share of the neuropil is subtracted where nobody states another: suite2p's default."""
-
-ORIENTATIONS = ("time-neuron", "neuron-time")
-"""What the rows and columns of an array are."""
-
+USUAL_NEUROPIL = 0.7  # this share is subtracted where nobody states another: suite2p's default
+ORIENTATIONS = ("time-neuron", "neuron-time")  # what the rows and columns of an array are
 UNITS = ("dF/F", "F", "competition")
 """What the values of a recording are: relative change of fluorescence as a fraction, fluorescence
 in the microscope's own unit, or traces in the competition's form (see `signals.preprocess`)."""

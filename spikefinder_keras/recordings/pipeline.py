@@ -26,20 +26,11 @@ from .lazy import budget, chunk_size
 from .missing import NONE_MISSING
 from .options import PredictOptions
 from .quality import recording_warnings
-from .recording import (
-    Predicted,
-    Prediction,
-    Predictor,
-    Quality,
-    Recording,
-    as_recording,
-)
+from .recording import Predicted, Prediction, Predictor, Quality, Recording, as_recording
 from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
 from .task import Task, choose_predictor
 
-GROUP_SAMPLES = 1_000_000
-"""A core prepares and predicts so many samples at 100 Hz at a time; more gain nothing."""
-
+GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
 FEWEST_CHUNKS = 16
 """A recording that workers share has at least so many chunks, so that none waits long for the
 last."""
@@ -129,30 +120,12 @@ def predict_file(
     progress: bool = False,
     **writing_options: Any,
 ) -> Prediction:
-    """Predict a file, and write the rates whole or not at all.
+    """Predict a file, and write the rates whole or not at all; of `.npy` and Zarr they stay in the
+    file.
 
-    Parameters
-    ----------
-    task
-    out
-        Checked by `formats.check_prediction_path`.
-    scheduler
-        See `dask_workers.workers`; checked by `dask_workers.check_scheduler`.
-    say
-        Called with each line that a user should know.
-    progress
-        Show a bar on the standard error.
-    **writing_options
-        `series` and `overwrite`, as for `formats.write_prediction`.
-
-    Returns
-    -------
-    Prediction
-        Of `.npy` and Zarr its rates stay in the file.
-
-    Raises
-    ------
-    SpikefinderError
+    `out` was checked by `formats.check_prediction_path`, `scheduler` (see `dask_workers.workers`)
+    by `check_scheduler`; `say` is called with each line that a user should know, and
+    `writing_options` are `series` and `overwrite` of `formats.write_prediction`.
     """
     memory, count = task.reading.memory, cores()
     if scheduler == LOCAL:  # its workers share what there is
@@ -183,6 +156,7 @@ def predict_file(
                 on_workers=on_workers,
             )
         made = sink.finish(made)
+    # The notes before were said when the recording was read.
     for line in (*made.recording.notes[len(recording.notes) :], *made.quality.warnings):
         say(f"{task.source.name}: {line}")
     return made
@@ -197,12 +171,7 @@ def predict_into(
     progress: bool = False,
     on_workers: Workers | None = None,
 ) -> Prediction:
-    """Predict a recording chunk by chunk; `memory` in bytes.
-
-    Raises
-    ------
-    SpikefinderError
-    """
+    """Predict a recording chunk by chunk; `memory` in bytes."""
     with numpy_settings():
         recording.segments  # noqa: B018 - found once, before anything is predicted
         size = neurons_at_a_time(recording, memory)
@@ -220,6 +189,7 @@ def predict_into(
 
 def neurons_at_a_time(recording: Recording, memory: int | None = None) -> int:
     """How many neurons make a chunk."""
+    # The rates are float32, however few bytes a value of the recording has.
     frames, dtype = len(recording.times), recording.fluorescence.dtype
     return max(1, chunk_size(memory) // (frames * max(dtype.itemsize, 4)))
 
@@ -236,11 +206,7 @@ def _read_ahead(recording: Recording, todo: Sequence[range]) -> Iterator[tuple[r
 
 
 def predict_chunk(
-    predictor: Predictor,
-    part: Recording,
-    neurons: range,
-    *,
-    update: Update = lambda count: None,
+    predictor: Predictor, part: Recording, neurons: range, *, update: Update = lambda count: None
 ) -> Chunk:
     """Predict a part of a recording in memory, groups of its neurons on each core; `neurons` are
     which they are of the whole."""
@@ -260,7 +226,7 @@ def predict_chunk(
     pool = ThreadPoolExecutor(threads)
     try:
         found = list(pool.map(work, groups))
-    finally:
+    finally:  # an interrupted run does not wait for groups that were not begun
         pool.shutdown(cancel_futures=True)
     spikes = None
     if found[0].spike_times is not None:

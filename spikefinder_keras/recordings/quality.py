@@ -17,16 +17,12 @@ from .missing import common_jumps
 from .recording import Certainty, NeuronQuality, Quality, Recording
 from .segments import gaps
 
-SHORTEST = 30.0
-"""Percentiles of less than so many s say little about a neuron's baseline."""
-
+SHORTEST = 30.0  # percentiles of less than so many s say little about a neuron's baseline
 PERCENT = 20.0
 """Above this noise level dF/F is taken for percent. The datasets of Rupprecht et al. 2021 have
 medians of 0.3 to 1.5, and ten times as much is hardly a recording."""
 
-SLOW = 12.0
-"""Below so many Hz the change from frame to frame is signal more than noise."""
-
+SLOW = 12.0  # below so many Hz the change from frame to frame is signal more than noise
 PERCENT_RANGE = 10.0
 """A slow recording must also have its 99th percentile so far above the median to be taken for
 percent: 1,000% are no transient of any indicator."""
@@ -39,23 +35,17 @@ to 0.63."""
 SMOOTH_SLOW = 0.7
 """The same for slow recordings: those datasets, averaged to 1 to 10 Hz, have medians up to 0.66."""
 
-TOGETHER = 0.5
-"""Above this median correlation between neurons neuropil or motion is suspected."""
-
+TOGETHER = 0.5  # above this median correlation between neurons neuropil or motion is suspected
 PRESENT = 0.9
 """Neurons with fewer of their frames are left out where neurons are compared: the frames in which
 all are there would be too few."""
 
-MOST_PAIRS_OF = 200
-"""So many neurons, evenly chosen, are compared with each other."""
-
+MOST_PAIRS_OF = 200  # so many neurons, evenly chosen, are compared with each other
 MOST_VALUES = 8_000_000
 """So many values of all of them are compared; of long recordings fewer neurons, to bound the
 memory."""
 
-NOISY = 5.0
-"""Above this noise level Cascade's authors call a recording poor."""
-
+NOISY = 5.0  # above this noise level Cascade's authors call a recording poor
 FAR = 1.05
 """Above this distance a neuron's trace is called unlike the training data: farther than any trace
 in training, but for what another preparation of the same makes of it."""
@@ -70,9 +60,7 @@ FEATURES = {
 competition sets 4 to 6, and as sets 7 to 10 those of the ground truth of Rupprecht et al. 2021
 (`benchmarks/ground_truth_sets.py` puts them together)."""
 
-RAW_BASELINE = 0.5
-"""A trace of no stated unit whose 10th percentile exceeds this is taken for F: dF/F is near 0."""
-
+RAW_BASELINE = 0.5  # with a higher 10th percentile a trace of no stated unit is F: dF/F is near 0
 AGREEMENT = Certainty("agreement", "agreement of the dataset IDs", 0.8, "depends on the dataset ID")
 """Of convi6: mean correlation at 25 Hz of the rates under each of the ten dataset IDs with their
 mean; 1 if the ID makes no difference."""
@@ -82,28 +70,18 @@ EXPECTED = Certainty(
 )
 """Of `universal`: see `universal.expected_score`."""
 
-SHOWN = 20
-"""The table on the terminal has so many neurons."""
-
+SHOWN = 20  # the table on the terminal has so many neurons
 SHOWN_DIGITS = 2
 """Numbers have so many digits behind the point, in the table and on the page; verdicts are of the
 numbers as they are shown."""
 
 
 def features(calcium: Trace) -> dict[str, float]:
-    """Numbers that show how a trace in the competition's form looks.
+    """Numbers that show how a trace in the competition's form looks, `(sample,)` at 100 Hz without
+    missing samples.
 
-    Parameters
-    ----------
-    calcium : (sample,)
-        At 100 Hz, without missing samples.
-
-    Returns
-    -------
-    dict of str to float
-        `height`: 99.9th percentile (the 80th is 1); `skewness`; `memory`: s until the
-        autocorrelation falls to 1/2; `roughness`: share of the variance that changes from 100 ms to
-        the next.
+    `height` is the 99.9th percentile (the 80th is 1), `memory` the s until the autocorrelation
+    falls to 1/2, `roughness` the share of the variance that changes from 100 ms to the next.
     """
     x = np.asarray(calcium, np.float64)
     # 100 ms: below it, what a slow microscope saw is interpolation.
@@ -125,10 +103,8 @@ def features(calcium: Trace) -> dict[str, float]:
 
 
 def distance(calcium: Trace) -> tuple[float, str]:
-    """How far a trace `(sample,)` lies from the training traces, and in which feature.
-
-    See `NeuronQuality`; NaN for a trace too short or constant.
-    """
+    """How far a trace `(sample,)` lies from the training traces, and in which feature, see
+    `NeuronQuality`; NaN for a trace too short or constant."""
     found = []
     for name, value in features(calcium).items():
         low, median, high = FEATURES[name]
@@ -138,18 +114,9 @@ def distance(calcium: Trace) -> tuple[float, str]:
 
 
 def agreement(rates: Sequence[Trace]) -> float:
-    """How little the rates depend on the dataset ID.
-
-    Parameters
-    ----------
-    rates : (dataset, sample)
-        Of one neuron at 100 Hz, under each ID.
-
-    Returns
-    -------
-    float
-        Mean over the IDs of the correlation with their mean, at 25 Hz; NaN if one is constant.
-    """
+    """How little the rates of a neuron depend on the dataset ID: the mean over the IDs of the
+    correlation at 25 Hz of rates `(sample,)` at 100 Hz, one for each ID, with their mean; NaN if
+    one is constant."""
     table = np.asarray(rates, np.float64)
     pooled = table[:, : table.shape[1] // POOL * POOL].reshape(len(table), -1, POOL).mean(axis=2)
     if not pooled.size or not np.ptp(pooled, axis=1).min() > 0:
@@ -193,11 +160,9 @@ def neuron_quality(
 
 
 def smoothness(trace: Trace) -> float:
-    """Share of the frame-to-frame changes of a trace `(frame,)` that have the next one's sign.
-
-    1/3 for white noise, 1/2 for a moving average of it, almost 1 for a trace without noise. NaN if
-    nothing changes.
-    """
+    """Share of the frame-to-frame changes of a trace `(frame,)` that have the next one's sign: 1/3
+    for white noise, 1/2 for a moving average of it, almost 1 without noise. NaN if nothing
+    changes."""
     signs = np.sign(np.diff(np.asarray(trace, np.float64)))
     both = signs[:-1] * signs[1:]
     both = both[np.isfinite(both) & (both != 0)]
@@ -218,11 +183,8 @@ def median_correlation(traces: Table) -> float:
 
 
 def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -> tuple[str, ...]:
-    """Lines on what may be wrong with a recording as a whole.
-
-    The classic mistakes, as far as the data show them: percent for fraction, smoothed or denoised
-    traces, a transposed array, a wrong frame rate, neuropil, too short a recording.
-    """
+    """Lines on what may be wrong with a recording as a whole: percent for fraction, smoothed or
+    denoised traces, a transposed array, a wrong frame rate, neuropil, too short a recording."""
     frames, count = recording.fluorescence.shape
     compared = int(np.clip(MOST_VALUES // frames, 3, MOST_PAIRS_OF))
     some = np.unique(np.linspace(0, count - 1, compared).astype(int))
@@ -232,15 +194,22 @@ def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -
     # The competition's own traces are upsampled, so smooth.
     if not in_competition:
         lines.append(_smoothed(recording, sample))
-    lines += [
-        _transposed(count, frames),
-        _too_short(recording),
-        _wrong_rate(recording, neurons),
-        *_moving_together(sample, may_jump=not in_competition),
-        _unlike_the_competition(recording) if in_competition else _empty(neurons, count),
-    ]
-    if not in_competition:
-        lines.append(_gaps(neurons, frames))
+    if count > frames:
+        lines.append(
+            f"{count} neurons of {frames} frames each: is the array transposed? state the other "
+            "orientation if so"
+        )
+    seconds = sum(segment.samples for segment in recording.segments) / SAMPLE_RATE
+    if seconds < SHORTEST:
+        lines.append(
+            f"only {seconds:.1f} s in all: too little to find each neuron's baseline and range"
+        )
+    lines.append(_wrong_rate(recording, neurons))
+    lines += _moving_together(sample, may_jump=not in_competition)
+    if in_competition:
+        lines.append(_unlike_the_competition(recording))
+    else:
+        lines += _without_values(neurons, frames)
     return tuple(filter(None, lines))
 
 
@@ -277,22 +246,6 @@ def _smoothed(recording: Recording, sample: Table) -> str:
     return ""
 
 
-def _transposed(count: int, frames: int) -> str:
-    if count <= frames:
-        return ""
-    return (
-        f"{count} neurons of {frames} frames each: is the array transposed? state the other "
-        "orientation if so"
-    )
-
-
-def _too_short(recording: Recording) -> str:
-    seconds = sum(segment.samples for segment in recording.segments) / SAMPLE_RATE
-    if seconds >= SHORTEST:
-        return ""
-    return f"only {seconds:.1f} s in all: too little to find each neuron's baseline and range"
-
-
 def _wrong_rate(recording: Recording, neurons: Sequence[NeuronQuality]) -> str:
     tempo = ("memory", "roughness")
     odd = [neuron for neuron in neurons if neuron.feature in tempo and neuron.distance > FAR]
@@ -306,9 +259,8 @@ def _wrong_rate(recording: Recording, neurons: Sequence[NeuronQuality]) -> str:
 
 
 def _moving_together(sample: Table, *, may_jump: bool) -> list[str]:
-    lines, jumps = [], np.zeros(len(sample), bool)
-    if may_jump:
-        jumps = common_jumps(sample)
+    lines = []
+    jumps = common_jumps(sample) if may_jump else np.zeros(len(sample), bool)
     if jumps.any():
         lines.append(
             f"in {int(jumps.sum())} frames nearly all neurons jump at once, as by flashes of light "
@@ -337,19 +289,21 @@ def _unlike_the_competition(recording: Recording) -> str:
     )
 
 
-def _empty(neurons: Sequence[NeuronQuality], count: int) -> str:
+def _without_values(neurons: Sequence[NeuronQuality], frames: int) -> list[str]:
+    lines = []
     empty = sum(np.isnan(neuron.distance) for neuron in neurons)
-    if not empty:
-        return ""
-    return f"{empty} of {count} neurons have no signal at all: empty, constant or short"
-
-
-def _gaps(neurons: Sequence[NeuronQuality], frames: int) -> str:
+    if empty:
+        lines.append(
+            f"{empty} of {len(neurons)} neurons have no signal at all: empty, constant or short"
+        )
+    # Of a neuron that is missing as a whole, that line says enough.
     alive = [neuron for neuron in neurons if neuron.lost < frames]
     bridged, lost = sum(n.bridged for n in alive), sum(n.lost for n in alive)
-    if not (bridged or lost):
-        return ""
-    return f"missing values: {bridged} were interpolated, {lost} inside longer gaps are left empty"
+    if bridged or lost:
+        lines.append(
+            f"missing values: {bridged} were interpolated, {lost} inside longer gaps are left empty"
+        )
+    return lines
 
 
 # In words
@@ -374,14 +328,14 @@ def verdict(neuron: NeuronQuality, certainty: Certainty) -> str:
     return ", ".join(words)
 
 
-def _badness(neuron: NeuronQuality, certainty: Certainty) -> float:
-    """How far a neuron is beyond the first limit that it breaks, to put the worst first; below 0 it
-    breaks none."""
-    if np.isnan(neuron.distance):
-        return np.inf
-    uncertain = 2 - neuron.certainty / certainty.limit
-    shares = (neuron.noise_level / NOISY, neuron.distance / FAR, uncertain)
-    return float(np.nanmax([0.0, *shares])) - 1
+def _rank(neuron: NeuronQuality, certainty: Certainty) -> tuple[float, int, float]:
+    """How bad a neuron is: by how far it is beyond the first limit that it breaks, if it does."""
+    bad = np.inf
+    if not np.isnan(neuron.distance):
+        uncertain = 2 - neuron.certainty / certainty.limit
+        shares = (neuron.noise_level / NOISY, neuron.distance / FAR, uncertain)
+        bad = float(np.nanmax([0.0, *shares])) - 1
+    return max(bad, 0.0), neuron.lost, bad
 
 
 def quality_table(quality: Quality) -> str:
@@ -392,12 +346,7 @@ def quality_table(quality: Quality) -> str:
     ]
     shown: Sequence[NeuronQuality] = neurons
     if len(neurons) > SHOWN:
-
-        def rank(neuron: NeuronQuality) -> tuple[float, int, float]:
-            bad = _badness(neuron, certainty)
-            return max(bad, 0.0), neuron.lost, bad
-
-        shown = sorted(neurons, key=rank, reverse=True)[:SHOWN]
+        shown = sorted(neurons, key=lambda n: _rank(n, certainty), reverse=True)[:SHOWN]
     for neuron in shown:
         numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
         missing = str(neuron.bridged + neuron.lost)

@@ -81,13 +81,8 @@ class Recording:
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
-        """The stretches between pauses; one in the competition's form, as in 2017.
-
-        Raises
-        ------
-        DataError, UsageError
-            See `segments.find_segments` and `segments.only_segment`.
-        """
+        """The stretches between pauses; one in the competition's form, as in 2017. Raises what
+        `find_segments` and `only_segment` of `segments` do."""
         if self.unit == "competition":
             return only_segment(len(self.times), self.frame_rate, source=self.source)
         return find_segments(
@@ -95,13 +90,8 @@ class Recording:
         )
 
     def part(self, neurons: Sequence[int] | Numbers) -> "Recording":
-        """Some neurons alone, in memory, what is no data marked as missing.
-
-        Parameters
-        ----------
-        neurons
-            Increasing numbers.
-        """
+        """Some neurons alone, by increasing numbers, in memory, what is no data marked as
+        missing."""
         names, missing = tuple(self.names[neuron] for neuron in neurons), self.missing
         traces: Table
         if isinstance(self.fluorescence, LazyTable):
@@ -135,20 +125,12 @@ class Certainty:
 class NeuronQuality:
     """How far to trust one neuron's prediction.
 
-    Attributes
-    ----------
-    name
-    noise_level
-        Cascade's, in % Hz^-1/2 (see `signals.measures.noise_level`): about 1 is very good, 3 to 4
-        decent, above 5 poor. NaN where dF/F is not known.
-    distance
-        Of the network's input from what it was trained on: 0 like the median training trace, 1 like
-        the most extreme one, in the feature farthest off, which `feature` names.
-    feature
-    certainty
-        See `Certainty`; which of the two it is, `Quality` says.
-    bridged, lost
-        Missing frames that were interpolated, and such whose rates were left empty.
+    `noise_level` is Cascade's, in % Hz^-1/2 (see `signals.measures.noise_level`): about 1 is very
+    good, 3 to 4 decent, above 5 poor; NaN where dF/F is not known. `distance` is that of the
+    network's input from what it was trained on: 0 like the median training trace, 1 like the most
+    extreme one, in the `feature` farthest off. For `certainty` see `Certainty`; which of the two it
+    is, `Quality` says. Of the missing frames so many were `bridged` by interpolation, and of so
+    many the rates are `lost`: left empty.
     """
 
     name: str
@@ -224,16 +206,8 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What was predicted of some neurons.
-
-    Attributes
-    ----------
-    rates : float32 (frame, neuron)
-    spike_times
-        In s, one array for each neuron; None where not asked for.
-    quality
-        One for each neuron.
-    """
+    """What was predicted of some neurons: rates float32 `(frame, neuron)`, each one's spike times
+    in s where asked for, and its quality."""
 
     rates: Rates
     spike_times: list[Times] | None
@@ -241,18 +215,9 @@ class Predicted:
 
 
 class Predictor(Protocol):
-    """A network with all that is known of a recording's indicator.
-
-    Attributes
-    ----------
-    name
-        Of its weights, for descriptions.
-    path
-        Of its weights; None where a loaded network was given.
-    engine
-    certainty
-        What its neurons' certainty is.
-    """
+    """A network with all that is known of a recording's indicator: its weights' name, for
+    descriptions, and path (None where a loaded network was given), and what its neurons' certainty
+    is."""
 
     name: str
     path: Path | None

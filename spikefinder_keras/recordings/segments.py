@@ -18,12 +18,8 @@ LONGEST_BRIDGED = 0.5
 """Gaps up to so many s are interpolated, within longer ones the rates are left empty: a transient
 of GCaMP6f lasts about as long, so nothing larger hides in a shorter one."""
 
-LONGEST_PAUSE = 10.0
-"""After a pause of more s between two time stamps a new segment begins."""
-
-FRAMES_OF_A_PAUSE = 3
-"""A pause of a slow recording is longer than so many frames, too: at 0.3 Hz each lasts 3 s."""
-
+LONGEST_PAUSE = 10.0  # after a pause of more s between two time stamps a new segment begins
+FRAMES_OF_A_PAUSE = 3  # a pause is longer than so many frames, too: at 0.3 Hz each lasts 3 s
 IRREGULAR = 0.25
 """Time stamps within so many frames of a regular grid count as regular: cameras stamp with jitter,
 and suite2p or NWB round to ms."""
@@ -37,17 +33,8 @@ in another unit than s."""
 class Segment:
     """A stretch of a recording that the network sees as one trace.
 
-    Attributes
-    ----------
-    frames
-        Of the recording.
-    positions : (frame,)
-        Where its frames lie on the regular grid, in grid frames from 0.
-    grid_frames
-    frame_rate
-        Of the grid, in Hz.
-    samples
-        Length at 100 Hz.
+    `positions` `(frame,)` are where its frames lie on a regular grid, in grid frames from 0;
+    `frame_rate` is the grid's in Hz, `samples` the length at 100 Hz.
     """
 
     frames: slice
@@ -57,17 +44,8 @@ class Segment:
     samples: int
 
     def at_100_hz(self, trace: Trace, there: Mask) -> Trace | None:
-        """A neuron's trace in this segment, gaps bridged, at 100 Hz.
-
-        Parameters
-        ----------
-        trace, there : (frame,)
-            Of the whole recording; where it has a value.
-
-        Returns
-        -------
-        (sample,), or None without any value
-        """
+        """A neuron's trace in this segment, gaps bridged, at 100 Hz, `(sample,)`; None without any
+        value. `trace` and `there`, where it has one, are `(frame,)` of the whole recording."""
         known = there[self.frames]
         if not known.any():
             return None
@@ -79,24 +57,9 @@ class Segment:
 def find_segments(
     times: Times, frame_rate: float, *, starts: Sequence[int], source: str
 ) -> tuple[Segment, ...]:
-    """The segments of a recording: those it names, cut where time stamps pause for long.
-
-    Parameters
-    ----------
-    times : (frame,)
-        In s.
-    frame_rate
-        In Hz.
-    starts
-        Frames with which a segment begins for certain, the first included.
-    source
-        Named in errors.
-
-    Raises
-    ------
-    DataError
-        If the time stamps of a segment are so uneven that no regular grid holds them.
-    """
+    """The segments of a recording: those that begin at the frames `starts`, the first included, cut
+    where time stamps in s pause for long. `DataError` if those of a segment are so uneven that no
+    regular grid holds them."""
     # Where a segment begins for certain, as between trials, no pause is needed.
     longest = max(LONGEST_PAUSE, FRAMES_OF_A_PAUSE / frame_rate)
     pauses = np.flatnonzero(np.diff(times) > longest)
@@ -129,13 +92,8 @@ def _segment(frames: slice, times: Times, *, frame_rate: float, source: str) -> 
 
 
 def only_segment(count: int, frame_rate: float, *, source: str) -> tuple[Segment]:
-    """The one segment of a recording in the competition's form, whose frames are samples.
-
-    Raises
-    ------
-    UsageError
-        If it is not at 100 Hz.
-    """
+    """The one segment of a recording in the competition's form, whose frames are samples;
+    `UsageError` if it is not at 100 Hz."""
     if abs(frame_rate - SAMPLE_RATE) > RATE_TOLERANCE:
         raise UsageError(
             f"{source} is said to be in the competition's form, which is at "
@@ -145,22 +103,12 @@ def only_segment(count: int, frame_rate: float, *, source: str) -> tuple[Segment
 
 
 def to_frames(rates: Sequence[Rates], segments: Sequence[Segment], missing: Mask) -> Rates:
-    """Rates at 100 Hz as the mean over each frame's interval, centred on its time stamp.
+    """Rates float32 `(frame, neuron)` as the mean over each frame's interval, centred on its time
+    stamp.
 
-    The integral over time stays the same. Frames inside a gap longer than `LONGEST_BRIDGED` are
-    NaN.
-
-    Parameters
-    ----------
-    rates : (sample, neuron)
-        One table for each segment.
-    segments
-    missing : (frame, neuron)
-        Where the recording has no value.
-
-    Returns
-    -------
-    float32 array (frame, neuron)
+    `rates` at 100 Hz are `(sample, neuron)` for each segment, `missing` `(frame, neuron)` says
+    where the recording has no value. The integral over time stays the same; frames inside a gap
+    longer than `LONGEST_BRIDGED` are NaN.
     """
     result = np.full(missing.shape, np.nan, np.float32)
     for table, segment in zip(rates, segments, strict=True):
@@ -181,10 +129,8 @@ def to_frames(rates: Sequence[Rates], segments: Sequence[Segment], missing: Mask
 
 
 def frames_in_gaps(segment: Segment, missing: Mask) -> Mask:
-    """Frames of a segment inside long gaps of a neuron, `(frame of the segment,)`.
-
-    `missing` `(frame,)` says where the neuron has no value in the whole recording.
-    """
+    """Frames of a segment inside long gaps of a neuron, `(frame of the segment,)`; `missing`
+    `(frame,)` is of the whole recording."""
     lost = missing[segment.frames]
     if not lost.any():
         return lost
@@ -193,10 +139,8 @@ def frames_in_gaps(segment: Segment, missing: Mask) -> Mask:
 
 
 def samples_in_gaps(segment: Segment, missing: Mask) -> Mask:
-    """Samples of a segment at 100 Hz inside long gaps of a neuron, `(sample,)`.
-
-    Frames that are missing as NaN and such that have no time stamp either count alike.
-    """
+    """Samples of a segment at 100 Hz inside long gaps of a neuron, `(sample,)`; frames that are
+    missing as NaN and such that have no time stamp either count alike."""
     there = ~missing[segment.frames]
     seconds = np.arange(segment.samples) * (
         segment.grid_frames / segment.samples / segment.frame_rate
@@ -220,9 +164,7 @@ def _in_long_gap(seconds: Times, known: Times, frame_rate: float) -> Mask:
 
 
 def gaps(segments: Sequence[Segment], missing: Mask) -> tuple[int, int]:
-    """Missing frames of a neuron: how many are bridged, and how many left empty.
-
-    `missing` `(frame,)` says where the neuron has no value.
-    """
+    """Missing frames of a neuron, by its mask `(frame,)`: how many are bridged, and how many left
+    empty."""
     lost = sum(int(frames_in_gaps(segment, missing).sum()) for segment in segments)
     return int(missing.sum()) - lost, lost

@@ -55,20 +55,9 @@ _DONE = re.compile(r"(\d+)-(\d+)\.json")
 
 @dataclass
 class Chunk:
-    """What was predicted of some neurons.
-
-    Attributes
-    ----------
-    neurons
-        Which they are of the whole recording.
-    rates : float32 (neuron, frame)
-        Empty where they have been put away.
-    spike_times
-        In s, one array for each neuron, or None.
-    quality
-    missing
-        Found when the neurons were read.
-    """
+    """What was predicted of some neurons of the whole recording: rates float32 `(neuron, frame)`,
+    empty where they have been put away, each one's spike times in s or None, its quality, and what
+    was missing."""
 
     neurons: range
     rates: Rates
@@ -100,14 +89,8 @@ class Chunk:
 
 
 class Sink(Protocol):
-    """Where a prediction collects.
-
-    Attributes
-    ----------
-    rates : float32 (neuron, frame)
-    notes
-        What a user should know of it before.
-    """
+    """Where a prediction collects: its rates float32 `(neuron, frame)`, and what a user should know
+    before."""
 
     rates: AnyTable
     notes: tuple[str, ...]
@@ -126,14 +109,7 @@ class Sink(Protocol):
 
 
 class MemorySink:
-    """Rates in memory, and perhaps written at the end.
-
-    Parameters
-    ----------
-    recording
-    write_all
-        Called with the prediction when it is whole.
-    """
+    """Rates in memory; `write_all` is called with the prediction when it is whole."""
 
     notes: tuple[str, ...] = ()
 
@@ -169,16 +145,8 @@ class MemorySink:
 
 
 class NpySink(MemorySink):
-    """Rates in an `.npy` file, with a description beside it at the end.
-
-    Parameters
-    ----------
-    path
-        To be written.
-    file
-        Temporary, beside it.
-    recording
-    """
+    """Rates in a temporary `file` beside the `.npy` file to be, with a description beside it at the
+    end."""
 
     def __init__(self, path: Path, file: Path, recording: Recording) -> None:
         frames, neurons = recording.fluorescence.shape
@@ -199,13 +167,8 @@ class NpySink(MemorySink):
 
 
 class ZarrSink:
-    """Rates in a Zarr store; see the module.
-
-    Parameters
-    ----------
-    folder
-        That of the unfinished store. A process that only writes chunks needs no more.
-    """
+    """Rates in a Zarr store that grows in a folder; a process that only writes chunks needs no
+    more."""
 
     rates: AnyTable
 
@@ -215,12 +178,12 @@ class ZarrSink:
         self.notes: tuple[str, ...] = ()
         self._run = self.folder / "run.json"
         self._store = self.folder / "store"
-        self._writer = self.folder / "writer"
+        self.writer = self.folder / "writer"
 
     def check_alone(self) -> None:
         """Raise `OutputError` if another process writes the same store."""
         try:
-            process = other_process(read_small(self._writer))
+            process = other_process(read_small(self.writer))
         except (OSError, ValueError):
             return
         if process:
@@ -228,11 +191,6 @@ class ZarrSink:
                 f"process {process} is writing {self.path}; wait for it, or choose another place "
                 f"(if that process is another program, remove {self.folder})"
             )
-
-    def leave(self) -> None:
-        """Let other processes go on."""
-        with suppress(OutputError):  # a full disk is not what is wrong first
-            write_text(self._writer, "")
 
     def begin(self, recording: Recording, identity: dict[str, Any]) -> None:
         """Go on with what is there, or begin anew."""
@@ -248,7 +206,7 @@ class ZarrSink:
                 (self.folder / "done").mkdir(parents=True)
                 begin_store(self._store, neurons, frames)
                 write_text(self._run, json.dumps(identity))
-            write_text(self._writer, process_mark())
+            write_text(self.writer, process_mark())
             self.rates = _lazy_store(self._store)
             done = sum(map(len, self._done()))
             if done:
@@ -344,7 +302,8 @@ def _zarr_sink(path: Path, recording: Recording, identity: dict[str, Any]) -> It
         yield sink
     except BaseException:
         if sink.worth_keeping():
-            sink.leave()
+            with suppress(OutputError):  # a full disk is not what is wrong first
+                write_text(sink.writer, "")  # other processes may go on
         else:
             remove_folder(sink.folder, failed=True)
         raise
@@ -362,24 +321,10 @@ def open_sink(
 ) -> Iterator[Sink]:
     """Where a prediction collects that is to be written to `path`, whole or not at all.
 
-    Parameters
-    ----------
-    path
-        Checked by `formats.check_prediction_path`.
-    recording
-    identity
-        See `task.Task.identity`; a Zarr store of the same run is continued.
-    memory
-        Bytes that a prediction may take.
-    source, **writing_options
-        As for `formats.write_prediction`.
-
-    Raises
-    ------
-    UsageError
-        If the rates are too many for a format that is written at once.
-    OutputError
-        If writing fails.
+    `path` was checked by `formats.check_prediction_path`; a Zarr store of the same `identity`
+    (`task.Task.identity`) is continued; `source` and `writing_options` are as for
+    `formats.write_prediction`. `UsageError` if the rates are too many for a format that is written
+    at once, `OutputError` if writing fails.
     """
     suffix = path.suffix.lower()
     if suffix == ".zarr":
@@ -389,6 +334,7 @@ def open_sink(
         with partial_folder(path) as folder:
             yield NpySink(path, Path(folder, "rates.npy"), recording)
     else:
+        # The other half of the budget is for what the writer makes of them.
         size = 4 * recording.fluorescence.size
         if size > budget(memory) // 2:
             raise UsageError(

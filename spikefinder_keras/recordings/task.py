@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..files.regular import open_ordinary
 from ..network.weights import find_weights
 from .calibration import calibration_path
-from .convi6 import Convi6, Convi6AsIn2017, choose_datasets
+from .convi6 import Convi6, choose_datasets
 from .formats.detect import files_of, read
 from .options import PredictOptions, ReadOptions, as_dict
 from .recording import Predictor, Recording
@@ -24,18 +24,8 @@ from .universal import Universal
 
 
 def check_options(options: PredictOptions) -> bool:
-    """Find out, before a recording is read, whether options go together.
-
-    Returns
-    -------
-    bool
-        Whether a network of 2017 is meant, whatever the recording.
-
-    Raises
-    ------
-    UsageError
-        If they don't, or if there is no such dataset.
-    """
+    """Whether a network of 2017 is meant, whatever the recording; `UsageError` if options don't go
+    together, or if there is no such dataset."""
     weights = options.weights
     universal = weights is not None and _is_universal(weights)
     of_2017 = options.dataset is not None or options.area is not None
@@ -59,12 +49,8 @@ def choose_predictor(
     recording: Recording, options: PredictOptions, *, progress: bool = False
 ) -> Predictor:
     """The predictor for a recording; one in the competition's form is for the networks of 2017.
-
-    Raises
-    ------
-    UsageError, WeightsError, DownloadError
-        If the choice is impossible, or the weights cannot be used.
-    """
+    Raises `UsageError` if the choice is impossible, `WeightsError` or `DownloadError` if the
+    weights cannot be used."""
     of_2017 = check_options(options)
     if recording.unit != "competition":
         if of_2017:
@@ -76,8 +62,9 @@ def choose_predictor(
                 f"{recording.source} is in the competition's form, for which --weights universal "
                 "is not made; state the --frame-rate of raw traces, or leave --weights out"
             )
+        # Its weights are of 2017 then, whatever was not stated: what they cannot do is refused.
         check_options(replace(options, weights="described"))
-    return Convi6AsIn2017(options, progress=progress)
+    return Convi6(options, as_in_2017=True, progress=progress)
 
 
 def _is_universal(weights: Any) -> bool:
@@ -89,15 +76,7 @@ def _is_universal(weights: Any) -> bool:
 
 @dataclass(frozen=True)
 class Task:
-    """A file to be predicted, and all that is stated of it.
-
-    Attributes
-    ----------
-    source
-        File or folder of the recording.
-    reading
-    prediction
-    """
+    """A file or folder to be predicted, and all that is stated of it."""
 
     source: Path
     reading: ReadOptions
@@ -106,10 +85,8 @@ class Task:
     def open(
         self, say: Callable[[str], None] = lambda line: None, *, progress: bool = False
     ) -> tuple[Recording, Predictor]:
-        """Read the recording, as far as it has to be, and load its predictor.
-
-        Each note on the recording is said before the network is loaded.
-        """
+        """Read the recording, as far as it has to be, say each note on it, and then load its
+        predictor."""
         recording = read(self.source, self.reading)
         for line in recording.notes:
             say(f"{self.source.name}: {line}")
@@ -117,6 +94,7 @@ class Task:
 
     def as_text(self) -> str:
         """The same as JSON, with absolute paths, for a process in another folder."""
+        # A name such as `universal` stays one: each process finds its own file of it.
         prediction, weights = as_dict(self.prediction), self.prediction.weights
         if weights is not None and Path(weights).is_file():
             prediction["weights"] = str(Path(weights).absolute())
@@ -129,11 +107,10 @@ class Task:
         return cls(Path(source), ReadOptions(**reading), PredictOptions(**prediction))
 
     def identity(self, recording: Recording, predictor: Predictor) -> dict[str, Any]:
-        """What makes a run another run, as what JSON can hold.
-
-        The source with its size and time of change, all settings, and the hash of the weights and
-        of what belongs to them; not the budget of memory.
-        """
+        """What makes a run another run, as what JSON can hold: the source with its size and time of
+        change, all settings, and the hash of the weights and of what belongs to them; not the
+        budget of memory."""
+        # Weights of one name may change under it, so their bytes count.
         digest = hashlib.sha256()
         paths = [] if predictor.path is None else [predictor.path, calibration_path(predictor.path)]
         for path in filter(Path.is_file, paths):

@@ -38,39 +38,24 @@ from .universal_preparation import (
     to_samples,
 )
 
-WEIGHTS = "universal"
-"""The name of the weights that come with the package."""
-
-HALF_SAMPLE = 0.5 / SAMPLE_RATE
-"""A sample at 100 Hz is centred on its time, and begins so many s earlier."""
-
+WEIGHTS = "universal"  # the name of the weights that come with the package
+HALF_SAMPLE = 0.5 / SAMPLE_RATE  # s by which a sample begins before its time, its centre
 FLOOR = 0.25
 """Between bouts the rate is below so many spikes/s, or below `SHARE` of the bout's largest."""
 
 SHARE = 0.1
 
-LEAST = 0.4
-"""The least bout that is a spike has so many expected spikes; below 0.5, as rates are cautious."""
-
-TYPICAL_RATE = 0.6
-"""Spikes/s; about the median over neurons with known spikes."""
+LEAST = 0.4  # expected spikes of the least bout that is one; below 0.5, as rates are cautious
+TYPICAL_RATE = 0.6  # spikes/s; about the median over neurons with known spikes
 
 
 @dataclass(frozen=True)
 class UniversalNeuron:
-    """What was found in one neuron.
+    """What was found in one neuron, float64 arrays for each segment.
 
-    Attributes
-    ----------
-    traces : float64 (sample,)
-        At 100 Hz, trend and baseline subtracted, one for each segment; NaN where a segment has no
-        value.
-    rates : float64 (sample,)
-        Expected spikes/s at 100 Hz, one for each segment; NaN where a segment has no value.
-    steps : float64 (step,)
-        The same at 25 Hz, as the network gave them; empty where a segment has no value.
-    expected
-        The correlation at 25 Hz with the true spikes that is to be expected (`expected_score`).
+    `traces` `(sample,)` at 100 Hz have trend and baseline subtracted, `rates` `(sample,)` are the
+    expected spikes/s there; both are NaN where a segment has no value. `steps` `(step,)` are the
+    rates at 25 Hz, as the network gave them, else empty, and `expected` is their `expected_score`.
     """
 
     traces: list[Trace]
@@ -80,21 +65,8 @@ class UniversalNeuron:
 
 
 class Universal:
-    """The network, and what is known of the recording's indicator.
-
-    Parameters
-    ----------
-    options
-    about
-        What the recording's file says of `indicator` and `species`, where nothing is stated.
-    progress
-        Say on the terminal that Keras is loading.
-
-    Raises
-    ------
-    UsageError, WeightsError, DownloadError
-        If the weights cannot be used.
-    """
+    """The network, and what is known of the recording's indicator: as stated, else what its file
+    says (`about`). With `progress` the terminal says that Keras is loading."""
 
     certainty = EXPECTED
 
@@ -152,7 +124,7 @@ class Universal:
         return [
             self._neuron(
                 traces,
-                [next(outputs) if _has_values(trace) else None for trace in traces],
+                [next(outputs) if _has_values(trace) else np.empty(0) for trace in traces],
                 scales=scales,
                 frame_rate=frame_rate,
             )
@@ -160,29 +132,23 @@ class Universal:
         ]
 
     def _neuron(
-        self, traces: list[Trace], outputs: list[Rates | None], *, scales: Scales, frame_rate: float
+        self, traces: list[Trace], outputs: list[Rates], *, scales: Scales, frame_rate: float
     ) -> UniversalNeuron:
         """The answer for one neuron: the network's output at its time, in spikes/s."""
-        there = [(t, o) for t, o in zip(traces, outputs, strict=True) if o is not None]
-        empty = [np.full(trace.size, np.nan) for trace in traces]
+        rates = [np.full(trace.size, np.nan) for trace in traces]
+        steps = [np.empty(0)] * len(traces)
         # Of a trace that never changes the network would see noise of its own making.
-        if not there or not scales.spread > 0:
-            none = [np.empty(0) for _ in traces]
-            return UniversalNeuron(traces, empty, none, float("nan"))
-        known, found = [t for t, _ in there], [o for _, o in there]
-        weights = self.delay.weights(slowness(known, found, frame_rate))
-        seconds = sum(trace.size for trace in known) / SAMPLE_RATE
-        factor = self.calibration.rates.factor(STEPS_PER_SECOND * np.concatenate(found))
+        if not scales.spread > 0:  # NaN without any value
+            return UniversalNeuron(traces, rates, steps, float("nan"))
+        weights = self.delay.weights(slowness(traces, outputs, frame_rate))
+        seconds = sum(trace.size for trace in traces if _has_values(trace)) / SAMPLE_RATE
+        factor = self.calibration.rates.factor(STEPS_PER_SECOND * np.concatenate(outputs))
         # What noise alone could have made is taken off the rates, so that none come of noise.
         factor *= STEPS_PER_SECOND * signal_share(scales, seconds)
-        rates, steps = [], []
-        for output, nothing in zip(outputs, empty, strict=True):
-            if output is None:
-                rates.append(nothing)
-                steps.append(np.empty(0))
-            else:
-                steps.append(factor * apply_delay(output, weights))
-                rates.append(to_samples(steps[-1], nothing.size))
+        for k, output in enumerate(outputs):
+            if output.size:
+                steps[k] = factor * apply_delay(output, weights)
+                rates[k] = to_samples(steps[k], traces[k].size)
         return UniversalNeuron(traces, rates, steps, expected_score(np.concatenate(steps)))
 
     def describe(self, recording: Recording) -> dict[str, Any]:
@@ -231,20 +197,9 @@ def _spike_times(recording: Recording, steps: Sequence[Rates], missing: Mask) ->
 
 
 def spike_bouts(rates: ArrayLike, floor: float = FLOOR, share: float = SHARE) -> list[slice]:
-    """Stretches of activity.
-
-    Parameters
-    ----------
-    rates : (sample,)
-        Expected spikes/s; NaN counts as 0.
-    floor, share
-
-    Returns
-    -------
-    list of slice
-        From the first sample above the floor to the last; a bout ends too where the rate falls
-        below `share` of its largest value so far, or of its largest one to come.
-    """
+    """Stretches of activity in rates `(sample,)` in spikes/s, NaN counting as 0: from the first
+    sample above the floor to the last; a bout ends too where the rate falls below `share` of its
+    largest value so far, or of its largest one to come."""
     rates = np.nan_to_num(np.asarray(rates, np.float64))
     bouts = []
     for first, last in runs(rates > floor):
@@ -257,24 +212,9 @@ def spike_bouts(rates: ArrayLike, floor: float = FLOOR, share: float = SHARE) ->
 
 
 def discrete_spikes(rates: ArrayLike, start: float, rate: float, *, least: float = LEAST) -> Times:
-    """Spike times that a person would call spikes.
-
-    Parameters
-    ----------
-    rates : (sample,)
-        Expected spikes/s; NaN counts as 0.
-    start
-        Time of the first sample's beginning in s.
-    rate
-        Samples per second, in Hz.
-    least
-        Expected spikes from which a bout has one; from n - 1 + `least` on it has n.
-
-    Returns
-    -------
-    float64 (spike,)
-        In s, increasing.
-    """
+    """Increasing spike times in s `(spike,)` that a person would call spikes, of rates `(sample,)`
+    in spikes/s that begin at `start` s, `rate` of them per second; NaN counts as 0. From n - 1 +
+    `least` expected spikes on a bout has n."""
     rates = np.nan_to_num(np.asarray(rates, np.float64))
     times = []
     for bout in spike_bouts(rates):
@@ -288,22 +228,13 @@ def discrete_spikes(rates: ArrayLike, start: float, rate: float, *, least: float
 
 
 def expected_score(output: ArrayLike) -> float:
-    """The correlation with true spikes at 25 Hz that is to be expected.
+    """The correlation with true spikes at 25 Hz that is to be expected, 0 (a constant output) to 1,
+    of an output `(step,)` that is right but for a factor; NaN without any.
 
-    Spikes with Poisson statistics and rates x per step of 40 ms correlate with x by
-    sqrt(var x / (var x + mean x)): the more, the more of the rate is in few certain events. Here x
-    is the output brought to a mean of `TYPICAL_RATE`, the same for all neurons. With the neuron's
-    own mean rate, which is a guess, it orders neurons worse.
-
-    Parameters
-    ----------
-    output : (step,)
-        Right but for a factor; of steps of 40 ms.
-
-    Returns
-    -------
-    float
-        0 (a constant output) to 1; NaN without any.
+    Spikes with Poisson statistics and rates x per step of 40 ms correlate with x by sqrt(var x /
+    (var x + mean x)): the more, the more of the rate is in few certain events. Here x is the output
+    brought to a mean of `TYPICAL_RATE`, the same for all neurons. With the neuron's own mean rate,
+    which is a guess, it orders neurons worse.
     """
     x = np.asarray(output, np.float64)
     x = x[np.isfinite(x)]

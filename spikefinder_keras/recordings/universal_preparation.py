@@ -21,9 +21,7 @@ from ..signals.measures import noise_density, smooth_trace, smoothing_of_noise
 from ..signals.preprocess import resampled_length, robust_line
 from .segments import Segment
 
-STEP = 4
-"""A step of the network is so many samples at 100 Hz: it works at 25 Hz."""
-
+STEP = 4  # a step of the network is so many samples at 100 Hz: it works at 25 Hz
 STEPS_PER_SECOND = SAMPLE_RATE / STEP
 
 BASELINE = 15
@@ -35,31 +33,22 @@ NOISE_BAND = 10.0
 
 NOISE_UNITS = 3.0
 
-LINE_POINTS = 2_000
-"""The line is fitted to so many means, at least."""
-
+LINE_POINTS = 2_000  # the line is fitted to so many means, at least
 LEAST_NOISE = 1e-3
 """A trace with less noise than this share of its spread counts as having this much: simulated and
 denoised traces have none."""
 
-LARGEST_INPUT = 100.0
-"""Scaled traces are clipped beyond it: an artefact, not a neuron."""
+LARGEST_INPUT = 100.0  # scaled traces are clipped beyond it: an artefact, not a neuron
 
 
 @dataclass(frozen=True)
 class Scales:
-    """What a neuron's trace was measured by; in the trace's own unit (dF/F, counts).
+    """What a neuron's trace was measured by, in the trace's own unit (dF/F, counts).
 
-    Attributes
-    ----------
-    noise
-        Standard deviation of the white noise of a frame, per square root of the frame rate in Hz.
-    baseline
-        What becomes 0, after the line is subtracted.
-    spread
-        Standard deviation of the trace smoothed by 0.3 s.
-    level
-        Median of the trace before the line was subtracted, for dF/F from counts.
+    `noise` is the standard deviation of the white noise of a frame, per square root of the frame
+    rate in Hz; `baseline` becomes 0, after the line is subtracted; `spread` is the standard
+    deviation of the trace smoothed by 0.3 s; `level` its median before the line was subtracted, for
+    dF/F from counts.
     """
 
     noise: float
@@ -80,11 +69,9 @@ NO_SCALES = Scales(noise=np.nan, baseline=np.nan, spread=np.nan, level=np.nan)
 
 
 def line_of(trace: Trace) -> Trace:
-    """The robust straight line of a trace `(frame,)`, `preprocess.robust_line`, found on averages.
-
-    A line through the means of some frames each is the line through the frames, and is found as
-    much faster.
-    """
+    """The robust straight line of a trace `(frame,)`, `preprocess.robust_line`, found on averages:
+    the line through the means of some frames each is the line through the frames, and is found as
+    much faster."""
     trace = np.asarray(trace, np.float64)
     together = trace.size // LINE_POINTS
     if together < 2:
@@ -97,21 +84,9 @@ def line_of(trace: Trace) -> Trace:
 
 
 def prepare_neuron(trace: Trace, segments: Sequence[Segment]) -> tuple[list[Trace], Scales]:
-    """One neuron's trace at 100 Hz in its own unit, trend and baseline subtracted, and its scales.
-
-    Parameters
-    ----------
-    trace : (frame,)
-        Of the whole recording, NaN where missing.
-    segments
-
-    Returns
-    -------
-    list of float64 (sample,)
-        One array for each segment, NaN where it has no value at all.
-    Scales
-        NaN for a neuron without any value.
-    """
+    """One neuron's trace `(frame,)`, NaN where missing, for each segment as float64 `(sample,)` at
+    100 Hz in its own unit, trend and baseline subtracted, and its scales; both NaN where there is
+    no value at all."""
     trace = np.array(trace, np.float64)
     there = np.isfinite(trace)
     if not there.any():
@@ -147,22 +122,12 @@ def prepare_trace(trace: Trace, frame_rate: float) -> tuple[Trace, Scales]:
 
 
 def network_input(trace: Trace, scales: Scales, delay: float = 0.0) -> Array:
-    """A trace as the network gets it.
+    """A trace from `prepare_neuron`, `(sample,)`, as the network gets it: float32 `(step, 4)` at 25
+    Hz, the last step filled up with the last sample; all 0 for a trace without signal, noise
+    included.
 
-    Parameters
-    ----------
-    trace : (sample,)
-        At 100 Hz, baseline subtracted, from `prepare_neuron`.
-    scales
-    delay
-        s by which the indicator's answer follows the spikes beyond what the network expects; the
-        trace is read so much later.
-
-    Returns
-    -------
-    float32 (step, 4)
-        At 25 Hz; the last step is filled up with the last sample. All 0 for a trace without
-        signal, noise included.
+    `delay` are the s by which the indicator's answer follows the spikes beyond what the network
+    expects; the trace is read so much later.
     """
     trace = np.asarray(trace, np.float64)
     steps = -(-trace.size // STEP)
@@ -171,6 +136,7 @@ def network_input(trace: Trace, scales: Scales, delay: float = 0.0) -> Array:
         trace = np.interp(reach, np.arange(trace.size), trace)
     else:
         trace = np.pad(trace, (0, steps * STEP - trace.size), mode="edge")
+    # The channels: a step's two means over 20 ms, in units of the noise and of the spread.
     halves = trace.reshape(steps, 2, STEP // 2).mean(axis=2)
     noise = max(scales.noise, LEAST_NOISE * scales.spread)
     units = [NOISE_UNITS * noise * np.sqrt(NOISE_BAND), scales.spread]

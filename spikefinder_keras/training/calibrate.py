@@ -26,9 +26,7 @@ from ..recordings.calibration import (
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input
 from .neurons import TrainingNeuron
 
-COST = 0.001
-"""Large logits cost so much in `fit_delay`: without it, offsets that no recording needs run off."""
-
+COST = 0.001  # of large logits: without it, offsets that no recording needs run off
 RIDGE = 20.0
 """The slopes of the rate map cost as much as so many neurons' error, in units of the spread of what
 they multiply."""
@@ -36,18 +34,8 @@ they multiply."""
 
 @dataclass(frozen=True)
 class Case:
-    """A neuron with known spikes.
-
-    Attributes
-    ----------
-    group
-        Its set; every set counts the same.
-    output : (step,)
-        The network's.
-    spikes : (step,)
-        True ones per step.
-    slowness
-    """
+    """A neuron with known spikes: its set, of which each counts the same, the network's output and
+    the true spikes per step, both `(step,)`, and the slowness of its recording."""
 
     group: str
     output: Rates
@@ -67,10 +55,8 @@ def network_outputs(engine: Engine, neurons: Sequence[TrainingNeuron]) -> list[l
 
 
 def whole_steps(spikes: Sequence[Trace], rates: Sequence[Rates]) -> tuple[Rates, Trace]:
-    """Output and true spikes per step, each `(step,)`, of all segments of a neuron together.
-
-    `spikes` are arrays `(sample,)`, `rates` arrays `(step,)`; a step that is not whole is left out.
-    """
+    """Output and true spikes per step, each `(step,)`, of all segments of a neuron together; a step
+    that is not whole is left out. `spikes` are arrays `(sample,)`, `rates` arrays `(step,)`."""
     known = [x[: x.size // STEP * STEP].reshape(-1, STEP).sum(axis=1) for x in spikes]
     outputs = [rate[: x.size] for rate, x in zip(rates, known, strict=True)]
     return np.concatenate(outputs), np.concatenate(known)
@@ -85,6 +71,7 @@ def fit_calibration(engine: Engine, neurons: Sequence[TrainingNeuron]) -> Calibr
         output, known = whole_steps(neuron.spikes, rates)
         slow = slowness(neuron.traces, rates, neuron.frame_rate)
         cases.append(Case(neuron.group, output, known, slow))
+        # A family of one species stands for the family as a whole, too.
         names = (indicator_family(neuron.indicator, s) for s in (None, neuron.species))
         families.append({name for name in names if name})
     everything = _groups(cases)
@@ -111,11 +98,9 @@ def _weights(groups: Sequence[str]) -> Array:
 
 
 def fit_delay(cases: Sequence[Case], *, by_slowness: bool = False, source: str = "") -> Delay:
-    """The delay with which recordings with known spikes score best.
-
-    It maximises the correlation, as mean over the neurons of a set, then over sets, less a small
-    cost on the logits; `by_slowness` lets it depend on how slowly a recording's transients rise.
-    """
+    """The delay with which recordings with known spikes score best: by the correlation as mean over
+    the neurons of a set, then over sets, less a small cost on the logits. `by_slowness` lets it
+    depend on how slowly transients rise."""
     from scipy.optimize import minimize
 
     groups = [case.group for case in cases]
@@ -149,25 +134,21 @@ def fit_delay(cases: Sequence[Case], *, by_slowness: bool = False, source: str =
 def fit_rate_map(
     groups: Sequence[str], outputs: Sequence[Rates], *, rates: Sequence[float], source: str = ""
 ) -> RateMap:
-    """The map from output to mean rate, by ridge regression of the logarithms.
-
-    Of each neuron its set, of which each weighs the same, the output `(step,)` in spikes/s, and the
-    true mean rate in spikes/s.
-    """
+    """The map from output to mean rate, by ridge regression of the logarithms: of each neuron its
+    set, of which each weighs the same, the output `(step,)` in spikes/s, and the true mean rate in
+    spikes/s."""
     weight = _weights(groups)
     weight *= weight.size / weight.sum()
     features = np.stack([output_features(output) for output in outputs])
-    return RateMap(_ridge(features, np.log(np.array(rates) + SMALLEST), weight), source)
-
-
-def _ridge(features: Array, target: Array, weight: Array) -> tuple[float, ...]:
-    """Intercept and slopes of weighted ridge regression."""
+    target = np.log(np.array(rates) + SMALLEST)
+    # In units of their spread, so that all slopes cost alike.
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-9
     design = np.column_stack([np.ones(len(features)), (features - middle) / spread])
     penalty = RIDGE * np.eye(design.shape[1])
-    penalty[0, 0] = 0.0
+    penalty[0, 0] = 0.0  # the intercept may be what it is
     found = np.linalg.solve(
         design.T @ (design * weight[:, None]) + penalty, design.T @ (weight * target)
     )
     slopes = found[1:] / spread
-    return (float(found[0] - slopes @ middle), *(float(slope) for slope in slopes))
+    terms = [found[0] - slopes @ middle, *slopes]
+    return RateMap(tuple(float(term) for term in terms), source)

@@ -11,7 +11,7 @@ longer (tried with Keras 3.15), so that each would have to be padded to 71,986 s
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,6 @@ class Run:
         return max(scored, key=lambda row: row["validation"])["epoch"]
 
 
-def _silent(line: str) -> None:
-    """Says nothing."""
-
-
 @own_settings()
 def train(
     data: str | Path,
@@ -74,7 +70,7 @@ def train(
     settings: Settings | None = None,
     *,
     progress: bool = False,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Start a run and carry it to its end.
 
@@ -102,7 +98,7 @@ def train(
         raise TrainingError(f"{folder} already holds a run; --resume it, or name another (--out)")
     traces = read_traces(data, settings.few_data_weight, say)
     run = _new_run(folder, settings, traces)
-    where = str(Path(data).resolve())
+    where = str(Path(data).resolve())  # a run may be resumed from another folder
     write_config(folder, asdict(settings), data=where, traces=traces.fingerprint())
     return _carry_on(run, progress, say)
 
@@ -117,12 +113,8 @@ def fit(
     """Train on traces that are at hand, or carry on the run in `folder`; for `experiment`.
 
     Kept are `config.json`, `log.csv` and `checkpoint.npz`; weights and curves are not. `watch` is
-    called after each epoch, before it counts as done.
-
-    Raises
-    ------
-    TrainingError
-        If `folder` holds another run, or the loss is no number.
+    called after each epoch, before it counts as done. `TrainingError` if `folder` holds another
+    run, or the loss is no number.
     """
     run = _new_run(Path(folder), settings, traces)
     if (run.folder / CONFIG).exists():
@@ -147,7 +139,7 @@ def resume(
     changed: dict[str, Any] | None = None,
     *,
     progress: bool = False,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Carry an interrupted run to its end, as if it had never been interrupted.
 
@@ -175,6 +167,7 @@ def resume(
         backend = config["backend"]
     except (KeyError, TypeError) as error:
         raise damaged(folder / CONFIG) from error
+    # A run of two settings would be neither's.
     for name, value in (changed or {}).items():
         if value != getattr(settings, name):
             raise TrainingError(
@@ -203,6 +196,7 @@ def _known_run(folder: Path) -> tuple[Settings, dict[str, Any]]:
 
 
 def _new_run(folder: Path, settings: Settings, traces: Traces) -> Run:
+    # Weights, dropout and everything else that keras draws follow from the seed.
     keras.utils.set_random_seed(settings.seed)
     network = build_network(**settings.of_network())
     # The optimiser's state has to be there before a checkpoint can be put into it.
@@ -287,16 +281,20 @@ def _train_epoch(run: Run, epoch: int, after_batch: Callable[[], object]) -> flo
 
 def _validate(run: Run) -> float:
     """Mean correlation at 25 Hz over the validation traces that have one; NaN if none has."""
-    tables, truths = [], []
-    for i in range(run.training, len(run.traces)):
-        calcium, spikes = run.traces.calcium[i], run.traces.spikes[i]
-        number = int(run.traces.numbers[i])
-        tables.append(CalciumTable(calcium[:, None], number, longest=run.traces.longest))
-        truths.append(np.where(spikes < 0, np.nan, spikes)[:, None])
-    rates = predict_tables(run.network, tables) if tables else []
-    values = [score(truth, rate).mean for truth, rate in zip(truths, rates, strict=True)]
+    values = correlations(run.network, run.traces, range(run.training, len(run.traces)))
     values = [value for value in values if np.isfinite(value)]
     return float(np.mean(values)) if values else float("nan")
+
+
+def correlations(network: keras.Model, traces: Traces, where: Sequence[int]) -> list[float]:
+    """Correlation at 25 Hz of a network's rates with the truth of some traces; NaN where none."""
+    tables = [
+        CalciumTable(traces.calcium[i][:, None], int(traces.numbers[i]), longest=traces.longest)
+        for i in where
+    ]
+    truths = [np.where(traces.spikes[i] < 0, np.nan, traces.spikes[i])[:, None] for i in where]
+    rates = predict_tables(network, tables) if tables else []
+    return [score(truth, rate).mean for truth, rate in zip(truths, rates, strict=True)]
 
 
 def _save(run: Run) -> None:

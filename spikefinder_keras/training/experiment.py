@@ -34,13 +34,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..arrays import Array, Mask, Numbers
-from ..competition.scoring import score
 from ..console import count_bar, quiet_libraries
 from ..errors import TrainingError, UsageError
 from ..files.atomic import check_output_folder, write_text
 from ..files.regular import read_small
-from ..network.predict import CalciumTable, predict_tables
-from .convi6 import Run, fit
+from .convi6 import Run, correlations, fit
 from .settings import Settings
 from .traces import Traces, read_traces
 
@@ -48,11 +46,8 @@ NEURONS = "neurons.csv"
 """This file of a data folder says `set,column,neuron` of tables that hold several recordings of a
 neuron."""
 
-RESAMPLES = 10_000
-"""The bootstrap draws so often; the ends of an interval then move by a hundredth of its width."""
-
-Row: TypeAlias = dict[str, str]
-"""A row of a table."""
+RESAMPLES = 10_000  # draws of the bootstrap, which move the ends of an interval by 1% of its width
+Row: TypeAlias = dict[str, str]  # a row of a table
 
 
 @dataclass(frozen=True)
@@ -67,13 +62,8 @@ class Plan:
 
 
 def read_plan(path: str | Path) -> Plan:
-    """Read a plan.
-
-    Raises
-    ------
-    UsageError
-        If the file is missing or no TOML, or something in it is unknown or impossible.
-    """
+    """Read a plan; `UsageError` if the file is missing or no TOML, or something in it is unknown or
+    impossible."""
     try:
         stated = tomllib.loads(read_small(path))
     except (OSError, ValueError) as error:
@@ -82,6 +72,7 @@ def read_plan(path: str | Path) -> Plan:
     if unknown := stated.keys() - known:
         raise UsageError(f"{path} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
     common, named = stated.get("settings", {}), stated.get("variants") or {"as described": {}}
+    # Seeds are the plan's, and by default all that is not left out trains.
     names = {field.name for field in fields(Settings)} - {"seed", "validation"}
     for name, changed in (("settings", common), *named.items()):
         if not isinstance(changed, dict) or (unknown := set(changed) - names):
@@ -110,7 +101,7 @@ def neurons_of(traces: Traces, data: str | Path) -> Array:
     known = {}
     listing = Path(data) / NEURONS
     if listing.exists():
-        for row in csv.DictReader(io.StringIO(read_small(listing))):
+        for row in read_rows(listing):
             known[int(row["set"]), int(row["column"])] = row["neuron"]
     places = zip(traces.numbers.tolist(), traces.columns.tolist(), strict=True)
     return np.array([f"{place[0]}/{known.get(place, place[1])}" for place in places])
@@ -119,6 +110,7 @@ def neurons_of(traces: Traces, data: str | Path) -> Array:
 def fold_of(neurons: Array, folds: int) -> Numbers:
     """The fold of each trace, int array; the neurons of a set are dealt out in a fixed order."""
     dealt: dict[str, int] = {}
+    # One order for all experiments, or folds of two could not be compared.
     rng, number = np.random.default_rng(0), 0
     for group in sorted({name.split("/")[0] for name in neurons}, key=int):
         of_set = sorted({name for name in neurons if name.split("/")[0] == group})
@@ -206,6 +198,7 @@ def _results(tasks: Sequence[_Task], jobs: int) -> Iterator[list[Row]]:
     if jobs == 1:
         yield from map(_one_run, tasks)
         return
+    # Anew, not forked: JAX and TensorFlow have threads that a fork would lose.
     with ProcessPoolExecutor(jobs, get_context("spawn"), quiet_libraries) as pool:
         try:
             for done in as_completed([pool.submit(_one_run, task) for task in tasks]):
@@ -230,6 +223,7 @@ def _one_run(task: _Task) -> list[Row]:
     }
     kept = folder / "scores.csv"
     rows = read_rows(kept) if kept.exists() else task.rows
+    # The scores of other settings or data are no part of this table.
     if any(row[key] != value for row in rows for key, value in about.items()):
         raise TrainingError(
             f"{folder} or scores.csv holds another run; remove it, or name another (--out)"
@@ -238,6 +232,7 @@ def _one_run(task: _Task) -> list[Row]:
     def watch(run: Run) -> None:
         nonlocal rows
         if len(run.history) in after:
+            # A run that was killed between scores and checkpoint does the epoch again.
             rows = [row for row in rows if int(row["epoch"]) != len(run.history)]
             epoch, found = str(len(run.history)), score_neurons(run, traces, neurons, left_out)
             rows += [
@@ -254,33 +249,23 @@ def _one_run(task: _Task) -> list[Row]:
 def score_neurons(
     run: Run, traces: Traces, neurons: Array, chosen: Mask
 ) -> list[tuple[str, float]]:
-    """`(neuron, correlation)` of each neuron that has spikes: the mean over its recordings.
-
-    `chosen` is a bool array `(trace,)`. A rate that never varies has the correlation 0, as in the
-    loss.
-    """
+    """`(neuron, correlation)` of each neuron that has spikes, of the traces chosen by a mask
+    `(trace,)`: the mean over its recordings. A rate that never varies has the correlation 0, as in
+    the loss."""
     found: dict[str, list[float]] = {}
-    where = np.flatnonzero(chosen)
-    tables = [
-        CalciumTable(traces.calcium[i][:, None], traces.numbers[i], longest=traces.longest)
-        for i in where
-    ]
-    for i, rates in zip(where, predict_tables(run.network, tables), strict=True):
-        truth = np.where(traces.spikes[i] < 0, np.nan, traces.spikes[i])[:, None]
-        if np.nanmax(truth) > 0:
-            found.setdefault(str(neurons[i]), []).append(np.nan_to_num(score(truth, rates).mean))
+    where = np.flatnonzero(chosen).tolist()
+    for i, r in zip(where, correlations(run.network, traces, where), strict=True):
+        if (traces.spikes[i] > 0).any():
+            found.setdefault(str(neurons[i]), []).append(np.nan_to_num(r))
     return [(name, float(np.mean(each))) for name, each in found.items()]
 
 
 def compare(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each variant and epoch against the first variant at its last epoch, on the same neurons.
 
-    Returns
-    -------
-    list of dict
-        `name`, `epoch`, `seeds`, `neurons`, `mean` correlation; `difference`, `low` and `high`:
-        mean paired difference with its 95% interval, by a bootstrap over seeds and, within a seed,
-        over neurons; `answer`: "better", "worse" or "too small to tell".
+    A row has `name`, `epoch`, `seeds`, `neurons`, `mean` correlation; `difference`, `low` and
+    `high`: mean paired difference with its 95% interval, by a bootstrap over seeds and, within a
+    seed, over neurons; `answer`: "better", "worse" or "too small to tell".
     """
     cells: dict[tuple[str, int], dict[tuple[str, str], float]] = {}
     for row in rows:
@@ -310,7 +295,7 @@ def interval(groups: Sequence[Array]) -> tuple[float, float]:
     """95% interval of the mean of arrays `(value,)`: both they and their values are resampled."""
     if not groups:
         return np.nan, np.nan
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)  # the same interval whenever it is asked for
     sizes = np.array([group.size for group in groups])
     values = np.array([np.pad(group, (0, sizes.max() - group.size)) for group in groups])
     chosen = rng.integers(len(groups), size=(RESAMPLES, len(groups)))

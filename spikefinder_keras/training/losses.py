@@ -16,9 +16,7 @@ from ..keras_backend import keras
 
 ops = keras.ops
 
-Tensor: TypeAlias = Any
-"""A tensor of whichever backend."""
-
+Tensor: TypeAlias = Any  # of whichever backend
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -63,11 +61,9 @@ def pearson_loss_per_trace(y_true: Tensor, y_pred: Tensor, pool: int = POOL) -> 
 
 
 def poisson_loss_per_trace(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Mean over a trace of `y - x log y`, with x and y sums of 4 samples; `(batch,)`.
-
-    The negative log-likelihood of Poisson counts, less what does not depend on the rate; the output
-    is spikes per sample. Parameters as in `pearson_loss`.
-    """
+    """Mean over a trace of `y - x log y`, with x and y sums of 4 samples; `(batch,)`: the negative
+    log-likelihood of Poisson counts, less what does not depend on the rate. The output is spikes
+    per sample; parameters are as in `pearson_loss`."""
     x, y = (_pool(ops.convert_to_tensor(signal)) for signal in (y_true, y_pred))
     x = ops.cast(x, y.dtype)
     mask = ops.cast(x >= 0, y.dtype)

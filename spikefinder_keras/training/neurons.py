@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Times, Trace
+from ..arrays import Times, Trace
 from ..competition.tables import read_set
 from ..constants import SAMPLE_RATE
 from ..datasets import DATASETS, trace_lengths
@@ -29,11 +29,9 @@ from ..signals.preprocess import bin_spikes, resample
 IN_COMPETITION = {"DS09": 7, "DS14": 8, "DS16": 5, "DS17": 6, "DS19": 9, "DS20": 10}
 """These datasets, or some of their recordings, are those of a competition set."""
 
-LEFT_OUT = {("DS20", "neuron_008")}
-"""These neurons are neither trained nor scored on."""
-
+LEFT_OUT = {("DS20", "neuron_008")}  # these neurons are neither trained nor scored on
 _NAME = re.compile(r"(DS\d+)-(.+?)-(?:\d+-)?(m|zf)-(.+)\.h5")
-_SPELLING = {"OGB1": "OGB-1", "jGECO1a": "jRGECO1a"}
+_SPELLING = {"OGB1": "OGB-1", "jGECO1a": "jRGECO1a"}  # as papers have them, not the files
 _ARRAYS = ("dff", "time", "spike_times")
 
 
@@ -66,9 +64,8 @@ class GroundTruth:
 class TrainingNeuron:
     """A neuron with known spikes: arrays `(sample,)` at 100 Hz, one of each for each segment.
 
-    `group` is its set: neurons that share a delay. `traces` and `scales` come from
-    `universal_preparation.prepare_neuron`; `spikes` are counts per sample. `indicator`, `species`
-    and `frame_rate` (Hz) are for the calibration alone.
+    `group` is its set: neurons that share a delay. `spikes` are counts per sample; `indicator`,
+    `species` and `frame_rate` (Hz) are for the calibration alone.
     """
 
     group: str
@@ -92,15 +89,9 @@ def find_ground_truth(folder: str | Path) -> list[Path]:
 
 
 def read_ground_truth(path: str | Path) -> list[GroundTruth]:
-    """Read one file of the collection: one for each recording of each neuron.
-
-    Frames without a value at an end are cut off.
-
-    Raises
-    ------
-    DataError
-        If it is not named or not made as a file of the collection.
-    """
+    """Read one file of the collection: one for each recording of each neuron, frames without a
+    value at an end cut off. `DataError` if it is not named or not made as a file of the
+    collection."""
     match = _NAME.fullmatch(Path(path).name)
     if not match:
         raise DataError(f"{path} is not named as a file of the collection, DS09-GCaMP6f-m-V1.h5")
@@ -112,13 +103,22 @@ def read_ground_truth(path: str | Path) -> list[GroundTruth]:
             continue
         dff, times, spikes = (values[f"{name} {number}"] for name in _ARRAYS)
         source = f"{dataset} {neuron}"
+        if dff.ndim != 1 or dff.shape != times.shape or spikes.ndim != 1:
+            raise DataError(
+                f"{source} has dff {dff.shape}, time {times.shape} and spike_times {spikes.shape}; "
+                "fetch the collection again"
+            )
+        there = np.flatnonzero(np.isfinite(dff))
+        if not there.size:
+            raise DataError(f"{source} has a recording without any value; leave it out")
+        inside = slice(there[0], there[-1] + 1)
         truths.append(
             GroundTruth(
                 dataset,
                 _SPELLING.get(indicator, indicator),
                 f"{area}, {'zebrafish' if species == 'zf' else 'mouse'}",
                 neuron,
-                _recording_of(dff, times, spikes=spikes, source=source),
+                as_recording(dff[inside], times=times[inside], unit="dF/F", source=source),
                 np.array(spikes),
                 IN_COMPETITION.get(dataset),
             )
@@ -143,27 +143,13 @@ def parse_groups(path: str) -> Iterator[tuple[str, Any]]:
     yield "neurons", neurons
 
 
-def _recording_of(dff: Array, times: Array, *, spikes: Array, source: str) -> Recording:
-    """The recording in `neuron_NNN/recording_NNN`."""
-    if dff.ndim != 1 or dff.shape != times.shape or spikes.ndim != 1:
-        raise DataError(
-            f"{source} has dff {dff.shape}, time {times.shape} and spike_times {spikes.shape}; "
-            "fetch the collection again"
-        )
-    there = np.flatnonzero(np.isfinite(dff))
-    if not there.size:
-        raise DataError(f"{source} has a recording without any value; leave it out")
-    inside = slice(there[0], there[-1] + 1)
-    return as_recording(dff[inside], times=times[inside], unit="dF/F", source=source)
-
-
 def ground_truth_neurons(folder: str | Path) -> list[TrainingNeuron]:
     """All neurons of the collection in a folder, grouped by set; the two indicators of DS05
     apart."""
     neurons: dict[tuple[str, str], TrainingNeuron] = {}
     for path in find_ground_truth(folder):
         for truth in read_ground_truth(path):
-            group = truth.dataset
+            group = truth.dataset  # what was recorded alike answers alike
             if group == "DS05":
                 group = f"{group}-{truth.indicator}"
             neuron = neurons.setdefault(
@@ -184,12 +170,8 @@ def ground_truth_neurons(folder: str | Path) -> list[TrainingNeuron]:
 
 
 def competition_neurons(folder: str | Path, numbers: Sequence[int] = (4,)) -> list[TrainingNeuron]:
-    """Training neurons of some sets of the competition, as the group "set 4".
-
-    Their traces come at 100 Hz, which hides their noise, so they are first brought back to about
-    the rate at which they were recorded. Sets 5 and 6 are in the collection above, as DS16 and
-    DS17: the default leaves them out.
-    """
+    """Training neurons of some sets of the competition, as the group "set 4". Sets 5 and 6 are in
+    the collection above, as DS16 and DS17: the default leaves them out."""
     neurons = []
     for number in numbers:
         calcium, spikes = read_set(folder, "train", number)
@@ -199,6 +181,7 @@ def competition_neurons(folder: str | Path, numbers: Sequence[int] = (4,)) -> li
         for column, length in enumerate(trace_lengths(calcium)):
             trace = np.nan_to_num(calcium[:length, column])
             known = np.nan_to_num(spikes[:length, column]).clip(0)
+            # At 100 Hz their noise is hidden: back to about the rate at which they were recorded.
             frames = resample(trace, SAMPLE_RATE, frame_rate)
             prepared, scales = prepare_trace(frames, frame_rate)
             prepared = prepared[:length].astype(np.float32)

@@ -17,8 +17,7 @@ from ..keras_backend import keras
 
 CONFIG, LOG, CHECKPOINT = "config.json", "log.csv", "checkpoint.npz"
 
-Row: TypeAlias = dict[str, Any]
-"""A row of a run's log."""
+Row: TypeAlias = dict[str, Any]  # a row of a run's log
 
 
 def write_config(folder: Path, settings: Mapping[str, Any], **more: Any) -> None:
@@ -29,13 +28,8 @@ def write_config(folder: Path, settings: Mapping[str, Any], **more: Any) -> None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `write_config` wrote.
-
-    Raises
-    ------
-    TrainingError
-        If there is no run in the folder, or its file is damaged.
-    """
+    """What `write_config` wrote; `TrainingError` if there is no run in the folder, or its file is
+    damaged."""
     try:
         config = read_json(folder / CONFIG)
     except FileNotFoundError:
@@ -56,59 +50,39 @@ def damaged(path: Path) -> TrainingError:
 
 def check_backend(folder: Path, backend: Any) -> None:
     """Raise `TrainingError` unless a run began on the backend of this process."""
+    # Each draws other random numbers, and has another state for them.
     if backend != keras.backend.backend():
         raise TrainingError(f"the run in {folder} began on {backend}; set KERAS_BACKEND={backend}")
 
 
 def save_state(folder: Path, network: keras.Model, history: Sequence[Row], **more: Any) -> None:
-    """Write a run's log, and then the checkpoint, which says that the log is true."""
+    """Write a run's log, and then the checkpoint, which says that the log is true: all of a
+    compiled network that changes in training, the history, and `more` for JSON."""
     lines = [",".join(history[0]), *(",".join(map(str, row.values())) for row in history)]
     write_text(folder / LOG, "\n".join(lines) + "\n")
-    save_checkpoint(folder / CHECKPOINT, network, {"history": list(history), **more})
+    variables: dict[str, Any] = {
+        f"variable_{k}": np.asarray(v) for k, v in enumerate(_state(network))
+    }
+    # In one file with the variables, so that no kill can part them.
+    about = {"history": list(history), **more}
+    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    with whole_file(folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
+        np.savez(file, about=text, **variables)
 
 
 def load_state(
     folder: Path, network: keras.Model, check: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any] | None:
-    """Set a network to a run's last checkpoint; None where it was killed before it had one."""
-    path = folder / CHECKPOINT
-    return load_checkpoint(path, network, check) if path.exists() else None
+    """Set a compiled network to a run's last checkpoint, all of it or nothing, and return what
+    stands beside it; None where the run was killed before it had one. `TrainingError` if the file
+    is damaged or of another network.
 
-
-def save_checkpoint(path: Path, network: keras.Model, about: dict[str, Any]) -> None:
-    """Write all of a compiled network that changes in training, and `about`, for JSON."""
-    variables: dict[str, Any] = {
-        f"variable_{k}": np.asarray(v) for k, v in enumerate(_state(network))
-    }
-    # In one file with the variables, so that no kill can part them.
-    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, about=text, **variables)
-
-
-def load_checkpoint(
-    path: Path, network: keras.Model, check: Callable[[dict[str, Any]], None]
-) -> dict[str, Any]:
-    """Set a compiled network to what `save_checkpoint` wrote of one like it; all of it, or nothing.
-
-    Parameters
-    ----------
-    path
-    network
-    check
-        Of what stands in the file beside the network; raises ValueError, KeyError or TypeError
-        where it is not what this run wrote.
-
-    Returns
-    -------
-    dict
-        The `about`.
-
-    Raises
-    ------
-    TrainingError
-        If the file is damaged or of another network.
+    `check` of what stands beside raises ValueError, KeyError or TypeError where it is not what this
+    run wrote.
     """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
     try:
         arrays = read_npz(path)
         about = json.loads(arrays.pop("about").tobytes())

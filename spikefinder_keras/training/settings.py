@@ -14,8 +14,7 @@ from ..network.universal import LEVELS, WIDTH
 WEIGHTINGS = ("batch", "trace")
 OBJECTIVES = ("25 Hz", "12.5 Hz", "6.25 Hz", "mean", "poisson")
 
-LARGEST_SEED = 2**32
-"""Keras and numpy take seeds below it."""
+LARGEST_SEED = 2**32  # Keras and numpy take seeds below it
 
 
 @dataclass(frozen=True)
@@ -91,17 +90,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class UniversalSettings:
-    """What a run of `universal` is made of.
+    """What a run of `universal` is made of; `UsageError` if a field is impossible.
 
     `windows` of `window` steps (40 ms each) from each of `neurons` neurons make a batch.
     `simulated` is the share of simulated neurons, of whom there are `simulated_neurons`.
     `averaging` is how much of the averaged weights is kept per step. At the shares `align_at` of
     the run the delays of the sets are found anew.
-
-    Raises
-    ------
-    UsageError
-        If a field is impossible.
     """
 
     steps: int = 1_200
@@ -118,7 +112,7 @@ class UniversalSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "align_at", tuple(self.align_at))
+        object.__setattr__(self, "align_at", tuple(self.align_at))  # a list out of a file
         _check(
             self,
             {

@@ -21,12 +21,9 @@ where the released run had them), so that JAX compiles few different lengths."""
 
 @dataclass(frozen=True)
 class Traces:
-    """Training traces in stacking order, each as long as its samples.
-
-    `calcium` and `spikes` are lists of float32 arrays `(time,)`; `numbers`, `columns` and `weights`
-    arrays `(trace,)` of dataset numbers, columns in their tables and sample weights (mean 1);
-    `longest` the samples beyond which no batch is padded.
-    """
+    """Training traces in stacking order, each as long as its samples: calcium and spikes float32
+    `(time,)`; by trace the number of its dataset, its column in the table and its weight (mean 1);
+    `longest` are the samples beyond which no batch is padded."""
 
     calcium: list[Trace]
     spikes: list[Trace]
@@ -39,11 +36,9 @@ class Traces:
         return len(self.calcium)
 
     def batch(self, indices: Numbers, trim: bool = True) -> tuple[list[Array], Array, Array]:
-        """Inputs `[calcium, dataset]`, truth and weights of the traces at `indices`.
-
-        Arrays `(trace, time, 1)`, `(trace, time, 10)`, `(trace, time, 1)` and `(trace,)`. With
-        `trim`, `time` is no longer than what influences the result; without, it is `longest`.
-        """
+        """Inputs `[calcium, dataset]`, truth and weights of the traces at `indices`: `(trace, time,
+        1)`, `(trace, time, 10)`, `(trace, time, 1)` and `(trace,)`. With `trim`, `time` is no
+        longer than what influences the result; without, it is `longest`."""
         length = self.longest
         if trim:
             needed = padded_length(max(len(self.calcium[i]) for i in indices))
@@ -84,25 +79,9 @@ def read_traces(
     few_data_weight: float = FEW_DATA_WEIGHT,
     say: Callable[[str], None] = lambda line: None,
 ) -> Traces:
-    """All training traces of a competition folder that have spikes to learn from.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Holds `spikefinder.train`; sets without true spikes are left out.
-    few_data_weight : float
-    say : callable
-        Receives a line for whatever is left out.
-
-    Returns
-    -------
-    Traces
-
-    Raises
-    ------
-    DataError
-        If no trace is left.
-    """
+    """All training traces of a competition folder that have spikes to learn from; `say` receives a
+    line for whatever is left out, such as sets without true spikes. `DataError` if no trace is
+    left."""
     calcium: list[Trace] = []
     spikes: list[Trace] = []
     numbers: list[int] = []
@@ -119,6 +98,7 @@ def read_traces(
             say(f"set {number}: neuron {neuron} has no samples; left out")
         table, known = fill_missing(table, truth)
         truth = np.asarray(known)
+        # Copies, or every trace would keep its whole table in memory.
         for neuron in np.flatnonzero(lengths.min(axis=0)):
             calcium.append(table[: lengths[:, neuron].max(), neuron].copy())
             spikes.append(truth[: lengths[:, neuron].max(), neuron].copy())
@@ -135,20 +115,9 @@ def read_traces(
 
 
 def stack(tables: Sequence[Table], length: int | None = None, value: float = 0.0) -> Array:
-    """Pad tables at their end to one length and stack their neurons.
-
-    Parameters
-    ----------
-    tables : sequence of arrays `(time, neuron)`
-    length : int, optional
-        Samples; by default the longest table's, as in the released run.
-    value : float
-        Of the padding: 0 for calcium, -1 for spikes.
-
-    Returns
-    -------
-    float32 array `(neuron, time, 1)`
-    """
+    """Pad tables `(time, neuron)` at their end to `length` samples, by default the longest table's,
+    as in the released run, and stack their neurons: float32 `(neuron, time, 1)`. The padding is 0
+    for calcium, -1 for spikes."""
     length = max(map(len, tables)) if length is None else length
     stacked = np.full((sum(table.shape[1] for table in tables), length, 1), value, np.float32)
     first = 0
@@ -165,9 +134,7 @@ def one_hot(numbers: ArrayLike, length: int, datasets: int = DATASET_COUNT) -> A
 
 
 def sample_weights(numbers: ArrayLike, few_data_weight: float = FEW_DATA_WEIGHT) -> Array:
-    """Weight of each training trace, mean 1; dataset numbers `(neuron,)` in, floats out.
-
-    Sets 1 to 5 count 2.5 times as much as the others: the competition tested on these.
-    """
+    """Weight of each training trace `(neuron,)`, mean 1, by dataset numbers: sets 1 to 5 count 2.5
+    times as much as the others, as the competition tested on these."""
     weights = np.where(np.asarray(numbers) <= TEST_DATASETS, few_data_weight, 1.0)
     return weights / weights.mean()

@@ -38,15 +38,9 @@ from .settings import UniversalSettings
 
 ops = keras.ops
 
-CHECKPOINT_EVERY = 100
-"""The state is kept after so many steps, half a minute."""
-
-LONG_ENOUGH = 2_000
-"""Recorded spike trains of more samples (20 s) are those that the simulation replays."""
-
-DELAYS = np.arange(-12, 19) / SAMPLE_RATE
-"""The shifts of the spikes in s among which `align` chooses."""
-
+CHECKPOINT_EVERY = 100  # the state is kept after so many steps, half a minute
+LONG_ENOUGH = 2_000  # the simulation replays recorded spike trains of more samples (20 s)
+DELAYS = np.arange(-12, 19) / SAMPLE_RATE  # s; the shifts of the spikes among which `align` chooses
 SIMULATION = 2**32 - 1
 """A part of the seed of the simulation: another stream than those of the batches, which have the
 step there."""
@@ -54,11 +48,8 @@ step there."""
 
 @dataclass
 class UniversalRun:
-    """A run in progress.
-
-    `simulated` are input `(neuron, window, step, channel)` and spikes `(neuron, window, step)`;
-    `delays` are in s for each set; `done` counts steps.
-    """
+    """A run in progress: simulated input `(neuron, window, step, channel)` and spikes `(neuron,
+    window, step)`, the sets' delays in s, and how many steps are done."""
 
     folder: Path
     settings: UniversalSettings
@@ -162,25 +153,11 @@ def train_on_ground_truth(
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Train on everything in a folder of ground truth, and measure what belongs to the weights.
+    """Train on everything in a folder of the files of Rupprecht et al. 2021, and on set 4 of a
+    competition folder `data`, and measure what belongs to the weights.
 
-    Parameters
-    ----------
-    ground_truth
-        Folder of the files of Rupprecht et al. 2021.
-    data
-        A competition folder, for its training set 4.
-    folder, settings, progress, say
-        As for `train_universal`.
-
-    Returns
-    -------
-    Path
-        `universal.weights.h5` in `folder`, with `universal.calibration.json` beside it.
-
-    Raises
-    ------
-    DataError, TrainingError, OutputError
+    Returned is `universal.weights.h5` in `folder`, with `universal.calibration.json` beside it. All
+    else is as for `train_universal`.
     """
     path = Path(check_output_folder(folder))
     say("preparing the recordings")
@@ -318,22 +295,9 @@ def _batch(run: UniversalRun, rng: np.random.Generator) -> tuple[Array, Array]:
 def draw_window(
     neuron: TrainingNeuron, delay: float, *, steps: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """A random window of a neuron, longer recordings more often; at its ends it may overhang.
-
-    Parameters
-    ----------
-    neuron
-    delay
-        s by which the trace is read later than the spikes.
-    steps
-        Of the window.
-    rng
-
-    Returns
-    -------
-    float32 (step, channel), float32 (step,)
-        The network's input, and the spikes per step, -1 outside of the recording.
-    """
+    """A random window of a neuron, longer recordings more often; at its ends it may overhang: the
+    network's input float32 `(step, channel)`, and the spikes per step `(step,)`, -1 outside of the
+    recording. The trace is read `delay` s later than the spikes."""
     # By length, so that every second of a neuron comes as often.
     lengths = np.array([len(trace) for trace in neuron.traces], float)
     k = rng.choice(lengths.size, p=lengths / lengths.sum())
@@ -356,14 +320,9 @@ def draw_window(
 
 
 def simulated_windows(settings: UniversalSettings, counts: Sequence[Trace]) -> tuple[Array, ...]:
-    """Simulated neurons as windows.
-
-    `counts` are recorded spikes per 10 ms `(sample,)`, see `spike_trains.simulated_recordings`.
-
-    Returns
-    -------
-    float32 (neuron, window, step, channel), float32 (neuron, window, step)
-    """
+    """Simulated neurons as windows: float32 `(neuron, window, step, channel)` and spikes `(neuron,
+    window, step)`. `counts` are recorded spikes per 10 ms `(sample,)`, see
+    `spike_trains.simulated_recordings`."""
     steps = settings.windows * settings.window
     rng = np.random.default_rng([settings.seed, SIMULATION])
     inputs, truth = [], []
@@ -396,21 +355,16 @@ def align(engine: Engine, neurons: Sequence[TrainingNeuron]) -> dict[str, float]
 
 
 def shift_curve(rates: Sequence[Rates], spikes: Sequence[Trace]) -> Array:
-    """Correlation at 25 Hz for each shift in `DELAYS` of the spikes, `(shift,)`.
-
-    `rates` are arrays `(step,)`, `spikes` arrays `(sample,)`, one of each for each segment.
-    """
+    """Correlation at 25 Hz for each shift in `DELAYS` of the spikes, `(shift,)`; `rates` `(step,)`
+    and `spikes` `(sample,)` are one of each for each segment."""
     curve = []
     for samples in np.round(DELAYS * SAMPLE_RATE).astype(int):
-        x, y = [], []
-        for rate, known in zip(rates, spikes, strict=True):
-            steps = known.size // STEP
-            moved = np.zeros(known.size)
+        moved = [np.zeros(known.size) for known in spikes]
+        for later, known in zip(moved, spikes, strict=True):
             if samples >= 0:
-                moved[samples:] = known[: known.size - samples]
+                later[samples:] = known[: known.size - samples]
             else:
-                moved[:samples] = known[-samples:]
-            x.append(moved[: steps * STEP].reshape(-1, STEP).sum(axis=1))
-            y.append(rate[:steps])
-        curve.append(pearson(np.concatenate(x), np.concatenate(y)))
+                later[:samples] = known[-samples:]
+        output, truth = calibrate.whole_steps(moved, rates)
+        curve.append(pearson(truth, output))
     return np.array(curve)
