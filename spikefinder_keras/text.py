@@ -63,3 +63,8 @@ def _escaped(match: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # as os.fsdecode gives a byte
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 neuron`, `5 neurons`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -362,7 +362,7 @@ def test_a_submission_leaves_such_a_neuron_out(few, weights, tmp_path):
     )
     assert status == 0
     assert "test set 2: neuron 1 has no calcium at all; its rates are left empty" in err
-    assert "1 neurons have no score" in out
+    assert "1 neuron has no score" in out
     rates = read_csv(tmp_path / "out" / "2.test.spikes.csv")
     np.testing.assert_array_equal(np.isnan(rates).all(axis=0), [False, True, False])
     np.testing.assert_array_equal(np.isnan(rates).any(axis=0), [False, True, False])

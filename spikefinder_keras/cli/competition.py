@@ -7,7 +7,8 @@ from pathlib import Path
 from ..arrays import Array
 from ..console import tell, tell_table
 from ..constants import POOL, SPLITS
-from .options import PROGRAM, Commands, add_command, add_weights, counted, say_to
+from ..text import counted
+from .options import PROGRAM, Commands, add_command, add_weights, say_to
 
 
 def add(commands: Commands) -> None:

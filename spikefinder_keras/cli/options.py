@@ -71,8 +71,3 @@ def say_to(arguments: argparse.Namespace) -> Callable[[str], None]:
     if arguments.quiet:
         return lambda line: None
     return lambda line: tell(line, file=sys.stderr)
-
-
-def counted(number: int, what: str) -> str:
-    """`1 neuron`, `5 neurons`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

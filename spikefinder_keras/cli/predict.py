@@ -7,7 +7,8 @@ from pathlib import Path
 from ..console import tell, tell_table
 from ..errors import OutputError
 from ..recordings.options import PredictOptions, ReadOptions
-from .options import Commands, add_command, add_fields, counted, fields_of, say_to
+from ..text import counted
+from .options import Commands, add_command, add_fields, fields_of, say_to
 
 WHERE_SPIKES_ARE = {
     ".csv": "{}.json, under spike_times",
@@ -120,7 +121,7 @@ def run(arguments: argparse.Namespace) -> None:
         tell(f"weights {about['weights']}; {chosen}")
     frames, neurons = made.table.shape
     tell(
-        f"spike rates of {counted(neurons, 'neuron')}, {frames} frames each, "
+        f"spike rates of {counted(neurons, 'neuron')}, {counted(frames, 'frame')} each, "
         f"{made.description['unit']}, are in {out}"
     )
     if made.spike_times is not None:

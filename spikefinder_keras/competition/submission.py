@@ -19,6 +19,7 @@ from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
 from ..network.weights import PUBLISHED
+from ..text import counted
 from .scoring import Scores, best_published, published_score, score
 from .simulated_data import simulate
 from .tables import REAL, data_origin, file_name, find_file, find_sets, read_set, write_csv
@@ -95,7 +96,7 @@ def submission(
     sets = find_sets(data)
     _check_apart(out, data)
     origin = data_origin(data)
-    say(f"data:    {origin}, {kind} ({data}, {len(sets)} sets)")
+    say(f"data:    {origin}, {kind} ({data}, {counted(len(sets), 'set')})")
     say(f"weights: {weights}")
     if origin != REAL:
         say(
@@ -191,8 +192,10 @@ def notices(calcium: Traces, name: str) -> Iterator[str]:
     """What a user should know of a table `(time, neuron)` before trusting its rates; lines."""
     samples, neurons = missing_inside(calcium)
     if samples:
+        are = "is" if samples == 1 else "are"
         yield (
-            f"{name}: {samples} samples are missing inside the traces of {neurons} neurons; "
+            f"{name}: {counted(samples, 'sample')} {are} missing inside the traces of "
+            f"{counted(neurons, 'neuron')}; "
             "they counted as 0, as in 2017"
         )
     for neuron in np.flatnonzero(trace_lengths(calcium) == 0):
@@ -225,7 +228,9 @@ def score_table(results: list[SetResult]) -> str:
     text = text_table(rows, right=(2, 3, 4, 5)) + "\n" + COLUMNS
     left_out = sum(result.plain.left_out for result in results if result.plain is not None)
     if left_out:
-        text += f"\n{left_out} neurons have no score (no spikes, or no calcium) and are left out"
+        have, are = ("has", "is") if left_out == 1 else ("have", "are")
+        why = f"{have} no score (no spikes, or no calcium) and {are} left out"
+        text += f"\n{counted(left_out, 'neuron')} {why}"
     return text
 
 

@@ -11,6 +11,7 @@ from ..arrays import Array, ArrayLike
 from ..competition.scoring import SUBMISSION, TEST, published_score, score
 from ..competition.submission import PredictedSet
 from ..constants import SAMPLE_RATE
+from ..text import counted
 from .style import BLUE, GREY, ORANGE, house_style, new_axes, present
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def scores_by_rate(
         table = np.asarray(table, float)
         ax.plot(positions, table.T, color=colour, linewidth=0.5, alpha=0.3, label="_")
         scored = table[~np.isnan(table).any(axis=1)]
-        label = f"{name},\nmean of {len(scored)} neurons"
+        label = f"{name},\nmean of {counted(len(scored), 'neuron')}"
         if len(scored):
             means = scored.mean(axis=0)
             ax.plot(positions, means, line, color=colour, label=label, linewidth=1.5, zorder=3)

@@ -16,7 +16,7 @@ from ..arrays import Trace
 from ..files.atomic import write_text
 from ..recordings.quality import FAR, NOISY, shown_number, verdict
 from ..recordings.recording import Certainty, NeuronQuality, Prediction, Quality
-from ..text import shown
+from ..text import counted, shown
 from .style import BLUE, GREY, ORANGE, figure_of, house_style, new_axes
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def report(prediction: Prediction) -> str:
     template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
     page = template.render(
         source=shown(recording.source),
-        about=f"{neurons} neurons, {frames:,} frames at {recording.frame_rate:g} Hz "
+        about=f"{counted(neurons, 'neuron')}, {frames:,} frames at {recording.frame_rate:g} Hz "
         f"({frames / recording.frame_rate / 60:.1f} min), predicted by the weights "
         f"{shown(prediction.description['weights'])}",
         notes=recording.notes,

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..arrays import Array, Table, Times
 from ..errors import DataError
-from ..text import name_of_cell
+from ..text import counted, name_of_cell
 from .regular import open_ordinary
 
 # Text. Possessive quantifiers and bounded repeats here and below: a crafted file must not be
@@ -694,7 +694,9 @@ def _long_table(sheet: _Sheet, columns: list[Array], kept: list[int]) -> CsvTabl
             f"{sheet.path}: {names[axis]} repeats within {names[unit]}; give each neuron one value "
             "a frame"
         ) from None
-    notes = [f"a long table: {count} neurons by {names[unit]}, their {value} by {names[axis]}"]
+    notes = [
+        f"a long table: {counted(count, 'neuron')} by {names[unit]}, their {value} by {names[axis]}"
+    ]
     if value in ("C", "S"):
         notes.append(
             f"{value} is what CaImAn and Minian call denoised or deconvolved traces; give the raw "

@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Array, ArrayLike, Numbers, Rates, Table, Times
 from ..errors import DataError, UsageError
 from ..network.engine import Engine
-from ..text import clean_name, one_line
+from ..text import clean_name, counted, one_line
 from .inputs import as_input, as_names, as_times, check_times, seconds
 from .lazy import AnyTable, LazyTable, elementwise
 from .missing import NONE_MISSING, MissingCounts, mark_missing
@@ -70,8 +70,8 @@ class Recording:
     def __repr__(self) -> str:
         frames, neurons = self.fluorescence.shape
         return (
-            f"<Recording of {neurons} neurons, {frames} frames at {self.frame_rate:g} Hz, "
-            f"{self.unit or 'unit not stated'}, from {self.source}>"
+            f"<Recording of {counted(neurons, 'neuron')}, {counted(frames, 'frame')} at "
+            f"{self.frame_rate:g} Hz, {self.unit or 'unit not stated'}, from {self.source}>"
         )
 
     @property
@@ -186,7 +186,8 @@ class Prediction:
         frames, neurons = self.table.shape
         unit = self.description.get("unit", "unit not stated")
         weights = self.description.get("weights", "weights not stated")
-        return f"<Prediction for {neurons} neurons, {frames} frames, {unit}, weights {weights}>"
+        of = f"{counted(neurons, 'neuron')}, {counted(frames, 'frame')}"
+        return f"<Prediction for {of}, {unit}, weights {weights}>"
 
     @property
     def rates(self) -> Rates | LazyTable:

@@ -24,6 +24,7 @@ from ..figures import learning_curves, save
 from ..keras_backend import keras, own_settings
 from ..network.keras_model import build_network, save_weights
 from ..network.predict import CalciumTable, predict_tables
+from ..text import counted
 from .losses import loss_of
 from .runs import (
     CONFIG,
@@ -239,11 +240,12 @@ def _carry_on(run: Run, progress: bool, say: Callable[[str], None]) -> Run:
             _save(run)
             shown.set_postfix_str(f"loss {row['loss']:.3f}, validation {row['validation']:.3f}")
     columns = [[row[key] for row in run.history] for key in ("epoch", "loss", "validation")]
-    title = f"{settings.variant}, seed {settings.seed}, {run.training} traces"
+    title = f"{settings.variant}, seed {settings.seed}, {counted(run.training, 'trace')}"
     save(learning_curves(*columns, title), run.folder / "curves.png")
     best = run.history[run.best - 1]
     say(
-        f"trained {settings.epochs} epochs on {run.training} traces; best epoch {run.best}"
+        f"trained {counted(settings.epochs, 'epoch')} on {counted(run.training, 'trace')}; "
+        f"best epoch {run.best}"
         f" (validation correlation {best['validation']:.3f})"
     )
     return run

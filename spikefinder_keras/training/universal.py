@@ -31,6 +31,7 @@ from ..recordings.calibration import calibration_path, save_calibration
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
 from ..signals.measures import pearson
 from ..simulation.spike_trains import simulated_recordings
+from ..text import counted
 from . import calibrate, neurons
 from .neurons import TrainingNeuron
 from .runs import CHECKPOINT, CONFIG, Row, load_state, read_config, save_state, write_config
@@ -222,7 +223,7 @@ def _carry_on(run: UniversalRun, progress: bool, say: Callable[[str], None]) -> 
         run.delays = align(KerasEngine(run.network), run.neurons)
     save_weights(run.network, run.folder / "universal.weights.h5")
     write_text(run.folder / "delays.json", json.dumps(run.delays, indent=1) + "\n")
-    say(f"trained {settings.steps} steps on {len(run.neurons)} neurons")
+    say(f"trained {counted(settings.steps, 'step')} on {counted(len(run.neurons), 'neuron')}")
     return run
 
 

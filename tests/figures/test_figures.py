@@ -237,7 +237,7 @@ def test_scores_by_rate():
     assert len(ax.lines) == 3 + 1 + 1 + 1
     assert values(ax.lines[3]) == pytest.approx([0.2, 0.4])  # without the neuron that lacks one
     assert labels(ax.get_legend().get_texts()) == [
-        *("train,\nmean of 2 neurons", "test,\nmean of 1 neurons")
+        *("train,\nmean of 2 neurons", "test,\nmean of 1 neuron")
     ]
 
 

@@ -183,7 +183,8 @@ def test_recordings_of_any_length(frames):
 
 @pytest.mark.parametrize("neurons", [1, 2, 250])
 def test_recordings_of_any_number_of_neurons(neurons):
-    assert f"{neurons} neurons" in check(make(neurons)).text
+    said = "1 neuron," if neurons == 1 else f"{neurons} neurons,"
+    assert said in check(make(neurons)).text
 
 
 def test_an_empty_neuron():

@@ -206,3 +206,12 @@ def test_a_prediction_has_the_time_stamps_and_names_of_its_recording():
     assert prediction.spike_times is None
     assert prediction.quality == NO_QUALITY
     assert Recording.__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"), [((1, 1), "1 neuron, 1 frame"), ((9, 2), "2 neurons, 9")]
+)
+def test_one_is_one(shape, said):
+    recording = Recording(np.zeros(shape), np.arange(shape[0]), 30.0, tuple("ab"[: shape[1]]))
+    assert said in repr(recording)
+    assert said in repr(Prediction(np.zeros(shape, np.float32), recording))
