@@ -39,7 +39,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
-	@echo "installing into $(VENV): 190 MB to fetch, 730 MB on the disk, a minute"
+	@echo "installing into $(VENV): 130 MB to fetch, 570 MB on the disk, a minute"
 	$(PIP) --editable .
 	touch $@
 
