@@ -1,4 +1,5 @@
-"""What an array is, for annotations; its shape and unit stand in the docstring.
+"""What an array is, for annotations, and how numpy is to calculate with it. Shape and unit of an
+array stand in the docstring that has it.
 
 A trace or a table of traces is of floats, NaN where missing. Inside the package tables are
 `(time, neuron)`, unless a docstring says otherwise.
@@ -6,9 +7,12 @@ A trace or a table of traces is of floats, NaN where missing. Inside the package
 
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Array", "ArrayLike", "Mask", "Numbers", "Rates", "Table", "Times", "Trace"]
+__all__ = [
+    "Array", "ArrayLike", "Mask", "Numbers", "Rates", "Table", "Times", "Trace", "numpy_settings"
+]  # fmt: skip
 
 Array: TypeAlias = NDArray[Any]
 """An array of numbers of any kind."""
@@ -30,3 +34,8 @@ Mask: TypeAlias = NDArray[Any]
 
 Numbers: TypeAlias = NDArray[Any]
 """Whole numbers that count or choose: neurons, frames, dataset IDs."""
+
+
+def numpy_settings() -> np.errstate:
+    """Numpy's usual settings of what to warn of, whatever the user's; each thread needs it anew."""
+    return np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")

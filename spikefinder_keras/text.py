@@ -65,6 +65,11 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def letters(name: object) -> str:
+    """A name without capitals, hyphens and spaces: GCaMP-6f, gcamp6f and "GCaMP 6f" are one."""
+    return "".join(c for c in str(name).lower() if c.isalnum())
+
+
 def counted(number: int, what: str) -> str:
     """`1 neuron`, `5 neurons`."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"

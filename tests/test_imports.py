@@ -108,6 +108,12 @@ def test_tensorflow_loads_only_for_a_network(statement):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_command_starts_without_numpy():
+    """What a person waits for before a mistake or a help text is shown."""
+    code = "import sys, spikefinder_keras.cli; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_public_names_are_there():
     """Also once all modules are loaded: none has the name of what its package hands on."""
     packages = ["spikefinder_keras"]

@@ -1,14 +1,19 @@
 """`submission`, `score`, `simulate` and `download`: the competition again."""
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..arrays import Array
 from ..console import tell, tell_table
 from ..constants import POOL, SPLITS
 from ..text import counted
 from .options import PROGRAM, Commands, add_command, add_weights, say_to
+
+if TYPE_CHECKING:  # every command starts without numpy
+    from ..arrays import Array
 
 
 def add(commands: Commands) -> None:

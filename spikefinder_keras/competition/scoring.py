@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import Array, ArrayLike, Mask, Rates, Trace
+from ..arrays import Array, ArrayLike, Mask, Rates, Trace, numpy_settings
 from ..constants import POOL, SAMPLE_RATE
 from ..errors import DataError, UsageError
 from ..signals.measures import pearson, sum_windows
@@ -90,7 +90,7 @@ class Scores:
         return int(np.isnan(self.values).sum())
 
 
-@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
+@numpy_settings()
 def score(
     truth: ArrayLike,
     prediction: ArrayLike,

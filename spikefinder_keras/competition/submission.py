@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Table as Traces
+from ..arrays import numpy_settings
 from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
@@ -65,7 +66,7 @@ class SetResult:
     missing: int
 
 
-@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
+@numpy_settings()
 def submission(
     data: Path | str | None = None,
     weights: Path | str | None = None,

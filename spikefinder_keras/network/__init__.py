@@ -7,6 +7,8 @@ Not here: how they are trained (`training`), and where their input comes from.
 
 import lazy_loader
 
+ENGINES = ("fast", "keras")  # what starts at once, or Keras to compare with; see `engine`
+
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={

@@ -14,6 +14,7 @@ import numpy as np
 from ..arrays import Array
 from ..console import cores, import_keras
 from ..errors import UsageError, WeightsError
+from . import ENGINES
 from .onnx_model import build_graph
 from .spec import Spec, channels
 from .universal import LEVELS, reach
@@ -21,9 +22,6 @@ from .weights import Arrays, find_weights, read_weights, spec_of
 
 KerasModel: TypeAlias = Any
 """A `keras.Model`; Keras is not loaded to say so."""
-
-ENGINES = ("fast", "keras")
-"""What starts at once, or Keras to compare with."""
 
 SAMPLES_TOGETHER = 200_000
 """Traces of convi6 go through ONNX Runtime together up to so many samples, dataset IDs counted: two
@@ -241,7 +239,7 @@ def load_engine(
     ----------
     name_or_path, mirror
     engine
-        One of `ENGINES`.
+        One of `network.ENGINES`.
     progress
         Say on the terminal that Keras is loading.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import Array, ArrayLike, Numbers, Rates, Table
+from ..arrays import Array, ArrayLike, Numbers, Rates, Table, numpy_settings
 from ..constants import DATASET_COUNT, MISSING_SPIKES, PADDING_THAT_MATTERS
 from ..datasets import DATASETS, check_dataset, trace_lengths
 from ..errors import DataError, UsageError, WeightsError
@@ -64,7 +64,7 @@ class CalciumTable:
     longest: int | None = None
 
 
-@np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")  # whatever the user's
+@numpy_settings()
 def predict_calcium(
     calcium: ArrayLike,
     dataset: int,

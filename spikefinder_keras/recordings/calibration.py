@@ -39,7 +39,7 @@ from ..constants import SAMPLE_RATE
 from ..errors import WeightsError
 from ..files.atomic import write_text
 from ..files.regular import read_json
-from ..text import clean_name
+from ..text import clean_name, letters
 from .universal_preparation import STEP, STEPS_PER_SECOND, Scales
 
 # The delay
@@ -86,8 +86,7 @@ LARGEST = 100.0  # no term is larger; the exponential of more is no number of sp
 def indicator_family(indicator: str, species: str | None = None) -> str | None:
     """The family of an indicator by its name, capitals, hyphens and spaces aside: "dye", "red",
     "GCaMP", "GCaMP, mouse", "GCaMP, zebrafish" or "fast GCaMP"; None for an unknown one."""
-    # GCaMP-6f, gcamp6f and "GCaMP 6f" are one.
-    plain = "".join(c for c in str(indicator).lower() if c.isalnum())
+    plain = letters(indicator)
     for family, names in _FAMILIES:
         if any(name in plain for name in names):
             if family != "GCaMP" or not species:

@@ -18,6 +18,7 @@ from ..network.engine import as_engine, load_engine
 from ..network.predict import ALL_DATASETS, rates_by_dataset
 from ..network.weights import find_weights
 from ..signals.preprocess import detrend, scale
+from ..text import letters
 from .options import PredictOptions
 from .quality import AGREEMENT, agreement, neuron_quality
 from .recording import Predicted, Recording, described_alike
@@ -178,8 +179,8 @@ def choose_datasets(
     chosen = tuple(
         each.number
         for each in DATASETS
-        if (not indicator or _plain(indicator) == _plain(each.indicator))
-        and (not area or _plain(area) == _plain(each.area))
+        if (not indicator or letters(indicator) == letters(each.indicator))
+        and (not area or letters(area) == letters(each.area))
     )
     if not chosen:
         known = sorted({f"{each.indicator} in {each.area}" for each in DATASETS})
@@ -189,7 +190,3 @@ def choose_datasets(
             "mean over all ten"
         )
     return chosen
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum())

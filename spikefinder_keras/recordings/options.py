@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..network.engine import ENGINES
-from .lazy import chunk_size
+from ..network import ENGINES
 
 USUAL_NEUROPIL = 0.7  # this share is subtracted where nobody states another: suite2p's default
 ORIENTATIONS = ("time-neuron", "neuron-time")  # what the rows and columns of an array are
@@ -78,6 +77,9 @@ class ReadOptions:
     @property
     def chunk(self) -> int:
         """Tables of more bytes stay in their file."""
+        # The command line declares its options from these classes, and starts without numpy.
+        from .lazy import chunk_size
+
         return chunk_size(self.memory)
 
     def neuropil_share(self, of_file: float | None = None) -> float:
@@ -104,7 +106,7 @@ class PredictOptions:
     spikes
         Also give discrete spike times; of `universal` alone.
     engine
-        One of `network.engine.ENGINES`.
+        One of `network.ENGINES`.
     """
 
     weights: Any = field(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import ArrayLike
+from ..arrays import ArrayLike, numpy_settings
 from ..console import cores, count_bar
 from ..errors import UsageError
 from .dask_workers import LOCAL, Update, Workers, workers
@@ -34,11 +34,6 @@ GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more g
 FEWEST_CHUNKS = 16
 """A recording that workers share has at least so many chunks, so that none waits long for the
 last."""
-
-
-def numpy_settings() -> np.errstate:
-    """Numpy's usual settings of what to warn of, whatever the user's; each thread needs it anew."""
-    return np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")
 
 
 def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state

@@ -79,9 +79,10 @@ class Universal:
     ) -> None:
         options, about = options or PredictOptions(), about or {}
         self.name = WEIGHTS if options.weights is None else str(options.weights)
-        self.path: Path | None = find_weights(self.name)
-        self.calibration = load_calibration(calibration_path(find_weights(self.name)))
-        self.engine = load_engine(self.name, engine=options.engine, progress=progress)
+        path = find_weights(self.name)
+        self.path: Path | None = path
+        self.calibration = load_calibration(calibration_path(path))
+        self.engine = load_engine(path, engine=options.engine, progress=progress)
         self.spikes = options.spikes
         self.indicator = options.indicator or about.get("indicator")
         species = options.species or about.get("species")

@@ -24,6 +24,7 @@ from ..recordings.calibration import (
     slowness,
 )
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input
+from ..signals.measures import sum_windows
 from .neurons import TrainingNeuron
 
 COST = 0.001  # of large logits: without it, offsets that no recording needs run off
@@ -57,7 +58,7 @@ def network_outputs(engine: Engine, neurons: Sequence[TrainingNeuron]) -> list[l
 def whole_steps(spikes: Sequence[Trace], rates: Sequence[Rates]) -> tuple[Rates, Trace]:
     """Output and true spikes per step, each `(step,)`, of all segments of a neuron together; a step
     that is not whole is left out. `spikes` are arrays `(sample,)`, `rates` arrays `(step,)`."""
-    known = [x[: x.size // STEP * STEP].reshape(-1, STEP).sum(axis=1) for x in spikes]
+    known = [sum_windows(x, STEP) for x in spikes]
     outputs = [rate[: x.size] for rate, x in zip(rates, known, strict=True)]
     return np.concatenate(outputs), np.concatenate(known)
 

@@ -29,7 +29,7 @@ from ..network.keras_model import build_universal, save_weights
 from ..network.universal import CHANNELS
 from ..recordings.calibration import calibration_path, save_calibration
 from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
-from ..signals.measures import pearson
+from ..signals.measures import pearson, sum_windows
 from ..simulation.spike_trains import simulated_recordings
 from ..text import counted
 from . import calibrate, neurons
@@ -314,8 +314,7 @@ def draw_window(
     )
     count = min(-(-(part.stop - part.start) // STEP), steps - offset)
     inputs[offset : offset + count] = network_input(trace[later], neuron.scales[k])[:count]
-    known = spikes[part]
-    known = known[: known.size // STEP * STEP].reshape(-1, STEP).sum(axis=1)[:count]
+    known = sum_windows(spikes[part], STEP)[:count]
     truth[offset : offset + known.size] = known
     return inputs, truth
 
