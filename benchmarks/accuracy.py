@@ -40,15 +40,16 @@ from unseen_recordings import predict_set
 
 from spikefinder_keras.constants import SAMPLE_RATE
 from spikefinder_keras.network.engine import KerasEngine, load_engine
+from spikefinder_keras.network.universal import STEPS_PER_SECOND
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
     apply_delay,
     signal_share,
     slowness,
 )
-from spikefinder_keras.recordings.universal import discrete_spikes, expected_score
-from spikefinder_keras.recordings.universal_preparation import (
-    STEPS_PER_SECOND,
+from spikefinder_keras.recordings.universal import (
+    discrete_spikes,
+    expected_score,
     prepare_neuron,
     to_samples,
 )
@@ -124,7 +125,7 @@ def universal_rates(engine, calibration, neurons):
         own, _ = whole_steps(neuron.spikes, rates)
         factor = calibration.rates.factor(STEPS_PER_SECOND * own)
         shares = [
-            signal_share(scales, len(trace) / SAMPLE_RATE)
+            signal_share(scales.clarity, len(trace) / SAMPLE_RATE)
             for scales, trace in zip(neuron.scales, neuron.traces, strict=True)
         ]
         stated = {

@@ -7,9 +7,9 @@ from scipy.stats import bootstrap, spearmanr
 from unseen_recordings import TRIVIAL, interval
 
 from spikefinder_keras.constants import SAMPLE_RATE
+from spikefinder_keras.network.universal import STEP
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import OFFSETS, calibration_path, load_calibration
-from spikefinder_keras.recordings.universal_preparation import STEP
 
 UNSEEN = (
     *("DS02", "DS03", "DS04", "DS05-Cal520", "DS05-GCaMP6f"),

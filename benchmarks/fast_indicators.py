@@ -32,7 +32,7 @@ from spikefinder_keras.recordings.calibration import (
     load_calibration,
     save_calibration,
 )
-from spikefinder_keras.recordings.universal_preparation import prepare_trace
+from spikefinder_keras.recordings.universal import prepare_trace
 from spikefinder_keras.training.neurons import TrainingNeuron
 from spikefinder_keras.training.universal import UniversalSettings, train_universal
 

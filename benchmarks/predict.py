@@ -33,7 +33,7 @@ PARTS = """
 import json, sys, time
 from spikefinder_keras.recordings import convi6, pipeline, universal
 from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
-from spikefinder_keras.recordings.task import Task
+from spikefinder_keras.recordings.pipeline import Task
 from pathlib import Path
 path, weights, count, dataset = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 seconds = {}

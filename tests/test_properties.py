@@ -11,8 +11,8 @@ from spikefinder_keras.files.npz import read_npz
 from spikefinder_keras.network.engine import load_engine
 from spikefinder_keras.network.predict import predict_calcium
 from spikefinder_keras.recordings.formats import read_recording, write_prediction
+from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.pipeline import predict
-from spikefinder_keras.recordings.recording import as_recording
 
 FEW = settings(
     max_examples=6,

@@ -71,8 +71,8 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from ..files.atomic import check_output
     from ..recordings.formats import check_prediction_path
-    from ..recordings.lazy import parse_memory
-    from ..recordings.task import Task, check_options
+    from ..recordings.pipeline import Task, check_options
+    from ..recordings.recording import parse_memory
     from ..signals.preprocess import check_rate
 
     # Everything that can be wrong with what is asked for, before a large file is read.

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import Array, ArrayLike
 from ..errors import TrainingError
-from ..files.regular import read_small
+from ..files.atomic import read_small
 from .style import BLUE, ORANGE, house_style, new_axes
 
 if TYPE_CHECKING:

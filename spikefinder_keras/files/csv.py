@@ -16,7 +16,7 @@ import numpy as np
 from ..arrays import Array, Table, Times
 from ..errors import DataError
 from ..text import counted, name_of_cell
-from .regular import open_ordinary
+from .atomic import open_ordinary
 
 # Text. Possessive quantifiers and bounded repeats here and below: a crafted file must not be
 # searched anew at each of its characters.

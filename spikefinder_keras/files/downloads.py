@@ -16,8 +16,7 @@ from pathlib import Path
 
 from ..constants import DATASET_COUNT, SPLITS
 from ..errors import DownloadError, UsageError, reason
-from .atomic import check_output_folder, partial_folder
-from .regular import open_ordinary
+from .atomic import check_output_folder, open_ordinary, partial_folder
 
 # Git blob ids: the same blobs stand in both repositories below, whose listings show these ids.
 COMPETITION_FILES = {

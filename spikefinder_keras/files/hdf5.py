@@ -2,39 +2,22 @@
 
 The HDF5 library can be made to read other files, to claim terabytes, to hang and to crash. So files
 are opened in the sandbox alone, only by hard links inside them, and before a value is read its
-object has been checked. Weights are read here as a whole; recordings by `recordings.formats`, which
-has more to tell of them.
+object has been checked. `network.weights` and `recordings.formats` read them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..arrays import Array
-from .regular import open_ordinary
-from .sandbox import LARGEST_ARRAY, TIME_LIMIT, Unreadable, check_size, run, sandboxed
+from .sandbox import LARGEST_ARRAY, Unreadable, check_size
 
 if TYPE_CHECKING:  # the library is imported in the sandbox
     import h5py
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-LARGEST_FILE = 64 << 20
-"""Weights have fewer bytes: convi6 has 33 kB of them, its largest imaginable relative a few MB."""
-
-LARGEST_ARRAYS = 64 << 20
-"""All arrays of weights together claim fewer bytes."""
-
-MOST_DIMENSIONS = 4
-"""No array of weights has more."""
-
-CHILD_MEMORY = 256 << 20
-"""Bytes that the reader of weights may take beyond what it has after its imports."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +32,6 @@ class Limits:
     depth: int
     name: int | None = None
 
-
-WEIGHTS = Limits(objects=2_000, depth=12, name=200)
-"""Names of weights appear in messages, and Keras' own are short."""
 
 RECORDINGS = Limits(objects=100_000, depth=50)
 """A list of trials can hold thousands of arrays; groups that hold each other have no end."""
@@ -155,76 +135,4 @@ def checked(dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY) ->
         raise Unreadable(f"{where} holds {dataset.dtype} values, not real numbers")
     stored = dataset.id.get_storage_size()  # of chunks that were never written nothing
     check_size(where, dataset.shape, dataset.dtype.itemsize, stored, dataset.chunks, largest)
-    return dataset
-
-
-# Weights
-
-
-def read_arrays(
-    path: Path | str, skip: Sequence[str] = (), *, time_limit: float = TIME_LIMIT
-) -> dict[str, Array]:
-    """Read every floating-point dataset of an HDF5 file, by its path in it.
-
-    Objects whose path contains one of `skip` are left out unread. If the file is anything but plain
-    `Unreadable` is raised, and no object of it has been read into this process.
-    """
-    with open_ordinary(path) as file:
-        start = file.read(len(SIGNATURE))
-        size = file.seek(0, 2)
-    if not size:
-        raise Unreadable("the file is empty")
-    if start != SIGNATURE:
-        raise Unreadable(f"it is not an HDF5 file (it begins with {start!r})")
-    if size > LARGEST_FILE:
-        raise Unreadable(f"it is larger than {LARGEST_FILE >> 20} MiB")
-    return run(
-        parse_arrays,
-        path,
-        list(skip),
-        time_limit=time_limit,
-        memory=CHILD_MEMORY,
-        libraries=["h5py"],
-    )
-
-
-@sandboxed
-def parse_arrays(path: str, skip: Sequence[str]) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Every floating-point dataset."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            datasets = {
-                where: _checked_weights(item, where)
-                for where, item in walk(file, WEIGHTS, skip=skip)
-                if not isinstance(item, h5py.Group)
-            }
-            total = sum(dataset.nbytes for dataset in datasets.values())
-            if total > LARGEST_ARRAYS:
-                raise Unreadable(f"its arrays claim {total} bytes, more than weights ever have")
-            yield from datasets.items()
-    except Unreadable:
-        raise
-    except Exception as error:  # whatever the library says of a damaged file
-        raise Unreadable(f"it is damaged ({str(error)[:100]})") from None
-
-
-def _checked_weights(dataset: Any, where: str) -> h5py.Dataset:
-    import h5py
-
-    if isinstance(dataset, h5py.SoftLink | h5py.ExternalLink):
-        raise Unreadable(f"{where} is a link to somewhere else")
-    if not isinstance(dataset, h5py.Dataset):
-        raise Unreadable(f"{where} is neither a group nor an array")
-    if reason := leads_out(dataset):
-        raise Unreadable(f"{where} {reason}")
-    if dataset.dtype.kind != "f":
-        raise Unreadable(f"{where} holds {dataset.dtype} where floats belong")
-    if dataset.shape is None or dataset.ndim > MOST_DIMENSIONS:
-        raise Unreadable(f"{where} has no shape of a network's weights")
-    # The library reads whole chunks, which may be larger than the array.
-    chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks or ())
-    if max(dataset.nbytes, chunk_bytes) > LARGEST_ARRAYS:
-        raise Unreadable(f"{where} claims {dataset.nbytes} bytes, more than weights ever have")
     return dataset

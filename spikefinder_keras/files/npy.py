@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from ..arrays import Array, Numbers
 from ..errors import DataError
-from .regular import open_ordinary, state_of
+from .atomic import open_ordinary, state_of
 
 _BLOCK = 64 << 20
 """Bytes that are read at a time where rows lie across the file: reading them one by one would touch

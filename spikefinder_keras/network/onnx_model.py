@@ -20,8 +20,7 @@ import numpy as np
 
 from .. import __version__
 from ..arrays import Array, ArrayLike
-from ..files.atomic import check_output, whole_file
-from ..files.regular import open_ordinary
+from ..files.atomic import check_output, open_ordinary, whole_file
 from .spec import DIRECTIONS, Layer, channels
 from .universal import LEVELS, is_universal
 from .weights import Arrays, find_weights, read_weights, spec_of
@@ -50,7 +49,7 @@ CONVI6_FILE = {
 }
 UNIVERSAL_FILE = {
     "input": "four channels at 25 Hz: the two halves of 40 ms in units of the noise and of the "
-    "spread, see recordings.universal_preparation",
+    "spread, see recordings.universal",
     "rate": "25 Hz",
     "unit": "proportional to expected spikes",
     "padding": f"a whole number of {2**LEVELS} steps",

@@ -21,11 +21,15 @@ is compared with its neighbours from 40 ms (first level) to 6 s (last). It is a 
 
 from collections.abc import Sequence
 
+from ..constants import SAMPLE_RATE
 from .spec import Layer, Spec
+
+STEP = 4  # a step of the network is so many samples at 100 Hz: it works at 25 Hz
+STEPS_PER_SECOND = SAMPLE_RATE / STEP
 
 CHANNELS = 4
 """The input has so many channels: the two halves of a step in each of two scales; see
-`recordings.universal_preparation`."""
+`recordings.universal`."""
 
 WIDTH = 32
 """Every layer has so many channels; twice as many gained nothing on recordings left out."""

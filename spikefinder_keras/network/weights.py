@@ -5,24 +5,31 @@ Read are the 2017 submission's own file and others that Keras 2 wrote of this ne
 `forward_lstm/recurrent_kernel`, and checked before any of them reaches a network.
 """
 
+from __future__ import annotations
+
+import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ..arrays import Array
 from ..constants import DATASET_COUNT
 from ..errors import UsageError, WeightsError
+from ..files.atomic import open_ordinary
 from ..files.downloads import cached_weights, fetch_weights
-from ..files.hdf5 import read_arrays
-from ..files.sandbox import Unreadable
+from ..files.hdf5 import SIGNATURE, Limits, leads_out, walk
+from ..files.sandbox import TIME_LIMIT, Unreadable, run, sandboxed
 from .convi6 import LSTM_READS, VARIANTS, Architecture, convi6
 from .spec import Spec, shapes_of
 from .universal import universal
+
+if TYPE_CHECKING:  # the library is imported in the sandbox
+    import h5py
 
 Arrays: TypeAlias = dict[str, Array]
 """Float32 arrays by names such as `convolution_1/kernel`."""
@@ -66,6 +73,22 @@ _IN_ORDER = {
     "rms": ("scale",),
 }
 _NOT_OURS = ("optimizer", "seed_generator", "top_level_model_weights")
+
+
+LARGEST_FILE = 64 << 20
+"""Weights have fewer bytes: convi6 has 33 kB of them, its largest imaginable relative a few MB."""
+
+LARGEST_ARRAYS = 64 << 20
+"""All arrays of weights together claim fewer bytes."""
+
+MOST_DIMENSIONS = 4
+"""No array of weights has more."""
+
+CHILD_MEMORY = 256 << 20
+"""Bytes that the reader of weights may take beyond what it has after its imports."""
+
+_LIMITS = Limits(objects=2_000, depth=12, name=200)
+"""Names of weights appear in messages, and Keras' own are short."""
 
 
 def find_weights(name_or_path: str | Path, mirror: str | Path | None = None) -> Path:
@@ -263,3 +286,75 @@ def misfit(found: Shapes, path: str | Path, *expectations: Shapes) -> WeightsErr
 
     nearest = min(map(differences, expectations), key=len)
     return WeightsError(f"{path} does not fit the network; " + "; ".join(nearest))
+
+
+# The file, read in the sandbox
+
+
+def read_arrays(
+    path: Path | str, skip: Sequence[str] = (), *, time_limit: float = TIME_LIMIT
+) -> dict[str, Array]:
+    """Read every floating-point dataset of an HDF5 file, by its path in it.
+
+    Objects whose path contains one of `skip` are left out unread. If the file is anything but plain
+    `Unreadable` is raised, and no object of it has been read into this process.
+    """
+    with open_ordinary(path) as file:
+        start = file.read(len(SIGNATURE))
+        size = file.seek(0, 2)
+    if not size:
+        raise Unreadable("the file is empty")
+    if start != SIGNATURE:
+        raise Unreadable(f"it is not an HDF5 file (it begins with {start!r})")
+    if size > LARGEST_FILE:
+        raise Unreadable(f"it is larger than {LARGEST_FILE >> 20} MiB")
+    return run(
+        parse_arrays,
+        path,
+        list(skip),
+        time_limit=time_limit,
+        memory=CHILD_MEMORY,
+        libraries=["h5py"],
+    )
+
+
+@sandboxed
+def parse_arrays(path: str, skip: Sequence[str]) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Every floating-point dataset."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            datasets = {
+                where: _checked_weights(item, where)
+                for where, item in walk(file, _LIMITS, skip=skip)
+                if not isinstance(item, h5py.Group)
+            }
+            total = sum(dataset.nbytes for dataset in datasets.values())
+            if total > LARGEST_ARRAYS:
+                raise Unreadable(f"its arrays claim {total} bytes, more than weights ever have")
+            yield from datasets.items()
+    except Unreadable:
+        raise
+    except Exception as error:  # whatever the library says of a damaged file
+        raise Unreadable(f"it is damaged ({str(error)[:100]})") from None
+
+
+def _checked_weights(dataset: Any, where: str) -> h5py.Dataset:
+    import h5py
+
+    if isinstance(dataset, h5py.SoftLink | h5py.ExternalLink):
+        raise Unreadable(f"{where} is a link to somewhere else")
+    if not isinstance(dataset, h5py.Dataset):
+        raise Unreadable(f"{where} is neither a group nor an array")
+    if reason := leads_out(dataset):
+        raise Unreadable(f"{where} {reason}")
+    if dataset.dtype.kind != "f":
+        raise Unreadable(f"{where} holds {dataset.dtype} where floats belong")
+    if dataset.shape is None or dataset.ndim > MOST_DIMENSIONS:
+        raise Unreadable(f"{where} has no shape of a network's weights")
+    # The library reads whole chunks, which may be larger than the array.
+    chunk_bytes = dataset.dtype.itemsize * math.prod(dataset.chunks or ())
+    if max(dataset.nbytes, chunk_bytes) > LARGEST_ARRAYS:
+        raise Unreadable(f"{where} claims {dataset.nbytes} bytes, more than weights ever have")
+    return dataset

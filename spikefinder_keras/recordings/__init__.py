@@ -12,7 +12,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "pipeline": ["predict"],
-        "recording": ["Prediction", "Recording", "as_recording"],
+        "inputs": ["as_recording"],
+        "recording": ["Prediction", "Recording"],
         "formats": ["read_recording", "to_pynapple", "write_prediction"],
         "convi6": ["choose_datasets"],
         "quality": ["quality_table"],

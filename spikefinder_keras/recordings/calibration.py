@@ -37,10 +37,9 @@ import numpy as np
 from ..arrays import Array, ArrayLike, Rates, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import WeightsError
-from ..files.atomic import write_text
-from ..files.regular import read_json
+from ..files.atomic import read_json, write_text
+from ..network.universal import STEP, STEPS_PER_SECOND
 from ..text import clean_name, letters
-from .universal_preparation import STEP, STEPS_PER_SECOND, Scales
 
 # The delay
 
@@ -194,13 +193,13 @@ def _crossing(transient: Trace, peak: int, share: float) -> float:
 # The rates
 
 
-def signal_share(scales: Scales, seconds: float) -> float:
-    """The share of a recording's smoothed variance that is surely not noise, 0 to 1, as what noise
-    can do by chance depends on the recording's length in s."""
-    if not scales.clarity > 0:
+def signal_share(clarity: float, seconds: float) -> float:
+    """The share of a trace's smoothed variance that is surely not noise, 0 to 1, of its clarity
+    (`universal.Scales.clarity`), as what noise can do by chance depends on its length in s."""
+    if not clarity > 0:
         return 0.0
     by_chance = 1 + CHANCE / np.sqrt(seconds)
-    return float(max(1 - (by_chance / scales.clarity) ** 2, 0.0))
+    return float(max(1 - (by_chance / clarity) ** 2, 0.0))
 
 
 def output_features(output: ArrayLike) -> Array:

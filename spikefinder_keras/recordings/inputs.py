@@ -1,6 +1,6 @@
-"""What Python's own objects say of traces: rows, columns, names and time stamps of pandas'
-DataFrame, pynapple's TsdFrame, xarray's DataArray, masked arrays and lists; and time stamps in s
-checked against the frame rate in Hz.
+"""From arrays to a `Recording`: what Python's own objects say of traces (rows, columns, names and
+time stamps of pandas' DataFrame, pynapple's TsdFrame, xarray's DataArray, masked arrays and lists),
+and time stamps in s checked against the frame rate in Hz.
 
 None of these libraries is imported: an object that is not there cannot be handed over.
 """
@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Times
+from ..arrays import Array, ArrayLike, Times
 from ..errors import DataError, UsageError
 from ..files.csv import SECONDS
 from ..signals.preprocess import check_rate
-from .lazy import LazyTable
+from ..text import clean_name, one_line
+from .options import ORIENTATIONS, UNITS
+from .recording import AnyTable, LazyTable, Recording, elementwise
+from .segments import mark_missing
 
 TIMES = ("time", "times", "t", "timestamp", "timestamps")
 TIME_DIMENSIONS = (*TIMES, "frame", "frames", "sample", "samples")
@@ -39,6 +42,151 @@ ORDINARY = 1.5  # times the median an interval may last; in a longer one frames 
 FINEST_ROUNDING = 6
 """Time stamps rounded to so many decimals or fewer (microseconds) are known to be rounded; finer
 ones make no difference to a frame rate."""
+
+
+def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cannot say of itself
+    traces: ArrayLike | LazyTable,
+    frame_rate: float | None = None,
+    times: ArrayLike | None = None,
+    *,
+    orientation: str | None = None,
+    names: Sequence[str] | None = None,
+    unit: str | None = None,
+    source: str = "array",
+    notes: Sequence[str] = (),
+    segment_starts: Sequence[int] = (0,),
+    usual_orientation: str = "neuron-time",
+    in_place: bool = False,
+) -> Recording:
+    """Make a `Recording` from arrays, checking that they can be one.
+
+    Parameters
+    ----------
+    traces : (neuron, frame), (frame, neuron) or (frame,)
+        NaN where missing. Arrays and lists have neurons as rows unless something says otherwise;
+        pandas' DataFrame, pynapple's TsdFrame and xarray's DataArray bring their orientation, names
+        and time stamps.
+    frame_rate
+        In Hz. Needed where there are no `times`.
+    times : (frame,)
+        Time stamps in s, or dates or time differences; by default regular ones from 0. They also
+        show which axis is time.
+    orientation
+        "time-neuron" or "neuron-time": what rows and columns are. If nothing shows it, it is
+        `usual_orientation`, and an array with more neurons than frames is refused.
+    names, unit, source, notes, segment_starts
+        As in `Recording`; names are by default 0, 1, ...
+    in_place
+        The array may be changed.
+
+    Raises
+    ------
+    DataError
+        If the arrays do not fit each other, are empty or hold no real numbers, if the times do not
+        increase, or if the array seems to be transposed.
+    UsageError
+        If the frame rate is missing, impossible, or another one than the time stamps'.
+    """
+    if orientation not in (None, *ORIENTATIONS):
+        raise UsageError(f"orientation {orientation!r}? choose from {', '.join(ORIENTATIONS)}")
+    if unit not in (None, *UNITS):
+        raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
+    given = as_input(traces, source)
+    stamps = given.times if times is None else seconds(times)
+    # What is stated goes before what a type says, and that before what its shape allows.
+    certain = orientation or given.orientation
+    if certain is None and stamps is not None:
+        certain = orientation_by(np.shape(given.values), stamps.size)
+    orientation = certain or given.usual or usual_orientation
+    fluorescence = _as_frames(given.values, orientation, source)
+    frames, neurons = fluorescence.shape
+    # No recording has fewer frames than neurons, unless it is very large or transposed.
+    if neurons > frames and certain is None:
+        other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
+        raise DataError(
+            f"{source} read as {orientation} would have {neurons} neurons of {frames} frames each; "
+            f"state the orientation (--orientation), {other} or {orientation}"
+        )
+    of_frames, of_neurons = given.labels if orientation == "time-neuron" else given.labels[::-1]
+    if stamps is None:
+        stamps = as_times(of_frames)
+    stamps, frame_rate, time_notes = check_times(stamps, frame_rate, frames=frames, source=source)
+    all_notes = [one_line(note) for note in (*notes, *given.notes, *time_notes)]
+    if unit == "competition":  # as in 2017: nothing is taken for missing but what is
+        fluorescence = np.asarray(fluorescence)
+    elif not isinstance(fluorescence, LazyTable):
+        fluorescence, missing = mark_missing(fluorescence, frame_rate, in_place=in_place)
+        all_notes += missing.notes(neurons)
+    recording = Recording(
+        fluorescence,
+        stamps,
+        frame_rate,
+        names=_names(of_neurons if names is None else names, neurons, source),
+        unit=unit,
+        source=str(source),
+        notes=tuple(all_notes),
+        segment_starts=_starts(segment_starts, frames),
+        # A single trace has no other way round.
+        orientation="time-neuron" if np.ndim(given.values) == 1 else orientation,
+    )
+    if unit == "competition":
+        _check_finite(recording)
+    return recording
+
+
+def orientation_by(shape: Sequence[int], frames: int) -> str | None:
+    """The one that makes `frames` frames of a table, if that decides it."""
+    if len(shape) == 2 and (shape[0] == frames) != (shape[1] == frames):
+        return "time-neuron" if shape[0] == frames else "neuron-time"
+    return None
+
+
+def _as_frames(values: Array | LazyTable, orientation: str, source: str) -> AnyTable:
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"{source} holds {values.dtype} values; give an array of real numbers")
+    shape = values.shape
+    if not isinstance(values, LazyTable) and values.ndim == 1:
+        values = values[:, None]
+    elif orientation == "neuron-time":
+        values = values.T
+    if values.ndim != 2 or not values.size:
+        raise DataError(f"{source} has shape {shape}; give neurons x frames")
+    if values.dtype.kind == "f":
+        return values
+    return elementwise(lambda rows: rows.astype(np.float32), values, dtype=np.float32)
+
+
+def _names(labels: Any, neurons: int, source: str) -> tuple[str, ...]:
+    """Names of the neurons: of their labels, else 0, 1, ..."""
+    labels = range(neurons) if labels is None else labels
+    names = tuple(clean_name(name) for name in as_names(labels))
+    if len(names) != neurons or len(set(names)) != neurons:
+        raise DataError(
+            f"{source} has {neurons} neurons and {len(set(names))} different names; give each "
+            "neuron its own name"
+        )
+    return names
+
+
+def _starts(starts: Sequence[int], frames: int) -> tuple[int, ...]:
+    found = tuple(int(start) for start in starts)
+    if not found or found[0] != 0 or found[-1] >= frames or np.any(np.diff(found) <= 0):
+        raise DataError(f"segments cannot start at the frames {found} of {frames}")
+    return found
+
+
+def _check_finite(recording: Recording) -> None:
+    """Refuse infinite values in the competition's form, which are no missing ones there."""
+    infinite = np.isinf(recording.fluorescence)
+    if infinite.any():
+        frame, neuron = np.argwhere(infinite)[0]
+        raise DataError(
+            f"{recording.source}: neuron {recording.names[neuron]} is infinite in frame {frame} "
+            "(counted from 0); mark missing values by NaN"
+        )
+
+
+# What objects say of themselves
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ The public functions take the fields as keywords, the command line has an option
 build these two; everything below is handed one of them.
 """
 
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..network import ENGINES
@@ -78,7 +77,7 @@ class ReadOptions:
     def chunk(self) -> int:
         """Tables of more bytes stay in their file."""
         # The command line declares its options from these classes, and starts without numpy.
-        from .lazy import chunk_size
+        from .recording import chunk_size
 
         return chunk_size(self.memory)
 
@@ -142,9 +141,3 @@ class PredictOptions:
             choices=ENGINES,
         ),
     )
-
-
-def as_dict(options: ReadOptions | PredictOptions) -> dict[str, Any]:
-    """The fields of options by name, as JSON can hold them; a path becomes text."""
-    values = {each.name: getattr(options, each.name) for each in fields(options)}
-    return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}

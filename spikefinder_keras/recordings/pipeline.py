@@ -7,10 +7,12 @@ What a run is (`task`) is decided before. A chunk is what is read and written at
 the cores busy, each with its own.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,137 @@ import numpy as np
 from ..arrays import ArrayLike, numpy_settings
 from ..console import cores, count_bar
 from ..errors import UsageError
+from ..files.atomic import open_ordinary
+from ..network.weights import find_weights
+from .calibration import calibration_path
+from .convi6 import Convi6, choose_datasets
 from .dask_workers import LOCAL, Update, Workers, workers
 from .formats import read_recording
-from .lazy import budget, chunk_size
-from .missing import NONE_MISSING
-from .options import PredictOptions
+from .formats.detect import files_of, read
+from .inputs import as_recording
+from .options import PredictOptions, ReadOptions
 from .quality import recording_warnings
-from .recording import Predicted, Prediction, Predictor, Quality, Recording, as_recording
+from .recording import Predicted, Prediction, Predictor, Quality, Recording, budget, chunk_size
+from .segments import NONE_MISSING
 from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
-from .task import Task, choose_predictor
+from .universal import WEIGHTS as UNIVERSAL
+from .universal import Universal
+
+
+def check_options(options: PredictOptions) -> bool:
+    """Whether a network of 2017 is meant, whatever the recording; `UsageError` if options don't go
+    together, or if there is no such dataset."""
+    weights = options.weights
+    universal = weights is not None and _is_universal(weights)
+    of_2017 = options.dataset is not None or options.area is not None
+    if of_2017 and universal:
+        raise UsageError(
+            "--dataset and --area are for the networks of 2017; leave them out, or name their "
+            "--weights, such as described"
+        )
+    of_2017 = of_2017 or (weights is not None and not universal)
+    if of_2017:
+        choose_datasets(options.dataset, options.indicator, options.area)
+        if options.spikes:
+            raise UsageError(
+                "the rates of the networks of 2017 have no unit, so there are no spike times "
+                "(--spikes) of them; take --weights universal, without --dataset and --area"
+            )
+    return of_2017
+
+
+def choose_predictor(
+    recording: Recording, options: PredictOptions, *, progress: bool = False
+) -> Predictor:
+    """The predictor for a recording; one in the competition's form is for the networks of 2017.
+    Raises `UsageError` if the choice is impossible, `WeightsError` or `DownloadError` if the
+    weights cannot be used."""
+    of_2017 = check_options(options)
+    if recording.unit != "competition":
+        if of_2017:
+            return Convi6(options, progress=progress)
+        return Universal(options, recording.about, progress=progress)
+    if not of_2017:
+        if options.weights is not None:
+            raise UsageError(
+                f"{recording.source} is in the competition's form, for which --weights universal "
+                "is not made; state the --frame-rate of raw traces, or leave --weights out"
+            )
+        # Its weights are of 2017 then, whatever was not stated: what they cannot do is refused.
+        check_options(replace(options, weights="described"))
+    return Convi6(options, as_in_2017=True, progress=progress)
+
+
+def _is_universal(weights: Any) -> bool:
+    """Whether weights, by name or file, are of `universal`: its calibration stands beside them."""
+    if not isinstance(weights, (str, Path)):
+        return False
+    return str(weights) == UNIVERSAL or calibration_path(find_weights(weights)).is_file()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file or folder to be predicted, and all that is stated of it."""
+
+    source: Path
+    reading: ReadOptions
+    prediction: PredictOptions
+
+    def open(
+        self, say: Callable[[str], None] = lambda line: None, *, progress: bool = False
+    ) -> tuple[Recording, Predictor]:
+        """Read the recording, as far as it has to be, say each note on it, and then load its
+        predictor."""
+        recording = read(self.source, self.reading)
+        for line in recording.notes:
+            say(f"{self.source.name}: {line}")
+        return recording, choose_predictor(recording, self.prediction, progress=progress)
+
+    def as_text(self) -> str:
+        """The same as JSON, with absolute paths, for a process in another folder."""
+        # A name such as `universal` stays one: each process finds its own file of it.
+        prediction, weights = _as_json(self.prediction), self.prediction.weights
+        if weights is not None and Path(weights).is_file():
+            prediction["weights"] = str(Path(weights).absolute())
+        return json.dumps([str(self.source.absolute()), _as_json(self.reading), prediction])
+
+    @classmethod
+    def from_text(cls, text: str) -> "Task":
+        """The task that `as_text` gave."""
+        source, reading, prediction = json.loads(text)
+        return cls(Path(source), ReadOptions(**reading), PredictOptions(**prediction))
+
+    def identity(self, recording: Recording, predictor: Predictor) -> dict[str, Any]:
+        """What makes a run another run, as what JSON can hold: the source with its size and time of
+        change, all settings, and the hash of the weights and of what belongs to them; not the
+        budget of memory."""
+        # Weights of one name may change under it, so their bytes count.
+        digest = hashlib.sha256()
+        paths = [] if predictor.path is None else [predictor.path, calibration_path(predictor.path)]
+        for path in filter(Path.is_file, paths):
+            with open_ordinary(path) as file:
+                digest.update(file.read())
+        # Another budget of memory cuts other chunks of the same rates.
+        reading = _as_json(replace(self.reading, memory=None))
+        return {
+            "source": str(self.source.absolute()),
+            "state": _state(self.source),
+            "shape": list(recording.fluorescence.shape),
+            "settings": [reading, _as_json(self.prediction), predictor.describe(recording)],
+            "weights": digest.hexdigest(),
+        }
+
+
+def _as_json(options: ReadOptions | PredictOptions) -> dict[str, Any]:
+    """The fields of options by name, as JSON can hold them; a path becomes text."""
+    return {name: str(v) if isinstance(v, Path) else v for name, v in vars(options).items()}
+
+
+def _state(path: Path) -> list[int]:
+    """Number of files, their bytes, and when the last of them was changed, in ns."""
+    about = [file.stat() for file in files_of(path)]
+    return [len(about), sum(s.st_size for s in about), max(s.st_mtime_ns for s in about)]
+
 
 GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
 FEWEST_CHUNKS = 16
@@ -68,7 +192,7 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
         Show a bar on the standard error.
     **reading
         Of a file the further fields of `options.ReadOptions`: `orientation`, `unit`, `variable`,
-        `neuropil`, `all_rois`, `memory`; of an array the keywords of `recording.as_recording`, and
+        `neuropil`, `all_rois`, `memory`; of an array the keywords of `inputs.as_recording`, and
         `memory`.
 
     Returns

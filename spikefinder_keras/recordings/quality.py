@@ -13,9 +13,8 @@ from ..console import text_table
 from ..constants import POOL, SAMPLE_RATE
 from ..signals.measures import noise_level
 from ..signals.preprocess import BASELINE, TOP
-from .missing import common_jumps
 from .recording import Certainty, NeuronQuality, Quality, Recording
-from .segments import gaps
+from .segments import common_jumps, gaps
 
 SHORTEST = 30.0  # percentiles of less than so many s say little about a neuron's baseline
 PERCENT = 20.0

@@ -4,23 +4,202 @@ Everything between the readers, the networks and the writers is one of these, wh
 in. Inside, arrays are `(frame, neuron)`, as everywhere in the package.
 """
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from ..arrays import Array, ArrayLike, Numbers, Rates, Table, Times
-from ..errors import DataError, UsageError
+from ..arrays import Array, Numbers, Rates, Table, Times
+from ..errors import UsageError
+from ..files.atomic import read_small
 from ..network.engine import Engine
-from ..text import clean_name, counted, one_line
-from .inputs import as_input, as_names, as_times, check_times, seconds
-from .lazy import AnyTable, LazyTable, elementwise
-from .missing import NONE_MISSING, MissingCounts, mark_missing
-from .options import ORIENTATIONS, UNITS
-from .segments import Segment, find_segments, only_segment
+from ..text import counted
+from .segments import (
+    NONE_MISSING,
+    MissingCounts,
+    Segment,
+    find_segments,
+    mark_missing,
+    only_segment,
+)
+
+# Tables in memory, or in their file and read some rows at a time: a chunk
+
+CHUNK = 128 << 20
+"""A recording is read, predicted and written in chunks of at most so many bytes: more gain nothing,
+and would be lost with an interrupted run."""
+
+SHARE = 8  # a chunk is at most such a part of the budget: two of it, its rates, and the work
+LEAST = 64 << 20  # the least budget, in bytes
+USUAL_MEMORY = 8 << 30  # bytes of a machine that does not say how much it has (Windows)
+READ_ON = 4
+"""Reading rows that lie between the wanted ones, up to so many times as many, is faster than to
+jump from one to the next."""
+
+_SIZE = re.compile(r"(\d+\.?\d*|\.\d+)\s*([kmgt]?)(i?b)?", re.IGNORECASE)
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table in memory, and what the reader of them found to be no data."""
+
+    values: Array
+    missing: MissingCounts = NONE_MISSING
+
+
+Loader: TypeAlias = Callable[[int, Numbers], Rows]
+"""Reads the rows with some increasing numbers along an axis (0 or 1): `(number, other axis)`."""
+
+
+class LazyTable:
+    """A table of numbers in a file; `axis` is along which axis of what is loaded the rows lie.
+
+    It has what a reader asks of an array: `shape`, `dtype`, `ndim`, `size`, `T`. Values are read by
+    `rows`; indexed as an array, it reads the columns that are asked for.
+    """
+
+    ndim = 2
+
+    def __init__(
+        self, shape: Sequence[int], dtype: DTypeLike, *, load: Loader, axis: int = 0
+    ) -> None:
+        rows, columns = shape
+        self.shape, self.dtype = (int(rows), int(columns)), np.dtype(dtype)
+        self._load, self._axis = load, axis
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def size(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def T(self) -> "LazyTable":
+        return LazyTable(self.shape[::-1], self.dtype, load=self._load, axis=1 - self._axis)
+
+    def load(self, numbers: Sequence[int] | Numbers) -> Rows:
+        """Read the rows of these increasing numbers."""
+        return self._load(self._axis, np.asarray(numbers, np.int64))
+
+    def rows(self, numbers: Sequence[int] | Numbers) -> Array:
+        """The values of the rows of these increasing numbers."""
+        return self.load(numbers).values
+
+    def keep(self, numbers: Numbers) -> "LazyTable":
+        """The table of these rows alone, still in its file."""
+        kept = np.asarray(numbers, np.int64)
+
+        def load(axis: int, wanted: Numbers) -> Rows:
+            if axis == 0:
+                return self.load(kept[wanted])
+            found = self.T.load(wanted)
+            return Rows(found.values[:, kept], found.missing)
+
+        return LazyTable((kept.size, self.shape[1]), self.dtype, load=load)
+
+    def __getitem__(self, key: Any) -> Array:
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        numbers = np.arange(self.shape[1])[columns]
+        found = self.T.rows(np.atleast_1d(numbers)).T[rows]
+        return found if np.ndim(numbers) else found[..., 0]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.rows(np.arange(self.shape[0])), dtype)
+
+
+AnyTable: TypeAlias = Table | LazyTable  # in memory or in its file
+
+
+def elementwise(
+    function: Callable[..., Array], *tables: AnyTable, dtype: DTypeLike | None = None
+) -> AnyTable:
+    """`function(*tables)`, of each value by itself: at once, or when rows are read where a table is
+    in its file. All arrays are of one shape; `dtype` is the result's, by default the first
+    table's."""
+    return by_rows(lambda *rows: Rows(function(*rows)), *tables, dtype=dtype)
+
+
+def by_rows(
+    function: Callable[..., Rows], *tables: AnyTable, dtype: DTypeLike | None = None
+) -> AnyTable:
+    """As `elementwise`, of a function of whole rows that may find some of them to be no data."""
+    if not any(isinstance(table, LazyTable) for table in tables):
+        return function(*tables).values
+
+    def load(axis: int, numbers: Numbers) -> Rows:
+        loaded = [_load(table.T if axis else table, numbers) for table in tables]
+        found = function(*(rows.values for rows in loaded))
+        return Rows(found.values, sum((rows.missing for rows in loaded), found.missing))
+
+    return LazyTable(tables[0].shape, dtype or tables[0].dtype, load=load)
+
+
+def _load(table: AnyTable, numbers: Numbers) -> Rows:
+    return table.load(numbers) if isinstance(table, LazyTable) else Rows(table[numbers])
+
+
+def pick(array: Any, axis: int, numbers: Numbers) -> Array:
+    """Rows `(number, other axis)` with increasing numbers, of anything that is indexed as an array
+    of two axes: a mapped one, of HDF5 or of Zarr."""
+    first, last = int(numbers[0]), int(numbers[-1]) + 1
+    where: slice | list[int] = numbers.tolist()
+    chosen: slice | Numbers = slice(None)
+    if last - first <= READ_ON * numbers.size:
+        where, chosen = slice(first, last), numbers - first
+    array = getattr(array, "oindex", array)  # Zarr's, which takes lists of numbers
+    found = np.asarray(array[where] if axis == 0 else array[:, where])
+    return found[chosen] if axis == 0 else found[:, chosen].T
+
+
+# How much memory a prediction may take
+
+
+def parse_memory(text: str | None) -> int | None:
+    """Bytes of a size such as `2GiB`, `500 MB` or `3g`; None for None. `UsageError` if it is no
+    size, or too little to work in."""
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(str(text).strip())
+    if match is None:
+        raise UsageError(f"--memory {text}? give a size such as 2GiB or 500MB")
+    # 2GB are powers of 1,000, 2GiB and 2G of 1,024, as `dd` has it.
+    decimal = (match[3] or "").lower() == "b"
+    unit = "kmgt".find(match[2].lower()) + 1 if match[2] else 0
+    size = int(float(match[1]) * (1_000 if decimal else 1_024) ** unit)
+    if size < LEAST:
+        raise UsageError(f"--memory {text} is too little; give at least {LEAST >> 20}MiB")
+    return size
+
+
+def budget(memory: int | None = None) -> int:
+    """Bytes that a prediction may take: as stated, else a quarter of the machine's."""
+    return machine_memory() // 4 if memory is None else memory
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine, or of the container that we are in."""
+    found = []
+    with suppress(AttributeError, ValueError, OSError):  # Windows does not say
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    # In a container the machine's memory is not what there is.
+    for path in _LIMITS:
+        with suppress(OSError, ValueError):
+            found.append(int(read_small(path)))
+    return min(found, default=USUAL_MEMORY)
+
+
+def chunk_size(memory: int | None = None) -> int:
+    """Bytes of a chunk within a budget in bytes."""
+    return min(CHUNK, budget(memory) // SHARE)
 
 
 @dataclass(frozen=True)
@@ -240,145 +419,3 @@ def described_alike(recording: Recording) -> dict[str, Any]:
         "source": recording.source,
         "notes": "; ".join(recording.notes),
     }
-
-
-def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cannot say of itself
-    traces: ArrayLike | LazyTable,
-    frame_rate: float | None = None,
-    times: ArrayLike | None = None,
-    *,
-    orientation: str | None = None,
-    names: Sequence[str] | None = None,
-    unit: str | None = None,
-    source: str = "array",
-    notes: Sequence[str] = (),
-    segment_starts: Sequence[int] = (0,),
-    usual_orientation: str = "neuron-time",
-    in_place: bool = False,
-) -> Recording:
-    """Make a `Recording` from arrays, checking that they can be one.
-
-    Parameters
-    ----------
-    traces : (neuron, frame), (frame, neuron) or (frame,)
-        NaN where missing. Arrays and lists have neurons as rows unless something says otherwise;
-        pandas' DataFrame, pynapple's TsdFrame and xarray's DataArray bring their orientation, names
-        and time stamps.
-    frame_rate
-        In Hz. Needed where there are no `times`.
-    times : (frame,)
-        Time stamps in s, or dates or time differences; by default regular ones from 0. They also
-        show which axis is time.
-    orientation
-        "time-neuron" or "neuron-time": what rows and columns are. If nothing shows it, it is
-        `usual_orientation`, and an array with more neurons than frames is refused.
-    names, unit, source, notes, segment_starts
-        As in `Recording`; names are by default 0, 1, ...
-    in_place
-        The array may be changed.
-
-    Raises
-    ------
-    DataError
-        If the arrays do not fit each other, are empty or hold no real numbers, if the times do not
-        increase, or if the array seems to be transposed.
-    UsageError
-        If the frame rate is missing, impossible, or another one than the time stamps'.
-    """
-    if orientation not in (None, *ORIENTATIONS):
-        raise UsageError(f"orientation {orientation!r}? choose from {', '.join(ORIENTATIONS)}")
-    if unit not in (None, *UNITS):
-        raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
-    given = as_input(traces, source)
-    stamps = given.times if times is None else seconds(times)
-    # What is stated goes before what a type says, and that before what its shape allows.
-    certain = orientation or given.orientation
-    if certain is None and stamps is not None:
-        certain = orientation_by(np.shape(given.values), stamps.size)
-    orientation = certain or given.usual or usual_orientation
-    fluorescence = _as_frames(given.values, orientation, source)
-    frames, neurons = fluorescence.shape
-    # No recording has fewer frames than neurons, unless it is very large or transposed.
-    if neurons > frames and certain is None:
-        other = ORIENTATIONS[1 - ORIENTATIONS.index(orientation)]
-        raise DataError(
-            f"{source} read as {orientation} would have {neurons} neurons of {frames} frames each; "
-            f"state the orientation (--orientation), {other} or {orientation}"
-        )
-    of_frames, of_neurons = given.labels if orientation == "time-neuron" else given.labels[::-1]
-    if stamps is None:
-        stamps = as_times(of_frames)
-    stamps, frame_rate, time_notes = check_times(stamps, frame_rate, frames=frames, source=source)
-    all_notes = [one_line(note) for note in (*notes, *given.notes, *time_notes)]
-    if unit == "competition":  # as in 2017: nothing is taken for missing but what is
-        fluorescence = np.asarray(fluorescence)
-    elif not isinstance(fluorescence, LazyTable):
-        fluorescence, missing = mark_missing(fluorescence, frame_rate, in_place=in_place)
-        all_notes += missing.notes(neurons)
-    recording = Recording(
-        fluorescence,
-        stamps,
-        frame_rate,
-        names=_names(of_neurons if names is None else names, neurons, source),
-        unit=unit,
-        source=str(source),
-        notes=tuple(all_notes),
-        segment_starts=_starts(segment_starts, frames),
-        # A single trace has no other way round.
-        orientation="time-neuron" if np.ndim(given.values) == 1 else orientation,
-    )
-    if unit == "competition":
-        _check_finite(recording)
-    return recording
-
-
-def orientation_by(shape: Sequence[int], frames: int) -> str | None:
-    """The one that makes `frames` frames of a table, if that decides it."""
-    if len(shape) == 2 and (shape[0] == frames) != (shape[1] == frames):
-        return "time-neuron" if shape[0] == frames else "neuron-time"
-    return None
-
-
-def _as_frames(values: Array | LazyTable, orientation: str, source: str) -> AnyTable:
-    if values.dtype.kind not in "fiu":
-        raise DataError(f"{source} holds {values.dtype} values; give an array of real numbers")
-    shape = values.shape
-    if not isinstance(values, LazyTable) and values.ndim == 1:
-        values = values[:, None]
-    elif orientation == "neuron-time":
-        values = values.T
-    if values.ndim != 2 or not values.size:
-        raise DataError(f"{source} has shape {shape}; give neurons x frames")
-    if values.dtype.kind == "f":
-        return values
-    return elementwise(lambda rows: rows.astype(np.float32), values, dtype=np.float32)
-
-
-def _names(labels: Any, neurons: int, source: str) -> tuple[str, ...]:
-    """Names of the neurons: of their labels, else 0, 1, ..."""
-    labels = range(neurons) if labels is None else labels
-    names = tuple(clean_name(name) for name in as_names(labels))
-    if len(names) != neurons or len(set(names)) != neurons:
-        raise DataError(
-            f"{source} has {neurons} neurons and {len(set(names))} different names; give each "
-            "neuron its own name"
-        )
-    return names
-
-
-def _starts(starts: Sequence[int], frames: int) -> tuple[int, ...]:
-    found = tuple(int(start) for start in starts)
-    if not found or found[0] != 0 or found[-1] >= frames or np.any(np.diff(found) <= 0):
-        raise DataError(f"segments cannot start at the frames {found} of {frames}")
-    return found
-
-
-def _check_finite(recording: Recording) -> None:
-    """Refuse infinite values in the competition's form, which are no missing ones there."""
-    infinite = np.isinf(recording.fluorescence)
-    if infinite.any():
-        frame, neuron = np.argwhere(infinite)[0]
-        raise DataError(
-            f"{recording.source}: neuron {recording.names[neuron]} is infinite in frame {frame} "
-            "(counted from 0); mark missing values by NaN"
-        )

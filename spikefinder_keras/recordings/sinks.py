@@ -32,6 +32,8 @@ from ..files.atomic import (
     other_process,
     partial_folder,
     process_mark,
+    read_json,
+    read_small,
     remove_files,
     remove_folder,
     replace_folder,
@@ -40,15 +42,13 @@ from ..files.atomic import (
     writing,
 )
 from ..files.npy import NpyFile
-from ..files.regular import read_json, read_small
 from ..files.sandbox import Unreadable
 from .formats import suite2p, write_prediction
 from .formats.container import npy_rows
 from .formats.writers import RATES, begin_store, fill_store, sidecar
 from .formats.zarr import check_files
-from .lazy import AnyTable, LazyTable, Rows, budget, pick
-from .missing import MissingCounts
-from .recording import NeuronQuality, Prediction, Recording
+from .recording import AnyTable, LazyTable, NeuronQuality, Prediction, Recording, Rows, budget, pick
+from .segments import MissingCounts
 
 _DONE = re.compile(r"(\d+)-(\d+)\.json")
 
@@ -322,7 +322,7 @@ def open_sink(
     """Where a prediction collects that is to be written to `path`, whole or not at all.
 
     `path` was checked by `formats.check_prediction_path`; a Zarr store of the same `identity`
-    (`task.Task.identity`) is continued; `source` and `writing_options` are as for
+    (`pipeline.Task.identity`) is continued; `source` and `writing_options` are as for
     `formats.write_prediction`. `UsageError` if the rates are too many for a format that is written
     at once, `OutputError` if writing fails.
     """

@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays import Array, Rates, Trace
 from ..network.engine import Engine
 from ..network.predict import predict_steps
+from ..network.universal import STEP, STEPS_PER_SECOND
 from ..recordings.calibration import (
     OFFSETS,
     PRIOR,
@@ -23,7 +24,7 @@ from ..recordings.calibration import (
     shifted,
     slowness,
 )
-from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input
+from ..recordings.universal import network_input
 from ..signals.measures import sum_windows
 from .neurons import TrainingNeuron
 

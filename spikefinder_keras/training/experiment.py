@@ -36,8 +36,7 @@ import numpy as np
 from ..arrays import Array, Mask, Numbers
 from ..console import count_bar, quiet_libraries
 from ..errors import TrainingError, UsageError
-from ..files.atomic import check_output_folder, write_text
-from ..files.regular import read_small
+from ..files.atomic import check_output_folder, read_small, write_text
 from .convi6 import Run, correlations, fit
 from .settings import Settings
 from .traces import Traces, read_traces

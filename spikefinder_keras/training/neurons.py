@@ -21,9 +21,10 @@ from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError
 from ..files.hdf5 import check_structure, checked
 from ..files.sandbox import parse, sandboxed
-from ..recordings.recording import Recording, as_recording
+from ..recordings.inputs import as_recording
+from ..recordings.recording import Recording
 from ..recordings.segments import Segment
-from ..recordings.universal_preparation import Scales, prepare_neuron, prepare_trace
+from ..recordings.universal import Scales, prepare_neuron, prepare_trace
 from ..signals.preprocess import bin_spikes, resample
 
 IN_COMPETITION = {"DS09": 7, "DS14": 8, "DS16": 5, "DS17": 6, "DS19": 9, "DS20": 10}

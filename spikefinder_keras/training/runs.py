@@ -10,9 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import DataError, TrainingError
-from ..files.atomic import check_output_folder, whole_file, write_text
+from ..files.atomic import check_output_folder, read_json, whole_file, write_text
 from ..files.npz import read_npz
-from ..files.regular import read_json
 from ..keras_backend import keras
 
 CONFIG, LOG, CHECKPOINT = "config.json", "log.csv", "checkpoint.npz"

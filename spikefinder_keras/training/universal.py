@@ -26,9 +26,9 @@ from ..files.atomic import check_output_folder, write_text
 from ..keras_backend import keras, own_settings
 from ..network.engine import Engine, KerasEngine
 from ..network.keras_model import build_universal, save_weights
-from ..network.universal import CHANNELS
+from ..network.universal import CHANNELS, STEP, STEPS_PER_SECOND
 from ..recordings.calibration import calibration_path, save_calibration
-from ..recordings.universal_preparation import STEP, STEPS_PER_SECOND, network_input, prepare_trace
+from ..recordings.universal import network_input, prepare_trace
 from ..signals.measures import pearson, sum_windows
 from ..simulation.spike_trains import simulated_recordings
 from ..text import counted

@@ -13,7 +13,7 @@ import pytest
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import DataError, SpikefinderError, UsageError
-from spikefinder_keras.files import regular as ordinary
+from spikefinder_keras.files import atomic as ordinary
 from spikefinder_keras.network.weights import embedded_folder
 from spikefinder_keras.recordings.formats import read_recording
 from spikefinder_keras.recordings.pipeline import predict

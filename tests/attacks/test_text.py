@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from spikefinder_keras.errors import DownloadError
 from spikefinder_keras.recordings.formats import read_recording, write_prediction
+from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.pipeline import predict
-from spikefinder_keras.recordings.recording import as_recording
 from spikefinder_keras.text import clean_name, header_cell, name_of_cell, shown
 
 HOSTILE = {

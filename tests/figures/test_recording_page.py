@@ -20,13 +20,9 @@ from spikefinder_keras.figures.recording_page import (
     report,
     write_report,
 )
+from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.quality import EXPECTED
-from spikefinder_keras.recordings.recording import (
-    NeuronQuality,
-    Prediction,
-    Quality,
-    as_recording,
-)
+from spikefinder_keras.recordings.recording import NeuronQuality, Prediction, Quality
 
 NAN = float("nan")
 

@@ -195,7 +195,7 @@ def test_a_job_that_writes_keeps_that_power_alone(jobs, tmp_path):
 def test_the_users_own_limits(tmp_path, limit):
     """Kept, not exceeded and not stumbled over."""
     code = (
-        "import sys; from spikefinder_keras.files.hdf5 import read_arrays; "
+        "import sys; from spikefinder_keras.network.weights import read_arrays; "
         "print(len(read_arrays(sys.argv[1])))"
     )
     with h5py.File(tmp_path / "a.h5", "w") as file:

@@ -195,11 +195,10 @@ def parse_here(job, path, *arguments, **_limits):
 
 def targets(name):
     from spikefinder_keras.files import csv as csv_reader
-    from spikefinder_keras.files import hdf5 as hdf5_arrays
     from spikefinder_keras.files.sandbox import Unreadable
+    from spikefinder_keras.network import weights
     from spikefinder_keras.recordings.formats import container, detect, pickled
     from spikefinder_keras.recordings.options import ReadOptions
-
     def another_target(*_arguments, **_options):
         raise Unreadable("what is in the sandbox has a target of its own")
 
@@ -246,7 +245,7 @@ def targets(name):
         "mat": read,
         "caiman": read,
         "nwb": read,
-        "weights": lambda path: drain(hdf5_arrays.parse_arrays, path, []),
+        "weights": lambda path: drain(weights.parse_arrays, path, []),
         "zarr": store,
         "run": run,
     }[name]
@@ -255,9 +254,9 @@ def targets(name):
 def plant(name):
     """A hole in the parser, behind its checks."""
     from spikefinder_keras.files import csv
-    from spikefinder_keras.files import hdf5 as hdf5_arrays
     from spikefinder_keras.files import npy as npy_arrays
     from spikefinder_keras.files import npz as npz_arrays
+    from spikefinder_keras.network import weights
     from spikefinder_keras.recordings.formats import mat, named_arrays, nwb, pickled, zarr
     from spikefinder_keras.training.settings import Settings
 
@@ -295,7 +294,7 @@ def plant(name):
         known = {"nwb_version": "2.7.0"}
         wrap(nwb, "recognises", lambda file: {**known, **file.groups[""].attributes} != known)
     elif name == "weights":
-        wrap(hdf5_arrays, "_checked_weights", lambda dataset, where: "/vars/" not in f"/{where}/")
+        wrap(weights, "_checked_weights", lambda dataset, where: "/vars/" not in f"/{where}/")
     elif name == "zarr":
         original = zarr._codecs
 

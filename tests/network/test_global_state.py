@@ -20,7 +20,7 @@ from spikefinder_keras import load_network, predict_calcium
 from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.network.weights import read_weights
 from spikefinder_keras.recordings.pipeline import predict
-from spikefinder_keras.recordings.recording import as_recording
+from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.training.convi6 import Settings, train
 
 rng = np.random.default_rng(0)

@@ -475,7 +475,7 @@ def test_truncated_at_every_byte(tmp_path, name):
     for length in lengths:
         os.truncate(path, length)
         with pytest.raises(hdf5_arrays.Unreadable):
-            list(hdf5_arrays.parse_arrays(path, []))
+            list(weights.parse_arrays(path, []))
     assert len(lengths) > 80_000
 
 
@@ -512,7 +512,7 @@ def test_a_pipe_is_not_waited_for(tmp_path, refuse):
 
 
 def test_too_large_a_file(broken, refuse):
-    os.truncate(broken, hdf5_arrays.LARGEST_FILE + 1)  # sparse
+    os.truncate(broken, weights.LARGEST_FILE + 1)  # sparse
     refuse(broken, "it is larger than 64 MiB")
 
 
@@ -837,14 +837,14 @@ def child_program(tmp_path, monkeypatch):
             f"def parse_arrays(path, skip):\n    {code}\n    yield"
         )
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr(hdf5_arrays, "parse_arrays", import_module(name).parse_arrays)
+        monkeypatch.setattr(weights, "parse_arrays", import_module(name).parse_arrays)
 
     return install
 
 
 def test_a_parser_that_hangs(good, refuse, child_program, monkeypatch):
     child_program("import time; time.sleep(60)")
-    limited = functools.partial(hdf5_arrays.read_arrays, time_limit=0.5)
+    limited = functools.partial(weights.read_arrays, time_limit=0.5)
     monkeypatch.setattr(weights, "read_arrays", limited)
     start = time.monotonic()
     refuse(good, r"reading it took longer than 0\.5 s")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from spikefinder_keras.errors import DataError
-from spikefinder_keras.recordings.recording import as_recording
+from spikefinder_keras.recordings.inputs import as_recording
 
 TRACES = np.random.default_rng(0).random((3, 200))
 TIMES = 5 + np.arange(200) / 20

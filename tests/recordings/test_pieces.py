@@ -17,12 +17,11 @@ from spikefinder_keras import predict, read_recording
 from spikefinder_keras.cli import main
 from spikefinder_keras.errors import DataError, OutputError, UsageError
 from spikefinder_keras.files.atomic import process_mark
-from spikefinder_keras.recordings import lazy as memory
-from spikefinder_keras.recordings.lazy import LazyTable, parse_memory, pick
+from spikefinder_keras.recordings import recording as memory
 from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
-from spikefinder_keras.recordings.pipeline import predict_file
+from spikefinder_keras.recordings.pipeline import Task, predict_file
+from spikefinder_keras.recordings.recording import LazyTable, parse_memory, pick
 from spikefinder_keras.recordings.sinks import ZarrSink
-from spikefinder_keras.recordings.task import Task
 
 zarr = pytest.importorskip("zarr")
 

@@ -15,9 +15,9 @@ from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError, UsageError
 from spikefinder_keras.network.predict import ONSET, predict_calcium, rates_by_dataset
 from spikefinder_keras.recordings.convi6 import choose_datasets, prepare
+from spikefinder_keras.recordings.inputs import as_recording as recording_of
 from spikefinder_keras.recordings.pipeline import predict as predict_any
 from spikefinder_keras.recordings.recording import Recording
-from spikefinder_keras.recordings.recording import as_recording as recording_of
 from spikefinder_keras.recordings.segments import to_frames
 from spikefinder_keras.signals.preprocess import bin_spikes
 from spikefinder_keras.simulation.indicators import QUICK_INDICATORS

@@ -13,6 +13,7 @@ from spikefinder_keras.competition.simulated_data import (
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.constants import SAMPLE_RATE
 from spikefinder_keras.recordings.convi6 import prepare
+from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.quality import (
     AGREEMENT,
     FAR,
@@ -28,7 +29,7 @@ from spikefinder_keras.recordings.quality import (
     smoothness,
     verdict,
 )
-from spikefinder_keras.recordings.recording import NeuronQuality, Quality, as_recording
+from spikefinder_keras.recordings.recording import NeuronQuality, Quality
 from spikefinder_keras.recordings.segments import gaps
 from spikefinder_keras.signals.measures import noise_level
 from spikefinder_keras.signals.preprocess import preprocess

@@ -9,7 +9,7 @@ from spikefinder_keras.recordings.calibration import (
     output_features,
     signal_share,
 )
-from spikefinder_keras.recordings.universal_preparation import Scales
+from spikefinder_keras.recordings.universal import Scales
 from spikefinder_keras.signals.measures import smoothing_of_noise
 from spikefinder_keras.training.calibrate import fit_rate_map
 
@@ -56,4 +56,4 @@ def test_features_of_a_constant_and_of_rare_events():
 @pytest.mark.parametrize(("clarity", "share"), [(0.9, 0.0), (1.0, 0.0), (1.4, 0.394), (5.0, 0.952)])
 def test_a_recording_fades_out_towards_noise(clarity, share):
     scales = Scales(1.0, 0.0, clarity * smoothing_of_noise(), 0.0)
-    assert signal_share(scales, 600.0) == pytest.approx(share, abs=0.01)
+    assert signal_share(scales.clarity, 600.0) == pytest.approx(share, abs=0.01)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from spikefinder_keras.errors import DataError, UsageError
-from spikefinder_keras.recordings.recording import NO_QUALITY, ORIENTATIONS, Prediction, Recording
-from spikefinder_keras.recordings.recording import as_recording as recording_of
+from spikefinder_keras.recordings.inputs import as_recording as recording_of
+from spikefinder_keras.recordings.options import ORIENTATIONS
+from spikefinder_keras.recordings.recording import NO_QUALITY, Prediction, Recording
 
 
 def as_recording(traces, *arguments, **options):

@@ -10,7 +10,7 @@ import pytest
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError
 from spikefinder_keras.recordings.convi6 import prepare
-from spikefinder_keras.recordings.recording import as_recording as recording_of
+from spikefinder_keras.recordings.inputs import as_recording as recording_of
 from spikefinder_keras.recordings.segments import (
     gaps,
     samples_in_gaps,

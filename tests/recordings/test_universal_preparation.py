@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.recordings.universal_preparation import (
+from spikefinder_keras.recordings.universal import (
     CHANNELS,
     network_input,
     prepare_trace,

@@ -13,7 +13,7 @@ from spikefinder_keras.network.keras_model import build_universal
 from spikefinder_keras.network.predict import UNIVERSAL_ONSET as ONSET
 from spikefinder_keras.network.predict import predict_steps
 from spikefinder_keras.recordings.calibration import signal_share
-from spikefinder_keras.recordings.universal_preparation import prepare_trace
+from spikefinder_keras.recordings.universal import prepare_trace
 from spikefinder_keras.training.neurons import TrainingNeuron
 from spikefinder_keras.training.universal import (
     DELAYS,
@@ -152,6 +152,6 @@ def test_noise_of_any_level_has_no_share_of_signal(rate, seconds):
     for level in (0.001, 1.0, 1_000.0):
         for _ in range(5):
             _, scales = prepare_trace(level * rng.normal(size=int(rate * seconds)), rate)
-            shares.append(signal_share(scales, seconds))
+            shares.append(signal_share(scales.clarity, seconds))
     assert np.mean(shares) < 0.02
-    assert signal_share(neuron().scales[0], 30.0) > 0.5
+    assert signal_share(neuron().scales[0].clarity, 30.0) > 0.5

@@ -17,10 +17,10 @@ import numpy as np
 
 from ...arrays import Array, Numbers
 from ...errors import DataError
+from ...files.atomic import state_of
 from ...files.npy import NpyFile
-from ...files.regular import state_of
 from ...files.sandbox import Job, parse
-from ..lazy import AnyTable, LazyTable, Rows
+from ..recording import AnyTable, LazyTable, Rows
 
 LEVELS = 2
 """Groups or structs around an array that is offered as fluorescence; what lies deeper belongs to
@@ -102,7 +102,7 @@ class Jobs:
     `listing(path, ...)` yields `objects`, see `as_json`, and what else its format has to say.
     `arrays(path, labels, large)` checks the arrays in `labels`, by name what messages call it, and
     yields those that are not in `large`. `rows(path, name, axis, numbers)` yields `rows`, see
-    `lazy.pick`; it is None where arrays can only be read as a whole.
+    `recording.pick`; it is None where arrays can only be read as a whole.
     """
 
     listing: Job
@@ -177,7 +177,7 @@ class Container:
         return found
 
     def rows(self, name: str, axis: int, numbers: Numbers) -> Rows:
-        """Rows of a table as it is stored, see `lazy.Loader`."""
+        """Rows of a table as it is stored, see `recording.Loader`."""
         assert self.jobs.rows is not None
         values = self._parse(self.jobs.rows, name, axis, numbers.tolist())
         shape = self.arrays[name].shape

@@ -6,11 +6,10 @@ Files are recognised by what is in them; a result's format is chosen by the suff
 from pathlib import Path
 
 from ...errors import DataError, OutputError, UsageError
-from ...files.atomic import check_output
+from ...files.atomic import check_output, open_ordinary
 from ...files.hdf5 import SIGNATURE
 from ...files.npy import NpyFile
 from ...files.npz import NPY
-from ...files.regular import open_ordinary
 from ..options import ReadOptions
 from ..recording import Prediction, Recording
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
@@ -68,7 +67,7 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
     -------
     Recording
         Its arrays may be read-only, mapped into memory from the file; large ones are
-        `lazy.LazyTable`, of which `Recording.part` reads some neurons.
+        `recording.LazyTable`, of which `Recording.part` reads some neurons.
 
     Raises
     ------

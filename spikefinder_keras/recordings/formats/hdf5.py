@@ -19,7 +19,7 @@ from ...arrays import Array
 from ...errors import DataError
 from ...files.hdf5 import RECORDINGS, checked, leads_out, resolve, walk
 from ...files.sandbox import LARGEST_ARRAY, sandboxed
-from ..lazy import pick
+from ..recording import pick
 from .container import (
     LEVELS,
     MOST_PIECES,

@@ -17,10 +17,9 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from ...errors import DataError, UsageError
-from ..inputs import as_names, orientation_of, rate_of, times_in
-from ..lazy import AnyTable, LazyTable, elementwise
+from ..inputs import as_names, orientation_by, orientation_of, rate_of, times_in
 from ..options import ReadOptions
-from ..recording import Recording, orientation_by
+from ..recording import AnyTable, LazyTable, Recording, elementwise
 from .container import ArrayInfo, Container, is_table, plain
 from .hdf5 import Hdf5File
 from .rois import Neuropil, accepted, checked_cells, corrected, numbered

@@ -14,9 +14,8 @@ import numpy as np
 
 from ...arrays import Array, Numbers
 from ...errors import DataError, UsageError
-from ..lazy import AnyTable, LazyTable, elementwise
 from ..options import ReadOptions
-from ..recording import Recording
+from ..recording import AnyTable, LazyTable, Recording, elementwise
 from .container import Scalar, plain
 from .hdf5 import Hdf5File
 from .named_arrays import RELATIVE

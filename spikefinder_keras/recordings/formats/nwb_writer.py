@@ -20,12 +20,10 @@ import numpy as np
 from ...arrays import Array, Numbers
 from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, SpikefinderError, UsageError
-from ...files.atomic import check_output, partial_folder, whole_file
+from ...files.atomic import check_output, open_ordinary, partial_folder, whole_file
 from ...files.hdf5 import SIGNATURE, resolve
-from ...files.regular import open_ordinary
 from ...files.sandbox import parse, sandboxed
-from ..lazy import CHUNK
-from ..recording import Prediction
+from ..recording import CHUNK, Prediction
 from .hdf5 import Hdf5File, open_file
 from .nwb import OWN, SERIES, all_series, data_of, is_version_2, region_of, roi_ids, table_columns
 from .writers import described, text_of

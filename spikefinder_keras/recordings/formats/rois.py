@@ -11,8 +11,8 @@ import numpy as np
 
 from ...arrays import Array, ArrayLike, Numbers
 from ...errors import DataError, UsageError
-from ..lazy import AnyTable, LazyTable, Rows, by_rows, elementwise
-from ..missing import MissingCounts, find_missing
+from ..recording import AnyTable, LazyTable, Rows, by_rows, elementwise
+from ..segments import MissingCounts, find_missing
 
 LARGEST_SHARE = 2.0
 """More neuropil than this is subtracted by nobody; 70 is a share of 0.7 in percent."""

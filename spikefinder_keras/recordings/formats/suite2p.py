@@ -15,9 +15,8 @@ import numpy as np
 from ...arrays import Array, Mask, Rates
 from ...errors import DataError
 from ...files.npy import NpyFile
-from ..lazy import AnyTable, elementwise
 from ..options import USUAL_NEUROPIL, ReadOptions
-from ..recording import Recording
+from ..recording import AnyTable, Recording, elementwise
 from .container import npy_table
 from .pickled import read_numbers
 from .rois import LARGEST_SHARE, Neuropil, accepted, checked_cells, corrected

@@ -14,10 +14,9 @@ from ...constants import SAMPLE_RATE
 from ...errors import DataError, UsageError
 from ...files.csv import read_table
 from ...signals.preprocess import check_rate
-from ..inputs import RATE_MISMATCH
-from ..lazy import AnyTable
+from ..inputs import RATE_MISMATCH, as_recording
 from ..options import ReadOptions
-from ..recording import Recording, as_recording
+from ..recording import AnyTable, Recording
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ import numpy as np
 from ...arrays import Array
 from ...competition.tables import write_csv as write_competition_csv
 from ...errors import OutputError
-from ...files.atomic import check_output_folder, whole_file, whole_folder
-from ...files.regular import read_json
+from ...files.atomic import check_output_folder, read_json, whole_file, whole_folder
 from ...files.sandbox import require
 from ...text import header_cell, shown
 from ..recording import Prediction

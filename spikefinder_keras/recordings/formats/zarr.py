@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Array
-from ...files.regular import read_small
+from ...files.atomic import read_small
 from ...files.sandbox import LARGEST_ARRAY, Unreadable, check_size, require, sandboxed
-from ..lazy import pick
+from ..recording import pick
 from .container import (
     LEVELS,
     ArrayInfo,

@@ -21,7 +21,8 @@ from spikefinder_keras.recordings.formats import (
     to_pynapple,
     write_prediction,
 )
-from spikefinder_keras.recordings.recording import Prediction, as_recording
+from spikefinder_keras.recordings.inputs import as_recording
+from spikefinder_keras.recordings.recording import Prediction
 from spikefinder_keras.text import clean_name, header_cell
 
 DESCRIPTION = {
