@@ -199,6 +199,7 @@ def targets(name):
     from spikefinder_keras.network import weights
     from spikefinder_keras.recordings.formats import container, detect, pickled
     from spikefinder_keras.recordings.options import ReadOptions
+
     def another_target(*_arguments, **_options):
         raise Unreadable("what is in the sandbox has a target of its own")
 
