@@ -70,7 +70,9 @@ def read_json(path: Path | str) -> Any:
 _UMASK_LOCK = threading.Lock()
 
 STALE = 86_400
-"""Seconds; no file is written for a day without growing."""
+"""Seconds; nothing is written for a day without growing. Of a folder what changed last counts."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room, on the disk or by a limit."""
 PAUSES = (0.3, 0.3, 0.3)
 """Seconds for which the threads of a library that has failed may still write into its folder."""
 LONGEST_SUFFIX = 64
@@ -119,9 +121,10 @@ def writing(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error.strerror or error}); free space or choose another place"
-        ) from error
+        advice = "free space or choose another place"
+        if error.errno not in NO_ROOM:
+            advice = "choose another place"
+        raise OutputError(f"cannot write {path} ({error.strerror or error}); {advice}") from error
 
 
 @contextmanager
@@ -274,14 +277,11 @@ def _is_stale(entry: os.DirEntry[str]) -> bool:
     match = _PARTIAL.match(entry.name)
     if not match:
         return False
-    system, process = match[1], int(match[2])
-    if system == _system() and os.name == "posix":
-        return process != os.getpid() and not _runs(process)
+    here = runs_here(f"{match[1]}-{match[2]}")
+    if here is not None:
+        return not here
     # Written elsewhere: in another container, on another computer, before the last boot.
-    try:
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE
-    except OSError:
-        return False
+    return time.time() - newest(entry.path) > STALE
 
 
 def _runs(process: int) -> bool:
@@ -295,16 +295,29 @@ def _runs(process: int) -> bool:
 
 
 def process_mark() -> str:
-    """What names this process among all of all computers, for `other_process`."""
+    """What names this process among all of all computers, for `runs_here`."""
     return f"{_system()}-{os.getpid()}"
 
 
-def other_process(mark: str) -> int:
-    """The number of the process with a mark if it is another of this computer and runs, else 0."""
+def runs_here(mark: str) -> bool | None:
+    """Whether the process with a mark runs; None if it is one of another system, of which nobody
+    here can say."""
     system, _, process = mark.partition("-")
     if system != _system() or not process.isdecimal() or os.name != "posix":
-        return 0
-    return int(process) if int(process) != os.getpid() and _runs(int(process)) else 0
+        return None
+    return _runs(int(process))
+
+
+def newest(path: Path | str) -> float:
+    """When a file, or anything in a folder, was last changed, in s; 0 if it is not there."""
+    paths = [Path(path)]
+    for folder, folders, files in () if Path(path).is_symlink() else os.walk(path):
+        paths += [Path(folder, name) for name in (*folders, *files)]
+    latest = 0.0
+    for each in paths:
+        with suppress(OSError):  # renamed meanwhile, as what grows is
+            latest = max(latest, each.lstat().st_mtime)
+    return latest
 
 
 @functools.cache

@@ -3,10 +3,10 @@ memory to be written at once in any other format.
 
 A Zarr store grows from several processes, over several runs:
 
-    .partial-rates.zarr/run.json  what identifies the run
-                        writer    which process is at it
-                        store/    the store to be
-                        done/     for each chunk that is whole a file of its quality and spikes
+    .partial-rates.zarr/claim-1/  which process is at it, and its token (`files.claims`)
+                        TOKEN/run.json  what identifies the run
+                              store/    the store to be
+                              done/     for each whole chunk a file of its quality and spikes
 
 It gets its final name when it is whole. A run that was interrupted leaves the folder, and the next
 one into the same store goes on with it, if it is of the same identity; while one is at it no other
@@ -17,7 +17,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,11 +29,8 @@ from ..arrays import Numbers, Rates, Times
 from ..errors import OutputError, UsageError
 from ..files.atomic import (
     flush_folder,
-    other_process,
     partial_folder,
-    process_mark,
     read_json,
-    read_small,
     remove_files,
     remove_folder,
     replace_folder,
@@ -41,6 +38,7 @@ from ..files.atomic import (
     write_text,
     writing,
 )
+from ..files.claims import Claim, claim
 from ..files.npy import NpyFile
 from ..files.sandbox import Unreadable
 from .formats import suite2p, write_prediction
@@ -172,41 +170,33 @@ class ZarrSink:
 
     rates: AnyTable
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, held: Claim | None = None) -> None:
         self.folder = Path(folder)
-        self.path = self.folder.with_name(self.folder.name.removeprefix(".partial-"))
+        whole = self.folder.parent
+        self.path = whole.with_name(whole.name.removeprefix(".partial-"))
         self.notes: tuple[str, ...] = ()
+        self._claim = held
         self._run = self.folder / "run.json"
         self._store = self.folder / "store"
-        self.writer = self.folder / "writer"
-
-    def check_alone(self) -> None:
-        """Raise `OutputError` if another process writes the same store."""
-        try:
-            process = other_process(read_small(self.writer))
-        except (OSError, ValueError):
-            return
-        if process:
-            raise OutputError(
-                f"process {process} is writing {self.path}; wait for it, or choose another place "
-                f"(if that process is another program, remove {self.folder})"
-            )
 
     def begin(self, recording: Recording, identity: dict[str, Any]) -> None:
-        """Go on with what is there, or begin anew."""
+        """Go on with what an earlier run has left, or begin anew."""
         with writing(self.path):
             frames, neurons = recording.fluorescence.shape
-            if not self._is_of(identity):
-                if self._run.exists():
+            for left in self._claim.left() if self._claim else ():
+                if not self.folder.exists() and _is_of(left, identity):
+                    left.rename(self.folder)
+                    continue
+                if (left / "run.json").exists():
                     self.notes = (
                         "an unfinished result of another recording, or of other settings or "
                         "weights, was there: begun anew",
                     )
-                remove_folder(self.folder)
+                remove_folder(left)
+            if not self.folder.exists():
                 (self.folder / "done").mkdir(parents=True)
                 begin_store(self._store, neurons, frames)
                 write_text(self._run, json.dumps(identity))
-            write_text(self.writer, process_mark())
             self.rates = _lazy_store(self._store)
             done = sum(map(len, self._done()))
             if done:
@@ -214,15 +204,6 @@ class ZarrSink:
                     f"going on where an earlier run stopped: {done} of {neurons} neurons are "
                     "predicted",
                 )
-
-    def _is_of(self, identity: dict[str, Any]) -> bool:
-        """Whether what is there is of a run of this identity."""
-        try:
-            same = read_json(self._run) == json.loads(json.dumps(identity))
-            check_files(self._store)  # before anything in it is opened
-        except (OSError, ValueError, Unreadable):
-            return False
-        return bool(same)
 
     def _done(self) -> list[range]:
         """The neurons of the chunks that are whole, in order."""
@@ -242,6 +223,7 @@ class ZarrSink:
 
     def write(self, chunk: Chunk) -> None:
         first, last = chunk.neurons.start, chunk.neurons.stop
+        self._check_claim()
         with writing(self.path):
             _open(self._store, "r+")[first:last] = chunk.rates
             if hasattr(os, "sync"):  # what is called done must be there after a power cut
@@ -259,7 +241,17 @@ class ZarrSink:
         return bool(done) and (len(done) > 1 or len(done[0]) < self.rates.shape[0])
 
     def finish(self, prediction: Prediction) -> Prediction:
-        """Write what the chunks have not, and give the store its name."""
+        """Write what the chunks have not, and give the store its name; `OutputError` if a neuron is
+        missing."""
+        self._check_claim()
+        count, at = self.rates.shape[0], 0
+        for done in self._done():
+            at = done.stop if done.start == at else at
+        if at != count:
+            raise OutputError(
+                f"{self.path} is not whole: of {count} neurons those after {at} are missing, "
+                "although they were written; run it again to go on"
+            )
         with writing(self.path):
             remove_files(self._store, "*.partial")  # zarr's, of processes that were killed
             fill_store(self._store, prediction)
@@ -272,8 +264,22 @@ class ZarrSink:
             except OSError:
                 over.replace(self._run)
                 raise
-            remove_folder(self.folder)
             return replace(prediction, table=_lazy_store(self.path).T)
+
+    def _check_claim(self) -> None:
+        """A worker has no claim; where its run has lost its own, the worker's folder is gone."""
+        if self._claim is not None:
+            self._claim.check()
+
+
+def _is_of(folder: Path, identity: dict[str, Any]) -> bool:
+    """Whether what an earlier run has left is of this identity."""
+    try:
+        same = read_json(folder / "run.json") == json.loads(json.dumps(identity))
+        check_files(folder / "store")  # before anything in it is opened
+    except (OSError, ValueError, Unreadable):
+        return False
+    return bool(same)
 
 
 def _open(store: Path, mode: str) -> Any:
@@ -295,18 +301,18 @@ def _load_store(store: Path, axis: int, numbers: Numbers) -> Rows:
 
 @contextmanager
 def _zarr_sink(path: Path, recording: Recording, identity: dict[str, Any]) -> Iterator[ZarrSink]:
-    sink = ZarrSink(path.with_name(f".partial-{path.name}"))
-    sink.check_alone()
+    held = claim(path.with_name(f".partial-{path.name}"), path)
+    sink = ZarrSink(held.place, held)
     try:
         sink.begin(recording, identity)
         yield sink
     except BaseException:
         if sink.worth_keeping():
-            with suppress(OutputError):  # a full disk is not what is wrong first
-                write_text(sink.writer, "")  # other processes may go on
+            held.release()
         else:
-            remove_folder(sink.folder, failed=True)
+            held.end(failed=True)
         raise
+    held.end()
 
 
 @contextmanager

@@ -58,10 +58,32 @@ def test_what_lives_or_is_not_ours_stays(tmp_path, monkeypatch):
         assert len(list(tmp_path.iterdir())) == 5
     assert other.exists()
     monkeypatch.setattr(whole_files, "_CLEARED", set())
+    os.utime(other, (0, time.time() - 80_000))  # less than a day
+    whole_files.clear_stale(tmp_path)
+    assert other.exists()
+    monkeypatch.setattr(whole_files, "_CLEARED", set())
     os.utime(other, (0, time.time() - 90_000))
     whole_files.clear_stale(tmp_path)
     assert not other.exists()
     assert all(path.exists() for path in mine)
+
+
+@pytest.mark.parametrize("grows", ["rates.npy", "store/0.0"])
+def test_what_another_computer_still_writes_stays(grows, tmp_path, monkeypatch):
+    """Its folder is older than a day, and what grows in it is of this minute."""
+    folder = tmp_path / f".partial-00000000-{2**22 + 1}-abcdefgh"
+    file = folder / grows
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    old = time.time() - 90_000
+    for path in {file.parent, folder}:
+        os.utime(path, (old, old))
+    whole_files.clear_stale(tmp_path)
+    assert file.exists()
+    os.utime(file, (old, old))
+    monkeypatch.setattr(whole_files, "_CLEARED", set())
+    whole_files.clear_stale(tmp_path)
+    assert not folder.exists()
 
 
 def test_a_link_among_stale_temporaries_is_removed_and_not_followed(tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -16,12 +17,15 @@ import pytest
 from spikefinder_keras import predict, read_recording
 from spikefinder_keras.cli import main
 from spikefinder_keras.errors import DataError, OutputError, UsageError
+from spikefinder_keras.files import claims
 from spikefinder_keras.files.atomic import process_mark
+from spikefinder_keras.files.claims import claim
 from spikefinder_keras.recordings import recording as memory
 from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
-from spikefinder_keras.recordings.pipeline import Task, predict_file
+from spikefinder_keras.recordings.pipeline import Task, predict_chunk, predict_file
 from spikefinder_keras.recordings.recording import LazyTable, parse_memory, pick
 from spikefinder_keras.recordings.sinks import ZarrSink
+from spikefinder_keras.recordings.universal import Universal
 
 zarr = pytest.importorskip("zarr")
 
@@ -192,6 +196,12 @@ def task(folder, **choice):
     return Task(folder / "dff.npy", reading, PredictOptions(**choice))
 
 
+def left(out):
+    """What an interrupted run has left of its store."""
+    (place,) = out.with_name(f".partial-{out.name}").glob("*/run.json")
+    return place.parent
+
+
 @pytest.fixture
 def interrupted(tmp_path, monkeypatch):
     """The neurons of the pieces that each run writes; the first is interrupted after a piece."""
@@ -214,7 +224,7 @@ def interrupted_after_one(what, out, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         predict_file(what, out)
     assert not out.exists()
-    assert (out.with_name(".partial-rates.zarr") / "done").is_dir()
+    assert (left(out) / "done").is_dir()
 
     def note(self, piece):
         written.append(piece.neurons)
@@ -252,7 +262,7 @@ def test_an_interrupted_run_goes_on_in_the_folder_of_the_recording(tmp_path, mon
 
 def test_nothing_of_a_killed_process_is_in_the_store(interrupted, tmp_path):
     """Zarr writes each file under a name like these first, and leaves it there when killed."""
-    store = tmp_path / ".partial-rates.zarr" / "store"
+    store = left(tmp_path / "rates.zarr") / "store"
     for name in (".zattrs", "spike_rates/0.0", "times/.zarray"):
         (store / name).parent.mkdir(exist_ok=True)
         (store / name).with_suffix(f".{uuid.uuid4().hex}.partial").write_bytes(b"half")
@@ -274,9 +284,9 @@ def test_killed_when_all_was_done(before, tmp_path, monkeypatch):
     if before:
         predict_file(Task(other, ReadOptions(frame_rate=30.0), PredictOptions()), out)
     with monkeypatch.context() as killed:
-        killed.setattr("spikefinder_keras.recordings.sinks.remove_folder", print)
+        killed.setattr("spikefinder_keras.files.claims.Claim.end", lambda self: self._stop())
         predict_file(task(tmp_path), out)
-    assert (tmp_path / ".partial-rates.zarr" / "done").is_dir()
+    assert list((tmp_path / ".partial-rates.zarr").glob("*/done"))
     expected = predict(tmp_path / "dff.npy", 30.0).table
     for _ in range(2):
         np.testing.assert_array_equal(zarr.open(out, mode="r")["spike_rates"][:].T, expected)
@@ -322,21 +332,116 @@ def test_two_runs_at_once_into_one_store(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dff.npy", "rates.zarr"]
 
 
+def claim_of(out, mark):
+    """Let the last claim on a store be of the process with a mark."""
+    claims = out.with_name(f".partial-{out.name}").glob("claim-*")
+    owner = max(claims, key=lambda path: int(path.name.partition("-")[2])) / "owner"
+    owner.write_text(f"token {mark}")
+    return owner
+
+
 def test_a_process_that_ended_holds_nothing(interrupted, tmp_path):
-    """Nor one of another computer, whose numbers mean nothing here."""
-    writer = tmp_path / ".partial-rates.zarr" / "writer"
-    assert writer.read_text() == ""  # this process lives on, but left it
+    out = tmp_path / "rates.zarr"
+    (owner,) = tmp_path.glob(".partial-rates.zarr/claim-1/owner")
+    assert owner.read_text() == ""  # this process lives on, but left it
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     system = process_mark().partition("-")[0]
-    for mark in (f"{system}-{ended.pid}", f"ffffffff-{os.getppid()}", "", "nonsense-x"):
-        writer.write_text(mark)
-        ZarrSink(writer.parent).check_alone()
-    writer.write_text(f"{system}-{os.getppid()}")
+    for mark in (f"{system}-{ended.pid}", process_mark(), ""):
+        claim_of(out, mark)
+        claim(out.with_name(".partial-rates.zarr"), out).release()
+    claim_of(out, f"{system}-{os.getppid()}")
     with pytest.raises(OutputError, match=f"process {os.getppid()} is writing"):
+        predict_file(task(tmp_path), out)
+    claim_of(out, "").unlink()
+    predict_file(task(tmp_path), out)
+
+
+def test_a_computer_that_is_silent_for_long_holds_nothing(interrupted, tmp_path):
+    """Its numbers of processes mean nothing here. Whatever grows in the folder is a sign."""
+    out, old = tmp_path / "rates.zarr", time.time() - claims.SILENT - 5
+    folder = out.with_name(".partial-rates.zarr")
+    for path in [*folder.rglob("*"), folder]:
+        os.utime(path, (old, old))
+    for mark in (f"ffffffff-{os.getppid()}", "nonsense-x"):
+        os.utime(claim_of(out, mark))
+        with pytest.raises(OutputError, match=r"another computer is writing .*rates\.zarr; wait"):
+            predict_file(task(tmp_path), out)
+    os.utime(claim_of(out, mark), (old, old))
+    growing = left(out) / "store" / "spike_rates" / "0.0"
+    os.utime(growing)
+    with pytest.raises(OutputError, match="another computer"):
+        predict_file(task(tmp_path), out)
+    os.utime(growing, (old, old))
+    os.utime(folder, (old, old))
+    predict_file(task(tmp_path), out)
+    assert sorted(k for neurons in interrupted for k in neurons) == list(range(NEURONS))
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same run", "another recording"])
+def test_a_run_that_was_taken_over_writes_nothing_more(same, tmp_path, monkeypatch):
+    """It was thought dead: as a computer that slept for an hour, and wakes up."""
+    monkeypatch.setattr(memory, "CHUNK", SMALL // 8)
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", FRAMES)
+    out, write, lives = tmp_path / "rates.zarr", ZarrSink.write, []
+    npy(tmp_path)
+    np.save(tmp_path / "other.npy", traces(seed=3))
+    other = task(tmp_path) if same else replace(task(tmp_path), source=tmp_path / "other.npy")
+
+    def sleep(self, piece):
+        lives.append(self)
+        if len(lives) == 2:
+            claim_of(out, "")
+            predict_file(other, out)
+        write(self, piece)
+
+    monkeypatch.setattr(ZarrSink, "write", sleep)
+    with pytest.raises(OutputError, match="another run has taken over"):
+        predict_file(task(tmp_path), out)
+    found = zarr.open_group(out)["spike_rates"][:].T
+    np.testing.assert_array_equal(found, predict(other.source, 30.0).table)
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["goes on", "begins anew"])
+def test_a_late_worker_writes_into_no_other_run(begun, interrupted, tmp_path, monkeypatch):
+    """Dask's workers outlive the program that gave them work."""
+    out = tmp_path / "rates.zarr"
+    late = ZarrSink(left(out))
+    piece = predict_chunk(Universal(), read_recording(tmp_path / "dff.npy", 30.0), range(NEURONS))
+    wrong = replace(piece, rates=np.full_like(piece.rates, 77.0))
+    write = ZarrSink.write
+
+    def meanwhile(self, chunk):
+        if self is not late:
+            with pytest.raises(OutputError, match="cannot write"):
+                write(late, wrong)
+        write(self, chunk)
+
+    monkeypatch.setattr(ZarrSink, "write", meanwhile)
+    what = task(tmp_path) if begun else task(tmp_path, indicator="GCaMP8f")
+    found = predict_file(what, out)
+    assert np.isfinite(found.table[:, 0]).all()
+    assert not (np.asarray(found.table) == 77.0).any()
+
+
+def test_a_store_with_a_hole_is_never_finished(interrupted, tmp_path, monkeypatch):
+    chunks = ZarrSink.todo
+    monkeypatch.setattr(ZarrSink, "todo", lambda self, size: chunks(self, size)[1:])
+    with pytest.raises(OutputError, match="is not whole: of 12 neurons those after 5 are missing"):
         predict_file(task(tmp_path), tmp_path / "rates.zarr")
-    writer.unlink()
+    assert not (tmp_path / "rates.zarr").exists()
+    monkeypatch.undo()
     predict_file(task(tmp_path), tmp_path / "rates.zarr")
+
+
+def test_what_is_in_the_way_of_a_store(tmp_path):
+    npy(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".partial-rates.zarr").symlink_to("elsewhere")
+    with pytest.raises(OutputError, match=r"\.partial-rates\.zarr is in the way, .*; remove it"):
+        predict_file(task(tmp_path), tmp_path / "rates.zarr")
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_run_goes_on_within_another_budget(interrupted, tmp_path, monkeypatch):
@@ -347,7 +452,7 @@ def test_a_run_goes_on_within_another_budget(interrupted, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("change", ["source", "setting", "weights", "identity lost"])
 def test_what_is_of_another_run_is_not_continued(change, interrupted, tmp_path, monkeypatch):
-    again, run = task(tmp_path), tmp_path / ".partial-rates.zarr" / "run.json"
+    again, run = task(tmp_path), left(tmp_path / "rates.zarr") / "run.json"
     if change == "source":
         np.save(tmp_path / "dff.npy", traces(seed=3))
     elif change == "setting":

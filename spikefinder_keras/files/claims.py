@@ -1,0 +1,180 @@
+"""Claims: in a folder where a result grows one run writes at a time, whichever computer it is on.
+
+    FOLDER/claim-1, claim-2, ...   who has claimed it, one after another; the last one has it
+           TOKEN/                  all that the run of the last one writes: its place
+
+A claim is a folder that is renamed to the next number, which only one process can do: the name is
+taken for good. Its random token is in the path of whatever its run writes. Who takes over renames
+that place to its own token, so that a run which was thought dead and wakes up, or a worker that is
+late, finds nothing there to write into.
+"""
+
+import os
+import re
+import secrets
+import shutil
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OutputError
+from .atomic import newest, process_mark, read_small, remove_folder, runs_here, write_text, writing
+
+SIGN = 30.0  # a run renews its claim every so many s, whatever it is busy with
+SILENT = 600.0
+"""s; a claim of another computer is void if nothing in the folder has changed for longer. Twenty
+signs in a row are lost by no network drive that is still there."""
+
+_NEW = "new-"
+_CLAIM = re.compile(r"claim-(\d{1,9})")
+_HELD: set[str] = set()
+"""Tokens of the claims of this process: another run in it is as much another as one elsewhere."""
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """Who has the last claim of a folder; `mark` (see `process_mark`) is empty once it has let
+    go."""
+
+    number: int
+    token: str
+    mark: str
+
+
+class Claim:
+    """A folder that this run alone may write in, until it ends or is taken for dead.
+
+    `place` is where it writes: a folder that it makes, or takes over from an earlier run (`left`).
+    """
+
+    def __init__(self, folder: Path, number: int, token: str) -> None:
+        self.folder, self.place = folder, folder / token
+        self._owner, self._holder = folder / f"claim-{number}" / "owner", (number, token)
+        self._over = threading.Event()
+        _HELD.add(token)
+        threading.Thread(target=self._renew, daemon=True).start()
+
+    def _renew(self) -> None:
+        while not self._over.wait(SIGN):
+            with suppress(OSError):  # a drive that is away for a moment; silence is what counts
+                os.utime(self._owner)
+
+    def _is_ours(self) -> bool:
+        last = _holder(self.folder)
+        return last is not None and (last.number, last.token) == self._holder
+
+    def check(self) -> None:
+        """Raise `OutputError` if another run has taken over."""
+        if not self._is_ours():
+            raise OutputError(
+                f"another run has taken over {self.folder}, as this one gave no sign for "
+                f"{SILENT / 60:g} minutes; wait for that one, or choose another place (--out)"
+            )
+
+    def left(self) -> list[Path]:
+        """The places of earlier runs into the same folder, to be taken over or removed."""
+        mine = (self.place.name, *_numbered(self.folder))
+        return [
+            path
+            for path in sorted(self.folder.iterdir())
+            if path.is_dir() and path.name not in mine and not path.name.startswith(_NEW)
+        ]
+
+    def release(self) -> None:
+        """Leave the place to whoever goes on with it."""
+        self._stop()
+        with suppress(OutputError):  # a full disk; then it is left when this process ends
+            if self._is_ours():
+                write_text(self._owner, "")
+
+    def end(self, *, failed: bool = False) -> None:
+        """Remove the folder with all that is in it; `failed` is as for `remove_folder`."""
+        self._stop()
+        if not self._is_ours():
+            return
+        # In one step, so that a run that begins just now finds all of it or nothing.
+        gone = self.folder.with_name(f".partial-{process_mark()}-{self.place.name}")
+        with suppress(OSError):
+            self.folder.rename(gone)
+            remove_folder(gone, failed=failed)
+
+    def _stop(self) -> None:
+        self._over.set()
+        _HELD.discard(self.place.name)
+
+
+def claim(folder: Path, what: Path) -> Claim:
+    """Claim a folder, made if there is none, in which `what` grows; `OutputError` if another run is
+    at it."""
+    token = secrets.token_hex(8)
+    with writing(what):
+        while True:
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                raise OutputError(f"{folder} is in the way, which is no folder; remove it")
+            folder.mkdir(parents=True, exist_ok=True)
+            new = folder / f"{_NEW}{token}"
+            with suppress(FileNotFoundError):  # the last run has just ended, and took it along
+                new.mkdir(exist_ok=True)
+                (new / "owner").write_text(f"{token} {process_mark()}")
+                # By the clock of the drive, which all computers share.
+                now = newest(new)
+                last = _holder(folder)
+                if last and _is_alive(last, folder, now, but=new):
+                    shutil.rmtree(new)
+                    raise OutputError(_busy(last, folder, what))
+                number = last.number + 1 if last else 1
+                try:
+                    # Refused if another one was faster: a folder with something in it stays.
+                    new.rename(folder / f"claim-{number}")
+                except OSError:
+                    if (folder / f"claim-{number}").exists():
+                        continue
+                    raise
+                return Claim(folder, number, token)
+
+
+def _holder(folder: Path) -> _Holder | None:
+    """Who has a folder by its last claim; None if nobody ever had."""
+    numbers = _numbered(folder)
+    if not numbers:
+        return None
+    name = max(numbers, key=numbers.__getitem__)
+    text = ""
+    with suppress(OSError, ValueError):
+        text = read_small(folder / name / "owner")
+    token, _, mark = text.partition(" ")
+    return _Holder(numbers[name], token, mark)
+
+
+def _numbered(folder: Path) -> dict[str, int]:
+    """The numbers of the claims of a folder, by their names."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return {}
+    return {name: int(m[1]) for name in names if (m := _CLAIM.fullmatch(name))}
+
+
+def _is_alive(holder: _Holder, folder: Path, now: float, *, but: Path) -> bool:
+    if not holder.mark:  # it has let go
+        return False
+    runs = runs_here(holder.mark)
+    if runs is None:  # on another computer
+        others = (newest(each) for each in folder.iterdir() if each != but)
+        return now - max(others, default=0.0) < SILENT
+    own = holder.mark == process_mark()
+    return holder.token in _HELD if own else runs
+
+
+def _busy(holder: _Holder, folder: Path, what: Path) -> str:
+    if runs_here(holder.mark) is None:
+        return (
+            f"another computer is writing {what}; wait for it, or choose another place (a run that "
+            f"ended without a word counts as over after {SILENT / 60:g} minutes)"
+        )
+    process = holder.mark.partition("-")[2]
+    return (
+        f"process {process} is writing {what}; wait for it, or choose another place (if that "
+        f"process is another program, remove {folder})"
+    )
