@@ -2,22 +2,28 @@
 files, what a server or a library says.
 
 Terminals obey control characters, right-to-left marks make a line read as another one, half
-characters cannot be written at all, and spreadsheets calculate cells that begin as formulas do.
+characters cannot be written at all, marks that nobody sees make two names look alike, and
+spreadsheets calculate cells that begin as formulas do.
 """
 
 import re
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # what terminals obey
-    "\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069"  # what turns the direction of reading
-    "\u2028\u2029\ufeff\ufff9-\ufffb"  # ends of lines, marks and notes that nobody sees
+    "\u202a-\u202e\u2028\u2029\ufff9-\ufffb"  # what turns the direction of reading, or ends lines
+    # What nobody sees: Unicode's Default_Ignorable_Code_Point.
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff"
     "\ud800-\udfff"  # halves of characters; so does Python give bytes that are no UTF-8
     "\ufdd0-\ufdef\ufffe\uffff]"  # what is no character
 )
 _SPACING = re.compile(r"[\t\n\r]")
 LONGEST = 300
 """Characters of a name; more are left out."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile("(^|[;,|\t])('*)(?=[=+@\t\r\uff1d\uff0b\uff0d\uff20-])")
+"""Where a spreadsheet may begin to calculate: at a cell's first sign, full-width ones included, or
+behind what divides cells in another country's spreadsheets."""
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
@@ -47,22 +53,24 @@ def clean_name(name: str) -> str:
 
 def header_cell(name: object) -> str:
     """A name as a cell that no spreadsheet calculates: `'=1+1` of `=1+1`; numbers as they are."""
-    cell = str(name)
-    formula = cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell)
     # A name that looks like such a cell gets one more sign, so that reading gives it back.
-    return f"'{cell}" if formula or name_of_cell(cell) != cell else cell
+    cell = str(name)
+    return cell if _NUMBER.fullmatch(cell) else _FORMULA.sub(r"\1'\2", cell)
 
 
 def name_of_cell(cell: str) -> str:
     """Return the name that `header_cell` has made a cell of."""
-    return cell[1:] if cell.startswith("'") and header_cell(cell[1:]) == cell else cell
+    name = _FORMULA.sub(lambda match: match[1] + match[2][1:], cell)
+    return name if header_cell(name) == cell else cell
 
 
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     if 0xDC80 <= code <= 0xDCFF:  # as os.fsdecode gives a byte
         return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def letters(name: object) -> str:

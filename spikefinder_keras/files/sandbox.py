@@ -128,6 +128,7 @@ def run(
                 stderr=subprocess.DEVNULL,
                 timeout=time_limit,
                 check=False,
+                start_new_session=True,  # so it has no terminal to type into
             )
         except subprocess.TimeoutExpired:
             raise Unreadable(f"reading it took longer than {time_limit:g} s") from None

@@ -37,7 +37,7 @@ CHUNK = 128 << 20
 and would be lost with an interrupted run."""
 
 SHARE = 8  # a chunk is at most such a part of the budget: two of it, its rates, and the work
-LEAST = 64 << 20  # the least budget, in bytes
+LEAST, MOST = 64 << 20, 1 << 62  # the least and the largest budget, in bytes
 USUAL_MEMORY = 8 << 30  # bytes of a machine that does not say how much it has (Windows)
 READ_ON = 4
 """Reading rows that lie between the wanted ones, up to so many times as many, is faster than to
@@ -174,7 +174,8 @@ def parse_memory(text: str | None) -> int | None:
     # 2GB are powers of 1,000, 2GiB and 2G of 1,024, as `dd` has it.
     decimal = (match[3] or "").lower() == "b"
     unit = "kmgt".find(match[2].lower()) + 1 if match[2] else 0
-    size = int(float(match[1]) * (1_000 if decimal else 1_024) ** unit)
+    # A number of 400 digits is infinite as a float.
+    size = int(min(float(match[1]) * (1_000 if decimal else 1_024) ** unit, MOST))
     if size < LEAST:
         raise UsageError(f"--memory {text} is too little; give at least {LEAST >> 20}MiB")
     return size

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,15 @@ HOSTILE = {
     "plus": "+1+1",
     "minus": "-2+3",
     "at": "@SUM(1+1)",
+    "behind a semicolon": "x;=cmd|' /C calc'!A0",
+    "behind a comma": "x,@SUM(1+1)",
+    "full width": "＝1+1",
+    "no width": "a\u200bb",
+    "soft hyphen": "a\u00adb",
+    "joined": "a\u2060b",
+    "mirrored": "a\u206ab",
+    "tags": "a\U000e0041b",
+    "filler": "a\u3164b",
     "long": "x" * 100_000,
 }
 PROGRAM = (sys.executable, "-m", "spikefinder_keras")
@@ -59,6 +69,13 @@ def test_ordinary_text_stays():
         assert header_cell(text) == text
 
 
+@given(st.text("=+-@;,|'x1 ＝＋"))
+def test_no_part_of_any_name_is_calculated(name):
+    parts = re.split(r"[;,|\t]", header_cell(name))
+    assert all(part[:1] not in set("=+-@＝＋") for part in parts) or float(name) is not None
+    assert name_of_cell(header_cell(name)) == name
+
+
 @given(st.text())
 def test_any_name_comes_back_from_its_cell(text):
     name = clean_name(text)
@@ -80,7 +97,9 @@ def test_every_format_takes_the_names(prediction, tmp_path):
         write_prediction(tmp_path / f"rates{suffix}", prediction)
     with (tmp_path / "rates.csv").open(newline="", encoding="utf-8") as file:
         header = next(csv.reader(file))
-    assert [cell for cell in header if cell[0] in "=+-@"] == []
+    # In whatever country the file is opened.
+    cells = [part for cell in header for part in re.split(r"[;,|\t]", cell)]
+    assert [cell for cell in cells if cell[:1] in set("=+-@＝＋－＠")] == []
     assert "'=cmd|' /C calc'!A0" in header
     (tmp_path / "rates.csv.json").unlink()
     assert read_recording(tmp_path / "rates.csv").names == prediction.names

@@ -159,6 +159,28 @@ NATIVE_ATTEMPTS = {
     "a name": "r = c.rename(path.encode(), path.encode() + b'2')",
     "a signal": "r = c.kill(c.getppid(), 0)",
     "a trace": "r = c.ptrace(16, c.getppid(), 0, 0)",
+    "a program by its handle": "r = c.syscall(322, -100, b'/bin/true', 0, 0, 0)",
+    "words typed into a terminal": "r = c.ioctl(0, 0x5412, b'x')",
+    "a signal with a value": "r = c.syscall(129, c.getppid(), 0, (ctypes.c_char * 128)())",
+    "a signal to a thread": "r = c.syscall(297, c.getppid(), c.getppid(), 0, ctypes.c_char_p())",
+    "a signal by a handle": "r = c.fcntl(1, 8, c.getppid())",
+    "shared memory": "r = c.shmget(0, 4096, 0o1600)",
+    "a message queue": "r = c.msgget(0, 0o1600)",
+    "semaphores": "r = c.semget(0, 1, 0o1600)",
+    "a POSIX queue": "r = c.syscall(240, b'spikefinder', 0o102, 0o600, 0)",
+    "an attribute": "r = c.removexattr(path.encode(), b'user.a')",
+    "flags of a file": "r = c.ioctl(c.open(b'/', 0), 0x40086602, ctypes.byref(ctypes.c_long(64)))",
+    "cores of another": "r = c.sched_setaffinity(c.getppid(), 8, ctypes.byref(ctypes.c_long(1)))",
+    "a scheduler": "r = c.sched_setscheduler(c.getppid(), 3, ctypes.byref(ctypes.c_int(0)))",
+    "a rank": "r = c.syscall(251, 1, c.getppid(), 3 << 13)",
+    "a comparison": "r = c.syscall(312, c.getppid(), c.getppid(), 1, 0, 0)",
+    "a mount": "r = c.syscall(430, b'tmpfs', 0)",
+    "a name of the network": "r = c.setdomainname(b'x', 1)",
+    "watching files": "r = c.syscall(300, 0, 0)",
+    "a message to an address": (
+        "s = (ctypes.c_int * 2)(); c.socketpair(1, 2, 0, s); "
+        "r = c.sendto(s[0], b'x', 1, 0, b'\\1\\0/x', 4)"
+    ),
     "new limits": "r = c.setrlimit(9, ctypes.byref((ctypes.c_uint64 * 2)(2**40, 2**40)))",
 }
 
@@ -180,6 +202,41 @@ def test_the_kernel_refuses(jobs, tmp_path, attempt):
     assert refused is not None, "it went through"
     assert refused.startswith("PermissionError"), refused
     assert not target.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's wall is Linux'")
+def test_a_job_that_writes_is_refused_the_rest_too(jobs, tmp_path):
+    changing = ("a file", "another mode", "a folder", "a name")
+    for attempt, call in NATIVE_ATTEMPTS.items():
+        code = f"{NATIVE}{call}\nif r == -1: raise OSError(ctypes.get_errno(), '')"
+        refused = parse(jobs.attempt, tmp_path / "target", code, writes=True)["refused"]
+        refused = refused or ""
+        assert refused.startswith("PermissionError") == (attempt not in changing), attempt
+
+
+IN_A_TERMINAL = """
+import pty, sys
+code = '''
+import sys
+sys.path.insert(0, sys.argv[1])
+import hostile_jobs
+from spikefinder_keras.files.sandbox import parse
+terminal = "open('/dev/tty')"
+exec(terminal)
+print("here there is one;", parse(hostile_jobs.attempt, '.', terminal)["refused"])
+'''
+pty.spawn([sys.executable, "-c", code, sys.argv[1]])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such terminals")
+def test_it_has_no_terminal(jobs, tmp_path):
+    """As that of the user's shell, in which what is typed is run."""
+    command = [sys.executable, "-c", IN_A_TERMINAL, str(tmp_path / "jobs")]
+    run = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.startswith("here there is one; OSError: [Errno 6]"), run
 
 
 def test_a_job_that_writes_keeps_that_power_alone(jobs, tmp_path):

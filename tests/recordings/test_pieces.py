@@ -484,6 +484,7 @@ def test_sizes_of_memory():
     for text, message in (("much", "give a size"), ("1.2.3G", "give a size"), ("1MiB", "at least")):
         with pytest.raises(UsageError, match=rf"--memory {text}.*{message}"):
             parse_memory(text)
+    assert parse_memory("9" * 400 + "TiB") == memory.MOST
     assert memory.chunk_size(800) == 100
     assert memory.machine_memory() > memory.LEAST
 
