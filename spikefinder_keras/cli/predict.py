@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.scheduler is not None:
         from ..recordings.dask_workers import check_scheduler
 
-        check_scheduler(out)
+        check_scheduler(arguments.scheduler, out)
     from ..recordings.pipeline import predict_file
 
     made = predict_file(

@@ -1,8 +1,11 @@
 """Chunks on the workers of Dask, on this machine or on many.
 
-Dask gives out the work, gives it out again where a worker dies, and shows it on its dashboard. A
-worker reads its neurons from the recording and writes their rates into the Zarr store itself; so
-all of them must see both under the same paths.
+Dask gives out the work, and gives it out again where a worker dies. A worker reads its neurons from
+the recording and writes their rates into the Zarr store itself; so all of them must see both under
+the same paths.
+
+Who reaches a scheduler or a worker can run programs in it. Those of this machine therefore talk by
+TLS, with a certificate that is made for the run and stays in memory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +17,12 @@ from ..errors import OutputError, SpikefinderError, UsageError
 from ..files.sandbox import require
 
 LOCAL = "local"  # instead of an address it asks for workers on this machine, one for each core
-DASHBOARD = "127.0.0.1:8787"  # Dask's own port, but seen on this machine alone
+_NO_PAGES: dict[str, list[str]] = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
+"""Of Dask's settings: its web servers listen whatever is asked for, and would show logs and call
+stacks to every user of the machine."""
 
 PATIENCE = 30.0  # a scheduler must answer and have a worker within so many s
 RETRIES = 2  # a chunk is tried so many times again: by then it is the chunk, not a worker
@@ -24,10 +32,11 @@ Workers: TypeAlias = Callable[[Sequence[range], Update], None]
 """Does a job for each of some ranges of neurons."""
 
 
-def check_scheduler(out: Path) -> None:
+def check_scheduler(address: str, out: Path) -> None:
     """Raise `UsageError`, before a long computation, unless workers can write there and Dask is
     there."""
-    require("distributed", "--scheduler", "dask")
+    for library in ("distributed", *(("cryptography",) if address == LOCAL else ())):
+        require(library, "--scheduler", "dask")
     if out.suffix.lower() != ".zarr":
         raise UsageError(
             f"workers (--scheduler) write into one Zarr store; end {out} in .zarr (--out)"
@@ -43,7 +52,9 @@ def workers(address: str, job: Callable[..., int], *, count: int, **run: str) ->
     are done. What is yielded raises `OutputError` if a chunk has failed on several workers; what is
     done stays, to go on with.
     """
+    import dask
     from distributed import Client, LocalCluster, as_completed
+    from distributed.security import Security
 
     def do_all(todo: Sequence[range], update: Update) -> None:
         futures = client.map(job, todo, **run, retries=RETRIES, pure=False)
@@ -62,17 +73,20 @@ def workers(address: str, job: Callable[..., int], *, count: int, **run: str) ->
 
     with ExitStack() as stack:
         try:
-            scheduler = address
+            scheduler, security = address, None
             if address == LOCAL:
+                security = Security.temporary()
+                stack.enter_context(dask.config.set(_NO_PAGES))
                 scheduler = stack.enter_context(
                     LocalCluster(
                         n_workers=count,
                         threads_per_worker=1,  # there is a worker for each core
                         host="127.0.0.1",
-                        dashboard_address=DASHBOARD,
+                        dashboard_address=None,
+                        security=security,
                     )
                 )
-            client = stack.enter_context(Client(scheduler, timeout=PATIENCE))
+            client = stack.enter_context(Client(scheduler, timeout=PATIENCE, security=security))
             client.wait_for_workers(1, timeout=PATIENCE)
         except (OSError, ValueError, TimeoutError) as error:
             raise UsageError(

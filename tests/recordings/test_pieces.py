@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -528,6 +529,64 @@ def test_two_workers_one_killed_give_the_serial_output(tmp_path, monkeypatch):
     assert repr(found.quality) == repr(whole.quality)
     for own, other in zip(found.spike_times, whole.spike_times, strict=True):
         np.testing.assert_array_equal(own, other)
+
+
+STRANGER = """
+import asyncio, sys, urllib.request
+from distributed.core import connect
+
+async def speak(port):
+    comm = await asyncio.wait_for(connect(f"tcp://127.0.0.1:{port}", timeout=2), 3)
+    await asyncio.wait_for(comm.write({"op": "identity", "reply": True}), 3)
+    return await asyncio.wait_for(comm.read(), 3)
+
+found = []
+for port in sys.argv[1:]:
+    try:
+        found.append((port, asyncio.run(speak(port))))
+    except Exception:
+        pass
+    for page in ("status", "info/main/workers.html", "json/counts.json", "metrics", "sysmon"):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=2)
+            found.append((port, page))
+        except Exception:
+            pass
+print(found)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ports are read from /proc")
+def test_workers_of_this_machine_serve_nobody_else(tmp_path, monkeypatch):
+    """Whoever reaches a worker of Dask may run programs in it: so no other user of the machine
+    may."""
+    pytest.importorskip("distributed")
+    from spikefinder_keras.recordings import pipeline
+
+    npy(tmp_path)
+    asked, bar = [], pipeline.count_bar
+
+    def listening():
+        ports = set()
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            address, state = line.split()[1], line.split()[3]
+            if state == "0A":
+                ports.add(str(int(address.partition(":")[2], 16)))
+        return ports
+
+    def ask(*arguments):
+        command = [sys.executable, "-c", STRANGER, *sorted(listening() - before)]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+        asked.append((command, run))
+        return bar(*arguments)
+
+    before = listening()
+    monkeypatch.setattr(pipeline, "count_bar", ask)
+    predict_file(task(tmp_path), tmp_path / "r.zarr", scheduler="local")
+    ((command, answer),) = asked
+    assert len(command) > 6  # the scheduler's, the workers' and their guards' ports
+    assert answer.stdout == "[]\n", answer
 
 
 def test_a_scheduler_that_is_not_there(tmp_path, monkeypatch):
