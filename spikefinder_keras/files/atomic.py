@@ -18,11 +18,11 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import OutputError
 
@@ -45,9 +45,19 @@ def open_ordinary(path: Path | str) -> BufferedReader:
     return os.fdopen(handle, "rb")
 
 
-def state_of(stat: os.stat_result) -> tuple[int, int]:
-    """Size and time of a file: what differs once it has been changed."""
-    return stat.st_size, stat.st_mtime_ns
+State: TypeAlias = tuple[int, int, int]  # of a file, see `state_of`
+
+
+def state_of(stat: os.stat_result) -> State:
+    """What differs once a file has been changed: its size, and its times of change and of status,
+    as the first can be set (`cp -p`, `rsync -t`), but not the second."""
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def fingerprint(paths: Iterable[Path], root: Path) -> str:
+    """A hash of the names below `root` and the states of some files."""
+    about = sorted((path.relative_to(root).as_posix(), *state_of(path.stat())) for path in paths)
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def read_small(path: Path | str, limit: int = LARGEST_TEXT) -> str:

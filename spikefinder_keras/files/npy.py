@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from ..arrays import Array, Numbers
 from ..errors import DataError
-from .atomic import open_ordinary, state_of
+from .atomic import State, open_ordinary, state_of
 
 _BLOCK = 64 << 20
 """Bytes that are read at a time where rows lie across the file: reading them one by one would touch
@@ -55,7 +55,7 @@ class NpyFile:
             self.shape, self._fortran, self.dtype = read_header(file)
             self._start = file.tell()
             state = state_of(os.fstat(file.fileno()))
-        self._state: tuple[int, int] | None = state
+        self._state: State | None = state
         size = state[0] - self._start
         # The header is Python text, in which a length can be True, 3.0 or -1.
         if any(type(length) is not int or length < 0 for length in self.shape):

@@ -22,7 +22,7 @@ import numpy as np
 from ..arrays import ArrayLike, numpy_settings
 from ..console import cores, count_bar
 from ..errors import UsageError
-from ..files.atomic import open_ordinary
+from ..files.atomic import fingerprint, open_ordinary
 from ..network.weights import find_weights
 from .calibration import calibration_path
 from .convi6 import Convi6, choose_datasets
@@ -37,6 +37,11 @@ from .segments import NONE_MISSING
 from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
 from .universal import WEIGHTS as UNIVERSAL
 from .universal import Universal
+
+GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
+FEWEST_CHUNKS = 16
+"""A recording that workers share has at least so many chunks, so that none waits long for the
+last."""
 
 
 def check_options(options: PredictOptions) -> bool:
@@ -123,8 +128,8 @@ class Task:
         return cls(Path(source), ReadOptions(**reading), PredictOptions(**prediction))
 
     def identity(self, recording: Recording, predictor: Predictor) -> dict[str, Any]:
-        """What makes a run another run, as what JSON can hold: the source with its size and time of
-        change, all settings, and the hash of the weights and of what belongs to them; not the
+        """What makes a run another run, as what JSON can hold: the source with the states of its
+        files, all settings, and the hash of the weights and of what belongs to them; not the
         budget of memory."""
         # Weights of one name may change under it, so their bytes count.
         digest = hashlib.sha256()
@@ -136,7 +141,7 @@ class Task:
         reading = _as_json(replace(self.reading, memory=None))
         return {
             "source": str(self.source.absolute()),
-            "state": _state(self.source),
+            "state": fingerprint(files_of(self.source), self.source),
             "shape": list(recording.fluorescence.shape),
             "settings": [reading, _as_json(self.prediction), predictor.describe(recording)],
             "weights": digest.hexdigest(),
@@ -146,18 +151,6 @@ class Task:
 def _as_json(options: ReadOptions | PredictOptions) -> dict[str, Any]:
     """The fields of options by name, as JSON can hold them; a path becomes text."""
     return {name: str(v) if isinstance(v, Path) else v for name, v in vars(options).items()}
-
-
-def _state(path: Path) -> list[int]:
-    """Number of files, their bytes, and when the last of them was changed, in ns."""
-    about = [file.stat() for file in files_of(path)]
-    return [len(about), sum(s.st_size for s in about), max(s.st_mtime_ns for s in about)]
-
-
-GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
-FEWEST_CHUNKS = 16
-"""A recording that workers share has at least so many chunks, so that none waits long for the
-last."""
 
 
 def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state

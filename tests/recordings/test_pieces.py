@@ -19,8 +19,9 @@ from spikefinder_keras import predict, read_recording
 from spikefinder_keras.cli import main
 from spikefinder_keras.errors import DataError, OutputError, UsageError
 from spikefinder_keras.files import claims
-from spikefinder_keras.files.atomic import process_mark
+from spikefinder_keras.files.atomic import fingerprint, process_mark
 from spikefinder_keras.files.claims import claim
+from spikefinder_keras.network.weights import embedded_folder
 from spikefinder_keras.recordings import recording as memory
 from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
 from spikefinder_keras.recordings.pipeline import Task, predict_chunk, predict_file
@@ -451,13 +452,81 @@ def test_a_run_goes_on_within_another_budget(interrupted, tmp_path, monkeypatch)
     assert sorted(k for neurons in interrupted for k in neurons) == list(range(NEURONS))
 
 
-@pytest.mark.parametrize("change", ["source", "setting", "weights", "identity lost"])
+def store_of(folder, seed=0):
+    made = zarr.open_group(folder, mode="w").create_array(
+        "dff", data=traces(seed), chunks=(6, FRAMES), compressors=None
+    )
+    return made, folder / "dff" / "c" / "1" / "0"
+
+
+@pytest.mark.parametrize("what", [".npy", ".zarr"])
+def test_a_source_of_equal_size_and_time_is_another(what, tmp_path, monkeypatch):
+    """As by `cp -p`, `rsync -t` or tar; of a store a part that is older than the latest one."""
+    source = tmp_path / f"dff{what}"
+    changed = npy(tmp_path) if what == ".npy" else store_of(source)[1]
+    again = replace(task(tmp_path), source=source)
+    before, size = changed.stat().st_mtime - 100, changed.stat().st_size
+    os.utime(changed, (before, before))
+    written = interrupted_after_one(again, tmp_path / "rates.zarr", monkeypatch)
+    np.save(tmp_path / "other.npy", traces(seed=3))
+    new = tmp_path / "other.npy" if what == ".npy" else store_of(tmp_path / "b.zarr", seed=3)[1]
+    changed.write_bytes(new.read_bytes())
+    os.utime(changed, (before, before))
+    assert changed.stat().st_size == size
+    found = predict_file(again, tmp_path / "rates.zarr")
+    assert sum(map(len, written[1:])) == NEURONS
+    np.testing.assert_array_equal(found.table, predict(source, 30.0).table)
+
+
+@pytest.mark.parametrize("changed", ["name", "size", "time", "status", "more files"])
+def test_each_part_of_a_fingerprint_counts(changed, tmp_path):
+    files = [tmp_path / name for name in "ab"]
+    for file in files:
+        file.write_text(file.name)
+    before, state = fingerprint(files, tmp_path), files[0].stat()
+    assert fingerprint(files[::-1], tmp_path) == before
+    if changed == "name":
+        files[0] = files[0].rename(tmp_path / "c")
+    elif changed == "size":
+        files[0].write_text("longer")
+        os.utime(files[0], ns=(state.st_atime_ns, state.st_mtime_ns))
+    elif changed == "time":
+        os.utime(files[0], ns=(0, 0))
+    elif changed == "status":
+        time.sleep(0.05)
+        files[0].write_text("B")
+        os.utime(files[0], ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert files[0].stat().st_mtime_ns == state.st_mtime_ns
+    else:
+        files.append(files[0])
+    assert fingerprint(files, tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    "change", ["source", "setting", "weights", "weights file", "calibration", "identity lost"]
+)
 def test_what_is_of_another_run_is_not_continued(change, interrupted, tmp_path, monkeypatch):
     again, run = task(tmp_path), left(tmp_path / "rates.zarr") / "run.json"
     if change == "source":
         np.save(tmp_path / "dff.npy", traces(seed=3))
     elif change == "setting":
         again = task(tmp_path, indicator="GCaMP8f")
+    elif change in ("weights file", "calibration"):
+        # Under the same name.
+        digest = json.loads(run.read_text())["weights"]
+        folder = tmp_path / "network"
+        folder.mkdir()
+        for name in ("universal.weights.h5", "universal.calibration.json"):
+            (folder / name).write_bytes((embedded_folder() / name).read_bytes())
+        again = task(tmp_path, weights=str(folder / "universal.weights.h5"))
+        sought = again.identity(*again.open())
+        assert sought["weights"] == digest
+        file = folder / "universal.calibration.json"
+        if change == "weights file":
+            file = folder / "universal.weights.h5"
+        with file.open("ab") as appended:
+            appended.write(b"\n")
+        assert again.identity(*again.open())["weights"] != digest
     elif change == "weights":
         run.write_text(json.dumps(json.loads(run.read_text()) | {"weights": "0"}))
     else:

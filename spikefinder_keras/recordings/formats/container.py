@@ -17,7 +17,7 @@ import numpy as np
 
 from ...arrays import Array, Numbers
 from ...errors import DataError
-from ...files.atomic import state_of
+from ...files.atomic import State, state_of
 from ...files.npy import NpyFile
 from ...files.sandbox import Job, parse
 from ..recording import AnyTable, LazyTable, Rows
@@ -134,7 +134,7 @@ class Container:
     objects: dict[str, Info]
     jobs: Jobs
     chunk: int
-    state: tuple[int, int] | None
+    state: State | None
     separator: str = "."
     reverses: bool = False
     always_tables: bool = False
@@ -211,7 +211,7 @@ class Container:
 
 def list_objects(
     path: Path, jobs: Jobs, *arguments: Any
-) -> tuple[dict[str, Info], tuple[int, int] | None, dict[str, Any]]:
+) -> tuple[dict[str, Info], State | None, dict[str, Any]]:
     """What a file holds, its state before that, and what else the listing says. It raises
     `DataError` if the file is damaged, or was made to attack."""
     # Of a folder nothing tells quickly whether a file in it has changed.
