@@ -330,7 +330,7 @@ def open_sink(
     if suffix == ".zarr":
         with _zarr_sink(path, recording, identity) as sink:
             yield sink
-    elif suffix == ".npy" and not suite2p.planes_of(source):
+    elif suffix == ".npy" and not (Path(source).is_dir() and suite2p.planes_of(source)):
         with partial_folder(path) as folder:
             yield NpySink(path, Path(folder, "rates.npy"), recording)
     else:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DataError, TrainingError
 from ..files.atomic import check_output_folder, whole_file, write_text
-from ..files.npz import read_npz
+from ..files.npy import read_npz
 from ..files.regular import read_json
 from ..keras_backend import keras
 

@@ -115,19 +115,10 @@ class Jobs:
 class Container:
     """The arrays and groups in a file, in its order, and how they are read.
 
-    Attributes
-    ----------
-    path, objects, jobs
-    chunk
-        Tables of more bytes stay in the file when they are read.
-    state
-        Of the file when it was listed; None for a folder.
-    separator
-        What stands between the parts of a name.
-    reverses
-        The axes of what is stored are in the other order.
-    always_tables
-        A vector is kept as a table of one row or column, as MATLAB does.
+    Tables of more bytes than `chunk` stay in the file. `state` is the file's when it was listed,
+    None for a folder; `separator` stands between the parts of a name. `reverses`: the axes of what
+    is stored are in the other order; `always_tables`: a vector is kept as a table of one row or
+    column, as MATLAB does.
     """
 
     path: Path

@@ -3,19 +3,21 @@
 Files are recognised by what is in them; a result's format is chosen by the suffix of its path.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
+from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, UsageError
 from ...files.atomic import check_output
+from ...files.csv import read_table
 from ...files.hdf5 import SIGNATURE
-from ...files.npy import NpyFile
-from ...files.npz import NPY
+from ...files.npy import NPY, NpyFile
 from ...files.regular import open_ordinary
 from ..options import ReadOptions
 from ..recording import Prediction, Recording
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
 from .container import npy_table, open_file, plain
-from .tables import Facts, make_recording, only_one_array, read_csv
+from .named_arrays import Facts, make_recording, only_one_array
 from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_npy
 
 KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
@@ -162,7 +164,7 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
         if not start.startswith(OLD_EXCEL):
             what = f"of an unknown kind; give one of {KINDS}"
         raise DataError(f"{path} is {what}")
-    return read_csv(path, options)
+    return _read_csv(path, options)
 
 
 def _read_hdf5(path: Path, options: ReadOptions) -> Recording:
@@ -193,6 +195,31 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
     return make_recording(path, traces, options, Facts(unit=unit, notes=notes))
 
 
+def _read_csv(path: Path, options: ReadOptions) -> Recording:
+    """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
+    without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
+    only_one_array(path, options.variable)
+    table = read_table(path, strict=False, all_cells=options.all_rois)
+    if table.turned and options.orientation == "neuron-time":
+        options = replace(options, orientation=None)  # it has been turned already
+    turned = options.orientation == "neuron-time"
+    competition = options.unit == "competition" or (
+        options.unit is None and table.competition and options.frame_rate is None and not turned
+    )
+    # A single row contradicts no orientation, so the competition's has to be said.
+    certain = table.turned or (competition and len(table.values) == 1)
+    facts = Facts(
+        times=None if competition else table.times,
+        frame_rate=SAMPLE_RATE if competition else None,
+        orientation="time-neuron" if certain else None,
+        usual_orientation="time-neuron",
+        unit="competition" if competition else options.unit,
+        names=None if turned else table.names,  # a header that numbers frames names no neurons
+        notes=table.notes,
+    )
+    return make_recording(path, table.values, options, facts)
+
+
 def check_prediction_path(
     path: Path | str,
     source: Path | str | None = None,
@@ -201,15 +228,8 @@ def check_prediction_path(
 ) -> Path:
     """Find out before a long computation whether a prediction can be written to `path`.
 
-    Parameters
-    ----------
-    path
-    source
-        What the recording is read from; needed for `.nwb`.
-    series
-        Name of the series that is written to `.nwb`.
-    overwrite
-        suite2p's own `spks.npy` may be replaced.
+    `source` is what the recording is read from, needed for `.nwb`, and `series` the name of what is
+    written there; with `overwrite`, suite2p's own `spks.npy` may be replaced.
 
     Raises
     ------

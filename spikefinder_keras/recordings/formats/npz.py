@@ -8,7 +8,7 @@ from typing import Any
 
 from ...arrays import Array
 from ...errors import DataError
-from ...files.npz import member_header, read_member
+from ...files.npy import member_header, read_member
 from ...files.sandbox import sandboxed
 from .container import ArrayInfo, Jobs, as_json
 from .zarr import METADATA

@@ -19,9 +19,8 @@ from ..options import ReadOptions
 from ..recording import Recording
 from .container import Scalar, plain
 from .hdf5 import Hdf5File
-from .named_arrays import RELATIVE
+from .named_arrays import RELATIVE, Facts, make_recording, only_orientation
 from .rois import Neuropil, accepted, checked_cells, corrected, scaled
-from .tables import Facts, make_recording, only_orientation
 
 SERIES = "series "
 """Begins the note that says which series a recording is of."""

@@ -19,9 +19,9 @@ from ..lazy import AnyTable, elementwise
 from ..options import USUAL_NEUROPIL, ReadOptions
 from ..recording import Recording
 from .container import npy_table
+from .named_arrays import Facts, make_recording, one_rate, only_one_array, only_orientation
 from .pickled import read_numbers
 from .rois import LARGEST_SHARE, Neuropil, accepted, checked_cells, corrected
-from .tables import Facts, make_recording, one_rate, only_one_array, only_orientation
 
 SETTINGS = ("settings.npy", "ops.npy", "db.npy", "reg_outputs.npy")
 """Where frame rate, share of neuropil, bad frames and folders stand: 1.x writes all of them,
@@ -254,14 +254,14 @@ def _file(path: Path) -> NpyFile | None:
     return file
 
 
-def as_spks(rates: Rates, names: Sequence[str], source: Path | str | None) -> Rates:
+def as_spks(rates: Rates, names: Sequence[str], source: Path | str) -> Rates:
     """Rates `(neuron, frame)` with a row for each ROI of `F.npy`, as `spks.npy` has.
 
     Zeros where a ROI is no cell, and where there are no rates, as suite2p's window knows no NaN.
-    Several planes come one after another, as in suite2p's `combined` folder. Where `source` is not
-    suite2p's, or has other ROIs, the rates as they are.
+    Several planes come one after another, as in suite2p's `combined` folder. Where the folder
+    `source` is not suite2p's, or has other ROIs, the rates as they are.
     """
-    planes = planes_of(source) if source is not None and Path(source).is_dir() else []
+    planes = planes_of(source)
     rows: dict[str, int] = {}
     for plane in planes:
         file = _file(plane / "F.npy")

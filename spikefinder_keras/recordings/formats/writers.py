@@ -151,7 +151,9 @@ def write_csv(path: Path, prediction: Prediction) -> None:
 def write_npy(path: Path, prediction: Prediction, source: Path | str | None = None) -> None:
     """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it. Where
     `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell."""
-    rates = suite2p.as_spks(np.asarray(prediction.table, np.float32).T, prediction.names, source)
+    rates = np.asarray(prediction.table, np.float32).T
+    if source is not None and Path(source).is_dir():
+        rates = suite2p.as_spks(rates, prediction.names, source)
     with (
         sidecar(path, prediction, times=True),
         whole_file(path) as temporary,
