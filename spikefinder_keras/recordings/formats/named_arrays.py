@@ -26,7 +26,7 @@ from ..options import ReadOptions
 from ..recording import Recording, as_recording, orientation_by
 from .container import ArrayInfo, Container, is_table, plain
 from .hdf5 import Hdf5File
-from .rois import Neuropil, accepted, checked_cells, corrected, numbered
+from .rois import Kept, Neuropil, accepted, corrected, numbered
 
 # Names by which programs and laboratories call arrays, as `container.plain` makes them
 
@@ -624,28 +624,24 @@ def _of_rois(
     if turned:
         traces, around = traces.T, None if around is None else around.T
     count, kind = len(traces), "components" if names.residuals or names.components else "ROIs"
-    what, kept = str(names.cells or names.components), None
+    what, numbers = str(names.cells or names.components), None
     if values.cells is not None and not options.all_rois:
-        kept = accepted(path, np.asarray(values.cells), count=count, what=what)
+        numbers = accepted(path, np.asarray(values.cells), count=count, what=what)
     elif values.components is not None:
-        kept = numbered(path, np.asarray(values.components), count=count, what=what)
-    kept, left_out = checked_cells(
-        path, kept, count=count, what=what, kind=kind, all_rois=options.all_rois
-    )
-    known = options.frame_rate or facts.frame_rate
+        numbers = numbered(path, np.asarray(values.components), count=count, what=what)
+    rate = facts.frame_rate
     # How long a run of one value may be depends on its length in s.
-    if not known and facts.times is not None:
-        known = rate_of(np.ravel(facts.times))
-    neuropil = Neuropil(
-        around, options.neuropil_share(), names.neuropil or ("Fneu" if names.cells else "")
-    )
-    table, more = corrected(path, traces, neuropil, kept=kept, frame_rate=known)
+    if not (options.frame_rate or rate) and facts.times is not None:
+        rate = rate_of(np.ravel(facts.times))
+    neuropil = Neuropil(around, names.neuropil or ("Fneu" if names.cells else ""))
+    cells = None if numbers is None else Kept(numbers, what, kind)
+    table, kept, more = corrected(path, traces, neuropil, cells, options, frame_rate=rate)
     first = f"{choice.unit or 'traces'} from {title}, {kept.size} of {count} {kind}"
     facts = replace(
         facts,
         orientation=facts.orientation or ("neuron-time" if names.cells else None),
         names=[str(number) for number in kept],
-        notes=[first + choice.also, *facts.notes, *left_out, *more],
+        notes=[first + choice.also, *facts.notes, *more],
     )
     return make_recording(path, table.T if turned else table, options, facts)
 

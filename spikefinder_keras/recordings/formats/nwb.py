@@ -8,6 +8,7 @@ the ROIs it is of, as suite2p, neuroconv, CaImAn and the Allen Institute write t
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -20,34 +21,28 @@ from ..recording import Recording
 from .container import Scalar, plain
 from .hdf5 import Hdf5File
 from .named_arrays import RELATIVE, Facts, make_recording, only_orientation
-from .rois import Neuropil, accepted, checked_cells, corrected, scaled
+from .rois import Kept, Neuropil, accepted, corrected, scaled
 
 SERIES = "series "
 """Begins the note that says which series a recording is of."""
-
 OWN = "Spike rates predicted from fluorescence"
 """Begins the description of the series that are written."""
-
 PROCESSED = re.compile(
     "deconv|denois|neuropil|baseline|spike|background|event|mask|residual|motion|skew"
 )
 """Parts of the names, in lower case, of series that are no fluorescence to predict from."""
-
 MOST_GROUPS = 5_000
 """More groups are visited only where they link to one another."""
-
 DEEPEST = 8
 """Groups around a series; the standard has three or four."""
-
 LATEST = 1e11
 """s; beyond it, time stamps can no longer tell frames apart."""
-
 CELLS = ("keep", "iscell", "is_cell", "accepted", "valid_roi")
 """Columns of the ROI table that say which are cells, in lower case; an earlier one goes first."""
-
+COMPANIONS = {"residuals": "residual", "neuropil": "neuropil"}
+"""What may have to be added to or subtracted from a series, and how names call it."""
 UNKNOWN = ("", "unknown", "none", "n/a", "na", "unspecified")
 """What people write for an indicator or species that they do not state."""
-
 LONGEST_NAME = 100
 """Letters of an indicator or species."""
 
@@ -94,11 +89,11 @@ class Series:
 
 def all_series(file: Hdf5File) -> dict[str, Series]:
     """All series of traces in a file, by name: of ROIs, and time series of dF/F."""
-    found, visited = {}, []
+    found: dict[str, Series] = {}
+    visits = count(1)
 
     def visit(group: str, path: str, depth: int, container: str) -> None:
-        visited.append(path)
-        if len(visited) > MOST_GROUPS:
+        if next(visits) > MOST_GROUPS:
             raise DataError(f"{file.path} links its groups to one another too often")
         if depth > DEEPEST:
             return
@@ -167,9 +162,6 @@ def choose(path: Path | str, series: Mapping[str, Series], variable: str | None)
 
 
 # What belongs to a series
-
-COMPANIONS = {"residuals": "residual", "neuropil": "neuropil"}
-"""What may have to be added to or subtracted from a series, and how names call it."""
 
 
 class Contents:
@@ -332,7 +324,7 @@ def unknown_rois(file: Hdf5File, series: Series) -> DataError:
 def about(file: Hdf5File, table: str | None) -> dict[str, str]:
     """`indicator` of the imaging plane of an ROI table, and `species`, where the file names them.
     An indicator is named only if all planes in question have the same."""
-    plane = _group(file, f"{table}/imaging_plane") if table is not None else None
+    plane = None if table is None else _group(file, f"{table}/imaging_plane")
     planes: list[str | None] = [plane]
     if plane is None:  # of a series without a table, or one of an older version
         every = _group(file, "general/optophysiology")
@@ -409,35 +401,24 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
         only_orientation(path, options.orientation, orientation)
     traces, of_values = _fluorescence(contents, stored)
     start, rate, of_time = _clock(contents)
-    cells, count = contents.cells(), len(ids)
-    kept, left_out = checked_cells(
-        path,
-        accepted(path, cells[1], count=count) if cells else None,
-        count=count,
-        what=cells[0] if cells else "the ROI table",
-        all_rois=options.all_rois,
-    )
-    neuropil = Neuropil(None, options.neuropil_share(), "")
+    cells, total, neuropil = contents.cells(), len(ids), Neuropil()
+    kept = Kept(accepted(path, cells[1], count=total), cells[0]) if cells else None
     if around := contents.companion("neuropil"):
         surround, name = contents.traces_of(around), around.name.rsplit("/", 1)[-1]
-        neuropil = Neuropil(surround.T if turned else surround, neuropil.share, name)
-    table, of_neuropil = corrected(
-        path,
-        traces.T if turned else traces,
-        neuropil,
-        kept=kept,
-        frame_rate=options.frame_rate or rate,
+        neuropil = Neuropil(surround.T if turned else surround, name)
+    table, rois, of_neuropil = corrected(
+        path, traces.T if turned else traces, neuropil, kept, options, frame_rate=rate
     )
-    counted = [f"{kept.size} of {count} ROIs"] if cells or neuropil.traces is not None else []
+    counted = [f"{rois.size} of {total} ROIs"] if cells or neuropil.traces is not None else []
     times = contents.array(contents.times)
     facts = Facts(
         times=None if times is None else times.astype(np.float64),
         frame_rate=rate,
         orientation=orientation,
         usual_orientation="time-neuron",
-        names=[str(ids[k]) for k in kept],
+        names=[str(ids[k]) for k in rois],
         unit="dF/F" if series.is_relative else "F",
-        notes=[*notes, *of_values, *of_time, *counted, *left_out, *of_neuropil],
+        notes=[*notes, *of_values, *of_time, *counted, *of_neuropil],
     )
     made = make_recording(path, table.T if turned else table, options, facts)
     if start and times is None:

@@ -21,12 +21,11 @@ from ..recording import Recording
 from .container import npy_table
 from .named_arrays import Facts, make_recording, one_rate, only_one_array, only_orientation
 from .pickled import read_numbers
-from .rois import LARGEST_SHARE, Neuropil, accepted, checked_cells, corrected
+from .rois import LARGEST_SHARE, Kept, Neuropil, accepted, corrected
 
 SETTINGS = ("settings.npy", "ops.npy", "db.npy", "reg_outputs.npy")
 """Where frame rate, share of neuropil, bad frames and folders stand: 1.x writes all of them,
 earlier ones `ops.npy`."""
-
 KEYS = {
     "rate": ["fs"],
     "share": ["extraction.neuropil_coefficient", "neucoeff"],
@@ -34,7 +33,6 @@ KEYS = {
     "folders": ["frames_per_folder", "nframes_per_folder"],
 }
 """What the settings call these, in 1.x and before."""
-
 OWN_FILES = ("F.npy", "Fneu.npy", "iscell.npy", "stat.npy", "redcell.npy", *SETTINGS)
 """Files of suite2p that no prediction may replace."""
 
@@ -62,12 +60,9 @@ def files_of(folder: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Plane:
-    """What a plane folder holds, or several together.
-
-    `traces` `(cell, frame)` corrected for neuropil, NaN where missing; `names` of the cells, by
-    their numbers; `classified`, whether it says which ROIs are cells; `rate` in Hz; `starts`, the
-    frames with which the folders of movies begin.
-    """
+    """What a plane folder holds, or several together: `traces` `(cell, frame)` corrected for
+    neuropil, NaN where missing; `names` of the cells, by their numbers; whether it says which ROIs
+    are cells; `rate` in Hz; and the frames with which the folders of movies begin."""
 
     folder: Path
     traces: AnyTable
@@ -99,9 +94,9 @@ def read_recording(folder: Path, options: ReadOptions) -> Recording:
 def combine(folder: Path, planes: Sequence[Plane]) -> Plane:
     """Several planes together. The microscope may have stopped in the middle of a volume, so one
     plane may have a frame more than another: it is missing in that one."""
-    rates = [(plane.folder.name, plane.rate) for plane in planes if plane.rate is not None]
-    if len({rate for _, rate in rates}) > 1:
-        several = ", ".join(f"{name} {rate:g} Hz" for name, rate in rates)
+    rates = {plane.folder.name: plane.rate for plane in planes if plane.rate is not None}
+    if len(set(rates.values())) > 1:
+        several = ", ".join(f"{name} {rate:g} Hz" for name, rate in rates.items())
         raise DataError(f"{folder} has planes of different frame rates ({several}); name one")
     longest = max(planes, key=lambda plane: plane.traces.shape[1])
     frames = longest.traces.shape[1]
@@ -121,7 +116,7 @@ def combine(folder: Path, planes: Sequence[Plane]) -> Plane:
         traces,
         names,
         classified=all(plane.classified for plane in planes),
-        rate=rates[0][1] if rates else None,
+        rate=next(iter(rates.values()), None),
         starts=longest.starts,
         notes=tuple(notes),
     )
@@ -141,16 +136,10 @@ def read_plane(folder: Path, options: ReadOptions) -> Plane:
     settings = read_settings(folder, options)
     kept = None
     if cells is not None and not options.all_rois:
-        kept = accepted(folder, np.asarray(cells), count=count)
-    rois, left_out = checked_cells(
-        folder, kept, count=count, what="iscell", all_rois=options.all_rois
-    )
-    traces, notes = corrected(
-        folder,
-        fluorescence,
-        Neuropil(around, options.neuropil_share(settings.share)),
-        kept=rois,
-        frame_rate=options.frame_rate or settings.rate,
+        kept = Kept(accepted(folder, np.asarray(cells), count=count))
+    neuropil = Neuropil(around, "Fneu", settings.share)
+    traces, rois, notes = corrected(
+        folder, fluorescence, neuropil, kept, options, frame_rate=settings.rate
     )
     starts, more = _starts(settings.folders, frames)
     bad, bad_notes = _bad_frames(settings.bad, frames)
@@ -165,7 +154,7 @@ def read_plane(folder: Path, options: ReadOptions) -> Plane:
         classified=cells is not None,
         rate=settings.rate,
         starts=starts,
-        notes=(first, *left_out, *notes, *settings.notes, *more, *bad_notes),
+        notes=(first, *notes, *settings.notes, *more, *bad_notes),
     )
 
 
@@ -177,11 +166,9 @@ def _without(bad: Mask, rows: Array) -> Array:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the pickled settings of a plane say.
-
-    `rate` in Hz and `share` of neuropil, None where they say none; `bad`, a truth value for each
-    frame, and `folders`, the number of frames in each, unchecked; `notes`.
-    """
+    """What the pickled settings of a plane say: `rate` in Hz and `share` of neuropil, None where
+    they say none; `bad`, a truth value for each frame, and `folders`, the number of frames in each,
+    unchecked."""
 
     rate: float | None
     share: float | None
