@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -25,10 +25,8 @@ from ..lazy import AnyTable, LazyTable, Rows
 LEVELS = 2
 """Groups or structs around an array that is offered as fluorescence; what lies deeper belongs to
 somebody's program."""
-
 MOST_PIECES = 10_000
 """A cell array of more cells is no list of trials."""
-
 _NUMBERS = re.compile(r"[<>|=][fiub]\d+")
 """Types of real numbers and truth values, as numpy writes them."""
 
@@ -200,25 +198,22 @@ class Container:
         return DataError(f"{self.path} has changed while it was read; start again")
 
 
-def list_objects(
-    path: Path, jobs: Jobs, *arguments: Any
-) -> tuple[dict[str, Info], tuple[int, int] | None, dict[str, Any]]:
-    """What a file holds, its state before that, and what else the listing says. It raises
-    `DataError` if the file is damaged, or was made to attack."""
+Kind = TypeVar("Kind", bound=Container)
+
+
+def open_container(
+    kind: type[Kind], path: Path, jobs: Jobs, chunk: int, *arguments: Any, **options: Any
+) -> Kind:
+    """List what a file holds. It raises `DataError` if the file is damaged, or was made to
+    attack."""
     # Of a folder nothing tells quickly whether a file in it has changed.
     state = state_of(path.stat()) if path.is_file() else None
     values = parse(jobs.listing, path, *arguments, libraries=jobs.libraries)
     try:
         objects = {name: _from_json(info) for name, info in values.pop("objects").items()}
+        return kind(path, objects, jobs, chunk, state, **options, **values)
     except (KeyError, TypeError, ValueError, AttributeError):  # the sandbox may have been taken
         raise DataError(f"{path} cannot be read: its parser failed") from None
-    return objects, state, values
-
-
-def open_file(path: Path, jobs: Jobs, chunk: int, *arguments: Any, **kind: Any) -> Container:
-    """List the arrays of a file whose format has nothing else to say; raises as `list_objects`."""
-    objects, state, _ = list_objects(path, jobs, *arguments)
-    return Container(path, objects, jobs, chunk, state, **kind)
 
 
 def plain(name: str) -> str:

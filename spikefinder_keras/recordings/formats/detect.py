@@ -16,19 +16,16 @@ from ...files.regular import open_ordinary
 from ..options import ReadOptions
 from ..recording import Prediction, Recording
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
-from .container import npy_table, open_file, plain
+from .container import Container, npy_table, open_container, plain
 from .named_arrays import Facts, make_recording, only_one_array
 from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_npy
 
 KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
 """What can be read, for messages and help texts."""
-
 SUFFIXES = (*WRITERS, ".nwb")
 """Of the files that can be written."""
-
 HDF5_OFFSETS = (0, 512, 1024, 2048)
 """Where HDF5 can begin: MATLAB writes 512 bytes of its own before it."""
-
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 NOT_DATA = {
@@ -147,14 +144,13 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
     if start.startswith(NPY):
         return _read_npy(path, options)
     if start.startswith(npz.ZIP):
-        return named_arrays.read_recording(open_file(path, npz.JOBS, options.chunk), options)
+        file = open_container(Container, path, npz.JOBS, options.chunk)
+        return named_arrays.read_recording(file, options)
     if any(start[at:].startswith(SIGNATURE) for at in HDF5_OFFSETS):
         return _read_hdf5(path, options)
     if start[124:128] in mat.VERSION_5:
-        enough = sorted(named_arrays.UNITS)
-        file = open_file(
-            path, mat.JOBS, options.chunk, options.variable, enough, always_tables=True
-        )
+        wanted = options.variable, sorted(named_arrays.UNITS)
+        file = open_container(Container, path, mat.JOBS, options.chunk, *wanted, always_tables=True)
         return named_arrays.read_recording(file, options)
     if start.startswith(b"MATLAB"):
         raise DataError(f"{path} is a damaged .mat file; save it again in MATLAB with -v7")
@@ -184,7 +180,8 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         raise npz.damaged(path, error) from None
     if file.dtype.hasobject:
-        return named_arrays.read_pickled(open_file(path, pickled.JOBS, options.chunk), options)
+        container = open_container(Container, path, pickled.JOBS, options.chunk)
+        return named_arrays.read_pickled(container, options)
     only_one_array(path, options.variable)
     notes = []
     # F.npy is suite2p's fluorescence, f.npy may be anything.

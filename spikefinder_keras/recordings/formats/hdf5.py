@@ -33,7 +33,7 @@ from .container import (
     as_json,
     assemble,
     is_table,
-    list_objects,
+    open_container,
     type_name,
 )
 
@@ -42,10 +42,8 @@ if TYPE_CHECKING:  # the library is imported in the sandbox
 
 MATLAB_7_3 = b"MATLAB 7.3 MAT-file"
 """Begins the user's block of MATLAB's files."""
-
 LONGEST_TEXT = 1_000
 """Characters of a text that are handed on; NWB keeps whole schemas as texts."""
-
 _PLAIN_TEXT = 1 << 16
 """Bytes of a fixed-length text that is read; the library has no such limit."""
 
@@ -110,20 +108,7 @@ class Hdf5File(Container):
 
 def open_file(path: Path, chunk: int) -> Hdf5File:
     """List the objects of an HDF5 file; `DataError` if it is damaged or never ends."""
-    objects, state, more = list_objects(path, _JOBS)
-    matlab = bool(more["matlab"])
-    return Hdf5File(
-        path,
-        objects,
-        _JOBS,
-        chunk,
-        state,
-        separator="/",
-        reverses=matlab,
-        always_tables=matlab,
-        links=more["links"],
-        outside=more["outside"],
-    )
+    return open_container(Hdf5File, path, _JOBS, chunk, separator="/")
 
 
 @sandboxed
@@ -136,7 +121,8 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
         yield "objects", as_json(listing.objects)
         yield "links", listing.links
         yield "outside", listing.outside
-        yield "matlab", listing.reverse
+        yield "reverses", listing.reverse
+        yield "always_tables", listing.reverse
 
 
 @sandboxed
@@ -233,12 +219,9 @@ class _Listing(Cells):
                 pieces = [item.file[reference] for reference in item[()].ravel() if reference]
                 self._add_pieces(pieces, where, depth=0)
             return
+        kind, dimensions = type_name(item.dtype), _dimensions(item, attributes)
         self.objects[where] = ArrayInfo(
-            self._shape(item),
-            type_name(item.dtype),
-            _dimensions(item, attributes),
-            attributes=attributes,
-            text=_text(item),
+            self._shape(item), kind, dimensions, attributes=attributes, text=_text(item)
         )
 
     def _shape(self, item: h5py.Dataset) -> tuple[int, ...]:

@@ -17,13 +17,10 @@ _WHOLE_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"
 _TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8"}
 _TYPES |= {name: np.dtype(name).str for name in _WHOLE_NUMBERS}
 """MATLAB's classes of numbers."""
-
 VERSION_5 = (b"\x00\x01IM", b"\x01\x00MI")
 """The last bytes of the header of 128 bytes."""
-
 _STRUCTURES = ("struct", "cell")
 """MATLAB's classes that hold others."""
-
 ALWAYS = ("ops",)
 """Structs that are always looked into: this has the frame rate in suite2p's Fall.mat."""
 

@@ -53,7 +53,6 @@ UNITS: dict[str, str | None] = {
     **dict.fromkeys(TRACES),
 }
 """The unit that a name of traces tells."""
-
 DECONVOLVED = _names(
     """spikeprob spikeprobability spikerates spikes spks s deconvolved events rates sp spikerate
     deconv discretespikes"""
@@ -61,7 +60,6 @@ DECONVOLVED = _names(
 DENOISED = _names("c denoised cdec cdenoised denoisedtraces")
 RESIDUALS = _names("yra r residuals")
 """Names of what denoising took away; Minian's YrA is the whole trace."""
-
 NEUROPIL = _names("fneu fcellneu neuropil neuropiltraces")
 CELLS = _names("iscell")
 COMPONENTS = _names("idxcomponents")
@@ -73,7 +71,6 @@ FRAME_RATES = _names(
 
 PROCESSED = DECONVOLVED | DENOISED | RESIDUALS
 """Names of what is no fluorescence any more."""
-
 HELPERS = (FRAME_RATES | NEUROPIL | CELLS | COMPONENTS | IDS) | _names(
     """a b b0 w cn sn spatialweights coordinates ain corrimg
     names spiketimes spikeneurons frame frames index id ids f0 bl snr snrcomp rvalues cnnpreds
@@ -83,18 +80,14 @@ HELPERS = (FRAME_RATES | NEUROPIL | CELLS | COMPONENTS | IDS) | _names(
     counter"""
 )
 """Other names of arrays that are never taken for fluorescence without being asked for."""
-
 BACKGROUND_NEIGHBOURS = _names("c a b s yra cn")
 """Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
-
 _TIME = re.compile("(?:frame)?(?:times?|t|timestamps?)(?:in)?(s|sec|seconds|ms|us|min|minutes)?")
 
 MOST_LISTED = 12
 """More arrays than this make no readable message."""
-
 ABSENT = "NoneType"
 """How CaImAn writes a value that is not there."""
-
 CAIMAN_TRACES = ("F_dff", "C", "YrA", "R")
 CAIMAN_ARRAYS = (*CAIMAN_TRACES, "S", "f", "idx_components")
 CAIMAN_RATE = "params/data/fr"

@@ -22,7 +22,6 @@ OTHER_ZIPS = {
     "word/document.xml": "a Word document; save the traces as CSV",
 }
 """By a file in it, what a zip is that people bring and that holds no arrays."""
-
 DAMAGED = (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
 """What zipfile and numpy say of damaged files."""
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:  # the library is imported in the sandbox
 
 NAME = "SpikeRates"
 """Begins the name of a written series; the rest is of the series that it was made from."""
-
 CONTAINER = "processing/ophys/Fluorescence"
 """Where the series are written to, as neuroconv does."""
 
@@ -43,8 +43,11 @@ CONTAINER = "processing/ophys/Fluorescence"
 def check(path: Path, source: Path | str | None, series: str | None = None) -> None:
     """Find out before a long computation whether a prediction can be written to an NWB file."""
     check_output(path)
-    target = None
-    if source is not None and _starts_as_hdf5(source):
+    target, start = None, b""
+    if source is not None:
+        with suppress(OSError), open_ordinary(source) as file:
+            start = file.read(len(SIGNATURE))
+    if source is not None and start == SIGNATURE:
         target = open_file(Path(source), CHUNK)
     # The signature alone would do for any HDF5 file, such as CaImAn's.
     if target is None or not is_version_2(target):
@@ -59,14 +62,6 @@ def check(path: Path, source: Path | str | None, series: str | None = None) -> N
             raise UsageError(
                 f"{source} has a series {series} already; give another name (--series)"
             )
-
-
-def _starts_as_hdf5(path: Path | str) -> bool:
-    try:
-        with open_ordinary(path) as file:
-            return file.read(len(SIGNATURE)) == SIGNATURE
-    except OSError:
-        return False
 
 
 def write(path: Path, prediction: Prediction, source: Path | str, series: str | None) -> None:
@@ -147,7 +142,10 @@ def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[s
     with h5py.File(path, "r+") as file:
         source = resolve(file, text["series"])
         container = _container(file)
-        name = text["name"] or _free_name(container, text["series name"])
+        # `SpikeRatesPlane0` of `RoiResponseSeriesPlane0`, `SpikeRates_F` of `F`.
+        own = text["series name"].rsplit("/", 1)[-1]
+        rest = own.replace("RoiResponseSeries", "") if "RoiResponseSeries" in own else f"_{own}"
+        name = text["name"] or _free(container, f"{NAME}{rest}")
         made = _group(container, name, "RoiResponseSeries", text["description"])
         made.attrs["comments"] = text["comments"]
         data = made.create_dataset("data", data=arrays["rates"])
@@ -169,14 +167,8 @@ def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[s
     yield "name", name
 
 
-def _free_name(container: h5py.Group, source: str) -> str:
-    """A name that is not taken: `SpikeRatesPlane0` of `RoiResponseSeriesPlane0`, `..._2`."""
-    own = source.rsplit("/", 1)[-1]
-    rest = re.sub("RoiResponseSeries", "", own)
-    return _free(container, f"{NAME}{rest}" if rest != own else f"{NAME}_{own}")
-
-
 def _free(group: h5py.Group, name: str) -> str:
+    """A name that is not taken."""
     number, free = 2, name
     while free in group:
         free, number = f"{name}_{number}", number + 1

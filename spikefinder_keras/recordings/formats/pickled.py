@@ -23,10 +23,8 @@ from .container import LEVELS, ArrayInfo, Jobs, as_json
 
 LARGEST_FILE = 1 << 30
 """Larger files, in bytes, are refused: `ops.npy` holds a few images."""
-
 MOST_NUMBERS = 100_000_000
 """A list of settings with more numbers is none."""
-
 _NUMBERS = re.compile(r"[?bBhHiIlLqQefd]|[iufb][1248]")
 """Type codes of real numbers and truth values, as numpy pickles them."""
 
