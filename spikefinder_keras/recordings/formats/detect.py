@@ -75,8 +75,8 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
         If there is no such file, or it is of no known kind, damaged, contradictory, or deconvolved
         or denoised already.
     UsageError
-        If the frame rate, orientation or variable must be stated or is impossible, or if a library
-        for this format is not installed; the message says how to install it.
+        If the frame rate, orientation or variable must be stated or is impossible, or a library for
+        this format is not installed.
     """
     options = ReadOptions(
         frame_rate=frame_rate,
@@ -289,9 +289,8 @@ def write_prediction(
     prediction
         Every file tells its description, time stamps or frame rate, and names of neurons.
     source
-        What the recording was read from; by default what the recording itself says. `.nwb` needs an
-        NWB file, which is copied, or added to if it is `path`; `.npy` has a row for each ROI of a
-        folder of suite2p.
+        What the recording was read from; by default what it says itself. `.nwb` needs an NWB file,
+        which is copied, or added to if it is `path`; `.npy` has a row for each ROI of suite2p.
     series, overwrite
         As for `check_prediction_path`.
 

@@ -343,15 +343,14 @@ def listed(arrays: Mapping[str, ArrayInfo]) -> str:
 def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None = None) -> None:
     """Raise `DataError` if `name` says that its array is deconvolved or denoised already. `there`
     says what else the file has; `what` names another reason."""
-    if what is None:
-        kinds = {
-            "deconvolved already": DECONVOLVED,
-            "denoised already": DENOISED,
-            "only what denoising took away": RESIDUALS,
-        }
-        what = _first(kind for kind, names in kinds.items() if plain(name) in names)
-        if plain(name) in DENOISED:
-            there = f" (C + YrA of CaImAn, YrA of Minian){there}"
+    kinds = {
+        "deconvolved already": DECONVOLVED,
+        "denoised already": DENOISED,
+        "only what denoising took away": RESIDUALS,
+    }
+    if what is None and plain(name) in DENOISED:
+        there = f" (C + YrA of CaImAn, YrA of Minian){there}"
+    what = what or _first(kind for kind, names in kinds.items() if plain(name) in names)
     if what is not None:
         raise DataError(
             f"{path}: {name} is {what}; give the fluorescence or dF/F it was made from{there}"

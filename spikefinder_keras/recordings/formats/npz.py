@@ -36,7 +36,12 @@ def damaged(path: Path | str, error: Exception) -> DataError:
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
-        _refuse_other_zips(path, members)
+        # zarr.ZipStore has members without .npy, of which none would be found.
+        if any(Path(name).name in METADATA for name in members):
+            raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
+        for name, what in OTHER_ZIPS.items():
+            if name in members:
+                raise DataError(f"{path} is {what}")
         arrays = {}
         for name, member in members.items():
             # Headers alone are unpacked here.
@@ -70,12 +75,3 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except DAMAGED as error:
         raise damaged(path, error) from None
-
-
-def _refuse_other_zips(path: str, members: Mapping[str, object]) -> None:
-    # zarr.ZipStore has members without .npy, of which none would be found.
-    if any(Path(name).name in METADATA for name in members):
-        raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
-    for name, what in OTHER_ZIPS.items():
-        if name in members:
-            raise DataError(f"{path} is {what}")

@@ -8,7 +8,7 @@ the ROIs it is of, as suite2p, neuroconv, CaImAn and the Allen Institute write t
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -179,16 +179,13 @@ class Contents:
         region, self.table = region_of(file, series)
         self.columns = table_columns(file, self.table)
         self._companions = {r: list(companions(file, every, series, r)) for r in COMPANIONS}
-        labels = {self.data: series.name}
-        for name, where in (("timestamps", self.times), ("starting_time", self.start)):
-            if where is not None:
-                labels[where] = f"{series.name}/{name}"
-        if region is not None:
-            labels[region] = f"{series.name}/rois"
-            # All that may be asked for, as each run of the sandbox takes a quarter of a second.
-            wanted = [name for name in ("id", "rejected", *CELLS) if name in self.columns]
-            labels |= {self.columns[name]: name for name in wanted}
-        for other in [each for few in self._companions.values() for each in few]:
+        found = {"timestamps": self.times, "starting_time": self.start, "rois": region}
+        labels = {where: f"{series.name}/{name}" for name, where in found.items() if where}
+        labels = {self.data: series.name} | labels
+        # All that may be asked for, as each run of the sandbox takes a quarter of a second.
+        wanted = [name for name in ("id", "rejected", *CELLS) if name in self.columns]
+        labels |= {self.columns[name]: name for name in wanted}
+        for other in chain(*self._companions.values()):
             labels[data_of(file, other)] = other.name
             theirs = region_of(file, other)[0]
             labels |= {} if theirs is None else {theirs: f"{other.name}/rois"}
