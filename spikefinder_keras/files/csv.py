@@ -127,7 +127,6 @@ def read_table(path: Path | str, strict: bool = True, *, all_cells: bool = False
     for number, values in enumerate(columns if strict else []):
         if np.isinf(values).any():
             raise sheet.cell_error(int(np.isinf(values).argmax()), number, "is infinite")
-    table.notes = [*sheet.notes, *table.notes]
     return table
 
 
@@ -499,9 +498,9 @@ def _arrange(sheet: _Sheet, columns: list[Array], all_cells: bool) -> CsvTable:
     """Say what the columns are; `all_cells` keeps those that are not accepted."""
     names = sheet.names
     if sheet.row_names:
-        notes = [f"neurons are rows, named by {_label(names[0])}"]
+        sheet.notes.append(f"neurons are rows, named by {_label(names[0])}")
         # A column is a frame.
-        return CsvTable(sheet.row_names, np.stack(columns[1:]), notes=notes, turned=True)
+        return CsvTable(sheet.row_names, np.stack(columns[1:]), notes=sheet.notes, turned=True)
     kept: list[int] = []
     times, notes = None, []
     for number, (name, values) in enumerate(zip(names, columns, strict=True)):
@@ -512,8 +511,7 @@ def _arrange(sheet: _Sheet, columns: list[Array], all_cells: bool) -> CsvTable:
             times = _times(sheet, number, values, notes)
         else:
             notes.append(f"the column {name!r} {role}: left out")
-    long = _long_table(sheet, columns, kept)
-    if long is not None:
+    if long := _long_table(sheet, columns, kept):
         return long
     beside = [k for k in kept if _NO_TRACE.fullmatch(plain(names[k]))]
     if len(beside) < len(kept):  # else they are all there is
@@ -526,10 +524,11 @@ def _arrange(sheet: _Sheet, columns: list[Array], all_cells: bool) -> CsvTable:
             f"{sheet.path} has time stamps but no neuron; give each neuron a column of its own"
         )
     _check_names(sheet, {k: columns[k] for k in kept})
-    kept = _accepted_by_inscopix(sheet, _means_of_imagej(sheet, kept, notes), all_cells, notes)
+    sheet.notes += notes
+    kept = _accepted_by_inscopix(sheet, _means_of_imagej(sheet, kept), all_cells)
     values = np.stack([columns[k] for k in kept], axis=1)
     competition = sheet.numbered and len(kept) == len(names)
-    return CsvTable([names[k] for k in kept], values, times, notes, competition)
+    return CsvTable([names[k] for k in kept], values, times, sheet.notes, competition)
 
 
 def _times(sheet: _Sheet, number: int, values: Times, notes: list[str]) -> Times:
@@ -598,20 +597,18 @@ def _check_names(sheet: _Sheet, traces: dict[int, Array]) -> None:
 # What other programs put into tables
 
 
-def _means_of_imagej(sheet: _Sheet, kept: list[int], notes: list[str]) -> list[int]:
+def _means_of_imagej(sheet: _Sheet, kept: list[int]) -> list[int]:
     """Keep of ImageJ's measurements of each ROI the means alone."""
     matches = [_IMAGEJ.fullmatch(sheet.names[k]) for k in kept]
     kinds = [match[1].lower() for match in matches if match]
     others = sorted({*kinds} - {"mean"})
     if len(kinds) < len(kept) or "mean" not in kinds or not others:
         return kept
-    notes.append(f"ImageJ's measurements: the means read, {', '.join(others)} left out")
+    sheet.notes.append(f"ImageJ's measurements: the means read, {', '.join(others)} left out")
     return [k for k, kind in zip(kept, kinds, strict=True) if kind == "mean"]
 
 
-def _accepted_by_inscopix(
-    sheet: _Sheet, kept: list[int], all_cells: bool, notes: list[str]
-) -> list[int]:
+def _accepted_by_inscopix(sheet: _Sheet, kept: list[int], all_cells: bool) -> list[int]:
     """Keep of Inscopix's cells the accepted ones, if anybody has accepted some."""
     status = sheet.status
     if status is None or all_cells:
@@ -619,7 +616,7 @@ def _accepted_by_inscopix(
     accepted = [k for k in kept if status[k] == "accepted"]
     accepted = accepted or [k for k in kept if status[k] != "rejected"] or kept
     if left := len(kept) - len(accepted):
-        notes.append(
+        sheet.notes.append(
             f"{left} of {len(kept)} cells left out, which Inscopix's header does not call accepted "
             "(--all-rois keeps them)"
         )
@@ -654,13 +651,13 @@ def _long_table(sheet: _Sheet, columns: list[Array], kept: list[int]) -> CsvTabl
             f"{sheet.path}: {names[axis]} repeats within {names[unit]}; give each neuron one value "
             "a frame"
         ) from None
-    notes = [
+    sheet.notes.append(
         f"a long table: {counted(count, 'neuron')} by {names[unit]}, their {value} by {names[axis]}"
-    ]
+    )
     if value in ("C", "S"):
-        notes.append(
+        sheet.notes.append(
             f"{value} is what CaImAn and Minian call denoised or deconvolved traces; give the raw "
             "ones (YrA) if it is that"
         )
     times = np.asarray(table.index) * (time_scale(names[axis]) or 1.0) if stamps else None
-    return CsvTable([f"{n:g}" for n in table.columns], table.to_numpy(), times, notes)
+    return CsvTable([f"{n:g}" for n in table.columns], table.to_numpy(), times, sheet.notes)

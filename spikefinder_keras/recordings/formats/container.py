@@ -74,7 +74,6 @@ Info: TypeAlias = ArrayInfo | GroupInfo
 
 
 def type_name(dtype: np.dtype[Any]) -> str:
-    """How `ArrayInfo` calls a type."""
     return dtype.str if dtype.kind in "fiub" else str(dtype)
 
 
@@ -130,7 +129,6 @@ class Container:
 
     @cached_property
     def arrays(self) -> dict[str, ArrayInfo]:
-        """The arrays alone."""
         return {name: o for name, o in self.objects.items() if isinstance(o, ArrayInfo)}
 
     @cached_property
@@ -191,7 +189,6 @@ class Container:
             raise self._changed()
 
     def unreadable(self, reason: str) -> DataError:
-        """The error for a file that cannot be read."""
         return DataError(f"{self.path} cannot be read: {reason}")
 
     def _changed(self) -> DataError:
@@ -260,7 +257,6 @@ class Cells:
                 self.keep(f"{name}{{{number}}}", ArrayInfo(shape, piece.dtype.str), piece)
 
     def keep(self, name: str, info: ArrayInfo, value: Any) -> None:
-        """List an array that is put together."""
         self.objects[name], self.values[name] = replace(info, assembled=True), value
 
 

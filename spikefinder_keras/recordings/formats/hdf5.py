@@ -102,7 +102,6 @@ class Hdf5File(Container):
         return where
 
     def leads_out(self, where: str) -> DataError:
-        """The error for an object of `outside`."""
         return self.unreadable(f"/{where} {self.outside[where]}")
 
 
@@ -113,7 +112,6 @@ def open_file(path: Path, chunk: int) -> Hdf5File:
 
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """Arrays and groups, soft links, and what leads out of the file."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -188,7 +186,6 @@ class _Listing(Cells):
         self._hidden: tuple[str, ...] = ()
 
     def add(self, where: str, item: Any) -> None:
-        """List an object or link."""
         import h5py
 
         if reason := leads_out(item):

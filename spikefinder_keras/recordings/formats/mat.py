@@ -79,7 +79,6 @@ JOBS = Jobs(parse_objects, parse_arrays, libraries=("scipy.io",))
 
 @sandboxed
 def _list_variables(path: str) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and class of each variable."""
     from scipy.io import whosmat
 
     return {name: (tuple(map(int, shape)), kind) for name, shape, kind in whosmat(path)}
@@ -106,7 +105,6 @@ class _Inside(Cells):
         self._stored = stored
 
     def add(self, value: Any, name: str, *, depth: int) -> None:
-        """List what a struct, cell array or array holds."""
         if not isinstance(value, np.ndarray):  # objects and functions of MATLAB
             return
         if value.dtype.names and depth <= LEVELS:

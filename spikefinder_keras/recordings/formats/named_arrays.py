@@ -121,7 +121,6 @@ class Source:
 
     @property
     def listed(self) -> str:
-        """Names and shapes of all arrays, for messages."""
         return listed(self.arrays) or "nothing of numbers"
 
     def same_group(self, name: str, kinds: Collection[str]) -> list[str]:
@@ -196,7 +195,6 @@ class Source:
 
     @functools.cached_property
     def candidates(self) -> list[str]:
-        """Arrays that can be fluorescence, in the file's order."""
         return [
             name
             for name in self.arrays
@@ -207,7 +205,6 @@ class Source:
         ]
 
     def fluorescence(self) -> str:
-        """The name of the fluorescence."""
         depths = {n: _group(n).count(".") for n in self.candidates if plain(n) in UNITS}
         near = [n for n in depths if depths[n] == min(depths.values())]
         # dF/F goes before fluorescence: its program has found the baseline already.
@@ -254,7 +251,6 @@ class Source:
         return _first(same)
 
     def named(self, variable: str) -> str:
-        """The array that is asked for."""
         # The whole name, else the end of one: dff of data.dff.
         matches = [n for n in self.arrays if n == variable]
         matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{variable}")]
@@ -334,7 +330,6 @@ def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
 
 
 def listed(arrays: Mapping[str, ArrayInfo]) -> str:
-    """Names and shapes for a message."""
     names = [f"{name} {'x'.join(map(str, info.shape)) or '1'}" for name, info in arrays.items()]
     more = f" and {len(names) - MOST_LISTED} more" if names[MOST_LISTED:] else ""
     return ", ".join(names[:MOST_LISTED]) + more

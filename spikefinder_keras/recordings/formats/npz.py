@@ -27,7 +27,6 @@ DAMAGED = (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedErro
 
 
 def damaged(path: Path | str, error: Exception) -> DataError:
-    """The error for a file that is no usable one of numpy's."""
     reason = " ".join(str(error).split())[:100] or type(error).__name__
     return DataError(f"{path} is no usable numpy file ({reason}); save it again")
 

@@ -48,7 +48,6 @@ LONGEST_NAME = 100
 
 
 def recognises(file: Hdf5File) -> bool:
-    """Whether an HDF5 file is NWB."""
     return is_version_2(file) or "nwb_version" in file.members.get("", ())
 
 
@@ -76,7 +75,6 @@ class Series:
 
     @property
     def is_relative(self) -> bool:
-        """Whether it is dF/F."""
         parts = (plain(part) for part in self.name.split("/")[1:])
         return self.container == "DfOverF" or any(part in RELATIVE for part in parts)
 
@@ -192,7 +190,6 @@ class Contents:
         self._values = file.read(labels)
 
     def array(self, name: str | None) -> Array | None:
-        """A small array that was read."""
         return None if name is None or name not in self._values else np.asarray(self._values[name])
 
     def stored(self, series: Series) -> AnyTable:

@@ -132,7 +132,6 @@ def _source(file: Hdf5File, prediction: Prediction) -> tuple[dict[str, str], Num
 
 @sandboxed
 def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Add the series, and the units, to the file itself."""
     import h5py
 
     arrays = {
@@ -202,7 +201,6 @@ def _group(group: h5py.Group, name: str, kind: str, description: str | None = No
 def _as_type(
     item: h5py.Group | h5py.Dataset, kind: str, namespace: str, description: str | None = None
 ) -> None:
-    """Make a new object one of a type of NWB."""
     item.attrs.update({"namespace": namespace, "neurodata_type": kind})
     item.attrs["object_id"] = str(uuid.uuid4())
     if description is not None:

@@ -198,7 +198,6 @@ def read_numbers(
 def parse_numbers(
     folder: str, paths: Sequence[str], wanted: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, Any]]:
-    """See `read_numbers`."""
     found: dict[str, Array] = {}
     sources: dict[str, str] = {}
     failed: dict[str, str] = {}

@@ -51,7 +51,6 @@ def planes_of(source: Path | str) -> list[Path]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files that a recording is read from."""
     planes = planes_of(folder)
     parents = {parent for plane in planes for parent in (plane, plane.parent)}
     paths = [parent / name for parent in parents for name in OWN_FILES]

@@ -51,8 +51,6 @@ def described(prediction: Prediction) -> dict[str, Any]:
 
 
 def text_of(value: Any, *, indent: int | None = 1) -> str:
-    """`value` as JSON text."""
-
     def unknown(value: Any) -> Any:
         return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 

@@ -42,7 +42,6 @@ _CODEC_KEYS = ("codecs", "index_codecs", "filters", "compressor", "compressors")
 
 
 def recognises(folder: Path) -> bool:
-    """Whether a folder is a Zarr store."""
     return any((folder / name).is_file() for name in METADATA)
 
 
@@ -90,7 +89,6 @@ _JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("zarr",))
 
 @sandboxed
 def _open_root(path: str) -> Any:
-    """The array or group that a store is."""
     import zarr
 
     check_files(Path(path))
