@@ -502,7 +502,8 @@ def _arrange(sheet: _Sheet, columns: list[Array], all_cells: bool) -> CsvTable:
         # A column is a frame.
         return CsvTable(sheet.row_names, np.stack(columns[1:]), notes=sheet.notes, turned=True)
     kept: list[int] = []
-    times, notes = None, []
+    notes: list[str] = []
+    times = None
     for number, (name, values) in enumerate(zip(names, columns, strict=True)):
         role = _role(sheet, number, values, leading=not kept, wants_time=times is None)
         if role is None:
