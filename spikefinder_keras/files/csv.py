@@ -217,9 +217,12 @@ def _split(path: Path | str, text: str) -> _Sheet:
         at = match.end()
     first_row, notes = len(comments) + 2, []
     header, _, body = text[at:].partition("\n")
-    if comments and _is_row_below(header, comments[-1]):
-        header, body = comments.pop().lstrip("#%/ "), text[at:]  # as numpy.savetxt writes it
-        first_row -= 1
+    if comments:
+        cells, above = (re.split(r"[,;\t]", line) for line in (header, comments[-1]))
+        # numpy.savetxt writes the header as a comment, and a row of numbers below it.
+        if len(cells) == len(above) and all(not c or NUMBER.fullmatch(c) for c in cells):
+            header, body = comments.pop().lstrip("#%/ "), text[at:]
+            first_row -= 1
     if comments:
         lines = "one line" if len(comments) == 1 else f"{len(comments)} lines"
         notes.append(f"{lines} of comment before the header left out")
@@ -243,12 +246,6 @@ def _split(path: Path | str, text: str) -> _Sheet:
     body = (sheet.body.removesuffix("\n") if alone else sheet.body.rstrip("\n")) + "\n"
     sheet.body = _QUOTED.sub(r"\1", body) if '"' in body else body
     return sheet
-
-
-def _is_row_below(line: str, comment: str) -> bool:
-    """Whether a line holds numbers, as many as a comment has cells."""
-    cells, names = (re.split(r"[,;\t]", each) for each in (line, comment))
-    return len(cells) == len(names) and all(not c or NUMBER.fullmatch(c) for c in cells)
 
 
 def _cells(line: str, separator: str) -> list[str]:

@@ -207,6 +207,8 @@ class _Listing(Cells):
             self._add_dataset(where, item)
 
     def _add_dataset(self, where: str, item: h5py.Dataset) -> None:
+        import h5py
+
         attributes = _attributes(item)
         # An empty array is stored as its shape, a text as numbers.
         if "MATLAB_empty" in attributes or attributes.get("MATLAB_class") == "char":
@@ -216,9 +218,13 @@ class _Listing(Cells):
                 pieces = [item.file[reference] for reference in item[()].ravel() if reference]
                 self._add_pieces(pieces, where, depth=0)
             return
-        kind, dimensions = type_name(item.dtype), _dimensions(item, attributes)
+        single = item.shape == () and h5py.check_string_dtype(item.dtype) is not None
         self.objects[where] = ArrayInfo(
-            self._shape(item), kind, dimensions, attributes=attributes, text=_text(item)
+            self._shape(item),
+            type_name(item.dtype),
+            _dimensions(item, attributes),
+            attributes=attributes,
+            text=_as_text(item[()]) if single and item.dtype.itemsize <= _PLAIN_TEXT else None,
         )
 
     def _shape(self, item: h5py.Dataset) -> tuple[int, ...]:
@@ -263,14 +269,6 @@ def _holds_references(item: h5py.Dataset) -> bool:
 def _as_text(value: bytes | str) -> str:
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
     return text[:LONGEST_TEXT]
-
-
-def _text(item: h5py.Dataset) -> str | None:
-    """The beginning of a single text; None for anything else."""
-    import h5py
-
-    single = item.shape == () and h5py.check_string_dtype(item.dtype) is not None
-    return _as_text(item[()]) if single and item.dtype.itemsize <= _PLAIN_TEXT else None
 
 
 def _attributes(item: Any) -> dict[str, Scalar]:

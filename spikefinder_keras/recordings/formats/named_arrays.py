@@ -557,8 +557,12 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
     orientation = options.orientation or choice.orientation
     if orientation is None and times is not None:
         orientation = orientation_by(traces.shape, times.size)
-    if orientation is None and values.cells is not None:
-        orientation = _orientation_by_cells(values.cells.shape, traces.shape)
+    if orientation is None and values.cells is not None and traces.ndim == 2:
+        # The axis that has one ROI for each row of `iscell`, if that decides it.
+        rows = values.cells.shape
+        count = max(rows) if 1 in rows or len(rows) == 1 else rows[0]
+        if traces.shape[0] != traces.shape[1] and count in traces.shape:
+            orientation = "neuron-time" if count == traces.shape[0] else "time-neuron"
     return Facts(
         times=times,
         frame_rate=rate,
@@ -567,14 +571,6 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
         notes=notes,
         segment_starts=source.arrays[names.traces].starts,
     )
-
-
-def _orientation_by_cells(cells: Sequence[int], shape: Sequence[int]) -> str | None:
-    """Which axis has one ROI for each row of `iscell`, if that decides it."""
-    if len(shape) != 2 or shape[0] == shape[1]:
-        return None
-    count = max(cells) if 1 in cells or len(cells) == 1 else cells[0]
-    return {shape[0]: "neuron-time", shape[1]: "time-neuron"}.get(count)
 
 
 def _of_traces(
