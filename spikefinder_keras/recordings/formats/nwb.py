@@ -217,8 +217,8 @@ class Contents:
                 found = other
         return found
 
-    def cells(self) -> tuple[str, Numbers] | None:
-        """The column that says which ROIs are cells, and its number for each of the series."""
+    def cells(self) -> Kept | None:
+        """The ROIs of the series that a column of the table calls cells."""
         rows = self.rows(self.series)
         if rows is None:
             return None
@@ -233,7 +233,8 @@ class Contents:
             rejected = self.array(self.columns.get("rejected"))
             if name == "accepted" and not values.any() and (rejected is None or not rejected.any()):
                 continue  # nobody has classified: CaImAn writes both columns all the same
-            return self.columns[name].rsplit("/", 1)[-1], values.astype(np.int64)
+            cells = accepted(self.file.path, values.astype(np.int64), count=len(rows))
+            return Kept(cells, self.columns[name].rsplit("/", 1)[-1])
         return None
 
 
@@ -393,17 +394,17 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     # A square table has no certain orientation.
     if stored.shape[0] != stored.shape[1]:
         only_orientation(path, options.orientation, orientation)
-    traces, of_values = _fluorescence(contents, stored)
-    start, rate, of_time = _clock(contents)
-    cells, total, neuropil = contents.cells(), len(ids), Neuropil()
-    kept = Kept(accepted(path, cells[1], count=total), cells[0]) if cells else None
+    traces = _fluorescence(contents, stored, notes)
+    start, rate = _clock(contents, notes)
+    cells, neuropil = contents.cells(), Neuropil()
     if around := contents.companion("neuropil"):
         surround, name = contents.traces_of(around), around.name.rsplit("/", 1)[-1]
         neuropil = Neuropil(surround.T if turned else surround, name)
     table, rois, of_neuropil = corrected(
-        path, traces.T if turned else traces, neuropil, kept, options, frame_rate=rate
+        path, traces.T if turned else traces, neuropil, cells, options, frame_rate=rate
     )
-    counted = [f"{rois.size} of {total} ROIs"] if cells or neuropil.traces is not None else []
+    if cells or around:
+        notes.append(f"{rois.size} of {len(ids)} ROIs")
     times = contents.array(contents.times)
     facts = Facts(
         times=None if times is None else times.astype(np.float64),
@@ -412,7 +413,7 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
         usual_orientation="time-neuron",
         names=[str(ids[k]) for k in rois],
         unit="dF/F" if series.is_relative else "F",
-        notes=[*notes, *of_values, *of_time, *counted, *of_neuropil],
+        notes=[*notes, *of_neuropil],
     )
     made = make_recording(path, table.T if turned else table, options, facts)
     if start and times is None:
@@ -420,10 +421,9 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     return replace(made, about=found_about)
 
 
-def _fluorescence(contents: Contents, stored: AnyTable) -> tuple[AnyTable, list[str]]:
-    """The traces in their unit, residuals added, and notes."""
+def _fluorescence(contents: Contents, stored: AnyTable, notes: list[str]) -> AnyTable:
+    """The traces in their unit, residuals added."""
     series = contents.series
-    notes: list[str] = []
     factor, offset = gain_of(contents.file, series)
     unit = _as_text(contents.file.arrays[contents.data].attributes.get("unit"))
     # Then 30 stands for 0.3.
@@ -434,12 +434,11 @@ def _fluorescence(contents: Contents, stored: AnyTable) -> tuple[AnyTable, list[
     if residuals := contents.companion("residuals"):
         traces = elementwise(np.add, traces, contents.traces_of(residuals))
         notes.append(f"{series.name} + {residuals.name}")
-    return traces, notes
+    return traces
 
 
-def _clock(contents: Contents) -> tuple[float, float | None, list[str]]:
-    """Start in s and frame rate in Hz, None where the file has no credible one, and notes."""
-    notes: list[str] = []
+def _clock(contents: Contents, notes: list[str]) -> tuple[float, float | None]:
+    """Start in s and frame rate in Hz, None where the file has no credible one."""
     value, start, rate = contents.array(contents.start), 0.0, None
     if value is not None and contents.start is not None and value.size == 1:
         start = float(value.reshape(-1)[0])
@@ -452,4 +451,4 @@ def _clock(contents: Contents) -> tuple[float, float | None, list[str]]:
     if rate is not None and not rate > 0:
         notes.append(f"the file tells a frame rate of {rate:g} Hz: not used")
         rate = None
-    return start, rate, notes
+    return start, rate
