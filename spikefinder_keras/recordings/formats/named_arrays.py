@@ -35,17 +35,17 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# dF/F.
+# Names of dF/F.
 RELATIVE = _names(
     """dftraces fdff dff df dff0 dfof dfof0 dfoverf dfoverf0 deltaf deltaff deltaff0 deltafof
     deltafoverf deltafoverf0 dfftraces tracesdff"""
 )
-# Fluorescence of suite2p (F), CNMF-E (C_raw), EXTRACT (temporal_weights) and others.
+# Names of fluorescence: of suite2p (F), CNMF-E (C_raw), EXTRACT (temporal_weights) and others.
 RAW = _names(
     """f fluorescence fcell craw temporalweights fraw rawf ftraces rawtraces rawfluorescence fluo
     fluorescencetraces"""
 )
-TRACES = _names("traces calcium calciumtraces signals")  # either
+TRACES = _names("traces calcium calciumtraces signals")  # of either
 
 UNITS: dict[str, str | None] = {
     **dict.fromkeys(RELATIVE, "dF/F"),
