@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from spikefinder_keras.competition.tables import read_csv, write_csv
-from spikefinder_keras.files.npz import read_npz
+from spikefinder_keras.files.npy import read_npz
 from spikefinder_keras.network.engine import load_engine
 from spikefinder_keras.network.predict import predict_calcium
 from spikefinder_keras.recordings.formats import read_recording, write_prediction

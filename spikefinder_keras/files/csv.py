@@ -22,6 +22,7 @@ from .atomic import open_ordinary
 # searched anew at each of its characters.
 
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+_HAS_SEPARATOR = re.compile(r".*[,;\t]")
 # Excel reads and writes a first line such as `sep=;`. The last line of all is no comment.
 _COMMENT = re.compile(r"((?:#|%|//).*|[ \t]*sep=(.)[ \t]*)\n(?=\s*\S)", re.IGNORECASE)
 _QUOTED = re.compile(r'(?<![^,\n])"([^",\n]*)"(?![^,\n])')
@@ -42,8 +43,8 @@ _SPREADSHEET = re.compile(
 NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 _INFINITE = re.compile(r"\s*[+-]?inf(inity)?\s*", re.ASCII | re.IGNORECASE)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(:\d{2})?|(?<!\d)\d+ days?")
+# ImageJ's labels begin with the name of the movie.
 _LABEL = re.compile(r"[^<>]*\.(tiff?|avi|nd2|czi|lif|png)\b.*", re.IGNORECASE)
-"""ImageJ's labels begin with the name of the movie."""
 
 # Headers, compared in lower case and without marks (`plain`)
 
@@ -67,16 +68,15 @@ _COUNTER = re.compile(
     r"frame(s|no|number|nr|id|index)?|index|slice|samples?|rows?|n|nr|no|id|unnamed0|count|counter"
     r"|z|volume|image|bild"
 )
-"""Headers of columns that count rows."""
 _UNITS = ("unitid", "unit", "neuron", "neuronid", "cell", "cellid", "roi", "roiid", "component")
 """Headers of the column that says which neuron a row of a long table is of."""
 _NAMES = re.compile(rf"{'|'.join(_UNITS)}|names?|rois|cells|neurons")
 _LABELS = ("label", "labels", "file", "filename")
+# What is recorded beside fluorescence.
 _NO_TRACE = re.compile(
     r"(stim\w*|(running|wheel|treadmill)?(speed|velocity|position)|running|locomotion|licks?|licking"
     r"|rewards?|pupil\w*|trial(no|nr|number|id|index)?|ttl|trigger|sync|temperature|whisk\w*)\d*"
 )
-"""Headers of what is recorded beside fluorescence."""
 _IMAGEJ = re.compile(
     r"(area|mean|stddev|mode|min|max|x|y|xm|ym|perim\.?|bx|by|width|height|major|minor|angle|circ\.?"
     r"|feret\w*|intden|median|skew|kurt|%area|rawintden|ar|round|solidity|minthr|maxthr)"
@@ -96,12 +96,11 @@ _SPARSEST = 100
 
 @dataclass
 class CsvTable:
-    """What a CSV file holds.
+    """What a CSV file holds: `values` `(row, neuron)`, NaN where a cell is empty, `times` `(row,)`
+    in s, and `notes` for the user on what was left out or understood.
 
-    `values` are `(row, neuron)`, NaN where a cell is empty; `times` are time stamps `(row,)` in s;
-    `notes` are lines for the user on what was left out or understood. `competition`: the header is
-    that of the competition, 0 to n - 1, and each column is a neuron. `turned`: the file has a row
-    for each neuron, named by its first column.
+    `competition`: the header is that of the competition, 0 to n - 1, and each column is a neuron.
+    `turned`: the file has a row for each neuron, named by its first column.
     """
 
     names: list[str]
@@ -113,23 +112,12 @@ class CsvTable:
 
 
 def read_table(path: Path | str, strict: bool = True, *, all_cells: bool = False) -> CsvTable:
-    """Read a CSV file.
+    """Read a CSV file: a header row that names the neurons, then one row per sample.
 
-    Parameters
-    ----------
-    path
-        A header row that names the neurons, then one row per sample. Commas, semicolons or tabs
-        between the cells; a decimal comma where these are no commas; comment lines before it.
-    strict
-        Infinite values, and texts such as `#DIV/0!`, are errors and not missing.
-    all_cells
-        Keep the cells that Inscopix's header does not call accepted.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or empty, has no header, rows of different length, a cell that is no
-        number, or can be read in two ways. The message names file, row and column, counted from 1.
+    If `strict`, infinite values and texts such as `#DIV/0!` are errors and not missing; `all_cells`
+    keeps those that Inscopix's header does not call accepted. `DataError` is raised if the file is
+    missing or empty, has no header, rows of different length, a cell that is no number, or can be
+    read in two ways; it names file, row and column, counted from 1.
     """
     sheet = _split(path, _read_text(path))
     # pandas reads almost every file at once. It would shift or fill rows of another length and name
@@ -139,7 +127,6 @@ def read_table(path: Path | str, strict: bool = True, *, all_cells: bool = False
     for number, values in enumerate(columns if strict else []):
         if np.isinf(values).any():
             raise sheet.cell_error(int(np.isinf(values).argmax()), number, "is infinite")
-    table.notes = [*sheet.notes, *table.notes]
     return table
 
 
@@ -162,8 +149,8 @@ class _Sheet:
     """A file's header, and its `body`: lines with a comma between cells and a decimal point.
 
     `first_row` is the number in the file, from 1, of the first of these lines; `status` is
-    Inscopix's second header row, of each column. `texts` says what columns of text are, and
-    `row_names` are those of neurons in rows.
+    Inscopix's second header row. `texts` says what columns of text are, and `row_names` are those
+    of neurons in rows.
     """
 
     path: Path | str
@@ -175,11 +162,20 @@ class _Sheet:
     texts: dict[int, _Role] = field(default_factory=dict)
     row_names: list[str] | None = None
 
+    @property
+    def numbered(self) -> bool:
+        """Whether the header is the competition's: 0 to n - 1."""
+        return self.names == [str(number) for number in range(len(self.names))]
+
+    def error(self, row: int, what: str) -> DataError:
+        """The error on a row, counted from 0; -1 is the header."""
+        return DataError(f"{self.path}, row {row + self.first_row}{what}")
+
     def cell_error(self, row: int, column: int, what: str) -> DataError:
-        """The error on a cell, row and column counted from 0."""
-        return DataError(
-            f"{self.path}, row {row + self.first_row}, column {column + 1} "
-            f"(neuron {self.names[column]}) {what}; write a number, or leave the cell empty"
+        return self.error(
+            row,
+            f", column {column + 1} (neuron {self.names[column]}) {what}; write a number, or leave "
+            "the cell empty",
         )
 
 
@@ -188,20 +184,19 @@ def _read_text(path: Path | str) -> str:
     try:
         with open_ordinary(path) as file:
             content = file.read()
+        # Excel's "Unicode text" is UTF-16.
+        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = content.decode("utf-16") if wide else content.decode(errors="surrogateescape")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror})") from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
-        try:
-            text = content.decode("utf-16")
-        except UnicodeError:
-            raise DataError(f"{path} is damaged UTF-16 text; save it as UTF-8") from None
-    else:
-        text = content.decode(errors="surrogateescape")
+    except UnicodeError:
+        raise DataError(f"{path} is damaged UTF-16 text; save it as UTF-8") from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if "\0" in text:
-        row = text[: text.index("\0")].count("\n") + 1
+    before, nul, _ = text.partition("\0")
+    if nul:
+        row = before.count("\n") + 1
         raise DataError(
             f"{path}, row {row}: a NUL byte; this is not a CSV text file, or a damaged one"
         )
@@ -212,56 +207,45 @@ def _read_text(path: Path | str) -> str:
 
 def _split(path: Path | str, text: str) -> _Sheet:
     """Find header, separator, decimal sign and samples."""
-    comments, stated, text = _comments(text)
-    notes = []
-    first_row = len(comments) + 2
-    header, _, body = text.partition("\n")
-    if comments and _is_row_below(header, comments[-1]):
-        header, body = comments.pop().lstrip("#%/ "), text  # as numpy.savetxt writes it
-        first_row -= 1
-    if not comments:
-        header = header.lstrip("# ") if header.startswith("#") else header
-    else:
+    at = len(text) - len(text.lstrip("\n"))
+    # Where only one neuron is, a blank line may be its header.
+    at = at if _HAS_SEPARATOR.match(text, at) else 0
+    comments, separator = [""] * at, ""
+    while match := _COMMENT.match(text, at):
+        comments.append(match[1])
+        separator = match[2] or separator
+        at = match.end()
+    first_row, notes = len(comments) + 2, []
+    header, _, body = text[at:].partition("\n")
+    if comments:
+        cells, above = (re.split(r"[,;\t]", line) for line in (header, comments[-1]))
+        # numpy.savetxt writes the header as a comment, and a row of numbers below it.
+        if len(cells) == len(above) and all(not c or NUMBER.fullmatch(c) for c in cells):
+            header, body = comments.pop().lstrip("#%/ "), text[at:]
+            first_row -= 1
+    if comments:
         lines = "one line" if len(comments) == 1 else f"{len(comments)} lines"
         notes.append(f"{lines} of comment before the header left out")
-    row = first_row - 1
-    separator = stated or _separator(path, header, body)
+    elif header.startswith("#"):
+        header = header.lstrip("# ")
+    separator = separator or _separator(path, header, body)
+    sheet = _Sheet(path, [], body, first_row, notes)
     try:
         header.encode()
-        names = [name_of_cell(cell.strip()) for cell in _cells(header, separator)] or [""]
+        sheet.names = [name_of_cell(cell.strip()) for cell in _cells(header, separator)] or [""]
     except UnicodeEncodeError:
-        raise DataError(f"{path}, row {row}: not UTF-8 text; save it as UTF-8") from None
+        raise sheet.error(-1, ": not UTF-8 text; save it as UTF-8") from None
     except (csv.Error, TypeError, ValueError) as error:
-        raise DataError(f"{path}, row {row}: no header of a CSV file ({error})") from None
-    sheet = _Sheet(path, names, body, first_row, notes)
+        raise sheet.error(-1, f": no header of a CSV file ({error})") from None
     _read_status(sheet, separator)
     _unify_signs(sheet, separator)
     if not sheet.body.strip():
         raise DataError(f"{path} has a header but no samples; give one row per sample")
     # Blank lines at the end are harmless; only with one neuron can they stand for missing samples.
-    body = sheet.body.rstrip("\n") if len(names) > 1 else sheet.body.removesuffix("\n")
-    sheet.body = _QUOTED.sub(r"\1", body + "\n") if '"' in body else body + "\n"
+    alone = len(sheet.names) == 1
+    body = (sheet.body.removesuffix("\n") if alone else sheet.body.rstrip("\n")) + "\n"
+    sheet.body = _QUOTED.sub(r"\1", body) if '"' in body else body
     return sheet
-
-
-def _comments(text: str) -> tuple[list[str], str, str]:
-    """The lines before the header, the separator if one of them states it, and the other text."""
-    at = len(text) - len(text.lstrip("\n"))
-    # Where only one neuron is, a blank line may be its header.
-    if not re.match(r".*[,;\t]", text[at:].partition("\n")[0]):
-        at = 0
-    comments, stated = [""] * at, ""
-    while match := _COMMENT.match(text, at):
-        comments.append(match[1])
-        stated = match[2] or stated
-        at = match.end()
-    return comments, stated, text[at:]
-
-
-def _is_row_below(line: str, comment: str) -> bool:
-    """Whether a line holds numbers, as many as a comment has cells."""
-    cells, names = (re.split(r"[,;\t]", each) for each in (line, comment))
-    return len(cells) == len(names) and all(not c or NUMBER.fullmatch(c) for c in cells)
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -273,7 +257,7 @@ def _separator(path: Path | str, header: str, body: str) -> str:
     first = body.partition("\n")[0]
     found = [sep for sep in _SEPARATORS if sep in header]
     numbers = first.split()
-    no_sign = not found and not re.search(r"[,;\t]", first)
+    no_sign = not found and not _HAS_SEPARATOR.match(first)
     if no_sign and len(numbers) > 1 and all(map(NUMBER.fullmatch, numbers)):
         raise DataError(
             f"{path}: its cells are separated by blanks; separate them by commas, semicolons or "
@@ -291,11 +275,10 @@ def _separator(path: Path | str, header: str, body: str) -> str:
 def _read_status(sheet: _Sheet, separator: str) -> None:
     """Take off Inscopix's second header: `Time(s)/Cell Status, accepted, rejected, ...`."""
     line, _, rest = sheet.body.partition("\n")
-    cells = [cell.strip() for cell in line.split(separator)]
-    status = [cell.lower() for cell in cells]
-    if len(cells) == len(sheet.names) > 1 and _INSCOPIX.issuperset(status[1:]):
-        sheet.names[0] = cells[0].split("/")[0] or sheet.names[0]
-        sheet.status, sheet.body, sheet.first_row = status, rest, sheet.first_row + 1
+    first, *status = [cell.strip() for cell in line.lower().split(separator)]
+    if len(status) + 1 == len(sheet.names) > 1 and _INSCOPIX.issuperset(status):
+        sheet.names[0] = line.split(separator)[0].strip().split("/")[0] or sheet.names[0]
+        sheet.status, sheet.body, sheet.first_row = [first, *status], rest, sheet.first_row + 1
 
 
 def _unify_signs(sheet: _Sheet, separator: str) -> None:
@@ -310,10 +293,9 @@ def _unify_signs(sheet: _Sheet, separator: str) -> None:
         )
         # One of the two would be a mark of thousands, and nobody can say which.
         if comma and point:
-            row = sheet.first_row + sheet.body[: comma.start()].count("\n")
-            raise DataError(
-                f"{sheet.path}, row {row}: decimal commas here and decimal points elsewhere; "
-                "write all numbers alike"
+            raise sheet.error(
+                sheet.body[: comma.start()].count("\n"),
+                ": decimal commas here and decimal points elsewhere; write all numbers alike",
             )
         sheet.body = sheet.body.replace(",", ".")
         marks = _SEPARATORS.get(separator, "marks")
@@ -352,33 +334,29 @@ def _numbers_at_once(sheet: _Sheet) -> list[Array] | None:
 
 
 def _read_cells(sheet: _Sheet, strict: bool) -> list[Array]:
-    """The columns `(row,)`, read cell by cell; `DataError` with the place of a bad row or cell.
-
-    Dates become seconds; what text there is otherwise is NaN.
-    """
-    rows = _rows(sheet)
+    """The columns `(row,)`, read cell by cell; dates become seconds, other text NaN."""
     columns: list[Array] = []
     odd: list[str] = []
     bad: list[tuple[int, int, str]] = []
-    for number, name in enumerate(sheet.names):
-        texts = [cells[number] for cells in rows]
-        values, text = _numbers(texts, strict, odd)
-        if text is not None:
+    rows = _rows(sheet)
+    for number, texts in enumerate(map(list, zip(*rows, strict=True))):
+        values, row = _numbers(texts, strict, odd)
+        if row is not None:
+            name = sheet.names[number]
             times = None if sheet.row_names else _dates(texts)
             if number == 0 and len(sheet.names) > 1 and _names_rows(name, texts):
                 sheet.row_names = [each.strip() for each in texts]
-            elif plain(name) in _LABELS and _LABEL.fullmatch(texts[text]):
+            elif plain(name) in _LABELS and _LABEL.fullmatch(texts[row]):
                 sheet.texts[number] = _Role.LABELS
             elif times is not None:
                 sheet.texts[number], values = _Role.DATES, times
             else:
-                bad.append((text, number, texts[text]))
+                bad.append((row, number, texts[row]))
         columns.append(values)
     all_text = len(bad) == len(columns) > 1 and all(row == 0 for row, _, _ in bad)
     if all_text and any(NUMBER.fullmatch(cells[0]) for cells in rows[1:]):
-        raise DataError(
-            f"{sheet.path}, row {sheet.first_row}: no cell is a number, as in a second header; "
-            "remove this row, or the one above it"
+        raise sheet.error(
+            0, ": no cell is a number, as in a second header; remove this row, or the one above it"
         )
     if bad:
         row, number, cell = min(bad)
@@ -406,9 +384,8 @@ def _rows(sheet: _Sheet) -> list[list[str]]:
         # A title above the header has fewer cells than all rows below it.
         if len(names) < counts[-1] == np.median(counts):
             what = "remove lines before the header, or begin them with #"
-        raise DataError(
-            f"{sheet.path}, row {wrong + sheet.first_row}: {counts[wrong]} cells where the "
-            f"header has {len(names)}; {what}"
+        raise sheet.error(
+            wrong, f": {counts[wrong]} cells where the header has {len(names)}; {what}"
         )
     return rows
 
@@ -465,13 +442,14 @@ def plain(name: str) -> str:
 
 def time_scale(name: str) -> float | None:
     """Seconds in the unit of a header that means time (s where none stands), or None."""
-    match = _TIME.fullmatch(name.strip().lstrip("# "))
-    return SECONDS.get((match[1] or match[2] or "s").lower(), 1.0) if match else None
+    unit = _time_unit(name)
+    return None if unit is None else SECONDS.get(unit or "s", 1.0)
 
 
-def _has_unit(name: str) -> bool:
+def _time_unit(name: str) -> str | None:
+    """The unit in a header that means time, empty where none stands; None for another header."""
     match = _TIME.fullmatch(name.strip().lstrip("# "))
-    return match is not None and bool(match[1] or match[2])
+    return match and (match[1] or match[2] or "").lower()
 
 
 def _role(
@@ -484,12 +462,8 @@ def _role(
     if number in sheet.texts:
         role = sheet.texts[number]
         return _Role.TIMES if role is _Role.DATES and wants_time else role
-    name, scale, several = (
-        sheet.names[number],
-        time_scale(sheet.names[number]),
-        len(sheet.names) > 1,
-    )
-    steps = np.diff(values)
+    name, several = sheet.names[number], len(sheet.names) > 1
+    scale, steps = time_scale(name), np.diff(values)
     increases = steps.size > 0 and bool((steps > 0).all())
     counts = increases and bool((steps == 1).all())
     is_counter = _COUNTER.fullmatch(plain(name))
@@ -503,7 +477,7 @@ def _role(
         # pandas writes an index without a name as `Unnamed: 0`, and Excel's empty columns likewise.
         (name.startswith("Unnamed:") and empty, _Role.EMPTY),
         # 0, 1, 2, ... or 1, 2, 3, ... under `t` are frames and no seconds.
-        (from_start and scale is not None and not _has_unit(name), _Role.COUNTER),
+        (from_start and _time_unit(name) == "", _Role.COUNTER),
         (called_time, _Role.EMPTY if empty else _Role.TIMES),
         # Frame numbers may leave some out, but only before the neurons are they surely some.
         (is_counter and (counts or rises), _Role.COUNTER),
@@ -512,29 +486,30 @@ def _role(
         (not name and number == 0 and values.size == 1 and several, _Role.COUNTER),
         # No fluorescence only increases.
         (rises and not name, _Role.TIMES if wants_time else _Role.INCREASES),
-        (convinces and (wants_time or _numbered(sheet.names)), _Role.TIMES),
+        (convinces and (wants_time or sheet.numbered), _Role.TIMES),
     )
     return next((role for holds, role in rules if holds), None)
-
-
-def _numbered(names: list[str]) -> bool:
-    """Whether a header is the competition's: 0 to n - 1."""
-    return names == [str(number) for number in range(len(names))]
 
 
 def _arrange(sheet: _Sheet, columns: list[Array], all_cells: bool) -> CsvTable:
     """Say what the columns are; `all_cells` keeps those that are not accepted."""
     names = sheet.names
     if sheet.row_names:
-        return CsvTable(
-            sheet.row_names,
-            np.stack(columns[1:]),  # a column is a frame
-            notes=[f"neurons are rows, named by {_label(names[0])}"],
-            turned=True,
-        )
-    kept, times, notes = _neurons(sheet, columns)
-    long = _long_table(sheet, columns, kept)
-    if long is not None:
+        sheet.notes.append(f"neurons are rows, named by {_label(names[0])}")
+        # A column is a frame.
+        return CsvTable(sheet.row_names, np.stack(columns[1:]), notes=sheet.notes, turned=True)
+    kept: list[int] = []
+    notes: list[str] = []
+    times = None
+    for number, (name, values) in enumerate(zip(names, columns, strict=True)):
+        role = _role(sheet, number, values, leading=not kept, wants_time=times is None)
+        if role is None:
+            kept.append(number)
+        elif role is _Role.TIMES:
+            times = _times(sheet, number, values, notes)
+        else:
+            notes.append(f"the column {name!r} {role}: left out")
+    if long := _long_table(sheet, columns, kept):
         return long
     beside = [k for k in kept if _NO_TRACE.fullmatch(plain(names[k]))]
     if len(beside) < len(kept):  # else they are all there is
@@ -547,41 +522,20 @@ def _arrange(sheet: _Sheet, columns: list[Array], all_cells: bool) -> CsvTable:
             f"{sheet.path} has time stamps but no neuron; give each neuron a column of its own"
         )
     _check_names(sheet, {k: columns[k] for k in kept})
-    kept, more = _means_of_imagej(names, kept)
-    kept, most = _accepted_by_inscopix(sheet.status, kept, all_cells)
-    return CsvTable(
-        [names[k] for k in kept],
-        np.stack([columns[k] for k in kept], axis=1),
-        times,
-        [*notes, *more, *most],
-        _numbered(names) and len(kept) == len(names),
-    )
+    sheet.notes += notes
+    kept = _accepted_by_inscopix(sheet, _means_of_imagej(sheet, kept), all_cells)
+    values = np.stack([columns[k] for k in kept], axis=1)
+    competition = sheet.numbered and len(kept) == len(names)
+    return CsvTable([names[k] for k in kept], values, times, sheet.notes, competition)
 
 
-def _neurons(sheet: _Sheet, columns: list[Array]) -> tuple[list[int], Times | None, list[str]]:
-    """Numbers of the columns that are neurons by the rules, time stamps and notes."""
-    kept: list[int] = []
-    times, notes = None, []
-    for number, (name, values) in enumerate(zip(sheet.names, columns, strict=True)):
-        role = _role(sheet, number, values, leading=not kept, wants_time=times is None)
-        if role is None:
-            kept.append(number)
-        elif role is not _Role.TIMES:
-            notes.append(f"the column {name!r} {role}: left out")
-        else:
-            times, more = _times(sheet, number, values)
-            notes += more
-    return kept, times, notes
-
-
-def _times(sheet: _Sheet, number: int, values: Times) -> tuple[Times, list[str]]:
+def _times(sheet: _Sheet, number: int, values: Times, notes: list[str]) -> Times:
     """Time stamps in s; `DataError` where one is missing or they are none by the header."""
     if number in sheet.texts:
-        return values, []
+        return values
     if np.isnan(values).any():
-        row = np.isnan(values).argmax() + sheet.first_row
-        raise DataError(f"{sheet.path}, row {row}: no time stamp; give one in s")
-    if _numbered(sheet.names):
+        raise sheet.error(int(np.isnan(values).argmax()), ": no time stamp; give one in s")
+    if sheet.numbered:
         raise DataError(
             f"{sheet.path}: the first column only increases, as time stamps do, but is called 0 as "
             "a neuron; call it time (s), time (ms) or frame in the header"
@@ -589,9 +543,11 @@ def _times(sheet: _Sheet, number: int, values: Times) -> tuple[Times, list[str]]
     name = sheet.names[number]
     scale = time_scale(name)
     if scale is None:
-        return values, [f"{_label(name)} increases: taken as time stamps in s"]
-    unit = f"the column {name!r} holds time stamps in another unit than s: turned"
-    return values * scale, [unit] if scale != 1 else []
+        notes.append(f"{_label(name)} increases: taken as time stamps in s")
+        return values
+    if scale != 1:
+        notes.append(f"the column {name!r} holds time stamps in another unit than s: turned")
+    return values * scale
 
 
 def _label(name: str) -> str:
@@ -600,7 +556,7 @@ def _label(name: str) -> str:
 
 def _check_names(sheet: _Sheet, traces: dict[int, Array]) -> None:
     """Refuse a header without names, with one twice, or that is the first row of samples."""
-    row = sheet.first_row - 1 - (sheet.status is not None)
+    header = -1 if sheet.status is None else -2
     first = {name: number for number, name in reversed([*enumerate(sheet.names)])}
     for number in traces:
         name = sheet.names[number]
@@ -616,7 +572,7 @@ def _check_names(sheet: _Sheet, traces: dict[int, Array]) -> None:
             )
         else:
             continue
-        raise DataError(f"{sheet.path}, row {row}, column {number + 1}: {what}")
+        raise sheet.error(header, f", column {number + 1}: {what}")
     names = [sheet.names[number] for number in traces]
     count = len(names)
     numbers = [int(name) for name in names if _NEURON_NUMBER.fullmatch(name)]
@@ -629,41 +585,40 @@ def _check_names(sheet: _Sheet, traces: dict[int, Array]) -> None:
         whole = known.size > 2 and (known == known.round()).all()
         inside += bool(whole and known.min() <= each <= known.max())
     if 2 * inside > count:
-        raise DataError(
-            f"{sheet.path}, row {row}: the header {', '.join(names[:4])} ... looks like a row "
-            "of data; add the header row 0, 1, ... (or names of the neurons)"
+        raise sheet.error(
+            header,
+            f": the header {', '.join(names[:4])} ... looks like a row of data; add the header row "
+            "0, 1, ... (or names of the neurons)",
         )
 
 
 # What other programs put into tables
 
 
-def _means_of_imagej(names: list[str], kept: list[int]) -> tuple[list[int], list[str]]:
+def _means_of_imagej(sheet: _Sheet, kept: list[int]) -> list[int]:
     """Keep of ImageJ's measurements of each ROI the means alone."""
-    matches = [_IMAGEJ.fullmatch(names[k]) for k in kept]
+    matches = [_IMAGEJ.fullmatch(sheet.names[k]) for k in kept]
     kinds = [match[1].lower() for match in matches if match]
-    means = [k for k, kind in zip(kept, kinds, strict=False) if kind == "mean"]
-    if len(kinds) < len(kept) or len(set(kinds)) < 2 or not means:
-        return kept, []
-    others = ", ".join(sorted({*kinds} - {"mean"}))
-    return means, [f"ImageJ's measurements: the means read, {others} left out"]
+    others = sorted({*kinds} - {"mean"})
+    if len(kinds) < len(kept) or "mean" not in kinds or not others:
+        return kept
+    sheet.notes.append(f"ImageJ's measurements: the means read, {', '.join(others)} left out")
+    return [k for k, kind in zip(kept, kinds, strict=True) if kind == "mean"]
 
 
-def _accepted_by_inscopix(
-    status: list[str] | None, kept: list[int], all_cells: bool
-) -> tuple[list[int], list[str]]:
+def _accepted_by_inscopix(sheet: _Sheet, kept: list[int], all_cells: bool) -> list[int]:
     """Keep of Inscopix's cells the accepted ones, if anybody has accepted some."""
+    status = sheet.status
     if status is None or all_cells:
-        return kept, []
+        return kept
     accepted = [k for k in kept if status[k] == "accepted"]
     accepted = accepted or [k for k in kept if status[k] != "rejected"] or kept
-    left = len(kept) - len(accepted)
-    if not left:
-        return kept, []
-    return accepted, [
-        f"{left} of {len(kept)} cells left out, which Inscopix's header does not call accepted "
-        "(--all-rois keeps them)"
-    ]
+    if left := len(kept) - len(accepted):
+        sheet.notes.append(
+            f"{left} of {len(kept)} cells left out, which Inscopix's header does not call accepted "
+            "(--all-rois keeps them)"
+        )
+    return accepted
 
 
 def _long_table(sheet: _Sheet, columns: list[Array], kept: list[int]) -> CsvTable | None:
@@ -681,7 +636,7 @@ def _long_table(sheet: _Sheet, columns: list[Array], kept: list[int]) -> CsvTabl
     if not (stamps or frames) or len(values) != 1:
         return None
     axis, value = (stamps or frames)[0], names[values[0]]
-    if unit in sheet.texts or axis in sheet.texts or np.isnan([columns[unit], columns[axis]]).any():
+    if {unit, axis} & sheet.texts.keys() or np.isnan([columns[unit], columns[axis]]).any():
         return None
     long = pd.DataFrame({"neuron": columns[unit], "at": columns[axis], "value": columns[values[0]]})
     count = long["neuron"].nunique()
@@ -694,13 +649,13 @@ def _long_table(sheet: _Sheet, columns: list[Array], kept: list[int]) -> CsvTabl
             f"{sheet.path}: {names[axis]} repeats within {names[unit]}; give each neuron one value "
             "a frame"
         ) from None
-    notes = [
+    sheet.notes.append(
         f"a long table: {counted(count, 'neuron')} by {names[unit]}, their {value} by {names[axis]}"
-    ]
+    )
     if value in ("C", "S"):
-        notes.append(
+        sheet.notes.append(
             f"{value} is what CaImAn and Minian call denoised or deconvolved traces; give the raw "
             "ones (YrA) if it is that"
         )
     times = np.asarray(table.index) * (time_scale(names[axis]) or 1.0) if stamps else None
-    return CsvTable([f"{n:g}" for n in table.columns], table.to_numpy(), times, notes)
+    return CsvTable([f"{n:g}" for n in table.columns], table.to_numpy(), times, sheet.notes)

@@ -1,8 +1,7 @@
 """Fetch and verify the competition's files and the published weights.
 
-Tables say which files there are, by what hash each is known and where it can be had. pooch fetches
-them: it tries again, and keeps a file apart until it is whole. Here stands what makes a server's
-answer useless all the same: its status, its length, its time, its content.
+pooch fetches them: it tries again, and keeps a file apart until it is whole. Here stands which
+files there are, and what makes a server's answer useless: its status, length, time and content.
 """
 
 import hashlib
@@ -12,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..constants import DATASET_COUNT, SPLITS
@@ -102,9 +102,8 @@ def fetch_data(
     datasets
         Numbers from 1 to 10; by default all. Sets 6 to 10 have no test split.
     mirror
-        An http(s) address or a local folder to take the files from instead of the two public
-        repositories. They stand in it side by side, or in `spikefinder.train` and
-        `spikefinder.test`.
+        An http(s) address or a local folder with the files, side by side or in `spikefinder.train`
+        and `spikefinder.test`, instead of the two public repositories.
     progress
         Show the bytes received on stderr.
 
@@ -155,7 +154,7 @@ def fetch_weights(name: str = "published", mirror: Path | str | None = None) -> 
     """Fetch published weights into the user's cache, and verify them.
 
     The cache is the system's usual one, or the folder in the environment variable
-    `SPIKEFINDER_CACHE`. The network is used only if the file is not there, or damaged. `mirror` is
+    `SPIKEFINDER_CACHE`; the network is used only if the file is not there, or damaged. `mirror` is
     an http(s) address or a local folder that holds the file.
 
     Raises
@@ -199,11 +198,9 @@ def is_original(path: Path | str) -> bool:
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file that is to stand at `target`, by what it is known and where it can be had.
-
-    It has at most `limit` bytes; `expected` is its hash by a `method`, "git blob id" or "sha256".
-    Its sources are addresses or local files; the first that has it wins.
-    """
+    """A file of at most `limit` bytes that is to stand at `target`; `expected` is its hash by a
+    `method`, "git blob id" or "sha256". Sources are addresses or local files; the first that has it
+    wins."""
 
     target: Path
     method: str
@@ -282,11 +279,8 @@ def _sources(
     names = [name] if split is None else [name, f"spikefinder.{split}/{name}"]
     if str(mirror).lower().startswith(WEB):
         return tuple(f"{str(mirror).rstrip('/')}/{each}" for each in names)
-    try:
-        found = Path(mirror).is_dir()
-    except OSError:  # a name longer than the system allows
-        found = False
-    if not found:
+    # Of a name longer than the system allows, `isdir` says no.
+    if not os.path.isdir(mirror):  # noqa: PTH112
         raise DownloadError(
             f"the mirror {mirror} is neither an http(s) address nor a folder; name one of the two "
             "(--mirror)"
@@ -297,7 +291,8 @@ def _sources(
 def _fetch(file: PublishedFile, silent: Counter[str], count: Callable[[int], object] = int) -> None:
     """Put a file at its target, whole and verified, from the first source that has it.
 
-    `silent` and `count` are those of `_Transfer`.
+    `silent` counts the failed connections of each host, for all files of one call; `count` is
+    called with the size of each piece received.
     """
     import pooch
     from requests import RequestException
@@ -312,8 +307,8 @@ def _fetch(file: PublishedFile, silent: Counter[str], count: Callable[[int], obj
                 keeper = pooch.create(
                     folder, "", registry=registry, urls={"file": source}, retry_if_failed=RETRIES
                 )
-                received = keeper.fetch("file", downloader=_Transfer(file, silent, count))
-                Path(received).replace(file.target)
+                receive = partial(_receive, file, silent, count)
+                Path(keeper.fetch("file", downloader=receive)).replace(file.target)
             return
         except (DownloadError, RequestException) as error:
             failures.append(f"{source}: {reason(error)}")
@@ -324,72 +319,71 @@ def _fetch(file: PublishedFile, silent: Counter[str], count: Callable[[int], obj
     raise DownloadError("; ".join(failures))
 
 
-@dataclass(frozen=True)
-class _Transfer:
-    """A downloader for pooch, which accepts the published file alone.
-
-    `silent` counts the failed connections of each host, for all files of one call; `count` is
-    called with the size of each piece received.
-    """
-
-    file: PublishedFile
-    silent: Counter[str]
-    count: Callable[[int], object]
-
-    def __call__(self, url: str, target: str, _pooch: object) -> None:
-        file, received = self.file, Path(target)
-        if url.lower().startswith(WEB):
-            self._download(url, received)
-        else:
-            try:
-                open_ordinary(url).close()  # a pipe would never end
-            except OSError as error:
-                raise DownloadError(error.strerror) from error
-            shutil.copyfile(url, received)
-        if not file.is_there(received):
-            raise DownloadError(
-                f"not the published file: expected {file.method} {file.expected}, found "
-                f"{file.identity(received)} ({received.stat().st_size} bytes)"
-            )
-
-    def _download(self, url: str, target: Path) -> None:
-        import requests
-        from urllib3.exceptions import HTTPError
-
-        end = time.monotonic() + DEADLINE
-        host = url.partition("://")[2].partition("/")[0]
-        if self.silent[host] > RETRIES:  # else thirty files would each wait for it in vain
-            raise DownloadError("no connection to the host")
-        # Without compression, so that bytes are counted as they come.
-        headers = {"User-Agent": "spikefinder_keras", "Accept-Encoding": "identity"}
+def _receive(
+    file: PublishedFile,
+    silent: Counter[str],
+    count: Callable[[int], object],
+    source: str,
+    target: str,
+    _pooch: object,
+) -> None:
+    """Copy the published file, and nothing else, from a source to `target`; pooch calls it with the
+    last three."""
+    received = Path(target)
+    if source.lower().startswith(WEB):
+        _download(source, received, file.limit, silent, count)
+    else:
         try:
-            answer = requests.get(url, stream=True, timeout=TIMEOUT, headers=headers)
-        except ValueError as error:  # no address, or a redirect to none of the web
-            raise DownloadError(reason(error)) from error
-        except requests.ConnectionError:
-            self.silent[host] += 1
-            raise
-        limit = self.file.limit
-        too_large = DownloadError(f"more than {limit} bytes, so not the published file")
-        with answer, target.open("wb") as file:
-            status = answer.status_code
-            if status != 200:
-                in_vain = 400 <= status < 500 and status not in WORTH_RETRYING
-                # pooch tries again after errors of requests.
-                kind = DownloadError if in_vain else requests.HTTPError
-                raise kind(f"the server answered HTTP {status}")
-            # A server may announce anything, also a number longer than Python converts.
-            length = answer.headers.get("Content-Length", "")
-            if length.isdecimal() and (len(length) > 18 or int(length) > limit):
-                raise too_large
-            try:
-                # `read1` returns what has come by now: a server that drips meets the deadline.
-                while chunk := answer.raw.read1(CHUNK):
-                    file.write(chunk)
-                    self.count(len(chunk))
-                    if file.tell() > limit:
-                        raise too_large
-                    if time.monotonic() > end:
-                        raise DownloadError(f"it took longer than {DEADLINE:g} s")
-            except HTTPError as error:
-                raise requests.ConnectionError(reason(error)) from error
+            open_ordinary(source).close()  # a pipe would never end
+        except OSError as error:
+            raise DownloadError(error.strerror) from error
+        shutil.copyfile(source, received)
+    if not file.is_there(received):
+        raise DownloadError(
+            f"not the published file: expected {file.method} {file.expected}, found "
+            f"{file.identity(received)} ({received.stat().st_size} bytes)"
+        )
+
+
+def _download(
+    url: str, target: Path, limit: int, silent: Counter[str], count: Callable[[int], object]
+) -> None:
+    import requests
+    from urllib3.exceptions import HTTPError
+
+    end = time.monotonic() + DEADLINE
+    host = url.partition("://")[2].partition("/")[0]
+    if silent[host] > RETRIES:  # else thirty files would each wait for it in vain
+        raise DownloadError("no connection to the host")
+    # Without compression, so that bytes are counted as they come.
+    headers = {"User-Agent": "spikefinder_keras", "Accept-Encoding": "identity"}
+    try:
+        answer = requests.get(url, stream=True, timeout=TIMEOUT, headers=headers)
+    except ValueError as error:  # no address, or a redirect to none of the web
+        raise DownloadError(reason(error)) from error
+    except requests.ConnectionError:
+        silent[host] += 1
+        raise
+    too_large = DownloadError(f"more than {limit} bytes, so not the published file")
+    with answer, target.open("wb") as file:
+        status = answer.status_code
+        if status != 200:
+            in_vain = 400 <= status < 500 and status not in WORTH_RETRYING
+            # pooch tries again after errors of requests.
+            kind = DownloadError if in_vain else requests.HTTPError
+            raise kind(f"the server answered HTTP {status}")
+        # A server may announce anything, also a number longer than Python converts.
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > limit):
+            raise too_large
+        try:
+            # `read1` returns what has come by now: a server that drips meets the deadline.
+            while chunk := answer.raw.read1(CHUNK):
+                file.write(chunk)
+                count(len(chunk))
+                if file.tell() > limit:
+                    raise too_large
+                if time.monotonic() > end:
+                    raise DownloadError(f"it took longer than {DEADLINE:g} s")
+        except HTTPError as error:
+            raise requests.ConnectionError(reason(error)) from error

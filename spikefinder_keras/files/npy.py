@@ -1,4 +1,4 @@
-"""Arrays in numpy's `.npy` files, read and written by ordinary calls.
+"""Arrays in numpy's `.npy` files, read and written by ordinary calls, and in `.npz`, zips of them.
 
 They are not mapped into memory: where a file has become shorter, a drive has gone or a disk is
 full, the system ends a program that touches such memory, while a call fails with an error.
@@ -6,10 +6,11 @@ full, the system ends a program that touches such memory, while a call fails wit
 
 import math
 import os
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -17,6 +18,13 @@ from numpy.typing import DTypeLike
 from ..arrays import Array, Numbers
 from ..errors import DataError
 from .atomic import State, open_ordinary, state_of
+from .sandbox import Unreadable, check_size, parse, sandboxed
+
+NPY = b"\x93NUMPY"
+"""How a `.npy` file begins."""
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What numpy writes. Of bz2 and lzma, zipfile unpacks a whole block at once, which can be gigabytes
+from kilobytes."""
 
 _BLOCK = 64 << 20
 """Bytes that are read at a time where rows lie across the file: reading them one by one would touch
@@ -24,13 +32,8 @@ each block of the disk once for every neuron."""
 
 
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, Fortran order and dtype of an open `.npy` file, which stands behind them then.
-
-    Raises
-    ------
-    ValueError
-        If there is no such header.
-    """
+    """Shape, Fortran order and dtype of an open `.npy` file, which stands behind them then;
+    `ValueError` if there is no such header."""
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(file)
@@ -40,14 +43,9 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 class NpyFile:
-    """An array in a file, of which nothing but its header has been read.
-
-    Raises
-    ------
-    OSError, ValueError, SyntaxError
-        If it is no such file, or ends before its last value. numpy parses the header as Python
-        text, so others are possible.
-    """
+    """An array in a file, of which nothing but its header has been read. `OSError`, `ValueError` or
+    whatever else numpy, which parses the header as Python text, makes of it, is raised if it is no
+    such file, or ends before its last value."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -96,24 +94,8 @@ class NpyFile:
         return array.T if self._fortran else array
 
     def rows(self, axis: int, numbers: Numbers) -> Array:
-        """Read rows of a table, or columns as rows.
-
-        Parameters
-        ----------
-        axis
-            0 for rows, 1 for columns.
-        numbers : (number,)
-            Increasing.
-
-        Returns
-        -------
-        (number, other axis)
-
-        Raises
-        ------
-        DataError
-            If it cannot be read, or is not what it was.
-        """
+        """The rows of a table (axis 0) or its columns (1) with increasing numbers, as
+        `(number, other axis)`; `DataError` if it cannot be read, or is not what it was."""
         along = int(self._fortran)
         count, length = self.shape[along], self.shape[1 - along]
         size = self.dtype.itemsize * length
@@ -148,3 +130,56 @@ class NpyFile:
         # A file that another program replaces meanwhile would give a table of two halves.
         if not same:
             raise DataError(f"{self.path} has changed while it was read; start again")
+
+
+# Zips of arrays: never more bytes of them than they state and ask for
+
+
+def read_npz(path: Path | str) -> dict[str, Array]:
+    """All arrays of numbers in an `.npz` file, parsed in a child process; `DataError` if it is
+    damaged, packed by another method than numpy's, or an array in it claims to be larger than its
+    stored bytes can make."""
+    return parse(_parse, path)
+
+
+@sandboxed
+def _parse(path: str) -> Iterator[tuple[str, Array]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member_header(archive, member) is not None:
+                    yield member.filename.removesuffix(".npy"), read_member(archive, member)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise Unreadable(f"it is no usable .npz file ({error})") from None
+
+
+def member_header(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
+    """Shape and dtype of an array of real numbers in an open `.npz` file; None for what is none.
+
+    What `read_member` unpacks afterwards is bounded by the sizes that are checked here.
+    """
+    if member.compress_type not in METHODS:
+        raise Unreadable(
+            f"{member.filename} is compressed by a method that numpy does not write; save it again "
+            "with numpy.savez_compressed"
+        )
+    with archive.open(member) as file:
+        if file.read(len(NPY)) != NPY:
+            return None
+        file.seek(0)
+        shape, _, dtype = read_header(file)
+        header = file.tell()
+    if dtype.kind not in "fiub":
+        return None
+    check_size(member.filename, shape, dtype.itemsize, member.compress_size)
+    if header + dtype.itemsize * math.prod(shape) != member.file_size:
+        raise Unreadable(f"{member.filename} is shorter or longer than its shape {shape}")
+    return shape, dtype
+
+
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """The array of a member whose size `member_header` has checked."""
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)

@@ -73,14 +73,6 @@ class ReadOptions:
     )
     memory: int | None = None
 
-    @property
-    def chunk(self) -> int:
-        """Tables of more bytes stay in their file."""
-        # The command line declares its options from these classes, and starts without numpy.
-        from .recording import chunk_size
-
-        return chunk_size(self.memory)
-
     def neuropil_share(self, of_file: float | None = None) -> float:
         """Share of the neuropil to subtract: as stated, else as the file tells, else the usual."""
         if self.neuropil is not None:

@@ -170,22 +170,23 @@ class ZarrSink:
 
     rates: AnyTable
 
-    def __init__(self, folder: str | Path, held: Claim | None = None) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         whole = self.folder.parent
         self.path = whole.with_name(whole.name.removeprefix(".partial-"))
         self.notes: tuple[str, ...] = ()
-        self._claim = held
+        self._claim: Claim | None = None
         self._run = self.folder / "run.json"
         self._store = self.folder / "store"
 
-    def begin(self, recording: Recording, identity: dict[str, Any]) -> None:
+    def begin(self, held: Claim, recording: Recording, identity: dict[str, Any]) -> None:
         """Go on with what an earlier run has left, or begin anew."""
+        self._claim = held
         with writing(self.path):
             frames, neurons = recording.fluorescence.shape
-            for left in self._claim.left() if self._claim else ():
+            for left in held.left():
                 if not self.folder.exists() and _is_of(left, identity):
-                    left.rename(self.folder)
+                    held.take(left)
                     continue
                 if (left / "run.json").exists():
                     self.notes = (
@@ -302,9 +303,9 @@ def _load_store(store: Path, axis: int, numbers: Numbers) -> Rows:
 @contextmanager
 def _zarr_sink(path: Path, recording: Recording, identity: dict[str, Any]) -> Iterator[ZarrSink]:
     held = claim(path.with_name(f".partial-{path.name}"), path)
-    sink = ZarrSink(held.place, held)
+    sink = ZarrSink(held.place)
     try:
-        sink.begin(recording, identity)
+        sink.begin(held, recording, identity)
         yield sink
     except BaseException:
         if sink.worth_keeping():
@@ -336,7 +337,7 @@ def open_sink(
     if suffix == ".zarr":
         with _zarr_sink(path, recording, identity) as sink:
             yield sink
-    elif suffix == ".npy" and not suite2p.planes_of(source):
+    elif suffix == ".npy" and not (Path(source).is_dir() and suite2p.planes_of(source)):
         with partial_folder(path) as folder:
             yield NpySink(path, Path(folder, "rates.npy"), recording)
     else:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DataError, TrainingError
 from ..files.atomic import check_output_folder, read_json, whole_file, write_text
-from ..files.npz import read_npz
+from ..files.npy import read_npz
 from ..keras_backend import keras
 
 CONFIG, LOG, CHECKPOINT = "config.json", "log.csv", "checkpoint.npz"

@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 from spikefinder_keras.errors import SpikefinderError
-from spikefinder_keras.files import npz as npz_arrays
+from spikefinder_keras.files import npy as npy_arrays
 from spikefinder_keras.recordings.formats import read_recording
 from spikefinder_keras.recordings.formats.zarr import CODECS
 
@@ -45,12 +45,12 @@ METHODS = {
 def test_every_way_in_which_numpy_packs_is_read(tmp_path, method):
     path = npz(tmp_path / "a.npz", METHODS[method], **{"dff.npy": npy(TRACES)})
     np.testing.assert_array_equal(read_recording(path, frame_rate=30).fluorescence.T, TRACES)
-    found = npz_arrays.read_npz(path)
+    found = npy_arrays.read_npz(path)
     np.testing.assert_array_equal(found["dff"], TRACES)
 
 
 @pytest.mark.parametrize("method", ["bz2", "lzma"])
-@pytest.mark.parametrize("read", [npz_arrays.read_npz, read_recording])
+@pytest.mark.parametrize("read", [npy_arrays.read_npz, read_recording])
 def test_other_ways_to_pack_are_refused(tmp_path, method, read):
     path = npz(tmp_path / "a.npz", METHODS[method], **{"dff.npy": npy(TRACES)})
     with pytest.raises(

@@ -256,7 +256,6 @@ def plant(name):
     """A hole in the parser, behind its checks."""
     from spikefinder_keras.files import csv
     from spikefinder_keras.files import npy as npy_arrays
-    from spikefinder_keras.files import npz as npz_arrays
     from spikefinder_keras.network import weights
     from spikefinder_keras.recordings.formats import mat, named_arrays, nwb, pickled, zarr
     from spikefinder_keras.training.settings import Settings
@@ -275,8 +274,7 @@ def plant(name):
     if name == "csv":
         wrap(csv, "time_scale", lambda text: "(ms)" in text)
     elif name in ("npy", "npz"):
-        module = npy_arrays if name == "npy" else npz_arrays
-        original = module.read_header
+        original = npy_arrays.read_header
 
         def holed(file):
             found = original(file)
@@ -284,7 +282,7 @@ def plant(name):
                 raise Planted
             return found
 
-        module.read_header = holed
+        npy_arrays.read_header = holed
     elif name == "pickled":
         wrap(pickled._Unpickler, "find_class", lambda self, module, each: "numpy.dtypes" in module)
     elif name == "mat":

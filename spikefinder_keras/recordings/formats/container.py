@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -25,10 +25,8 @@ from ..recording import AnyTable, LazyTable, Rows
 LEVELS = 2
 """Groups or structs around an array that is offered as fluorescence; what lies deeper belongs to
 somebody's program."""
-
 MOST_PIECES = 10_000
 """A cell array of more cells is no list of trials."""
-
 _NUMBERS = re.compile(r"[<>|=][fiub]\d+")
 """Types of real numbers and truth values, as numpy writes them."""
 
@@ -76,7 +74,6 @@ Info: TypeAlias = ArrayInfo | GroupInfo
 
 
 def type_name(dtype: np.dtype[Any]) -> str:
-    """How `ArrayInfo` calls a type."""
     return dtype.str if dtype.kind in "fiub" else str(dtype)
 
 
@@ -115,19 +112,10 @@ class Jobs:
 class Container:
     """The arrays and groups in a file, in its order, and how they are read.
 
-    Attributes
-    ----------
-    path, objects, jobs
-    chunk
-        Tables of more bytes stay in the file when they are read.
-    state
-        Of the file when it was listed; None for a folder.
-    separator
-        What stands between the parts of a name.
-    reverses
-        The axes of what is stored are in the other order.
-    always_tables
-        A vector is kept as a table of one row or column, as MATLAB does.
+    Tables of more bytes than `chunk` stay in the file. `state` is the file's when it was listed,
+    None for a folder; `separator` stands between the parts of a name. `reverses`: the axes of what
+    is stored are in the other order; `always_tables`: a vector is kept as a table of one row or
+    column, as MATLAB does.
     """
 
     path: Path
@@ -141,7 +129,6 @@ class Container:
 
     @cached_property
     def arrays(self) -> dict[str, ArrayInfo]:
-        """The arrays alone."""
         return {name: o for name, o in self.objects.items() if isinstance(o, ArrayInfo)}
 
     @cached_property
@@ -202,32 +189,28 @@ class Container:
             raise self._changed()
 
     def unreadable(self, reason: str) -> DataError:
-        """The error for a file that cannot be read."""
         return DataError(f"{self.path} cannot be read: {reason}")
 
     def _changed(self) -> DataError:
         return DataError(f"{self.path} has changed while it was read; start again")
 
 
-def list_objects(
-    path: Path, jobs: Jobs, *arguments: Any
-) -> tuple[dict[str, Info], State | None, dict[str, Any]]:
-    """What a file holds, its state before that, and what else the listing says. It raises
-    `DataError` if the file is damaged, or was made to attack."""
+Kind = TypeVar("Kind", bound=Container)
+
+
+def open_container(
+    kind: type[Kind], path: Path, jobs: Jobs, chunk: int, *arguments: Any, **options: Any
+) -> Kind:
+    """List what a file holds. It raises `DataError` if the file is damaged, or was made to
+    attack."""
     # Of a folder nothing tells quickly whether a file in it has changed.
     state = state_of(path.stat()) if path.is_file() else None
     values = parse(jobs.listing, path, *arguments, libraries=jobs.libraries)
     try:
         objects = {name: _from_json(info) for name, info in values.pop("objects").items()}
+        return kind(path, objects, jobs, chunk, state, **options, **values)
     except (KeyError, TypeError, ValueError, AttributeError):  # the sandbox may have been taken
         raise DataError(f"{path} cannot be read: its parser failed") from None
-    return objects, state, values
-
-
-def open_file(path: Path, jobs: Jobs, chunk: int, *arguments: Any, **kind: Any) -> Container:
-    """List the arrays of a file whose format has nothing else to say; raises as `list_objects`."""
-    objects, state, _ = list_objects(path, jobs, *arguments)
-    return Container(path, objects, jobs, chunk, state, **kind)
 
 
 def plain(name: str) -> str:
@@ -274,7 +257,6 @@ class Cells:
                 self.keep(f"{name}{{{number}}}", ArrayInfo(shape, piece.dtype.str), piece)
 
     def keep(self, name: str, info: ArrayInfo, value: Any) -> None:
-        """List an array that is put together."""
         self.objects[name], self.values[name] = replace(info, assembled=True), value
 
 

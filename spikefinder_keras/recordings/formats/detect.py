@@ -3,29 +3,28 @@
 Files are recognised by what is in them; a result's format is chosen by the suffix of its path.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
+from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, UsageError
 from ...files.atomic import check_output, open_ordinary
+from ...files.csv import read_table
 from ...files.hdf5 import SIGNATURE
-from ...files.npy import NpyFile
-from ...files.npz import NPY
+from ...files.npy import NPY, NpyFile
 from ..options import ReadOptions
-from ..recording import Prediction, Recording
+from ..recording import Prediction, Recording, chunk_size
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
-from .container import npy_table, open_file, plain
-from .tables import Facts, make_recording, only_one_array, read_csv
+from .container import Container, npy_table, open_container, plain
+from .named_arrays import Facts, make_recording, only_one_array
 from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_npy
 
 KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
 """What can be read, for messages and help texts."""
-
 SUFFIXES = (*WRITERS, ".nwb")
 """Of the files that can be written."""
-
 HDF5_OFFSETS = (0, 512, 1024, 2048)
 """Where HDF5 can begin: MATLAB writes 512 bytes of its own before it."""
-
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 NOT_DATA = {
@@ -75,8 +74,8 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
         If there is no such file, or it is of no known kind, damaged, contradictory, or deconvolved
         or denoised already.
     UsageError
-        If the frame rate, orientation or variable must be stated or is impossible, or if a library
-        for this format is not installed; the message says how to install it.
+        If the frame rate, orientation or variable must be stated or is impossible, or a library for
+        this format is not installed.
     """
     options = ReadOptions(
         frame_rate=frame_rate,
@@ -118,7 +117,7 @@ def files_of(path: Path) -> list[Path]:
 
 def _read_folder(path: Path, options: ReadOptions) -> Recording:
     if zarr.recognises(path):
-        store = zarr.open_folder(path, options.chunk)
+        store = zarr.open_folder(path, chunk_size(options.memory))
         if "nwb_version" in store.groups[""].attributes:
             raise DataError(
                 f"{path} is NWB in Zarr; export it to HDF5 first: hdmf_zarr.NWBZarrIO(...) to "
@@ -144,13 +143,14 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
     if start.startswith(NPY):
         return _read_npy(path, options)
     if start.startswith(npz.ZIP):
-        return named_arrays.read_recording(open_file(path, npz.JOBS, options.chunk), options)
+        file = open_container(Container, path, npz.JOBS, chunk_size(options.memory))
+        return named_arrays.read_recording(file, options)
     if any(start[at:].startswith(SIGNATURE) for at in HDF5_OFFSETS):
         return _read_hdf5(path, options)
     if start[124:128] in mat.VERSION_5:
-        enough = sorted(named_arrays.UNITS)
-        file = open_file(
-            path, mat.JOBS, options.chunk, options.variable, enough, always_tables=True
+        wanted = options.variable, sorted(named_arrays.UNITS)
+        file = open_container(
+            Container, path, mat.JOBS, chunk_size(options.memory), *wanted, always_tables=True
         )
         return named_arrays.read_recording(file, options)
     if start.startswith(b"MATLAB"):
@@ -161,11 +161,11 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
         if not start.startswith(OLD_EXCEL):
             what = f"of an unknown kind; give one of {KINDS}"
         raise DataError(f"{path} is {what}")
-    return read_csv(path, options)
+    return _read_csv(path, options)
 
 
 def _read_hdf5(path: Path, options: ReadOptions) -> Recording:
-    file = hdf5.open_file(path, options.chunk)
+    file = hdf5.open_file(path, chunk_size(options.memory))
     if nwb.recognises(file):  # links movies in other files
         return nwb.read_recording(file, options)
     for where in file.outside:
@@ -181,15 +181,41 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
     except Exception as error:  # numpy parses the header as Python text, so this can be many
         raise npz.damaged(path, error) from None
     if file.dtype.hasobject:
-        return named_arrays.read_pickled(open_file(path, pickled.JOBS, options.chunk), options)
+        container = open_container(Container, path, pickled.JOBS, chunk_size(options.memory))
+        return named_arrays.read_pickled(container, options)
     only_one_array(path, options.variable)
     notes = []
     # F.npy is suite2p's fluorescence, f.npy may be anything.
     unit = named_arrays.UNITS.get(plain(path.stem)) if path.stem != "f" else None
     if path.name == "F.npy":
         notes.append("F.npy alone: neuropil not subtracted, all ROIs kept; name its folder instead")
-    traces = npy_table(file, options.chunk)
+    traces = npy_table(file, chunk_size(options.memory))
     return make_recording(path, traces, options, Facts(unit=unit, notes=notes))
+
+
+def _read_csv(path: Path, options: ReadOptions) -> Recording:
+    """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
+    without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
+    only_one_array(path, options.variable)
+    table = read_table(path, strict=False, all_cells=options.all_rois)
+    if table.turned and options.orientation == "neuron-time":
+        options = replace(options, orientation=None)  # it has been turned already
+    turned = options.orientation == "neuron-time"
+    competition = options.unit == "competition" or (
+        options.unit is None and table.competition and options.frame_rate is None and not turned
+    )
+    # A single row contradicts no orientation, so the competition's has to be said.
+    certain = table.turned or (competition and len(table.values) == 1)
+    facts = Facts(
+        times=None if competition else table.times,
+        frame_rate=SAMPLE_RATE if competition else None,
+        orientation="time-neuron" if certain else None,
+        usual_orientation="time-neuron",
+        unit="competition" if competition else options.unit,
+        names=None if turned else table.names,  # a header that numbers frames names no neurons
+        notes=table.notes,
+    )
+    return make_recording(path, table.values, options, facts)
 
 
 def check_prediction_path(
@@ -200,15 +226,8 @@ def check_prediction_path(
 ) -> Path:
     """Find out before a long computation whether a prediction can be written to `path`.
 
-    Parameters
-    ----------
-    path
-    source
-        What the recording is read from; needed for `.nwb`.
-    series
-        Name of the series that is written to `.nwb`.
-    overwrite
-        suite2p's own `spks.npy` may be replaced.
+    `source` is what the recording is read from, needed for `.nwb`, and `series` the name of what is
+    written there; with `overwrite`, suite2p's own `spks.npy` may be replaced.
 
     Raises
     ------
@@ -271,9 +290,8 @@ def write_prediction(
     prediction
         Every file tells its description, time stamps or frame rate, and names of neurons.
     source
-        What the recording was read from; by default what the recording itself says. `.nwb` needs an
-        NWB file, which is copied, or added to if it is `path`; `.npy` has a row for each ROI of a
-        folder of suite2p.
+        What the recording was read from; by default what it says itself. `.nwb` needs an NWB file,
+        which is copied, or added to if it is `path`; `.npy` has a row for each ROI of suite2p.
     series, overwrite
         As for `check_prediction_path`.
 

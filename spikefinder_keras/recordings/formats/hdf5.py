@@ -33,7 +33,7 @@ from .container import (
     as_json,
     assemble,
     is_table,
-    list_objects,
+    open_container,
     type_name,
 )
 
@@ -42,10 +42,8 @@ if TYPE_CHECKING:  # the library is imported in the sandbox
 
 MATLAB_7_3 = b"MATLAB 7.3 MAT-file"
 """Begins the user's block of MATLAB's files."""
-
 LONGEST_TEXT = 1_000
 """Characters of a text that are handed on; NWB keeps whole schemas as texts."""
-
 _PLAIN_TEXT = 1 << 16
 """Bytes of a fixed-length text that is read; the library has no such limit."""
 
@@ -104,31 +102,16 @@ class Hdf5File(Container):
         return where
 
     def leads_out(self, where: str) -> DataError:
-        """The error for an object of `outside`."""
         return self.unreadable(f"/{where} {self.outside[where]}")
 
 
 def open_file(path: Path, chunk: int) -> Hdf5File:
     """List the objects of an HDF5 file; `DataError` if it is damaged or never ends."""
-    objects, state, more = list_objects(path, _JOBS)
-    matlab = bool(more["matlab"])
-    return Hdf5File(
-        path,
-        objects,
-        _JOBS,
-        chunk,
-        state,
-        separator="/",
-        reverses=matlab,
-        always_tables=matlab,
-        links=more["links"],
-        outside=more["outside"],
-    )
+    return open_container(Hdf5File, path, _JOBS, chunk, separator="/")
 
 
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
-    """Arrays and groups, soft links, and what leads out of the file."""
     import h5py
 
     with h5py.File(path, "r") as file:
@@ -136,7 +119,8 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
         yield "objects", as_json(listing.objects)
         yield "links", listing.links
         yield "outside", listing.outside
-        yield "matlab", listing.reverse
+        yield "reverses", listing.reverse
+        yield "always_tables", listing.reverse
 
 
 @sandboxed
@@ -202,7 +186,6 @@ class _Listing(Cells):
         self._hidden: tuple[str, ...] = ()
 
     def add(self, where: str, item: Any) -> None:
-        """List an object or link."""
         import h5py
 
         if reason := leads_out(item):
@@ -224,6 +207,8 @@ class _Listing(Cells):
             self._add_dataset(where, item)
 
     def _add_dataset(self, where: str, item: h5py.Dataset) -> None:
+        import h5py
+
         attributes = _attributes(item)
         # An empty array is stored as its shape, a text as numbers.
         if "MATLAB_empty" in attributes or attributes.get("MATLAB_class") == "char":
@@ -233,12 +218,13 @@ class _Listing(Cells):
                 pieces = [item.file[reference] for reference in item[()].ravel() if reference]
                 self._add_pieces(pieces, where, depth=0)
             return
+        single = item.shape == () and h5py.check_string_dtype(item.dtype) is not None
         self.objects[where] = ArrayInfo(
             self._shape(item),
             type_name(item.dtype),
             _dimensions(item, attributes),
             attributes=attributes,
-            text=_text(item),
+            text=_as_text(item[()]) if single and item.dtype.itemsize <= _PLAIN_TEXT else None,
         )
 
     def _shape(self, item: h5py.Dataset) -> tuple[int, ...]:
@@ -283,14 +269,6 @@ def _holds_references(item: h5py.Dataset) -> bool:
 def _as_text(value: bytes | str) -> str:
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
     return text[:LONGEST_TEXT]
-
-
-def _text(item: h5py.Dataset) -> str | None:
-    """The beginning of a single text; None for anything else."""
-    import h5py
-
-    single = item.shape == () and h5py.check_string_dtype(item.dtype) is not None
-    return _as_text(item[()]) if single and item.dtype.itemsize <= _PLAIN_TEXT else None
 
 
 def _attributes(item: Any) -> dict[str, Scalar]:

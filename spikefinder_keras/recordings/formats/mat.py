@@ -17,13 +17,10 @@ _WHOLE_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"
 _TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8"}
 _TYPES |= {name: np.dtype(name).str for name in _WHOLE_NUMBERS}
 """MATLAB's classes of numbers."""
-
 VERSION_5 = (b"\x00\x01IM", b"\x01\x00MI")
 """The last bytes of the header of 128 bytes."""
-
 _STRUCTURES = ("struct", "cell")
 """MATLAB's classes that hold others."""
-
 ALWAYS = ("ops",)
 """Structs that are always looked into: this has the frame rate in suite2p's Fall.mat."""
 
@@ -82,7 +79,6 @@ JOBS = Jobs(parse_objects, parse_arrays, libraries=("scipy.io",))
 
 @sandboxed
 def _list_variables(path: str) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and class of each variable."""
     from scipy.io import whosmat
 
     return {name: (tuple(map(int, shape)), kind) for name, shape, kind in whosmat(path)}
@@ -109,7 +105,6 @@ class _Inside(Cells):
         self._stored = stored
 
     def add(self, value: Any, name: str, *, depth: int) -> None:
-        """List what a struct, cell array or array holds."""
         if not isinstance(value, np.ndarray):  # objects and functions of MATLAB
             return
         if value.dtype.names and depth <= LEVELS:

@@ -3,7 +3,8 @@
 `.npz`, `.mat`, HDF5, Zarr and pickled dicts only differ in how an array is read. What an array is
 tell its shape, its neighbours and its name together; where these leave two readings, the user is
 asked. An array of a struct or group has a dotted name, `data.dff`. CaImAn's HDF5 files are named
-arrays, too, of one group.
+arrays, too, of one group. How a table and what its file says become a recording, `make_recording`,
+is the end of every layout.
 """
 
 import functools
@@ -16,14 +17,23 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from ...arrays import ArrayLike, Times
 from ...errors import DataError, UsageError
-from ..inputs import as_names, orientation_by, orientation_of, rate_of, times_in
+from ...signals.preprocess import check_rate
+from ..inputs import (
+    RATE_MISMATCH,
+    as_names,
+    as_recording,
+    orientation_by,
+    orientation_of,
+    rate_of,
+    times_in,
+)
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
 from .container import ArrayInfo, Container, is_table, plain
 from .hdf5 import Hdf5File
-from .rois import Neuropil, accepted, checked_cells, corrected, numbered
-from .tables import Facts, make_recording, one_rate, only_orientation
+from .rois import Kept, Neuropil, accepted, corrected, numbered
 
 # Names by which programs and laboratories call arrays, as `container.plain` makes them
 
@@ -32,20 +42,17 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# Names of dF/F.
 RELATIVE = _names(
     """dftraces fdff dff df dff0 dfof dfof0 dfoverf dfoverf0 deltaf deltaff deltaff0 deltafof
     deltafoverf deltafoverf0 dfftraces tracesdff"""
 )
-"""Names of dF/F."""
-
+# Names of fluorescence: of suite2p (F), CNMF-E (C_raw), EXTRACT (temporal_weights) and others.
 RAW = _names(
     """f fluorescence fcell craw temporalweights fraw rawf ftraces rawtraces rawfluorescence fluo
     fluorescencetraces"""
 )
-"""Names of fluorescence: of suite2p (F), CNMF-E (C_raw), EXTRACT (temporal_weights) and others."""
-
-TRACES = _names("traces calcium calciumtraces signals")
-"""Names of either."""
+TRACES = _names("traces calcium calciumtraces signals")  # of either
 
 UNITS: dict[str, str | None] = {
     **dict.fromkeys(RELATIVE, "dF/F"),
@@ -53,7 +60,6 @@ UNITS: dict[str, str | None] = {
     **dict.fromkeys(TRACES),
 }
 """The unit that a name of traces tells."""
-
 DECONVOLVED = _names(
     """spikeprob spikeprobability spikerates spikes spks s deconvolved events rates sp spikerate
     deconv discretespikes"""
@@ -61,7 +67,6 @@ DECONVOLVED = _names(
 DENOISED = _names("c denoised cdec cdenoised denoisedtraces")
 RESIDUALS = _names("yra r residuals")
 """Names of what denoising took away; Minian's YrA is the whole trace."""
-
 NEUROPIL = _names("fneu fcellneu neuropil neuropiltraces")
 CELLS = _names("iscell")
 COMPONENTS = _names("idxcomponents")
@@ -73,7 +78,6 @@ FRAME_RATES = _names(
 
 PROCESSED = DECONVOLVED | DENOISED | RESIDUALS
 """Names of what is no fluorescence any more."""
-
 HELPERS = (FRAME_RATES | NEUROPIL | CELLS | COMPONENTS | IDS) | _names(
     """a b b0 w cn sn spatialweights coordinates ain corrimg
     names spiketimes spikeneurons frame frames index id ids f0 bl snr snrcomp rvalues cnnpreds
@@ -83,19 +87,16 @@ HELPERS = (FRAME_RATES | NEUROPIL | CELLS | COMPONENTS | IDS) | _names(
     counter"""
 )
 """Other names of arrays that are never taken for fluorescence without being asked for."""
-
 BACKGROUND_NEIGHBOURS = _names("c a b s yra cn")
 """Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
-
 _TIME = re.compile("(?:frame)?(?:times?|t|timestamps?)(?:in)?(s|sec|seconds|ms|us|min|minutes)?")
 
 MOST_LISTED = 12
 """More arrays than this make no readable message."""
-
 ABSENT = "NoneType"
 """How CaImAn writes a value that is not there."""
-
 CAIMAN_TRACES = ("F_dff", "C", "YrA", "R")
+CAIMAN_ARRAYS = (*CAIMAN_TRACES, "S", "f", "idx_components")
 CAIMAN_RATE = "params/data/fr"
 
 
@@ -127,7 +128,6 @@ class Source:
 
     @property
     def listed(self) -> str:
-        """Names and shapes of all arrays, for messages."""
         return listed(self.arrays) or "nothing of numbers"
 
     def same_group(self, name: str, kinds: Collection[str]) -> list[str]:
@@ -149,20 +149,14 @@ class Source:
 
         return sorted(self.arrays, key=distance)
 
-    def neuropil(self, traces: str) -> str | None:
-        """The neuropil of the same ROIs."""
-        shape = self.arrays[traces].shape
-        near = self.same_group(traces, NEUROPIL)
-        return _first(n for n in near if self.arrays[n].shape == shape)
-
     def ids(self, traces: str, orientation: str | None, beside: Sequence[str]) -> str | None:
         """The numbers or names of the neurons: the coordinates of their axis, as xarray has them,
         else an array of a known name."""
-        info, group = self.arrays[traces], _group(traces)
+        info = self.arrays[traces]
         if orientation:
             axis = 0 if orientation == "neuron-time" else 1
             # Coordinates have the name of their dimension.
-            own = f"{group}.{(info.dimensions or ())[axis]}".lstrip(".")
+            own = f"{_group(traces)}.{(info.dimensions or ())[axis]}".lstrip(".")
             if own in self.arrays and self.arrays[own].size == info.shape[axis]:
                 return own
         known = (n for n in beside if plain(n) in IDS)
@@ -174,11 +168,6 @@ class Source:
         sizes = {n: self.arrays[n].size for n in beside if time_unit(n)}
         found = [n for n, size in sizes.items() if size > 1 or set(shape) == {1}]
         return _first(sorted(found, key=lambda n: sizes[n] not in shape))
-
-    def rate(self, traces: str, beside: Sequence[str]) -> str | None:
-        """The frame rate; what another array has as its attribute is that one's."""
-        found = (n for n in beside if plain(n) in FRAME_RATES)
-        return _first(n for n in found if _group(n) == traces or _group(n) not in self.arrays)
 
     def is_background(self, name: str) -> bool:
         """Whether `f` is CaImAn's temporal background, and no suite2p fluorescence `F`."""
@@ -213,7 +202,6 @@ class Source:
 
     @functools.cached_property
     def candidates(self) -> list[str]:
-        """Arrays that can be fluorescence, in the file's order."""
         return [
             name
             for name in self.arrays
@@ -224,10 +212,23 @@ class Source:
         ]
 
     def fluorescence(self) -> str:
-        """The name of the fluorescence."""
-        chosen = self._known() or self._denoised_with_residuals() or self._unknown()
-        if chosen:
-            return chosen
+        depths = {n: _group(n).count(".") for n in self.candidates if plain(n) in UNITS}
+        near = [n for n in depths if depths[n] == min(depths.values())]
+        # dF/F goes before fluorescence: its program has found the baseline already.
+        for names in (RELATIVE, RAW, TRACES):
+            if found := self._only([n for n in near if plain(n) in names]):
+                return found
+        for name, info in self.arrays.items():
+            if plain(name) == "yra" and info.dimensions is not None:
+                return name  # of Minian, whose YrA is the whole trace
+        for name in self.arrays:
+            if plain(name) in DENOISED and self.residuals(name):
+                return name
+        unknown = [n for n in self.candidates if plain(n) not in UNITS]
+        # A vector beside a table is a number for each neuron more often than a trace.
+        tables = [n for n in unknown if _axes(self.arrays[n].shape) == 2]
+        if found := self._only(tables or unknown):
+            return found
         for name in self.arrays:
             if plain(name) in PROCESSED or self.is_background(name):
                 self.refuse_processed(name)
@@ -235,28 +236,6 @@ class Source:
             f"{self.path} holds no array of traces (it has {self.listed}); save neurons x frames "
             "in it, or name an array (--variable)"
         )
-
-    def _known(self) -> str | None:
-        """The array with a known name, as near the root of the file as there is one."""
-        depths = {n: _group(n).count(".") for n in self.candidates if plain(n) in UNITS}
-        near = [n for n in depths if depths[n] == min(depths.values())]
-        # dF/F goes before fluorescence: its program has found the baseline already.
-        for names in (RELATIVE, RAW, TRACES):
-            if found := self._only([n for n in near if plain(n) in names]):
-                return found
-        return None
-
-    def _denoised_with_residuals(self) -> str | None:
-        for name in self.arrays:
-            if plain(name) == "yra" and self.arrays[name].dimensions is not None:
-                return name  # of Minian, whose YrA is the whole trace
-        return _first(n for n in self.arrays if plain(n) in DENOISED and self.residuals(n))
-
-    def _unknown(self) -> str | None:
-        """The only array of an unknown name, tables before vectors."""
-        unknown = [n for n in self.candidates if plain(n) not in UNITS]
-        # A vector beside a table is a number for each neuron more often than a trace.
-        return self._only([n for n in unknown if _axes(self.arrays[n].shape) == 2] or unknown)
 
     def _only(self, names: Sequence[str]) -> str | None:
         """The array, None if there is none, `UsageError` if there are several."""
@@ -279,7 +258,6 @@ class Source:
         return _first(same)
 
     def named(self, variable: str) -> str:
-        """The array that is asked for."""
         # The whole name, else the end of one: dff of data.dff.
         matches = [n for n in self.arrays if n == variable]
         matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{variable}")]
@@ -327,13 +305,23 @@ def source_of(container: Container) -> Source:
 def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
     """The arrays of CaImAn's estimates that a recording needs. It raises `DataError` if there are
     no traces among them, or denoised ones alone."""
-    inside = {}
-    for name in (*CAIMAN_TRACES, "S", "f", "idx_components"):
-        if found := _caiman_array(file, f"estimates/{name}"):
-            inside[name] = found
+    inside: dict[str, str] = {}
+    for path in (*(f"estimates/{name}" for name in CAIMAN_ARRAYS), CAIMAN_RATE):
+        where = file.find(path)
+        if where is None:
+            continue
+        info = file.arrays.get(where)
+        if info is None:
+            raise file.unreadable(f"{path} is no array")
+        if info.text == ABSENT:
+            continue
+        if not info.is_numeric:
+            raise file.unreadable(f"{path} holds {info.dtype} values, not real numbers")
+        inside[path.removeprefix("estimates/")] = where
+    arrays = {name: file.arrays[where] for name, where in inside.items()}
     # A vector would be taken for the trace of one neuron.
-    for name in [name for name in CAIMAN_TRACES if name in inside]:
-        shape = file.arrays[inside[name]].shape
+    for name in [name for name in CAIMAN_TRACES if name in arrays]:
+        shape = arrays[name].shape
         if len(shape) != 2:
             raise file.unreadable(f"estimates/{name} has shape {shape}; expected two axes")
     if variable is None and not {"F_dff", "C"} & inside.keys():
@@ -345,29 +333,10 @@ def source_of_caiman(file: Hdf5File, variable: str | None) -> Source:
             f"{file.path} has only the denoised traces C; run detrend_df_f in CaImAn, or "
             "save YrA too"
         )
-    if found := _caiman_array(file, CAIMAN_RATE):
-        inside[CAIMAN_RATE] = found
-    arrays = {name: file.arrays[where] for name, where in inside.items()}
     return Source(file.path, arrays, inside, {}, "neuron-time")
 
 
-def _caiman_array(file: Hdf5File, path: str) -> str | None:
-    """What the file calls an array; None if it is not there, or None itself."""
-    where = file.find(path)
-    if where is None:
-        return None
-    info = file.arrays.get(where)
-    if info is None:
-        raise file.unreadable(f"{path} is no array")
-    if info.text == ABSENT:
-        return None
-    if not info.is_numeric:
-        raise file.unreadable(f"{path} holds {info.dtype} values, not real numbers")
-    return where
-
-
 def listed(arrays: Mapping[str, ArrayInfo]) -> str:
-    """Names and shapes for a message."""
     names = [f"{name} {'x'.join(map(str, info.shape)) or '1'}" for name, info in arrays.items()]
     more = f" and {len(names) - MOST_LISTED} more" if names[MOST_LISTED:] else ""
     return ", ".join(names[:MOST_LISTED]) + more
@@ -376,15 +345,14 @@ def listed(arrays: Mapping[str, ArrayInfo]) -> str:
 def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None = None) -> None:
     """Raise `DataError` if `name` says that its array is deconvolved or denoised already. `there`
     says what else the file has; `what` names another reason."""
-    if what is None:
-        kinds = {
-            "deconvolved already": DECONVOLVED,
-            "denoised already": DENOISED,
-            "only what denoising took away": RESIDUALS,
-        }
-        what = _first(kind for kind, names in kinds.items() if plain(name) in names)
-        if plain(name) in DENOISED:
-            there = f" (C + YrA of CaImAn, YrA of Minian){there}"
+    kinds = {
+        "deconvolved already": DECONVOLVED,
+        "denoised already": DENOISED,
+        "only what denoising took away": RESIDUALS,
+    }
+    if what is None and plain(name) in DENOISED:
+        there = f" (C + YrA of CaImAn, YrA of Minian){there}"
+    what = what or _first(kind for kind, names in kinds.items() if plain(name) in names)
     if what is not None:
         raise DataError(
             f"{path}: {name} is {what}; give the fluorescence or dF/F it was made from{there}"
@@ -452,16 +420,19 @@ def choose(source: Source, variable: str | None = None) -> Choice:
     # C + YrA is what CaImAn was given: fluorescence, whatever its scale.
     unit = "F" if residuals or name == "yra" else UNITS.get(name)
     if not residuals and (unit == "F" or name in TRACES):
-        neuropil = source.neuropil(traces)
+        near = source.same_group(traces, NEUROPIL)
+        neuropil = _first(n for n in near if source.arrays[n].shape == info.shape)
     # Names of dimensions come from attributes, which may be another array's.
     orientation = orientation_of(info.dimensions) if len(info.shape) == 2 else None
     beside = [n for n in source.beside(traces) if n not in (traces, residuals, neuropil)]
+    rates = (n for n in beside if plain(n) in FRAME_RATES)
     names = Roles(
         traces,
         residuals,
         neuropil,
         times=source.times(traces, beside),
-        rate=source.rate(traces, beside),
+        # What another array has as its attribute is that one's.
+        rate=_first(n for n in rates if _group(n) == traces or _group(n) not in source.arrays),
         cells=_first(n for n in beside if plain(n) in CELLS),
         components=_first(n for n in beside if plain(n) in COMPONENTS),
         ids=source.ids(traces, orientation, beside),
@@ -547,9 +518,28 @@ def _refuse_stale(source: Source, name: str) -> None:
             )
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a file says of its traces.
+
+    `times` `(frame,)` in s tell the frame rate, and which axis of the traces is time. `frame_rate`
+    is in Hz; where another one is stated, that one is used, with a note. `orientation` is known for
+    certain, `usual_orientation` is what such a file has as a rule. All else is a `Recording`'s.
+    """
+
+    times: Times | None = None
+    frame_rate: float | None = None
+    orientation: str | None = None
+    usual_orientation: str = "neuron-time"
+    unit: str | None = None
+    names: Sequence[str] | None = None
+    notes: Sequence[str] = ()
+    segment_starts: Sequence[int] = (0,)
+
+
 def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: ReadOptions) -> Facts:
     """What the arrays beside the traces say of them, and the unit."""
-    names, shape = choice.names, values.traces.shape
+    names, traces = choice.names, values.traces
     rate = None
     if values.rate is not None:
         rate = one_rate(source.path, str(names.rate), np.asarray(values.rate))
@@ -563,12 +553,23 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
             notes.append(f"{names.times} counts the frames: not used")
         else:
             times = times_in(stamps, time_unit(names.times, unit))
-    _refuse_counter(source.path, choice, values.traces)
+    # A single trace, of no name of fluorescence, that only counts up.
+    if choice.unit is None and traces.size == max(traces.shape, default=0) > 2:
+        steps = np.diff(np.ravel(np.asarray(traces)))
+        if steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-6):  # as float32 rounds them
+            raise DataError(
+                f"{source.path}: {names.traces} counts up in equal steps, as a counter or time "
+                "stamps do; name the fluorescence (--variable)"
+            )
     orientation = options.orientation or choice.orientation
     if orientation is None and times is not None:
-        orientation = orientation_by(shape, times.size)
-    if orientation is None and values.cells is not None:
-        orientation = _orientation_by_cells(values.cells.shape, shape)
+        orientation = orientation_by(traces.shape, times.size)
+    if orientation is None and values.cells is not None and traces.ndim == 2:
+        # The axis that has one ROI for each row of `iscell`, if that decides it.
+        rows = values.cells.shape
+        count = max(rows) if 1 in rows or len(rows) == 1 else rows[0]
+        if traces.shape[0] != traces.shape[1] and count in traces.shape:
+            orientation = "neuron-time" if count == traces.shape[0] else "time-neuron"
     return Facts(
         times=times,
         frame_rate=rate,
@@ -577,25 +578,6 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
         notes=notes,
         segment_starts=source.arrays[names.traces].starts,
     )
-
-
-def _refuse_counter(path: Path, choice: Choice, traces: AnyTable) -> None:
-    """Raise `DataError` if a single trace, of no name of fluorescence, only counts up."""
-    if choice.unit is None and traces.size == max(traces.shape, default=0) > 2:
-        steps = np.diff(np.ravel(np.asarray(traces)))
-        if steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-6):  # as float32 rounds them
-            raise DataError(
-                f"{path}: {choice.names.traces} counts up in equal steps, as a counter or time "
-                "stamps do; name the fluorescence (--variable)"
-            )
-
-
-def _orientation_by_cells(cells: Sequence[int], shape: Sequence[int]) -> str | None:
-    """Which axis has one ROI for each row of `iscell`, if that decides it."""
-    if len(shape) != 2 or shape[0] == shape[1]:
-        return None
-    count = max(cells) if 1 in cells or len(cells) == 1 else cells[0]
-    return {shape[0]: "neuron-time", shape[1]: "time-neuron"}.get(count)
 
 
 def _of_traces(
@@ -607,15 +589,14 @@ def _of_traces(
         note += f", {len(facts.segment_starts)} trials, each a segment of its own"
     # The name of an array without one says nothing.
     notes = [note] if choice.names.traces != "array" else []
-    ids = None if values.ids is None else np.ravel(np.asarray(values.ids))
+    facts = replace(facts, notes=[*notes, *facts.notes])
     shape = values.traces.shape
-    if ids is not None and len(shape) == 2:
+    if values.ids is not None and len(shape) == 2:
+        ids = np.ravel(np.asarray(values.ids))
         count = shape[1] if facts.orientation == "time-neuron" else shape[0]
         if ids.size == count == len(np.unique(ids)):
             facts = replace(facts, names=as_names(ids))
-    return make_recording(
-        path, values.traces, options, replace(facts, notes=[*notes, *facts.notes])
-    )
+    return make_recording(path, values.traces, options, facts)
 
 
 def _of_rois(
@@ -633,27 +614,88 @@ def _of_rois(
     if turned:
         traces, around = traces.T, None if around is None else around.T
     count, kind = len(traces), "components" if names.residuals or names.components else "ROIs"
-    what, kept = str(names.cells or names.components), None
+    what, numbers = str(names.cells or names.components), None
     if values.cells is not None and not options.all_rois:
-        kept = accepted(path, np.asarray(values.cells), count=count, what=what)
+        numbers = accepted(path, np.asarray(values.cells), count=count, what=what)
     elif values.components is not None:
-        kept = numbered(path, np.asarray(values.components), count=count, what=what)
-    kept, left_out = checked_cells(
-        path, kept, count=count, what=what, kind=kind, all_rois=options.all_rois
-    )
-    known = options.frame_rate or facts.frame_rate
+        numbers = numbered(path, np.asarray(values.components), count=count, what=what)
+    rate = facts.frame_rate
     # How long a run of one value may be depends on its length in s.
-    if not known and facts.times is not None:
-        known = rate_of(np.ravel(facts.times))
-    neuropil = Neuropil(
-        around, options.neuropil_share(), names.neuropil or ("Fneu" if names.cells else "")
-    )
-    table, more = corrected(path, traces, neuropil, kept=kept, frame_rate=known)
+    if not (options.frame_rate or rate) and facts.times is not None:
+        rate = rate_of(np.ravel(facts.times))
+    neuropil = Neuropil(around, names.neuropil or ("Fneu" if names.cells else ""))
+    cells = None if numbers is None else Kept(numbers, what, kind)
+    table, kept, more = corrected(path, traces, neuropil, cells, options, frame_rate=rate)
     first = f"{choice.unit or 'traces'} from {title}, {kept.size} of {count} {kind}"
     facts = replace(
         facts,
         orientation=facts.orientation or ("neuron-time" if names.cells else None),
         names=[str(number) for number in kept],
-        notes=[first + choice.also, *facts.notes, *left_out, *more],
+        notes=[first + choice.also, *facts.notes, *more],
     )
     return make_recording(path, table.T if turned else table, options, facts)
+
+
+# The end of every layout
+
+
+def make_recording(
+    path: Path | str, traces: AnyTable, options: ReadOptions, facts: Facts
+) -> Recording:
+    """The recording of traces from a file; raises as `as_recording` does."""
+    frame_rate, times, notes = options.frame_rate, facts.times, list(facts.notes)
+    if times is not None:
+        times = np.ravel(times)
+        known = frame_rate or facts.frame_rate
+        # Stamps of another clock, such as of the behaviour, stand beside traces in many files.
+        if known and times.size not in np.shape(traces):
+            notes.append(f"{times.size} time stamps do not fit the frames: not used")
+            times = None
+    if times is None and facts.frame_rate is not None:
+        frame_rate = facts.frame_rate if frame_rate is None else frame_rate
+        stated = check_rate(frame_rate)
+        if abs(stated - facts.frame_rate) > RATE_MISMATCH * stated:
+            notes.append(
+                f"the frame rate is {stated:g} Hz as stated, but {facts.frame_rate:g} Hz in the "
+                "file"
+            )
+    return as_recording(
+        traces,
+        frame_rate,
+        times,
+        orientation=options.orientation or facts.orientation,
+        names=facts.names,
+        unit=options.unit or facts.unit,
+        source=str(path),
+        notes=notes,
+        segment_starts=facts.segment_starts,
+        usual_orientation=facts.usual_orientation,
+        in_place=True,
+    )
+
+
+def one_rate(path: Path | str, name: str, value: ArrayLike) -> float:
+    """The frame rate in Hz that an array of one number holds, or of the same for each trial."""
+    value = np.asarray(value)
+    if value.dtype.kind not in "fiu" or len(np.unique(value)) != 1:
+        raise DataError(f"{path}: {name} is not one number; give the frame rate in Hz there")
+    try:
+        return check_rate(value.reshape(-1)[0].item())
+    except UsageError as error:
+        raise DataError(f"{path}, {name}: {error}") from None
+
+
+def only_one_array(path: Path, variable: str | None) -> None:
+    """Raise `UsageError` if a `variable` is named where there is nothing to choose from."""
+    if variable is not None:
+        raise UsageError(
+            f"{path} holds one recording only; leave out the variable {variable} (--variable)"
+        )
+
+
+def only_orientation(path: Path, orientation: str | None, usual: str) -> None:
+    """Raise `UsageError` if another orientation is stated than a file is known to have."""
+    if orientation not in (None, usual):
+        raise UsageError(
+            f"{path} is {usual} for certain; leave the orientation out (--orientation)"
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...arrays import Array
 from ...errors import DataError
-from ...files.npz import member_header, read_member
+from ...files.npy import member_header, read_member
 from ...files.sandbox import sandboxed
 from .container import ArrayInfo, Jobs, as_json
 from .zarr import METADATA
@@ -22,13 +22,11 @@ OTHER_ZIPS = {
     "word/document.xml": "a Word document; save the traces as CSV",
 }
 """By a file in it, what a zip is that people bring and that holds no arrays."""
-
 DAMAGED = (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
 """What zipfile and numpy say of damaged files."""
 
 
 def damaged(path: Path | str, error: Exception) -> DataError:
-    """The error for a file that is no usable one of numpy's."""
     reason = " ".join(str(error).split())[:100] or type(error).__name__
     return DataError(f"{path} is no usable numpy file ({reason}); save it again")
 
@@ -37,7 +35,12 @@ def damaged(path: Path | str, error: Exception) -> DataError:
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
-        _refuse_other_zips(path, members)
+        # zarr.ZipStore has members without .npy, of which none would be found.
+        if any(Path(name).name in METADATA for name in members):
+            raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
+        for name, what in OTHER_ZIPS.items():
+            if name in members:
+                raise DataError(f"{path} is {what}")
         arrays = {}
         for name, member in members.items():
             # Headers alone are unpacked here.
@@ -71,12 +74,3 @@ def _opened(path: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except DAMAGED as error:
         raise damaged(path, error) from None
-
-
-def _refuse_other_zips(path: str, members: Mapping[str, object]) -> None:
-    # zarr.ZipStore has members without .npy, of which none would be found.
-    if any(Path(name).name in METADATA for name in members):
-        raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
-    for name, what in OTHER_ZIPS.items():
-        if name in members:
-            raise DataError(f"{path} is {what}")

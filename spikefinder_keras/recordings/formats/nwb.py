@@ -8,6 +8,7 @@ the ROIs it is of, as suite2p, neuroconv, CaImAn and the Allen Institute write t
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -18,42 +19,34 @@ from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
 from .container import Scalar, plain
 from .hdf5 import Hdf5File
-from .named_arrays import RELATIVE
-from .rois import Neuropil, accepted, checked_cells, corrected, scaled
-from .tables import Facts, make_recording, only_orientation
+from .named_arrays import RELATIVE, Facts, make_recording, only_orientation
+from .rois import Kept, Neuropil, accepted, corrected, scaled
 
 SERIES = "series "
 """Begins the note that says which series a recording is of."""
-
 OWN = "Spike rates predicted from fluorescence"
 """Begins the description of the series that are written."""
-
 PROCESSED = re.compile(
     "deconv|denois|neuropil|baseline|spike|background|event|mask|residual|motion|skew"
 )
 """Parts of the names, in lower case, of series that are no fluorescence to predict from."""
-
 MOST_GROUPS = 5_000
 """More groups are visited only where they link to one another."""
-
 DEEPEST = 8
 """Groups around a series; the standard has three or four."""
-
 LATEST = 1e11
 """s; beyond it, time stamps can no longer tell frames apart."""
-
 CELLS = ("keep", "iscell", "is_cell", "accepted", "valid_roi")
 """Columns of the ROI table that say which are cells, in lower case; an earlier one goes first."""
-
+COMPANIONS = {"residuals": "residual", "neuropil": "neuropil"}
+"""What may have to be added to or subtracted from a series, and how names call it."""
 UNKNOWN = ("", "unknown", "none", "n/a", "na", "unspecified")
 """What people write for an indicator or species that they do not state."""
-
 LONGEST_NAME = 100
 """Letters of an indicator or species."""
 
 
 def recognises(file: Hdf5File) -> bool:
-    """Whether an HDF5 file is NWB."""
     return is_version_2(file) or "nwb_version" in file.members.get("", ())
 
 
@@ -81,7 +74,6 @@ class Series:
 
     @property
     def is_relative(self) -> bool:
-        """Whether it is dF/F."""
         parts = (plain(part) for part in self.name.split("/")[1:])
         return self.container == "DfOverF" or any(part in RELATIVE for part in parts)
 
@@ -94,11 +86,11 @@ class Series:
 
 def all_series(file: Hdf5File) -> dict[str, Series]:
     """All series of traces in a file, by name: of ROIs, and time series of dF/F."""
-    found, visited = {}, []
+    found: dict[str, Series] = {}
+    visits = count(1)
 
     def visit(group: str, path: str, depth: int, container: str) -> None:
-        visited.append(path)
-        if len(visited) > MOST_GROUPS:
+        if next(visits) > MOST_GROUPS:
             raise DataError(f"{file.path} links its groups to one another too often")
         if depth > DEEPEST:
             return
@@ -168,9 +160,6 @@ def choose(path: Path | str, series: Mapping[str, Series], variable: str | None)
 
 # What belongs to a series
 
-COMPANIONS = {"residuals": "residual", "neuropil": "neuropil"}
-"""What may have to be added to or subtracted from a series, and how names call it."""
-
 
 class Contents:
     """A series and all that it needs or that could belong to it, read in one run of the sandbox.
@@ -187,23 +176,19 @@ class Contents:
         region, self.table = region_of(file, series)
         self.columns = table_columns(file, self.table)
         self._companions = {r: list(companions(file, every, series, r)) for r in COMPANIONS}
-        labels = {self.data: series.name}
-        for name, where in (("timestamps", self.times), ("starting_time", self.start)):
-            if where is not None:
-                labels[where] = f"{series.name}/{name}"
-        if region is not None:
-            labels[region] = f"{series.name}/rois"
-            # All that may be asked for, as each run of the sandbox takes a quarter of a second.
-            wanted = [name for name in ("id", "rejected", *CELLS) if name in self.columns]
-            labels |= {self.columns[name]: name for name in wanted}
-        for other in [each for few in self._companions.values() for each in few]:
+        found = {"timestamps": self.times, "starting_time": self.start, "rois": region}
+        labels = {where: f"{series.name}/{name}" for name, where in found.items() if where}
+        labels = {self.data: series.name} | labels
+        # All that may be asked for, as each run of the sandbox takes a quarter of a second.
+        wanted = [name for name in ("id", "rejected", *CELLS) if name in self.columns]
+        labels |= {self.columns[name]: name for name in wanted}
+        for other in chain(*self._companions.values()):
             labels[data_of(file, other)] = other.name
             theirs = region_of(file, other)[0]
             labels |= {} if theirs is None else {theirs: f"{other.name}/rois"}
         self._values = file.read(labels)
 
     def array(self, name: str | None) -> Array | None:
-        """A small array that was read."""
         return None if name is None or name not in self._values else np.asarray(self._values[name])
 
     def stored(self, series: Series) -> AnyTable:
@@ -231,8 +216,8 @@ class Contents:
                 found = other
         return found
 
-    def cells(self) -> tuple[str, Numbers] | None:
-        """The column that says which ROIs are cells, and its number for each of the series."""
+    def cells(self) -> Kept | None:
+        """The ROIs of the series that a column of the table calls cells."""
         rows = self.rows(self.series)
         if rows is None:
             return None
@@ -247,7 +232,8 @@ class Contents:
             rejected = self.array(self.columns.get("rejected"))
             if name == "accepted" and not values.any() and (rejected is None or not rejected.any()):
                 continue  # nobody has classified: CaImAn writes both columns all the same
-            return self.columns[name].rsplit("/", 1)[-1], values.astype(np.int64)
+            cells = accepted(self.file.path, values.astype(np.int64), count=len(rows))
+            return Kept(cells, self.columns[name].rsplit("/", 1)[-1])
         return None
 
 
@@ -332,7 +318,7 @@ def unknown_rois(file: Hdf5File, series: Series) -> DataError:
 def about(file: Hdf5File, table: str | None) -> dict[str, str]:
     """`indicator` of the imaging plane of an ROI table, and `species`, where the file names them.
     An indicator is named only if all planes in question have the same."""
-    plane = _group(file, f"{table}/imaging_plane") if table is not None else None
+    plane = None if table is None else _group(file, f"{table}/imaging_plane")
     planes: list[str | None] = [plane]
     if plane is None:  # of a series without a table, or one of an older version
         every = _group(file, "general/optophysiology")
@@ -407,37 +393,26 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     # A square table has no certain orientation.
     if stored.shape[0] != stored.shape[1]:
         only_orientation(path, options.orientation, orientation)
-    traces, of_values = _fluorescence(contents, stored)
-    start, rate, of_time = _clock(contents)
-    cells, count = contents.cells(), len(ids)
-    kept, left_out = checked_cells(
-        path,
-        accepted(path, cells[1], count=count) if cells else None,
-        count=count,
-        what=cells[0] if cells else "the ROI table",
-        all_rois=options.all_rois,
-    )
-    neuropil = Neuropil(None, options.neuropil_share(), "")
+    traces = _fluorescence(contents, stored, notes)
+    start, rate = _clock(contents, notes)
+    cells, neuropil = contents.cells(), Neuropil()
     if around := contents.companion("neuropil"):
         surround, name = contents.traces_of(around), around.name.rsplit("/", 1)[-1]
-        neuropil = Neuropil(surround.T if turned else surround, neuropil.share, name)
-    table, of_neuropil = corrected(
-        path,
-        traces.T if turned else traces,
-        neuropil,
-        kept=kept,
-        frame_rate=options.frame_rate or rate,
+        neuropil = Neuropil(surround.T if turned else surround, name)
+    table, rois, of_neuropil = corrected(
+        path, traces.T if turned else traces, neuropil, cells, options, frame_rate=rate
     )
-    counted = [f"{kept.size} of {count} ROIs"] if cells or neuropil.traces is not None else []
+    if cells or around:
+        notes.append(f"{rois.size} of {len(ids)} ROIs")
     times = contents.array(contents.times)
     facts = Facts(
         times=None if times is None else times.astype(np.float64),
         frame_rate=rate,
         orientation=orientation,
         usual_orientation="time-neuron",
-        names=[str(ids[k]) for k in kept],
+        names=[str(ids[k]) for k in rois],
         unit="dF/F" if series.is_relative else "F",
-        notes=[*notes, *of_values, *of_time, *counted, *left_out, *of_neuropil],
+        notes=[*notes, *of_neuropil],
     )
     made = make_recording(path, table.T if turned else table, options, facts)
     if start and times is None:
@@ -445,10 +420,9 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     return replace(made, about=found_about)
 
 
-def _fluorescence(contents: Contents, stored: AnyTable) -> tuple[AnyTable, list[str]]:
-    """The traces in their unit, residuals added, and notes."""
+def _fluorescence(contents: Contents, stored: AnyTable, notes: list[str]) -> AnyTable:
+    """The traces in their unit, residuals added."""
     series = contents.series
-    notes: list[str] = []
     factor, offset = gain_of(contents.file, series)
     unit = _as_text(contents.file.arrays[contents.data].attributes.get("unit"))
     # Then 30 stands for 0.3.
@@ -459,12 +433,11 @@ def _fluorescence(contents: Contents, stored: AnyTable) -> tuple[AnyTable, list[
     if residuals := contents.companion("residuals"):
         traces = elementwise(np.add, traces, contents.traces_of(residuals))
         notes.append(f"{series.name} + {residuals.name}")
-    return traces, notes
+    return traces
 
 
-def _clock(contents: Contents) -> tuple[float, float | None, list[str]]:
-    """Start in s and frame rate in Hz, None where the file has no credible one, and notes."""
-    notes: list[str] = []
+def _clock(contents: Contents, notes: list[str]) -> tuple[float, float | None]:
+    """Start in s and frame rate in Hz, None where the file has no credible one."""
     value, start, rate = contents.array(contents.start), 0.0, None
     if value is not None and contents.start is not None and value.size == 1:
         start = float(value.reshape(-1)[0])
@@ -477,4 +450,4 @@ def _clock(contents: Contents) -> tuple[float, float | None, list[str]]:
     if rate is not None and not rate > 0:
         notes.append(f"the file tells a frame rate of {rate:g} Hz: not used")
         rate = None
-    return start, rate, notes
+    return start, rate

@@ -12,6 +12,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:  # the library is imported in the sandbox
 
 NAME = "SpikeRates"
 """Begins the name of a written series; the rest is of the series that it was made from."""
-
 CONTAINER = "processing/ophys/Fluorescence"
 """Where the series are written to, as neuroconv does."""
 
@@ -41,8 +41,11 @@ CONTAINER = "processing/ophys/Fluorescence"
 def check(path: Path, source: Path | str | None, series: str | None = None) -> None:
     """Find out before a long computation whether a prediction can be written to an NWB file."""
     check_output(path)
-    target = None
-    if source is not None and _starts_as_hdf5(source):
+    target, start = None, b""
+    if source is not None:
+        with suppress(OSError), open_ordinary(source) as file:
+            start = file.read(len(SIGNATURE))
+    if source is not None and start == SIGNATURE:
         target = open_file(Path(source), CHUNK)
     # The signature alone would do for any HDF5 file, such as CaImAn's.
     if target is None or not is_version_2(target):
@@ -57,14 +60,6 @@ def check(path: Path, source: Path | str | None, series: str | None = None) -> N
             raise UsageError(
                 f"{source} has a series {series} already; give another name (--series)"
             )
-
-
-def _starts_as_hdf5(path: Path | str) -> bool:
-    try:
-        with open_ordinary(path) as file:
-            return file.read(len(SIGNATURE)) == SIGNATURE
-    except OSError:
-        return False
 
 
 def write(path: Path, prediction: Prediction, source: Path | str, series: str | None) -> None:
@@ -135,7 +130,6 @@ def _source(file: Hdf5File, prediction: Prediction) -> tuple[dict[str, str], Num
 
 @sandboxed
 def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Add the series, and the units, to the file itself."""
     import h5py
 
     arrays = {
@@ -145,7 +139,10 @@ def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[s
     with h5py.File(path, "r+") as file:
         source = resolve(file, text["series"])
         container = _container(file)
-        name = text["name"] or _free_name(container, text["series name"])
+        # `SpikeRatesPlane0` of `RoiResponseSeriesPlane0`, `SpikeRates_F` of `F`.
+        own = text["series name"].rsplit("/", 1)[-1]
+        rest = own.replace("RoiResponseSeries", "") if "RoiResponseSeries" in own else f"_{own}"
+        name = text["name"] or _free(container, f"{NAME}{rest}")
         made = _group(container, name, "RoiResponseSeries", text["description"])
         made.attrs["comments"] = text["comments"]
         data = made.create_dataset("data", data=arrays["rates"])
@@ -167,14 +164,8 @@ def _append(path: str, folder: str, text: Mapping[str, Any]) -> Iterator[tuple[s
     yield "name", name
 
 
-def _free_name(container: h5py.Group, source: str) -> str:
-    """A name that is not taken: `SpikeRatesPlane0` of `RoiResponseSeriesPlane0`, `..._2`."""
-    own = source.rsplit("/", 1)[-1]
-    rest = re.sub("RoiResponseSeries", "", own)
-    return _free(container, f"{NAME}{rest}" if rest != own else f"{NAME}_{own}")
-
-
 def _free(group: h5py.Group, name: str) -> str:
+    """A name that is not taken."""
     number, free = 2, name
     while free in group:
         free, number = f"{name}_{number}", number + 1
@@ -208,7 +199,6 @@ def _group(group: h5py.Group, name: str, kind: str, description: str | None = No
 def _as_type(
     item: h5py.Group | h5py.Dataset, kind: str, namespace: str, description: str | None = None
 ) -> None:
-    """Make a new object one of a type of NWB."""
     item.attrs.update({"namespace": namespace, "neurodata_type": kind})
     item.attrs["object_id"] = str(uuid.uuid4())
     if description is not None:

@@ -23,10 +23,8 @@ from .container import LEVELS, ArrayInfo, Jobs, as_json
 
 LARGEST_FILE = 1 << 30
 """Larger files, in bytes, are refused: `ops.npy` holds a few images."""
-
 MOST_NUMBERS = 100_000_000
 """A list of settings with more numbers is none."""
-
 _NUMBERS = re.compile(r"[?bBhHiIlLqQefd]|[iufb][1248]")
 """Type codes of real numbers and truth values, as numpy pickles them."""
 
@@ -200,7 +198,6 @@ def read_numbers(
 def parse_numbers(
     folder: str, paths: Sequence[str], wanted: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, Any]]:
-    """See `read_numbers`."""
     found: dict[str, Array] = {}
     sources: dict[str, str] = {}
     failed: dict[str, str] = {}

@@ -11,11 +11,31 @@ import numpy as np
 
 from ...arrays import Array, ArrayLike, Numbers
 from ...errors import DataError, UsageError
+from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Rows, by_rows, elementwise
 from ..segments import MissingCounts, find_missing
 
 LARGEST_SHARE = 2.0
 """More neuropil than this is subtracted by nobody; 70 is a share of 0.7 in percent."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The numbers of the ROIs that are cells, what says so, and what it calls them."""
+
+    numbers: Numbers
+    what: str = "iscell"
+    kind: str = "ROIs"
+
+
+@dataclass(frozen=True)
+class Neuropil:
+    """The fluorescence around ROIs, `(ROI, frame)`, and the share of it, 0 to 2, that the file says
+    to subtract. `name` is for messages; it is empty where nobody expects any."""
+
+    traces: AnyTable | None = None
+    name: str = ""
+    share: float | None = None
 
 
 def accepted(path: Path | str, cells: ArrayLike, *, count: int, what: str = "iscell") -> Numbers:
@@ -47,66 +67,59 @@ def numbered(path: Path | str, numbers: ArrayLike, *, count: int, what: str) -> 
     return numbers.astype(np.int64)
 
 
-def checked_cells(
-    path: Path | str,
-    kept: Numbers | None,
-    *,
-    count: int,
-    what: str,
-    kind: str = "ROIs",
-    all_rois: bool = False,
-) -> tuple[Numbers, list[str]]:
-    """The numbers of those to keep, all if asked for or nothing is said of cells, and notes."""
-    if kept is None or all_rois:
-        return np.arange(count), []
-    if not kept.size:
-        raise DataError(
-            f"{path}: {what} accepts none of the {count} {kind}; classify them, or ask for all "
-            f"ROIs (--all-rois)"
-        )
-    if kept.size == count:
-        return kept, []
-    missing = count - kept.size
-    reason = f"which {what} calls no cell" if kind == "ROIs" else f"not in {what}"
-    return kept, [f"{missing} of {count} {kind} left out, {reason} (--all-rois keeps them)"]
-
-
-@dataclass(frozen=True)
-class Neuropil:
-    """The fluorescence around ROIs, `(ROI, frame)`, of which a share, 0 to 2, is subtracted. `name`
-    is for messages; it is empty where nobody expects any."""
-
-    traces: AnyTable | None
-    share: float
-    name: str = "Fneu"
-
-
 def corrected(
     path: Path | str,
     fluorescence: AnyTable,
     neuropil: Neuropil,
+    kept: Kept | None,
+    options: ReadOptions,
     *,
-    kept: Numbers,
-    frame_rate: float | None = None,
-) -> tuple[AnyTable, list[str]]:
-    """The kept ROIs' fluorescence `(ROI, frame)` without neuropil, and notes. It is missing where
-    there was no fluorescence before."""
-    around, share = neuropil.traces, neuropil.share
+    frame_rate: float | None,
+) -> tuple[AnyTable, Numbers, list[str]]:
+    """The fluorescence `(ROI, frame)` of the ROIs to keep without neuropil, missing where it was
+    before; their numbers; and notes. All are kept if asked for, or nothing is said of cells."""
+    count, notes = len(fluorescence), []
+    rois = np.arange(count)
+    if kept is not None and not options.all_rois:
+        rois = kept.numbers
+        if not rois.size:
+            raise DataError(
+                f"{path}: {kept.what} accepts none of the {count} {kept.kind}; classify them, or "
+                "ask for all ROIs (--all-rois)"
+            )
+        if rois.size != count:
+            calls = f"which {kept.what} calls no cell"
+            reason = calls if kept.kind == "ROIs" else f"not in {kept.what}"
+            notes.append(
+                f"{count - rois.size} of {count} {kept.kind} left out, {reason} "
+                "(--all-rois keeps them)"
+            )
+    around, share = neuropil.traces, options.neuropil_share(neuropil.share)
     if not (isinstance(share, int | float) and 0 <= share <= LARGEST_SHARE):
         raise UsageError(
             f"a neuropil factor of {share}? give a number from 0 to 2, usually 0.7 (--neuropil)"
         )
     if around is None:
-        notes = [f"neuropil not subtracted: there is no {neuropil.name}"] if neuropil.name else []
-        return _only(fluorescence, kept), notes
+        if neuropil.name:
+            notes.append(f"neuropil not subtracted: there is no {neuropil.name}")
+        return _only(fluorescence, rois), rois, notes
     if around.shape != fluorescence.shape:
         raise DataError(
             f"{path}: F is {fluorescence.shape}, but {neuropil.name} is {around.shape}; give two "
             "of the same run"
         )
+    notes.append(f"neuropil subtracted: F - {share:g} {neuropil.name}")
+    known = options.frame_rate or frame_rate or 1.0
+    traces, found = _without_neuropil(fluorescence, around, rois, share=share, frame_rate=known)
+    return traces, rois, notes + found.notes(rois.size, "ROIs' F")
+
+
+def _without_neuropil(
+    fluorescence: AnyTable, around: AnyTable, rois: Numbers, *, share: float, frame_rate: float
+) -> tuple[AnyTable, MissingCounts]:
+    """Some ROIs without a share of what is around them, and what was missing of those in memory."""
     # Counts of a camera are whole numbers, of which a difference would overflow.
     dtype = np.result_type(fluorescence.dtype, around.dtype, np.float32)
-    notes = [f"neuropil subtracted: F - {share:g} {neuropil.name}"]
 
     def subtract(rows: Array, neuropil_rows: Array, numbers: Sequence[int] | Numbers) -> Rows:
         missing = MissingCounts()
@@ -116,7 +129,7 @@ def corrected(
             before = np.asarray(rows[roi], dtype)
             traces[row] += before
             # An ROI without light under live neuropil would else look like a trace.
-            gone, found = find_missing(before, frame_rate or 1.0)
+            gone, found = find_missing(before, frame_rate)
             missing += found
             if gone is not None:
                 traces[row, gone] = np.nan
@@ -129,9 +142,9 @@ def corrected(
             around,
             dtype=dtype,
         )
-        return _only(table, kept), notes
-    found = subtract(fluorescence, around, kept)
-    return found.values, notes + found.missing.notes(kept.size, "ROIs' F")
+        return _only(table, rois), MissingCounts()
+    found = subtract(fluorescence, around, rois)
+    return found.values, found.missing
 
 
 def _only(table: AnyTable, kept: Numbers) -> AnyTable:

@@ -5,8 +5,8 @@ named arrays.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,16 +16,15 @@ from ...arrays import Array, Mask, Rates
 from ...errors import DataError
 from ...files.npy import NpyFile
 from ..options import USUAL_NEUROPIL, ReadOptions
-from ..recording import AnyTable, Recording, elementwise
+from ..recording import AnyTable, Recording, chunk_size, elementwise
 from .container import npy_table
+from .named_arrays import Facts, make_recording, one_rate, only_one_array, only_orientation
 from .pickled import read_numbers
-from .rois import LARGEST_SHARE, Neuropil, accepted, checked_cells, corrected
-from .tables import Facts, make_recording, one_rate, only_one_array, only_orientation
+from .rois import LARGEST_SHARE, Kept, Neuropil, accepted, corrected
 
 SETTINGS = ("settings.npy", "ops.npy", "db.npy", "reg_outputs.npy")
 """Where frame rate, share of neuropil, bad frames and folders stand: 1.x writes all of them,
 earlier ones `ops.npy`."""
-
 KEYS = {
     "rate": ["fs"],
     "share": ["extraction.neuropil_coefficient", "neucoeff"],
@@ -33,7 +32,6 @@ KEYS = {
     "folders": ["frames_per_folder", "nframes_per_folder"],
 }
 """What the settings call these, in 1.x and before."""
-
 OWN_FILES = ("F.npy", "Fneu.npy", "iscell.npy", "stat.npy", "redcell.npy", *SETTINGS)
 """Files of suite2p that no prediction may replace."""
 
@@ -52,85 +50,62 @@ def planes_of(source: Path | str) -> list[Path]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files that a recording is read from."""
     planes = planes_of(folder)
     parents = {parent for plane in planes for parent in (plane, plane.parent)}
     paths = [parent / name for parent in parents for name in OWN_FILES]
     return [path for path in paths if path.is_file()]
 
 
-@dataclass(frozen=True)
-class Plane:
-    """What a plane folder holds, or several together.
-
-    `traces` `(cell, frame)` corrected for neuropil, NaN where missing; `names` of the cells, by
-    their numbers; `classified`, whether it says which ROIs are cells; `rate` in Hz; `starts`, the
-    frames with which the folders of movies begin.
-    """
-
-    folder: Path
-    traces: AnyTable
-    names: list[str]
-    classified: bool
-    rate: float | None
-    starts: tuple[int, ...]
-    notes: tuple[str, ...]
-
-
 def read_recording(folder: Path, options: ReadOptions) -> Recording:
     """Recording of a plane folder, or of all planes in `suite2p/`."""
     only_one_array(folder, options.variable)
     only_orientation(folder, options.orientation, "neuron-time")
-    planes = [read_plane(plane, options) for plane in planes_of(folder)]
+    planes = {plane: read_plane(plane, options) for plane in planes_of(folder)}
+    if len(planes) > 1:
+        traces, facts = combine(folder, planes)
+        return make_recording(folder, traces, options, facts)
     # The notes of a single one need no name of a plane.
-    plane = planes[0] if len(planes) == 1 else combine(folder, planes)
-    facts = Facts(
-        frame_rate=plane.rate,
-        orientation="neuron-time" if plane.classified else None,
-        unit="F",
-        names=plane.names,
-        notes=plane.notes,
-        segment_starts=plane.starts,
-    )
-    return make_recording(plane.folder, plane.traces, options, facts)
+    [(plane, (traces, facts))] = planes.items()
+    return make_recording(plane, traces, options, facts)
 
 
-def combine(folder: Path, planes: Sequence[Plane]) -> Plane:
+def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tuple[AnyTable, Facts]:
     """Several planes together. The microscope may have stopped in the middle of a volume, so one
     plane may have a frame more than another: it is missing in that one."""
-    rates = [(plane.folder.name, plane.rate) for plane in planes if plane.rate is not None]
+    known = [(plane.name, own.frame_rate) for plane, (_, own) in planes.items()]
+    rates = [(name, rate) for name, rate in known if rate is not None]
     if len({rate for _, rate in rates}) > 1:
         several = ", ".join(f"{name} {rate:g} Hz" for name, rate in rates)
         raise DataError(f"{folder} has planes of different frame rates ({several}); name one")
-    longest = max(planes, key=lambda plane: plane.traces.shape[1])
-    frames = longest.traces.shape[1]
+    longest, facts = max(planes.values(), key=lambda plane: plane[0].shape[1])
+    frames = longest.shape[1]
     # In memory, as planes are small parts of a recording.
-    traces = np.full((sum(len(plane.names) for plane in planes), frames), np.nan, np.float32)
+    together = np.full((sum(len(t) for t, _ in planes.values()), frames), np.nan, np.float32)
     names: list[str] = []
     notes = [f"{len(planes)} planes, neurons named by plane and ROI"]
-    for plane in planes:
-        row, count = len(names), plane.traces.shape[1]
-        traces[row : row + len(plane.names), :count] = plane.traces
-        names += [f"{plane.folder.name}-{roi}" for roi in plane.names]
-        notes += [f"{plane.folder.name}: {note}" for note in plane.notes]
+    for plane, (traces, own) in planes.items():
+        row, count = len(names), traces.shape[1]
+        together[row : row + len(traces), :count] = traces
+        names += [f"{plane.name}-{roi}" for roi in own.names or ()]
+        notes += [f"{plane.name}: {note}" for note in own.notes]
         if count < frames:
-            notes.append(f"{plane.folder.name}: {frames - count} frames fewer than the others")
-    return Plane(
-        folder,
-        traces,
-        names,
-        classified=all(plane.classified for plane in planes),
-        rate=rates[0][1] if rates else None,
-        starts=longest.starts,
-        notes=tuple(notes),
+            notes.append(f"{plane.name}: {frames - count} frames fewer than the others")
+    classified = all(own.orientation for _, own in planes.values())
+    return together, replace(
+        facts,
+        frame_rate=rates[0][1] if rates else None,
+        orientation="neuron-time" if classified else None,
+        names=names,
+        notes=notes,
     )
 
 
-def read_plane(folder: Path, options: ReadOptions) -> Plane:
-    """What a plane folder holds; `DataError` if its files are damaged or contradict each other."""
+def read_plane(folder: Path, options: ReadOptions) -> tuple[AnyTable, Facts]:
+    """The traces `(cell, frame)` of a plane folder, corrected for neuropil, NaN where missing, and
+    what is known of them; `DataError` if its files are damaged or contradict each other."""
     files = [_file(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")]
     fluorescence, around, cells = (
-        None if file is None else npy_table(file, options.chunk) for file in files
+        None if file is None else npy_table(file, chunk_size(options.memory)) for file in files
     )
     if fluorescence is None:
         raise DataError(f"{folder} has no F.npy any more")
@@ -140,31 +115,24 @@ def read_plane(folder: Path, options: ReadOptions) -> Plane:
     settings = read_settings(folder, options)
     kept = None
     if cells is not None and not options.all_rois:
-        kept = accepted(folder, np.asarray(cells), count=count)
-    rois, left_out = checked_cells(
-        folder, kept, count=count, what="iscell", all_rois=options.all_rois
+        kept = Kept(accepted(folder, np.asarray(cells), count=count))
+    neuropil = Neuropil(around, "Fneu", settings.share)
+    traces, rois, notes = corrected(
+        folder, fluorescence, neuropil, kept, options, frame_rate=settings.rate
     )
-    traces, notes = corrected(
-        folder,
-        fluorescence,
-        Neuropil(around, options.neuropil_share(settings.share)),
-        kept=rois,
-        frame_rate=options.frame_rate or settings.rate,
-    )
-    starts, more = _starts(settings.folders, frames)
-    bad, bad_notes = _bad_frames(settings.bad, frames)
+    notes = [f"F from F.npy, {rois.size} of {count} ROIs", *notes, *settings.notes]
+    starts = _starts(settings.folders, frames, notes)
+    bad = _bad_frames(settings.bad, frames, notes)
     # After the neuropil, so that runs of one value are looked for in what was measured.
     if bad is not None:
         traces = elementwise(partial(_without, bad), traces, dtype=np.float32)
-    first = f"F from F.npy, {rois.size} of {count} ROIs"
-    return Plane(
-        folder,
-        traces,
-        [str(roi) for roi in rois],
-        classified=cells is not None,
-        rate=settings.rate,
-        starts=starts,
-        notes=(first, *left_out, *notes, *settings.notes, *more, *bad_notes),
+    return traces, Facts(
+        frame_rate=settings.rate,
+        orientation=None if cells is None else "neuron-time",
+        unit="F",
+        names=[str(roi) for roi in rois],
+        notes=notes,
+        segment_starts=starts,
     )
 
 
@@ -176,11 +144,9 @@ def _without(bad: Mask, rows: Array) -> Array:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the pickled settings of a plane say.
-
-    `rate` in Hz and `share` of neuropil, None where they say none; `bad`, a truth value for each
-    frame, and `folders`, the number of frames in each, unchecked; `notes`.
-    """
+    """What the pickled settings of a plane say: `rate` in Hz and `share` of neuropil, None where
+    they say none; `bad`, a truth value for each frame, and `folders`, the number of frames in each,
+    unchecked."""
 
     rate: float | None
     share: float | None
@@ -212,29 +178,32 @@ def read_settings(folder: Path, options: ReadOptions) -> Settings:
     return Settings(rate, stated, found.get("bad"), found.get("folders"), tuple(notes))
 
 
-def _bad_frames(bad: Array | None, frames: int) -> tuple[Mask | None, list[str]]:
-    """Mask `(frame,)` of frames that suite2p calls bad, or None, and notes."""
+def _bad_frames(bad: Array | None, frames: int, notes: list[str]) -> Mask | None:
+    """Mask `(frame,)` of frames that suite2p calls bad, None where there are none."""
     if bad is None or not bad.size:
-        return None, []
+        return None
     mask = np.ravel(bad).astype(bool)
     # Settings of another run than F.npy stay behind in the folder.
     if mask.size != frames:
-        return None, [f"badframes has {mask.size} values for {frames} frames: not used"]
+        notes.append(f"badframes has {mask.size} values for {frames} frames: not used")
+        return None
     if not mask.any():
-        return None, []
-    return mask, [f"{int(mask.sum())} of {frames} frames are in badframes: taken as missing"]
+        return None
+    notes.append(f"{int(mask.sum())} of {frames} frames are in badframes: taken as missing")
+    return mask
 
 
-def _starts(folders: Array | None, frames: int) -> tuple[tuple[int, ...], list[str]]:
-    """Frames with which the folders of movies begin, and notes."""
+def _starts(folders: Array | None, frames: int, notes: list[str]) -> tuple[int, ...]:
+    """Frames with which the folders of movies begin."""
     counts = np.array([]) if folders is None else folders[folders != 0]  # 0: without a movie
     if counts.size < 2:
-        return (0,), []
+        return (0,)
     whole = (counts > 0).all() and (counts == counts.round()).all()
     if not whole or counts.sum() != frames:
-        return (0,), [f"frames_per_folder has {counts.sum():g} frames, F {frames}: not used"]
-    starts = (0, *np.cumsum(counts)[:-1].astype(int).tolist())
-    return starts, [f"{counts.size} folders of movies (frames_per_folder): so many segments"]
+        notes.append(f"frames_per_folder has {counts.sum():g} frames, F {frames}: not used")
+        return (0,)
+    notes.append(f"{counts.size} folders of movies (frames_per_folder): so many segments")
+    return (0, *np.cumsum(counts)[:-1].astype(int).tolist())
 
 
 def _file(path: Path) -> NpyFile | None:
@@ -253,14 +222,14 @@ def _file(path: Path) -> NpyFile | None:
     return file
 
 
-def as_spks(rates: Rates, names: Sequence[str], source: Path | str | None) -> Rates:
+def as_spks(rates: Rates, names: Sequence[str], source: Path | str) -> Rates:
     """Rates `(neuron, frame)` with a row for each ROI of `F.npy`, as `spks.npy` has.
 
     Zeros where a ROI is no cell, and where there are no rates, as suite2p's window knows no NaN.
-    Several planes come one after another, as in suite2p's `combined` folder. Where `source` is not
-    suite2p's, or has other ROIs, the rates as they are.
+    Several planes come one after another, as in suite2p's `combined` folder. Where the folder
+    `source` is not suite2p's, or has other ROIs, the rates as they are.
     """
-    planes = planes_of(source) if source is not None and Path(source).is_dir() else []
+    planes = planes_of(source)
     rows: dict[str, int] = {}
     for plane in planes:
         file = _file(plane / "F.npy")

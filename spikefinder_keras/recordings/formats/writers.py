@@ -25,13 +25,10 @@ from .zarr import recognises as is_store
 
 EVEN = 1e-3
 """Frames; time stamps this close to those of the frame rate are not written one by one."""
-
 WRITTEN_TIME = "time (s)"
 """The header of the time stamps in CSV."""
-
 RATES = "spike_rates"
 """The name of the rates in files of named arrays."""
-
 STORE_CHUNK = 1 << 20
 """Values of a chunk that is written: whole traces of some neurons, unless they are longer."""
 
@@ -41,25 +38,18 @@ STORE_CHUNK = 1 << 20
 
 def described(prediction: Prediction) -> dict[str, Any]:
     """The description of a prediction, with where it is from: a dict of text and numbers."""
-    recording = prediction.recording
-    description = {str(key): _simple(value) for key, value in prediction.description.items()}
+    recording, description = prediction.recording, {}
+    for key, value in prediction.description.items():
+        value = value.item() if isinstance(value, np.generic) else value
+        value = "none" if value is None else value
+        description[str(key)] = value if isinstance(value, str | int | float) else text_of(value)
     description.setdefault("source", recording.source)
     if recording.notes:
         description.setdefault("notes", "; ".join(recording.notes))
     return {shown(k): shown(v) if isinstance(v, str) else v for k, v in description.items()}
 
 
-def _simple(value: Any) -> str | int | float:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None:
-        return "none"
-    return value if isinstance(value, str | int | float) else text_of(value)
-
-
 def text_of(value: Any, *, indent: int | None = 1) -> str:
-    """`value` as JSON text."""
-
     def unknown(value: Any) -> Any:
         return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
@@ -80,9 +70,8 @@ def _spikes_in_a_row(prediction: Prediction) -> dict[str, Array]:
 def sidecar(path: Path, prediction: Prediction, *, times: bool = False) -> Iterator[None]:
     """Write a description beside `path`, `<path>.json`, if the body succeeds.
 
-    It holds the description, frame rate in Hz, names of the neurons and, where there are any,
-    discrete spikes of each neuron in s; with `times`, also the time of the first frame in s and,
-    unless they are even, the time stamps of all.
+    It holds the description, frame rate in Hz, names of the neurons and discrete spikes in s; with
+    `times`, also the time of the first frame in s and, unless they are even, of all.
     """
     contents: dict[str, Any] = {
         "description": described(prediction),
@@ -150,7 +139,9 @@ def write_csv(path: Path, prediction: Prediction) -> None:
 def write_npy(path: Path, prediction: Prediction, source: Path | str | None = None) -> None:
     """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it. Where
     `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell."""
-    rates = suite2p.as_spks(np.asarray(prediction.table, np.float32).T, prediction.names, source)
+    rates = np.asarray(prediction.table, np.float32).T
+    if source is not None and Path(source).is_dir():
+        rates = suite2p.as_spks(rates, prediction.names, source)
     with (
         sidecar(path, prediction, times=True),
         whole_file(path) as temporary,
@@ -187,7 +178,11 @@ def write_mat(path: Path, prediction: Prediction) -> None:
         "times": np.asarray(prediction.times),
         "frame_rate": float(prediction.recording.frame_rate),
         "names": _cells(prediction.names),
-        "description": {_field(key): value for key, value in described(prediction).items()},
+        # Fields of a struct have names of ASCII letters that begin with one.
+        "description": {
+            re.sub(r"\W", "_", key if key[:1].isalpha() else f"x{key}", flags=re.ASCII): value
+            for key, value in described(prediction).items()
+        },
     }
     if prediction.spike_times is not None:
         variables["spike_times"] = _cells(np.asarray(t, float) for t in prediction.spike_times)
@@ -197,11 +192,6 @@ def write_mat(path: Path, prediction: Prediction) -> None:
     except (ValueError, TypeError) as error:  # such as an array of more than 4 GiB
         reason = " ".join(str(error).split())
         raise OutputError(f"cannot write {path} ({reason}); choose .npz or .zarr") from None
-
-
-def _field(key: str) -> str:
-    """A name that a field of a struct can have."""
-    return re.sub(r"\W", "_", key if key[:1].isalpha() else f"x{key}", flags=re.ASCII)
 
 
 def _cells(values: Iterable[Any]) -> Array:
@@ -265,13 +255,8 @@ def fill_store(folder: Path, prediction: Prediction) -> None:
         # The first two are coordinates.
         dimension = "spike" if name.startswith("spike") else name
         made.attrs.update({"_ARRAY_DIMENSIONS": [dimension], **attributes.get(name, {})})
-    group.attrs.update(
-        {
-            "frame_rate": float(prediction.recording.frame_rate),
-            "names": list(prediction.names),
-            "description": description,
-        }
-    )
+    group.attrs["frame_rate"] = float(prediction.recording.frame_rate)
+    group.attrs.update({"names": list(prediction.names), "description": description})
     zarr.consolidate_metadata(store)
 
 
@@ -286,19 +271,9 @@ WRITERS: dict[str, Callable[[Path, Prediction], None]] = {
 
 
 def to_pynapple(prediction: Prediction) -> Any:
-    """Spike rates as a `pynapple.TsdFrame`.
-
-    Returns
-    -------
-    pynapple.TsdFrame
-        `(frame, neuron)`, time stamps in s; its columns are the names of the neurons, as numbers
-        where all of them are.
-
-    Raises
-    ------
-    UsageError
-        If pynapple is not installed.
-    """
+    """Spike rates as a `pynapple.TsdFrame` `(frame, neuron)`, time stamps in s; its columns are the
+    names of the neurons, as numbers where all of them are. `UsageError` if pynapple is not
+    installed."""
     require("pynapple", "a TsdFrame", "pynapple")
     import pynapple
 

@@ -22,38 +22,33 @@ from .container import (
     Scalar,
     as_json,
     is_table,
-    open_file,
+    open_container,
     type_name,
 )
 
 METADATA = ("zarr.json", ".zgroup", ".zarray")
 """One of these stands in the folder of each array and group."""
-
 LARGEST_METADATA = 256 << 20
 """Bytes; consolidated, they are those of all arrays of a store."""
-
 ALONE = "array"
 """What an array is called that is no member of a group."""
-
 CODECS = (
     {"bytes", "transpose", "sharding_indexed", "crc32c", "adler32", "fletcher32"}
     | {"blosc", "zstd", "gzip", "zlib", "bz2", "lzma", "lz4"}
     | {"shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "astype", "packbits"}
 )
 """Codecs that turn bytes into numbers and do nothing else; that of pickle runs code."""
-
 _CODEC_KEYS = ("codecs", "index_codecs", "filters", "compressor", "compressors")
 
 
 def recognises(folder: Path) -> bool:
-    """Whether a folder is a Zarr store."""
     return any((folder / name).is_file() for name in METADATA)
 
 
 def open_folder(path: Path, chunk: int) -> Container:
     """List the arrays and groups of a store; `UsageError` if Zarr is not installed."""
     require("zarr", "reading Zarr", "zarr")
-    return open_file(path, _JOBS, chunk, separator="/")
+    return open_container(Container, path, _JOBS, chunk, separator="/")
 
 
 @sandboxed
@@ -94,7 +89,6 @@ _JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("zarr",))
 
 @sandboxed
 def _open_root(path: str) -> Any:
-    """The array or group that a store is."""
     import zarr
 
     check_files(Path(path))
