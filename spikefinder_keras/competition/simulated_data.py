@@ -7,7 +7,7 @@ nothing about real recordings. Per neuron:
    (`simulation.spike_trains`). The mean rate per set is the published one.
 2. *Calcium and light* are `simulation.indicators.quick_dff`, with the indicator's affinity and
    exponent measured in vitro and the response to one spike seen in vivo.
-3. *Recording* is `simulation.microscope`, at the set's own frame rate, and linear bleaching.
+3. *Recording* is `simulation.indicators.expose`, at the set's own frame rate, and linear bleaching.
 4. `preprocess`, as the competition did; spikes counted per 10 ms.
 
 Noise, drift, burstiness and the spread of neurons and spikes are no measurements: they were chosen
@@ -31,10 +31,11 @@ from ..simulation.indicators import (
     QUICK_INDICATORS,
     STEP_RATE,
     QuickIndicator,
+    expose,
+    fluctuation,
     quick_dff,
     spike_influx,
 )
-from ..simulation.microscope import expose, fluctuation
 from ..simulation.spike_trains import FAST, REFRACTORY, SLOW, bursting_train
 from .tables import SIMULATED_MARK, file_name, write_csv
 
