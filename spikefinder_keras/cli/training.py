@@ -31,23 +31,21 @@ def add(commands: Commands) -> None:
 
 
 def _add_train(commands: Commands) -> None:
-    command = add_command(
+    option = add_command(
         commands,
         "train",
         run_train,
         "Train the network; by default as the released run of 2017 did. "
         "On a GPU that only JAX knows: KERAS_BACKEND=jax spikefinder-keras train ...",
     )
-    command.add_argument("--data", metavar="DIR", help="as for submission")
-    command.add_argument(
-        "--out", metavar="RUN", help="folder for the run (default: runs/VARIANT-seed-N)"
-    )
-    command.add_argument("--resume", metavar="RUN", help="carry an interrupted run to its end")
-    for option, kind, text in _SETTINGS:
+    option("--data", metavar="DIR", help="as for submission")
+    option("--out", metavar="RUN", help="folder for the run (default: runs/VARIANT-seed-N)")
+    option("--resume", metavar="RUN", help="carry an interrupted run to its end")
+    for name, kind, text in _SETTINGS:
         # What is not named is left to `Settings`, or to the run that is resumed.
         choices = {"choices": kind} if isinstance(kind, tuple) else {"type": kind, "metavar": "N"}
-        command.add_argument(f"--{option}", default=argparse.SUPPRESS, help=text, **choices)
-    command.add_argument(
+        option(f"--{name}", default=argparse.SUPPRESS, help=text, **choices)
+    option(
         "--dropout",
         type=float,
         nargs="+",
@@ -55,9 +53,7 @@ def _add_train(commands: Commands) -> None:
         default=argparse.SUPPRESS,
         help="after the first convolutions (default: the variant's)",
     )
-    command.add_argument(
-        "--batch-normalization", action="store_true", default=argparse.SUPPRESS, help="off"
-    )
+    option("--batch-normalization", action="store_true", default=argparse.SUPPRESS, help="off")
 
 
 def run_train(arguments: argparse.Namespace) -> None:
@@ -86,27 +82,23 @@ def run_train(arguments: argparse.Namespace) -> None:
 
 
 def _add_universal(commands: Commands) -> None:
-    command = add_command(
+    option = add_command(
         commands,
         "train-universal",
         run_universal,
         "Train the network for any recording, on recordings with known spikes and simulated ones; "
         "one recipe, resumed where a run was interrupted. KERAS_BACKEND=jax is faster.",
     )
-    command.add_argument(
+    option(
         "--ground-truth",
         metavar="DIR",
         required=True,
         help="folder of the HDF5 files of Rupprecht et al. 2021, such as DS09-GCaMP6f-m-V1.h5",
     )
-    command.add_argument(
-        "--data", metavar="DIR", help="a competition folder: training set 4 is taken in too"
-    )
-    command.add_argument(
-        "--out", metavar="RUN", help="folder for the run (default: runs/universal-seed-N)"
-    )
-    command.add_argument("--steps", type=int, default=1_200, metavar="N", help="(%(default)s)")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
+    option("--data", metavar="DIR", help="a competition folder: training set 4 is taken in too")
+    option("--out", metavar="RUN", help="folder for the run (default: runs/universal-seed-N)")
+    option("--steps", type=int, default=1_200, metavar="N", help="(%(default)s)")
+    option("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
 
 
 def run_universal(arguments: argparse.Namespace) -> None:
@@ -132,19 +124,17 @@ def run_universal(arguments: argparse.Namespace) -> None:
 
 
 def _add_experiment(commands: Commands) -> None:
-    command = add_command(
+    option = add_command(
         commands,
         "experiment",
         run_experiment,
         "Train what a file in TOML asks for, settings x seeds, and score neurons left out; "
         "what was interrupted goes on, what is done is not repeated.",
     )
-    command.add_argument("plan", metavar="FILE.toml", help="see docs/training.md")
-    command.add_argument("--data", metavar="DIR", help="as for submission")
-    command.add_argument("--out", metavar="DIR", help="of runs and tables (default: runs/FILE)")
-    command.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)"
-    )
+    option("plan", metavar="FILE.toml", help="see docs/training.md")
+    option("--data", metavar="DIR", help="as for submission")
+    option("--out", metavar="DIR", help="of runs and tables (default: runs/FILE)")
+    option("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
 
 
 def run_experiment(arguments: argparse.Namespace) -> None:
