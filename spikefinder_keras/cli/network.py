@@ -89,14 +89,6 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def draw(arguments: argparse.Namespace) -> None:
-    from ..datasets import check_dataset
-    from ..figures.traces import check_window
-    from ..files.atomic import check_output_folder
-
-    if arguments.number is not None:
-        check_dataset(arguments.number)
-    check_window(arguments.window)
-    check_output_folder(arguments.out)
     from ..figures.gallery import make_figures
 
     files = make_figures(

@@ -55,9 +55,7 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
 
     Parameters
     ----------
-    out
-        The folder.
-    data, weights
+    data, weights, progress, say
         As for `competition.submission`.
     number, split : int and "train" or "test"
         The set of the figures of single neurons; by default the first of the folder.
@@ -70,10 +68,6 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
         Folder of a training run, whose learning curves are drawn too.
     formats
         Of `FORMATS`.
-    progress
-        Show it on the standard error.
-    say
-        Receives lines of text: what is used, and what is left out.
 
     Returns
     -------

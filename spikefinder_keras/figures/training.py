@@ -25,7 +25,7 @@ def learning_curves(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Training loss and validation correlation over epochs.
+    """Training loss and, on a scale of its own, validation correlation over epochs.
 
     Parameters
     ----------
@@ -33,14 +33,6 @@ def learning_curves(
         Epoch numbers from 1, and the mean loss of each: 1 - correlation, weighted.
     validation : (epoch,)
         Mean correlation over the validation traces at 25 Hz; its best epoch is marked.
-    title
-    ax
-        By default a new figure's.
-
-    Returns
-    -------
-    matplotlib Axes
-        Of the loss; the validation has its own scale on the right.
     """
     ax = ax or new_axes(5.5, 3.2)
     epochs, loss = np.asarray(epochs), np.asarray(loss)
@@ -68,20 +60,15 @@ def learning_curves(
 
 
 def draw_learning_curves(run: str | Path, ax: Axes | None = None) -> Axes:
-    """`figures.learning_curves` of the training run in a folder; see `read_log`."""
+    """`figures.learning_curves` of the training run in a folder."""
     log = read_log(run)
     title = f"Training run {Path(run).name}"
     return learning_curves(log["epoch"].astype(int), log["loss"], log["validation"], title, ax)
 
 
 def read_log(run: str | Path) -> dict[str, Array]:
-    """The log of a training run: a dict of arrays `(epoch,)`, `epoch`, `loss` and `validation`.
-
-    Raises
-    ------
-    TrainingError
-        If the folder `run` holds no readable `log.csv`.
-    """
+    """The log of a training run, arrays `(epoch,)` by the names `epoch`, `loss` and `validation`.
+    `TrainingError` if the folder `run` holds no readable `log.csv`."""
     path = Path(run) / "log.csv"
     try:
         rows = list(csv.DictReader(read_small(path).splitlines()))
