@@ -68,14 +68,14 @@ def describe(arguments: argparse.Namespace) -> None:
     from ..network.convi6 import Architecture, convi6
     from ..network.spec import layer_table
     from ..network.universal import is_universal
-    from ..network.weights import architecture_of, find_weights, read_weights, spec_of
+    from ..network.weights import architecture_of, find_weights, read_network
 
     if not arguments.weights:
         variant = arguments.variant
         tell_table(layer_table(convi6(Architecture(variant)), f"convi6_{variant}"))
         return
     path = find_weights(arguments.weights)
-    spec, arrays = spec_of(read_weights(path), path)
+    spec, arrays = read_network(path)
     # Which variant weights are is read from their shapes, whatever their file is called.
     name = "universal" if is_universal(spec) else f"convi6_{architecture_of(arrays, path).variant}"
     tell_table(layer_table(spec, name))

@@ -13,8 +13,8 @@ from ..keras_backend import DTYPE, keras, own_settings
 from .convi6 import Architecture, convi6
 from .recurrent import Bidirectional, hard_sigmoid
 from .spec import Layer
-from .universal import is_universal, universal
-from .weights import architecture_of, find_weights, misfit, read_weights, spec_of
+from .universal import WIDTH, is_universal, universal
+from .weights import architecture_of, find_weights, misfit, read_network, read_weights
 
 __all__ = [
     "build",
@@ -57,17 +57,15 @@ def build_network(variant: str = "described", **options: Any) -> keras.Model:
     return build(convi6(Architecture(variant, **options)), f"convi6_{variant}")
 
 
-def build_universal(width: int | None = None) -> keras.Model:
+def build_universal(width: int = WIDTH) -> keras.Model:
     """Build the network `universal` with random weights; its input and output as `universal`'s."""
-    return build(universal() if width is None else universal(width), "universal")
+    return build(universal(width), "universal")
 
 
 @own_settings()
 def build(spec: Sequence[Layer], name: str) -> keras.Model:
-    """Build a model from a list of layers; the last one is its output.
-
-    It is of float32 and has channels last, also where Keras is set otherwise.
-    """
+    """Build a model from a list of layers, of float32 and with channels last, also where Keras is
+    set otherwise."""
     tensors: dict[str, Any] = {}
     inputs = []
     for layer in spec:
@@ -125,20 +123,8 @@ _KERAS_LAYERS: dict[str, Callable[..., Any]] = {
 # Weights
 
 
-def load_network(
-    name_or_path: str | Path = "described", mirror: str | Path | None = None
-) -> keras.Model:
-    """Build the network that fits a weights file, and load it.
-
-    Parameters
-    ----------
-    name_or_path, mirror
-        See `weights.find_weights`. The variant and every size are read from the file.
-
-    Returns
-    -------
-    keras.Model
-        As from `build_network`.
+def load_network(name_or_path: str | Path = "described") -> keras.Model:
+    """Build the network that fits a weights file, its variant and every size, and load it.
 
     Raises
     ------
@@ -147,8 +133,8 @@ def load_network(
     UsageError, DownloadError
         See `weights.find_weights`.
     """
-    path = find_weights(name_or_path, mirror)
-    spec, arrays = spec_of(read_weights(path), path)
+    path = find_weights(name_or_path)
+    spec, arrays = read_network(path)
     name = "universal" if is_universal(spec) else f"convi6_{architecture_of(arrays, path).variant}"
     network = build(spec, name)
     set_weights(network, arrays, path)

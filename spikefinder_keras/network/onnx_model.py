@@ -24,7 +24,7 @@ from ..files.atomic import check_output, whole_file
 from ..files.regular import open_ordinary
 from .spec import DIRECTIONS, Layer, channels
 from .universal import LEVELS, is_universal
-from .weights import Arrays, find_weights, read_weights, spec_of
+from .weights import Arrays, find_weights, read_network
 
 OPSET, IR_VERSION = 18, 8
 """Versions of ONNX' operators and file format: the oldest that have all we need, as the programs
@@ -59,27 +59,12 @@ UNIVERSAL_FILE = {
 
 
 def export(path: str | Path, weights: str | Path = "described") -> Any:
-    """Write the network as an ONNX file for other programs and languages.
-
-    Parameters
-    ----------
-    path
-        To be written, whole or not at all.
-    weights
-        See `weights.find_weights`.
-
-    Returns
-    -------
-    onnx.ModelProto
-
-    Raises
-    ------
-    OutputError, WeightsError, UsageError, DownloadError
-    """
+    """Write the network of some weights, see `weights.find_weights`, as an ONNX file for other
+    programs and languages, whole or not at all, and return its `onnx.ModelProto`."""
     import onnx
 
     path, source = check_output(path), find_weights(weights)
-    spec, arrays = spec_of(read_weights(source), source)
+    spec, arrays = read_network(source)
     metadata = {
         "software": f"spikefinder-keras {__version__}",
         "weights": str(weights),
@@ -111,8 +96,8 @@ class Graph:
 
     def node(self, kind: str, *inputs: str, output: str | None = None, **options: Any) -> str:
         """Add a node and return the name of its output."""
-        (name,) = self.split(kind, *inputs, outputs=[output or self._free(kind)], **options)
-        return name
+        output = output or f"{kind}_{len(self.nodes)}"
+        return self.split(kind, *inputs, outputs=[output], **options)[0]
 
     def split(self, kind: str, *inputs: str, outputs: list[str], **options: Any) -> list[str]:
         """Add a node with several outputs of these names, and return them."""
@@ -120,9 +105,6 @@ class Graph:
 
         self.nodes.append(helper.make_node(kind, list(inputs), outputs, **options))
         return outputs
-
-    def _free(self, kind: str) -> str:
-        return f"{kind}_{len(self.nodes)}"
 
     def constant(self, array: ArrayLike) -> str:
         """The name of an array; equal ones are kept once."""
@@ -174,23 +156,12 @@ class Graph:
 def build_graph(
     spec: Sequence[Layer], arrays: Arrays, metadata: Mapping[str, Any] | None = None
 ) -> Any:
-    """Build the ONNX model of a network.
+    """Build the `onnx.ModelProto` of a network from weights by the names of `spec.shapes_of`.
 
-    Parameters
-    ----------
-    spec
-    arrays
-        The weights, by the names of `spec.shapes_of`.
-    metadata
-        Kept in the model.
-
-    Returns
-    -------
-    onnx.ModelProto
-        Input `calcium` `(batch, time)` or `(batch, time, channels)`; where the layers have one also
-        `dataset` `(batch, id, channels)`, the one-hot dataset IDs under which to predict each
-        trace. Output `rate` `(batch, id, time)`, without IDs `(batch, time)`. All
-        float32; batch, id and time are free.
+    Its input is `calcium` `(batch, time)` or `(batch, time, channels)`; where the layers have one
+    also `dataset` `(batch, id, channels)`, the one-hot dataset IDs under which to predict each
+    trace. Output is `rate` `(batch, id, time)`, without IDs `(batch, time)`. All is float32; batch,
+    id and time are free.
     """
     graph = Graph()
     tensors: dict[str, str] = {}
@@ -300,10 +271,8 @@ def _activate(graph: Graph, x: str, activation: str | None) -> str:
 
 
 def _lstm(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str:
-    """Hidden states of both directions, summed or one after the other.
-
-    ONNX' operator knows the hard sigmoid of 2017, clip(0.2 x + 0.5, 0, 1).
-    """
+    """Hidden states of both directions, summed or one after the other."""
+    # ONNX' operator knows the hard sigmoid of 2017, clip(0.2 x + 0.5, 0, 1).
     slope: dict[str, Any] = {"activation_alpha": [0.2, 0.2], "activation_beta": [0.5, 0.5]}
     gate = "HardSigmoid"
     if layer.options.get("gates") == "sigmoid":
@@ -330,10 +299,8 @@ def _lstm(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str
     names = [f"{way}_{len(graph.nodes)}" for way in DIRECTIONS]
     graph.split("Split", states, graph.integers([1, 1]), outputs=names, axis=1)
     each = [graph.node("Squeeze", name, graph.integers([1])) for name in names]
-    if layer.options["merge_mode"] == "sum":
-        y = graph.node("Add", *each)
-    else:
-        y = graph.node("Concat", *each, axis=2)
+    summed = layer.options["merge_mode"] == "sum"
+    y = graph.node("Add", *each) if summed else graph.node("Concat", *each, axis=2)
     y = graph.node("Transpose", y, perm=[2, 0, 1])  # (unit, time, trace)
     return graph.node("Unsqueeze", y, graph.integers([0]))
 
