@@ -34,9 +34,6 @@ def _add_submission(commands: Commands) -> None:
 
 
 def run_submission(arguments: argparse.Namespace) -> None:
-    from ..files.atomic import check_output_folder
-
-    check_output_folder(arguments.out)
     from ..competition.submission import score_table, submission
 
     results = submission(

@@ -108,8 +108,7 @@ def score(
         Rates, in any unit; NaN where missing.
     measure
         "corr", "rank", "auc" or "info": Pearson correlation; Spearman rank correlation; area under
-        the ROC curve for windows with against those without spikes; information gain in bit/s (see
-        `information_gain`).
+        the ROC curve for windows with against those without spikes; `information_gain` in bit/s.
     downsample
         Samples per window: 4 for 25 Hz, 8, 16, 32 for 12.5, 6.25, 3.125 Hz.
     protocol
@@ -170,11 +169,8 @@ def _score_trace(
 
 
 def published_transform(prediction: Rates) -> Rates:
-    """What the competition's table did to this submission's rates before scoring them.
-
-    `(p - min p[10:]) / std p[10:] + 0.01`, then 0.01 where negative; the first ten samples do not
-    count for minimum and spread. `(time,)` in and out; NaN is left alone.
-    """
+    """What the competition's table did to this submission's rates `(time,)` before scoring them:
+    `(p - min p[10:]) / std p[10:] + 0.01`, then 0.01 where negative; NaN is left alone."""
     body = prediction[FIRST:][~np.isnan(prediction[FIRST:])]
     if not body.size or body.std() == 0:
         return prediction
@@ -200,10 +196,8 @@ def information_gain(spikes: Trace, rates: Rates, rate: float) -> float:
 
     The prediction is first mapped by the monotone piecewise-linear function under which the counts
     are most likely as Poisson counts; the gain is the log-likelihood then reached, minus that of
-    the mean count.
-
-    `spikes` are counts `(window,)`, `rates` a prediction in any unit, of which negative values
-    count as 0, and `rate` is in windows per second (Hz).
+    the mean count. `spikes` are counts `(window,)`, `rates` a prediction in any unit, of which
+    negative values count as 0, and `rate` is in windows per second (Hz).
     """
     rates = np.maximum(rates, 0.0)
     if np.ptp(rates) == 0:
@@ -226,10 +220,8 @@ def _poisson(counts: Trace, expected: Trace | float) -> Trace:
 
 
 def _support(rates: Rates) -> Array:
-    """Support points: 0, percentiles of the values that are not almost 0, and the maximum.
-
-    Of those that coincide, as with a prediction of few levels, one.
-    """
+    """Support points: 0, percentiles of the values that are not almost 0, and the maximum; of those
+    that coincide, as with a prediction of few levels, one."""
     body = rates[rates > np.ptp(rates) / 100] if rates.sum() > 0 else rates
     steps = range(SUPPORT_POINTS, 100, SUPPORT_POINTS)
     points = [0.0]
@@ -245,10 +237,8 @@ def _hat_functions(values: Rates, points: Array) -> Array:
 
 
 def _fit_monotone(spikes: Trace, basis: Array, points: Array) -> Array:
-    """Heights `(point,)`, rising and not negative, of the most likely function.
-
-    A convex problem; as in Theis et al. 2016 with a small cost on the curvature.
-    """
+    """Heights `(point,)`, rising and not negative, of the most likely function: a convex problem,
+    as in Theis et al. 2016 with a small cost on the curvature."""
     from scipy.optimize import minimize
 
     slopes = np.diff(np.eye(len(points)), axis=0) / np.diff(points)[:, None]
@@ -270,14 +260,8 @@ def _fit_monotone(spikes: Trace, basis: Array, points: Array) -> Array:
         gradient = basis.T @ (1 - spikes / expected) / len(spikes)
         return value, gradient + 2 * CURVATURE_COST * curvature.T @ bend
 
-    result = minimize(
-        cost,
-        start,
-        jac=True,
-        method="SLSQP",
-        bounds=[(0, None)] * len(points),
-        options={"ftol": 1e-12, "maxiter": 1000},
-    )
+    bounds, options = [(0, None)] * len(points), {"ftol": 1e-12, "maxiter": 1000}
+    result = minimize(cost, start, jac=True, method="SLSQP", bounds=bounds, options=options)
     return heights @ result.x
 
 

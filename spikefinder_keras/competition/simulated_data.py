@@ -82,12 +82,9 @@ BLEACHING = 3.0
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a set was recorded, and how its neurons fire.
-
-    `noise` of dF/F in percent per square root of Hz, spread of the `drift` in dF/F, probability
-    `burst` that a burst goes on after a spike, spread of the `slow` fluctuation of the logarithm
-    of the spike rate.
-    """
+    """How a set was recorded, and how its neurons fire: `noise` of dF/F in percent per square root
+    of Hz, spread of the `drift` in dF/F, probability `burst` that a burst goes on after a spike,
+    spread of the `slow` fluctuation of the logarithm of the spike rate."""
 
     noise: float
     drift: float
@@ -132,10 +129,8 @@ def simulate(
 
     Raises
     ------
-    UsageError
-        If `size` or `seed` is not one of these.
-    OutputError
-        If a file cannot be written.
+    UsageError, OutputError
+        If `size` or `seed` is not one of these; if a file cannot be written.
     """
     if size not in SIZES:
         raise UsageError(f"size {size!r} does not exist; choose one of {', '.join(SIZES)}")
@@ -158,26 +153,12 @@ def simulate(
 def simulate_set(
     dataset: int, rows: int, neurons: int, shortest: int, *, seed: int = 0, split: str = "train"
 ) -> tuple[Table, Table]:
-    """Simulate the neurons of one set.
+    """Simulate the neurons of one set: calcium and spikes `(time, neuron)`, NaN behind the end of a
+    neuron.
 
-    Parameters
-    ----------
-    dataset
-        Number of the competition's dataset, 1 to 10, that gives indicator, rates and noise.
-    rows, shortest
-        Samples, at 100 Hz, of the longest neurons and of the shortest.
-    seed
-        From 0 on; each neuron of each set and split has its own random numbers.
-
-    Returns
-    -------
-    calcium, spikes : (time, neuron)
-        NaN behind the end of a neuron.
-
-    Raises
-    ------
-    UsageError
-        If the dataset does not exist, or if the lengths or the number of neurons are impossible.
+    `dataset`, 1 to 10, gives indicator, rates and noise; the longest neurons have `rows` samples at
+    100 Hz. Each neuron of each set and split has its own random numbers. `UsageError` if the
+    dataset does not exist, or if the lengths or the number of neurons are impossible.
     """
     dataset = check_dataset(dataset)
     if neurons < 1 or not 1 <= shortest <= rows:
@@ -208,24 +189,11 @@ def simulate_set(
 def simulate_trace(
     dataset: int, duration: float, rng: np.random.Generator, rate: float | None = None
 ) -> tuple[Trace, Trace]:
-    """Simulate one neuron of a dataset, as `simulate_set` does.
+    """Simulate one neuron of a dataset for a duration in s: calcium at 100 Hz, after `preprocess`,
+    and counts per 10 ms, both `(sample,)`.
 
-    Parameters
-    ----------
-    duration
-        In s.
-    rate
-        Mean rate in spikes per s; by default the published one of the set.
-
-    Returns
-    -------
-    calcium, spikes : (sample,)
-        At 100 Hz, after `preprocess`, and counts per 10 ms.
-
-    Raises
-    ------
-    UsageError
-        If the dataset does not exist, or if the duration or rate is impossible.
+    `rate` is the mean in spikes/s, by default the published one of the set. `UsageError` if the
+    dataset does not exist, or if the duration or rate is impossible.
     """
     dataset = check_dataset(dataset)
     its = DATASETS[dataset - 1]
@@ -273,9 +241,8 @@ def raw_trace(
     influx = spike_influx([inside], steps, SPREAD_OF_SPIKES, rng)[:, 0]
     dff = quick_dff(influx, indicator, decay=decay, spike_calcium=spike_calcium)
     dff -= np.linspace(0, rng.uniform(0, BLEACHING * conditions.drift), steps)
-    return expose(dff[half:], frame_rate, noise * conditions.noise / 100, conditions.drift, rng)[
-        :frames
-    ]
+    noise *= conditions.noise / 100
+    return expose(dff[half:], frame_rate, noise, conditions.drift, rng)[:frames]
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:

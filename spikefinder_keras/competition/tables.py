@@ -45,10 +45,8 @@ def find_file(folder: Path | str, split: str, number: int, kind: str) -> Path | 
 
 
 def find_sets(folder: Path | str) -> list[tuple[str, int]]:
-    """The sets of which `folder` holds the calcium: a list of `(split, number)`, training first.
-
-    Raises `DataError` if there is none.
-    """
+    """The sets `(split, number)` of which `folder` holds the calcium, training first; `DataError`
+    if there is none."""
     # Those with calcium alone can be predicted, so they count as well.
     sets = [
         (split, dataset.number)
@@ -66,10 +64,8 @@ def find_sets(folder: Path | str) -> list[tuple[str, int]]:
 
 
 def data_origin(folder: Path | str) -> str:
-    """Where the data of a folder are from: `REAL`, `SIMULATED` or `OTHER`.
-
-    Real is what has the competition's content, byte for byte, in every file that would be read.
-    """
+    """Where the data of a folder are from: `REAL`, `SIMULATED` or `OTHER`. Real is what has the
+    competition's content, byte for byte, in every file that would be read."""
     if (Path(folder) / SIMULATED_MARK).is_file():
         return SIMULATED
     files = [
@@ -118,45 +114,29 @@ def check_same_shape(
 def read_pair(
     truth: Path | str, prediction: Path | str
 ) -> tuple[Table, Table, list[str], list[str]]:
-    """Read true spikes and predicted rates, and match their neurons by name.
-
-    Returns
-    -------
-    truth, prediction : (time, neuron)
-        Of one shape, in the order of the truth's neurons.
-    names, notes
-        Of the neurons; what was left out of the files, and how the neurons were matched.
-
-    Raises
-    ------
-    DataError
-        If they are not of the same recording.
-    """
-    tables = [read_table(path) for path in (truth, prediction)]
+    """Read true spikes and predicted rates `(time, neuron)`, in the order of the truth's neurons;
+    the neurons' names; notes on what was left out, and on how the neurons were matched. `DataError`
+    if the files are not of the same recording."""
+    first, second = read_table(truth), read_table(prediction)
     notes = [
-        f"{path}: {note}"
-        for path, table in zip((truth, prediction), tables, strict=True)
-        for note in table.notes
+        f"{path}: {note}" for path, t in ((truth, first), (prediction, second)) for note in t.notes
     ]
-    (names, order), first = (table.names for table in tables), tables[0].values
-    second = tables[1].values
-    # By name where names agree; other programs number neurons from 1, or order them as text.
-    if set(names) == set(order):
-        if names != order:
-            notes.append(f"{prediction}: neurons put into the order of {truth} by their names")
-        place = {name: k for k, name in enumerate(order)}
-        second = second[:, [place[name] for name in names]]
-    elif set(names) & set(order):  # some fit and some do not: a column was lost, or another file
-        missing = sorted(set(names) ^ set(order))
+    names, order, rates = first.names, second.names, second.values
+    only = sorted(set(names) ^ set(order))
+    if only and set(names) & set(order):  # a column was lost, or it is another file
         raise DataError(
-            f"{truth} and {prediction} have different neurons ({', '.join(missing[:6])} in one "
+            f"{truth} and {prediction} have different neurons ({', '.join(only[:6])} in one "
             "only); give the same columns in both"
         )
-    else:
-        check_same_shape(first, second, truth, prediction)
+    check_same_shape(first.values, rates, truth, prediction)
+    # By name where names agree; other programs number neurons from 1, or order them as text.
+    if only:
         notes.append(f"{prediction}: neurons matched by their place, as the names are others")
-    check_same_shape(first, second, truth, prediction)
-    return first, second, names, notes
+    elif names != order:
+        notes.append(f"{prediction}: neurons put into the order of {truth} by their names")
+        place = {name: k for k, name in enumerate(order)}
+        rates = rates[:, [place[name] for name in names]]
+    return first.values, rates, names, notes
 
 
 def read_csv(path: Path | str) -> Table:
@@ -174,11 +154,7 @@ def write_csv(path: Path | str, table: ArrayLike, names: Sequence[str] | None = 
 
     Numbers of the table `(time, neuron)` are written with 12 significant digits, as the
     competition's files; NaN as an empty cell. The header is 0, 1, ... unless `names` are given.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; a previous file of that name is then still there.
+    `OutputError` if the file cannot be written; a previous one is then still there.
     """
     import pandas as pd
 
