@@ -82,15 +82,12 @@ def train(
     folder
         For the run: `config.json`, `log.csv`, `checkpoint.npz`, `best.weights.h5` (by validation),
         `last.weights.h5`, `curves.png`, and `tensorboard/` where TensorFlow is installed.
-    settings
-    progress
-        Show a bar with the remaining time on the standard error.
-    say
-        Receives lines of text.
+    progress, say
+        Show a bar on the standard error; what receives lines of text.
 
     Raises
     ------
-    DataError, UsageError, OutputError
+    DataError, OutputError
     TrainingError
         If `folder` already holds a run, if there are too few traces, or if the loss is no number.
     """
@@ -111,12 +108,9 @@ def fit(
     settings: Settings,
     watch: Callable[[Run], object] = lambda run: None,
 ) -> Run:
-    """Train on traces that are at hand, or carry on the run in `folder`; for `experiment`.
-
-    Kept are `config.json`, `log.csv` and `checkpoint.npz`; weights and curves are not. `watch` is
-    called after each epoch, before it counts as done. `TrainingError` if `folder` holds another
-    run, or the loss is no number.
-    """
+    """Train on traces that are at hand, or carry on the run in `folder`, which gets neither weights
+    nor curves. `watch` is called after each epoch, before it counts as done. `TrainingError` if
+    `folder` holds another run, or the loss is no number."""
     run = _new_run(Path(folder), settings, traces)
     if (run.folder / CONFIG).exists():
         known, config = _known_run(run.folder)
@@ -142,12 +136,10 @@ def resume(
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
-    """Carry an interrupted run to its end, as if it had never been interrupted.
+    """Carry the interrupted run in a folder to its end, as if it had never been interrupted.
 
     Parameters
     ----------
-    folder
-        The run's.
     data
         Where its data are now, if not where they were.
     changed
@@ -164,8 +156,7 @@ def resume(
     folder = Path(folder)
     settings, config = _known_run(folder)
     try:
-        where, fingerprint = Path(config["data"]), config["traces"]
-        backend = config["backend"]
+        where, fingerprint, backend = Path(config["data"]), config["traces"], config["backend"]
     except (KeyError, TypeError) as error:
         raise damaged(folder / CONFIG) from error
     # A run of two settings would be neither's.
@@ -215,7 +206,7 @@ def _new_run(folder: Path, settings: Settings, traces: Traces) -> Run:
 
 
 def compile_network(network: keras.Model, settings: Settings) -> None:
-    """Give a network the released run's optimiser and loss, with what `settings` change of them."""
+    """Give a network the optimiser and the loss of `settings`."""
     network.compile(
         optimizer=keras.optimizers.Adam(
             settings.learning_rate, settings.beta_1, settings.beta_2, settings.epsilon
@@ -233,7 +224,7 @@ def _carry_on(run: Run, progress: bool, say: Callable[[str], None]) -> Run:
     steps = -(-run.training // settings.batch)
     total, done = settings.epochs * steps, len(run.history) * steps
     with tqdm(
-        total=total, initial=done, desc="training", unit=" batches", disable=not progress
+        None, "training", total, initial=done, unit=" batches", disable=not progress
     ) as shown:
         for epoch in range(len(run.history) + 1, settings.epochs + 1):
             row = _run_epoch(run, epoch, shown.update)
@@ -242,11 +233,9 @@ def _carry_on(run: Run, progress: bool, say: Callable[[str], None]) -> Run:
     columns = [[row[key] for row in run.history] for key in ("epoch", "loss", "validation")]
     title = f"{settings.variant}, seed {settings.seed}, {counted(run.training, 'trace')}"
     save(learning_curves(*columns, title), run.folder / "curves.png")
-    best = run.history[run.best - 1]
     say(
-        f"trained {counted(settings.epochs, 'epoch')} on {counted(run.training, 'trace')}; "
-        f"best epoch {run.best}"
-        f" (validation correlation {best['validation']:.3f})"
+        f"trained {counted(settings.epochs, 'epoch')} on {counted(run.training, 'trace')}; best "
+        f"epoch {run.best} (validation correlation {run.history[run.best - 1]['validation']:.3f})"
     )
     return run
 
