@@ -16,29 +16,13 @@ from .spec import Layer
 from .universal import WIDTH, is_universal, universal
 from .weights import architecture_of, find_weights, misfit, read_network, read_weights
 
-__all__ = [
-    "build",
-    "build_network",
-    "build_universal",
-    "hard_sigmoid",
-    "load_network",
-    "load_weights",
-    "save_weights",
-    "set_weights",
-]
-
 BYTES_OF_A_NUMBER, BYTES_OF_A_HEADER = 8, 4096
 """A weights file takes at most so much for each number, and for each array beside it."""
 
 
 def build_network(variant: str = "described", **options: Any) -> keras.Model:
-    """Build the convi6 network with random weights, not compiled.
-
-    Parameters
-    ----------
-    variant, **options
-        The fields of `convi6.Architecture`: `filters`, `taps`, `lstm_units`, `dropout`, `datasets`,
-        `id_joins`, `batch_normalization`, `lstm_joins`, `lstm_reads`, `gates`.
+    """Build the convi6 network with random weights, not compiled; the options are the other fields
+    of `network.Architecture`, which says what is possible.
 
     Returns
     -------
@@ -48,11 +32,6 @@ def build_network(variant: str = "described", **options: Any) -> keras.Model:
         spike rate `(batch, time, 1)`, between 0 and 1 and without a unit: the published loss is
         blind to its scale. Glorot-uniform kernels, orthogonal recurrent kernels, forget-gate biases
         of 1 and all other biases 0, as in Keras 2.0.
-
-    Raises
-    ------
-    UsageError
-        If an option is impossible.
     """
     return build(convi6(Architecture(variant, **options)), f"convi6_{variant}")
 
@@ -83,26 +62,16 @@ def build(spec: Sequence[Layer], name: str) -> keras.Model:
 def _convolution(
     filters: int, taps: int, *, activation: str | None, stride: int = 1, **named: str
 ) -> keras.Layer:
-    return keras.layers.Conv1D(
-        filters,
-        taps,
-        strides=stride,
-        padding="same",
-        data_format="channels_last",
-        activation=activation,
-        **named,
-    )
+    shape: dict[str, Any] = {"strides": stride, "padding": "same", "data_format": "channels_last"}
+    return keras.layers.Conv1D(filters, taps, activation=activation, **shape, **named)
 
 
 def _lstm(
     units: int, merge_mode: str, *, name: str, dtype: str, gates: str = "hard_sigmoid"
 ) -> keras.Layer:
+    gate = hard_sigmoid if gates == "hard_sigmoid" else gates
     lstm = keras.layers.LSTM(
-        units,
-        return_sequences=True,
-        recurrent_activation=hard_sigmoid if gates == "hard_sigmoid" else gates,
-        name="lstm",
-        dtype=dtype,
+        units, return_sequences=True, recurrent_activation=gate, name="lstm", dtype=dtype
     )
     return Bidirectional(lstm, merge_mode=merge_mode, name=name, dtype=dtype)
 
@@ -142,13 +111,8 @@ def load_network(name_or_path: str | Path = "described") -> keras.Model:
 
 
 def load_weights(network: keras.Model, path: str | Path) -> None:
-    """Load a file into an existing network: all arrays, or none if one does not fit.
-
-    Raises
-    ------
-    WeightsError
-        As `load_network`, and if the file fits another network. `network` is then unchanged.
-    """
+    """Load a file into an existing network. `WeightsError` as by `load_network`, and if the file
+    fits another network; `network` is then unchanged."""
     set_weights(network, read_weights(path), path)
 
 
@@ -174,10 +138,8 @@ def save_weights(network: keras.Model, path: str | Path) -> None:
     # The same layers in another model, without an optimiser whose state would be saved too.
     bare = keras.Model(network.inputs, network.outputs, name=network.name)
     # On a full disk the HDF5 library crashes the process, so claim the space with a regular file.
-    space = sum(
-        BYTES_OF_A_NUMBER * math.prod(variable.shape) + BYTES_OF_A_HEADER
-        for variable in bare.variables
-    )
+    numbers = sum(math.prod(variable.shape) for variable in bare.variables)
+    space = BYTES_OF_A_NUMBER * numbers + BYTES_OF_A_HEADER * len(bare.variables)
     with whole_file(path) as temporary:
         temporary.write_bytes(bytes(space))
         bare.save_weights(temporary, overwrite=True)

@@ -108,7 +108,7 @@ class Graph:
 
     def constant(self, array: ArrayLike) -> str:
         """The name of an array; equal ones are kept once."""
-        array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
+        array = np.asarray(array, order="C")
         key = (array.dtype.str, array.shape, array.tobytes())
         return self.constants.setdefault(key, (f"constant_{len(self.constants)}", array))[0]
 
@@ -118,18 +118,13 @@ class Graph:
     def integers(self, values: ArrayLike) -> str:
         return self.constant(np.asarray(values, np.int64))
 
-    def shape(self, tensor: str) -> str:
-        return self.node("Shape", tensor)
-
-    def size(self, tensor: str, axis: int) -> str:
-        """Length of an axis, as a scalar."""
-        return self.node("Gather", self.shape(tensor), self.integers(axis))
+    def sizes(self, tensor: str, first: int, end: int) -> str:
+        """Lengths of some axes, as a vector."""
+        shape = self.node("Shape", tensor)
+        return self.node("Slice", shape, self.integers([first]), self.integers([end]))
 
     def join(self, *vectors: str) -> str:
         return self.node("Concat", *vectors, axis=0)
-
-    def vector(self, scalar: str) -> str:
-        return self.node("Unsqueeze", scalar, self.integers([0]))
 
     def model(
         self, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], metadata: Mapping[str, Any]
@@ -182,7 +177,8 @@ def build_graph(
     rate = graph.node("Squeeze", tensors[spec[-1].name], graph.integers([0, 1]))
     rate = graph.node("Transpose", rate, perm=[1, 0])
     if datasets:
-        rate = graph.node("Reshape", rate, graph.join(_ids(graph), graph.integers([-1])))
+        each = graph.sizes("dataset", 0, 2)  # traces, and IDs under which to predict each
+        rate = graph.node("Reshape", rate, graph.join(each, graph.integers([-1])))
     graph.node("Identity", rate, output="rate")
     inputs: dict[str, Shape] = {"calcium": ["batch", "time", *([width["calcium"]] * several)]}
     output: Shape = ["batch", "time"]
@@ -191,20 +187,14 @@ def build_graph(
     return graph.model(inputs, {"rate": output}, metadata or {})
 
 
-def _ids(graph: Graph) -> str:
-    """How many traces there are, and under how many IDs each."""
-    return graph.node("Slice", graph.shape("dataset"), graph.integers([0]), graph.integers([2]))
-
-
 def _with_dataset(graph: Graph, trace: str) -> str:
     """A tensor with the dataset IDs as more channels: `batch` x `id` traces instead of `batch`."""
-    time = graph.vector(graph.size(trace, 2))
-    one = graph.integers([1])
+    time, one = graph.sizes(trace, 2, 3), graph.integers([1])
     each = graph.node("Transpose", "dataset", perm=[2, 0, 1])
     each = graph.node("Unsqueeze", each, graph.integers([0, 2]))  # (1, channel, 1, batch, id)
     each = graph.node("Expand", each, graph.join(one, one, time, one, one))
     trace = graph.node("Unsqueeze", trace, graph.integers([4]))
-    count = graph.node("Slice", graph.shape("dataset"), graph.integers([1]), graph.integers([2]))
+    count = graph.sizes("dataset", 1, 2)
     trace = graph.node("Expand", trace, graph.join(one, one, one, one, count))
     x = graph.node("Concat", trace, each, axis=1)
     return graph.node("Reshape", x, graph.integers([0, 0, 0, -1]))
@@ -242,21 +232,19 @@ def _long_convolution(graph: Graph, x: str, kernel: Array, bias: Array) -> str:
     matrix = np.zeros((filters, BLOCK, 1, taps + BLOCK - 1), np.float32)
     for k in range(BLOCK):
         matrix[:, k, 0, k : k + taps] = kernel.T
-    time = graph.size(x, 2)
+    time, traces = graph.sizes(x, 2, 3), graph.sizes(x, 3, 4)
     # Zeros behind the end to whole blocks; what comes of them is cut off again.
-    over = graph.node("Mod", graph.node("Neg", time), graph.integers(BLOCK))
-    behind = graph.node("Add", over, graph.integers(taps // 2))
+    over = graph.node("Mod", graph.node("Neg", time), graph.integers([BLOCK]))
+    behind = graph.node("Add", over, graph.integers([taps // 2]))
     before = graph.integers([0, 0, (taps - 1) // 2, 0, 0, 0])
-    x = graph.node("Pad", x, graph.join(before, graph.vector(behind), graph.integers([0])))
+    x = graph.node("Pad", x, graph.join(before, behind, graph.integers([0])))
     weights = graph.floats(matrix.reshape(filters * BLOCK, 1, -1, 1))
     x = graph.node("Conv", x, weights, graph.floats(np.repeat(bias, BLOCK)), strides=[BLOCK, 1])
     # (1, filter x sample of the block, block, trace) -> (1, filter, time, trace)
-    traces = graph.vector(graph.size(x, 3))
     x = graph.node("Reshape", x, graph.join(graph.integers([filters, BLOCK, -1]), traces))
     x = graph.node("Transpose", x, perm=[0, 2, 1, 3])
     x = graph.node("Reshape", x, graph.join(graph.integers([1, filters, -1]), traces))
-    begin, axis = graph.integers([0]), graph.integers([2])
-    return graph.node("Slice", x, begin, graph.vector(time), axis)
+    return graph.node("Slice", x, graph.integers([0]), time, graph.integers([2]))
 
 
 _ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
