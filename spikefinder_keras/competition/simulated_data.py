@@ -241,7 +241,7 @@ def raw_trace(
     influx = spike_influx([inside], steps, SPREAD_OF_SPIKES, rng)[:, 0]
     dff = quick_dff(influx, indicator, decay=decay, spike_calcium=spike_calcium)
     dff -= np.linspace(0, rng.uniform(0, BLEACHING * conditions.drift), steps)
-    noise *= conditions.noise / 100
+    noise = noise * conditions.noise / 100
     return expose(dff[half:], frame_rate, noise, conditions.drift, rng)[:frames]
 
 
