@@ -10,13 +10,6 @@ from .options import PROGRAM, Commands, add_command, add_weights, say_to
 
 
 def add(commands: Commands) -> None:
-    _add_submission(commands)
-    _add_score(commands)
-    _add_simulate(commands)
-    _add_download(commands)
-
-
-def _add_submission(commands: Commands) -> None:
     option = add_command(
         commands,
         "submission",
@@ -32,19 +25,6 @@ def _add_submission(commands: Commands) -> None:
     add_weights(option, "default: published if downloaded, else described")
     option("--out", metavar="DIR", default="submission", help="folder for the files (%(default)s)")
 
-
-def run_submission(arguments: argparse.Namespace) -> None:
-    from ..competition.submission import score_table, submission
-
-    results = submission(
-        arguments.data, arguments.weights, arguments.out, not arguments.quiet, say_to(arguments)
-    )
-    tell_table(score_table(results))
-    count = counted(len(results), "file")
-    tell(f"{count} of spike rates {'is' if len(results) == 1 else 'are'} in {Path(arguments.out)}")
-
-
-def _add_score(commands: Commands) -> None:
     option = add_command(
         commands, "score", run_score, "Score predicted rates against true spikes, per neuron."
     )
@@ -70,6 +50,44 @@ def _add_score(commands: Commands) -> None:
         help="published: rescale the rates first, as the competition did for this submission",
     )
     option("--csv", metavar="OUT.csv", help="also write the values to a file")
+
+    option = add_command(
+        commands,
+        "simulate",
+        run_simulate,
+        "Write a simulated data set in the competition's form, true spikes included.",
+    )
+    option("--out", metavar="DIR", default="simulated", help="folder (%(default)s)")
+    option(
+        "--size",
+        default="small",
+        choices=("small", "full"),
+        help="a minute per trace, or the competition's full size (%(default)s)",
+    )
+    option("--seed", type=int, default=0, help="same seed, same files (%(default)s)")
+
+    option = add_command(
+        commands,
+        "download",
+        run_download,
+        "Fetch and verify the competition's data, or the authors' weights.",
+    )
+    option("what", choices=("data", "weights"))
+    option("--out", metavar="DIR", help="folder for the data (default: the per-user cache)")
+    option("--datasets", type=int, nargs="+", metavar="N", help="only these sets (default: all)")
+    option("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="(default: both)")
+    option("--mirror", metavar="URL-OR-DIR", help="fetch from here instead")
+
+
+def run_submission(arguments: argparse.Namespace) -> None:
+    from ..competition.submission import score_table, submission
+
+    results = submission(
+        arguments.data, arguments.weights, arguments.out, not arguments.quiet, say_to(arguments)
+    )
+    tell_table(score_table(results))
+    count = counted(len(results), "file")
+    tell(f"{count} of spike rates {'is' if len(results) == 1 else 'are'} in {Path(arguments.out)}")
 
 
 def run_score(arguments: argparse.Namespace) -> None:
@@ -100,42 +118,11 @@ def run_score(arguments: argparse.Namespace) -> None:
             pd.DataFrame(values).to_csv(temporary, index=False, lineterminator="\n")
 
 
-def _add_simulate(commands: Commands) -> None:
-    option = add_command(
-        commands,
-        "simulate",
-        run_simulate,
-        "Write a simulated data set in the competition's form, true spikes included.",
-    )
-    option("--out", metavar="DIR", default="simulated", help="folder (%(default)s)")
-    option(
-        "--size",
-        default="small",
-        choices=("small", "full"),
-        help="a minute per trace, or the competition's full size (%(default)s)",
-    )
-    option("--seed", type=int, default=0, help="same seed, same files (%(default)s)")
-
-
 def run_simulate(arguments: argparse.Namespace) -> None:
     from ..competition.simulated_data import simulate
 
     folder = simulate(arguments.out, arguments.size, arguments.seed, not arguments.quiet)
     tell(f"simulated data are in {folder}; use them with `{PROGRAM} submission --data {folder}`")
-
-
-def _add_download(commands: Commands) -> None:
-    option = add_command(
-        commands,
-        "download",
-        run_download,
-        "Fetch and verify the competition's data, or the authors' weights.",
-    )
-    option("what", choices=("data", "weights"))
-    option("--out", metavar="DIR", help="folder for the data (default: the per-user cache)")
-    option("--datasets", type=int, nargs="+", metavar="N", help="only these sets (default: all)")
-    option("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="(default: both)")
-    option("--mirror", metavar="URL-OR-DIR", help="fetch from here instead")
 
 
 def run_download(arguments: argparse.Namespace) -> None:

@@ -13,8 +13,7 @@ PROGRAM = "spikefinder-keras"
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """To which a command adds itself."""
 
-AddOption: TypeAlias = Callable[..., argparse.Action]
-"""A command's `add_argument`."""
+AddOption: TypeAlias = Callable[..., argparse.Action]  # a command's `add_argument`
 
 
 def add_command(
@@ -59,13 +58,6 @@ def fields_of(options: type, arguments: argparse.Namespace) -> dict[str, Any]:
     """What the command line says of the fields of a dataclass, by name."""
     names = (field.name for field in fields(options))
     return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
-
-
-def load_keras(arguments: argparse.Namespace) -> None:
-    """Load Keras, and say so where that takes a while."""
-    from ..console import import_keras
-
-    import_keras(progress=not arguments.quiet)
 
 
 def say_to(arguments: argparse.Namespace) -> Callable[[str], None]:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..console import tell, tell_table, text_table
-from .options import PROGRAM, Commands, add_command, load_keras, say_to
+from ..console import import_keras, tell, tell_table, text_table
+from .options import PROGRAM, Commands, add_command, say_to
 
 # Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
 _SETTINGS: tuple[tuple[str, Any, str], ...] = (
@@ -25,12 +25,6 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
 
 
 def add(commands: Commands) -> None:
-    _add_train(commands)
-    _add_universal(commands)
-    _add_experiment(commands)
-
-
-def _add_train(commands: Commands) -> None:
     option = add_command(
         commands,
         "train",
@@ -55,33 +49,6 @@ def _add_train(commands: Commands) -> None:
     )
     option("--batch-normalization", action="store_true", default=argparse.SUPPRESS, help="off")
 
-
-def run_train(arguments: argparse.Namespace) -> None:
-    chosen = {name.replace("-", "_") for name, *_ in _SETTINGS} | {"dropout", "batch_normalization"}
-    settings = {name: value for name, value in vars(arguments).items() if name in chosen}
-    # A run is equal to another by its settings, and a list never equals a tuple.
-    if "dropout" in settings:
-        settings["dropout"] = tuple(settings["dropout"])
-    load_keras(arguments)
-    from ..competition.submission import find_data
-    from ..training.convi6 import resume, train
-    from ..training.settings import Settings
-
-    progress, say = not arguments.quiet, say_to(arguments)
-    if arguments.resume:
-        run = resume(arguments.resume, arguments.data, settings, progress=progress, say=say)
-    else:
-        stated = Settings(**settings)
-        out = Path(arguments.out or f"runs/{stated.variant}-seed-{stated.seed}")
-        data, kind = find_data(arguments.data, out, progress)
-        say(f"data: {kind} ({data})")
-        run = train(data, out, stated, progress=progress, say=say)
-    weights = run.folder / "best.weights.h5"
-    tell(f"log, curves and weights are in {run.folder}")
-    tell(f"try them: {PROGRAM} submission --weights {weights}")
-
-
-def _add_universal(commands: Commands) -> None:
     option = add_command(
         commands,
         "train-universal",
@@ -100,12 +67,49 @@ def _add_universal(commands: Commands) -> None:
     option("--steps", type=int, default=1_200, metavar="N", help="(%(default)s)")
     option("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
 
+    option = add_command(
+        commands,
+        "experiment",
+        run_experiment,
+        "Train what a file in TOML asks for, settings x seeds, and score neurons left out; "
+        "what was interrupted goes on, what is done is not repeated.",
+    )
+    option("plan", metavar="FILE.toml", help="see docs/training.md")
+    option("--data", metavar="DIR", help="as for submission")
+    option("--out", metavar="DIR", help="of runs and tables (default: runs/FILE)")
+    option("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+
+
+def run_train(arguments: argparse.Namespace) -> None:
+    chosen = {name.replace("-", "_") for name, *_ in _SETTINGS} | {"dropout", "batch_normalization"}
+    settings = {name: value for name, value in vars(arguments).items() if name in chosen}
+    # A run is equal to another by its settings, and a list never equals a tuple.
+    if "dropout" in settings:
+        settings["dropout"] = tuple(settings["dropout"])
+    import_keras(not arguments.quiet)
+    from ..competition.submission import find_data
+    from ..training.convi6 import resume, train
+    from ..training.settings import Settings
+
+    progress, say = not arguments.quiet, say_to(arguments)
+    if arguments.resume:
+        run = resume(arguments.resume, arguments.data, settings, progress=progress, say=say)
+    else:
+        stated = Settings(**settings)
+        out = Path(arguments.out or f"runs/{stated.variant}-seed-{stated.seed}")
+        data, kind = find_data(arguments.data, out, progress)
+        say(f"data: {kind} ({data})")
+        run = train(data, out, stated, progress=progress, say=say)
+    weights = run.folder / "best.weights.h5"
+    tell(f"log, curves and weights are in {run.folder}")
+    tell(f"try them: {PROGRAM} submission --weights {weights}")
+
 
 def run_universal(arguments: argparse.Namespace) -> None:
     from ..training.neurons import find_ground_truth
 
     find_ground_truth(arguments.ground_truth)
-    load_keras(arguments)
+    import_keras(not arguments.quiet)
     from ..training.settings import UniversalSettings
     from ..training.universal import train_on_ground_truth
 
@@ -123,22 +127,8 @@ def run_universal(arguments: argparse.Namespace) -> None:
     tell(f"try them: {PROGRAM} predict RECORDING --weights {weights}")
 
 
-def _add_experiment(commands: Commands) -> None:
-    option = add_command(
-        commands,
-        "experiment",
-        run_experiment,
-        "Train what a file in TOML asks for, settings x seeds, and score neurons left out; "
-        "what was interrupted goes on, what is done is not repeated.",
-    )
-    option("plan", metavar="FILE.toml", help="see docs/training.md")
-    option("--data", metavar="DIR", help="as for submission")
-    option("--out", metavar="DIR", help="of runs and tables (default: runs/FILE)")
-    option("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
-
-
 def run_experiment(arguments: argparse.Namespace) -> None:
-    load_keras(arguments)
+    import_keras(not arguments.quiet)
     from ..competition.submission import find_data
     from ..training.experiment import run_experiment
 

@@ -16,16 +16,13 @@ from .tables import check_same_shape
 
 MEASURES = ("corr", "rank", "auc", "info")
 PROTOCOLS = ("plain", "published")
-SUPPORT_POINTS = 10
-"""Per cent from one support point of the fitted function to the next [T16]."""
+SUPPORT_POINTS = 10  # per cent from one support point of the fitted function to the next [T16]
 CURVATURE_COST = 5e-8
 """Enough to make the problem strictly convex where a support point has few windows."""
 LEAST_RATE = 1e-8
 """Spikes per window; under a rate of 0 a single spike would be infinitely unlikely."""
-FIRST = 10
-"""Samples that the competition's table left out of minimum and spread."""
-FLOOR = 0.01
-"""The least rate in the competition's table, in its unit."""
+FIRST = 10  # samples that the competition's table left out of minimum and spread
+FLOOR = 0.01  # the least rate in the competition's table, in its unit
 CLOSEST_POINTS = 1e-3
 """Of support points closer than this, in quarters of the spread, one is enough; they
 would make the problem ill-conditioned."""
@@ -33,8 +30,7 @@ would make the problem ill-conditioned."""
 
 # What was published
 
-SUBMISSION = "convi6"
-"""The name of this submission in the tables below."""
+SUBMISSION = "convi6"  # the name of this submission in the tables below
 
 TEST = {
     "MLspike": (0.601, 0.413, 0.400, 0.327, 0.438),
@@ -206,7 +202,8 @@ def information_gain(spikes: Trace, rates: Rates, rate: float) -> float:
     # table, it is slight.
     rates = rates / rates.std() * POOL
     points = _support(rates)
-    basis = _hat_functions(rates, points)
+    # A piecewise-linear function with values y at the points is this times y.
+    basis = np.stack([np.interp(rates, points, row) for row in np.eye(len(points))], axis=1)
     expected = basis @ _fit_monotone(spikes, basis, points)
     mean = spikes.mean()
     # The factorials of the counts stand in both log-likelihoods.
@@ -229,11 +226,6 @@ def _support(rates: Rates) -> Array:
         if point > points[-1] + CLOSEST_POINTS:
             points.append(point)
     return np.array(points)
-
-
-def _hat_functions(values: Rates, points: Array) -> Array:
-    """`(value, point)`: a piecewise-linear function with values y at `points` is this times y."""
-    return np.stack([np.interp(values, points, row) for row in np.eye(len(points))], axis=1)
 
 
 def _fit_monotone(spikes: Trace, basis: Array, points: Array) -> Array:

@@ -65,19 +65,14 @@ FULL_SHAPES = {
 """Rows, neurons and samples of the shortest neuron of each set of the competition; that of a test
 set, which is not published, is taken from the training set."""
 
-SMALL_SHAPE = (6_000, 3, 4_000)
-"""The same of every set of the small size."""
+SMALL_SHAPE = (6_000, 3, 4_000)  # the same of every set of the small size
 
 FAST_FLUCTUATION = 0.8
 """Spread of the logarithm of the spike rate within a second; the slow one is the set's."""
-SPREAD_OF_NEURONS = 0.3
-"""Spread of the logarithm of decay, calcium per spike and noise."""
-SPREAD_OF_RATES = 0.6
-"""Spread of the logarithm of the mean spike rate of neurons."""
-SPREAD_OF_SPIKES = 0.5
-"""Spread of the logarithm of the calcium that enters with each spike."""
-BLEACHING = 3.0
-"""What is lost by the end at most, as a multiple of the spread of the drift."""
+SPREAD_OF_NEURONS = 0.3  # spread of the logarithm of decay, calcium per spike and noise
+SPREAD_OF_RATES = 0.6  # spread of the logarithm of the mean spike rate of neurons
+SPREAD_OF_SPIKES = 0.5  # spread of the logarithm of the calcium that enters with each spike
+BLEACHING = 3.0  # what is lost by the end at most, as a multiple of the spread of the drift
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ from ..text import header_cell
 SIMULATED_MARK = "simulated.json"
 """A file in the folder of simulated data, which says how they were made."""
 
-ROWS = 4_096
-"""Rows that are written at a time: their text takes a few MB."""
+ROWS = 4_096  # rows that are written at a time: their text takes a few MB
 
 REAL, SIMULATED, OTHER = "the competition's own", "simulated", "of another origin"
 """What `data_origin` tells apart."""

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 ROW, BOX_HEIGHT, GAP = 0.44, 0.28, 0.55
 """Inches: from row to row, height of a box, and from the trunk to what stands beside it."""
 
-LETTER = 0.064
-"""Inches; about the width of a letter, rather more, so that every text fits its box."""
+LETTER = 0.064  # inches; about the width of a letter, rather more, so that every text fits its box
 
 FILLS = {"input": "#d6ecf8", "output": "#fbe0cc", "join": "white", "recurrent": "#e3e3e3"}
 """Tints of the palette's blue and vermilion, and grey; convolutions stay very light."""

@@ -21,20 +21,11 @@ from .style import BLUE, GREY, ORANGE, extent, figure_of, house_style, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-EXAMPLES = 3
-"""Neurons whose traces are shown: the clearest, a middling and the noisiest one."""
-
-WINDOW = 60.0
-"""s of each example, around its busiest stretch."""
-
-COLUMNS = 250
-"""Time bins of the map of all rates: two pixels wide where the page is narrowest."""
-
-AT_A_TIME = 100
-"""Neurons whose rates are averaged into bins together."""
-
-BINS = 24
-"""Of each histogram."""
+EXAMPLES = 3  # neurons whose traces are shown: the clearest, a middling and the noisiest one
+WINDOW = 60.0  # s of each example, around its busiest stretch
+COLUMNS = 250  # time bins of the map of all rates: two pixels wide where the page is narrowest
+AT_A_TIME = 100  # neurons whose rates are averaged into bins together
+BINS = 24  # of each histogram
 
 TEMPLATE = "recording_page.html"
 """The page, in Jinja's language; whatever is put into it is escaped."""

@@ -23,11 +23,8 @@ NEURONS = (0, 2, 4)
 WINDOW = (1.0, 50.0)
 """Neurons, and seconds, of the 2017 description's figure of predictions."""
 
-SMOOTHING = 10
-"""Samples; the window over which that figure averages the true spikes."""
-
-Lane: TypeAlias = tuple[str, Trace, str]
-"""A label, a trace and its colour."""
+SMOOTHING = 10  # samples; the window over which that figure averages the true spikes
+Lane: TypeAlias = tuple[str, Trace, str]  # a label, a trace and its colour
 
 
 @house_style

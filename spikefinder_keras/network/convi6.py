@@ -20,8 +20,7 @@ TAPS = (300, 10, 5, 5, 5, 5, 5, 5)
 """Output channels and kernel lengths of the eight convolutions (description and weights of 2017).
 The first, 300 taps or 3 s at 100 Hz, is longer than any transient."""
 
-LSTM_UNITS = 10
-"""Hidden units in each direction."""
+LSTM_UNITS = 10  # hidden units in each direction
 
 ID_JOINS = ("before", "after", "nowhere")
 LSTM_JOINS = ("sum", "concat", "absent")

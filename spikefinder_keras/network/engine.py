@@ -20,8 +20,7 @@ from .spec import Spec, channels
 from .universal import LEVELS, reach
 from .weights import Arrays, find_weights, read_network
 
-KerasModel: TypeAlias = Any
-"""A `keras.Model`; Keras is not loaded to say so."""
+KerasModel: TypeAlias = Any  # a `keras.Model`; Keras is not loaded to say so
 
 SAMPLES_TOGETHER = 200_000
 """Traces of convi6 go through ONNX Runtime together up to so many samples, dataset IDs counted: two

@@ -30,14 +30,12 @@ OPSET, IR_VERSION = 18, 8
 """Versions of ONNX' operators and file format: the oldest that have all we need, as the programs
 that people have read old ones."""
 
-BLOCK = 16
-"""Samples of the first convolution per product; 8 and 32 were slower on AVX2 and AVX-512."""
+BLOCK = 16  # samples of the first convolution per product; 8 and 32 were slower on AVX2 and AVX-512
 
 ALIGNED = 4
 """The input of a convolution has a multiple of so many channels (ONNX Runtime's NCHWc kernels)."""
 
-LONG = 64
-"""A convolution of one channel with so many taps or more is arranged in blocks."""
+LONG = 64  # a convolution of one channel with so many taps or more is arranged in blocks
 
 NORMALIZATION_EPSILON, RMS_EPSILON = 1e-3, 1e-6
 """Keras' defaults, added to the variance before a division by its root."""

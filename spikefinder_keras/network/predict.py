@@ -16,8 +16,7 @@ from ..errors import DataError, UsageError, WeightsError
 from .engine import Engine, KerasEngine, KerasModel, as_engine
 from .universal import CHANNELS, LEVELS, reach
 
-BATCH = 16
-"""So many traces go at a time. More of them gain no speed on two cores and cost memory."""
+BATCH = 16  # so many traces go at a time. More of them gain no speed on two cores and cost memory
 
 LARGEST_BATCH = 16 * 80_896
 """So many samples go at a time, padding included: as many as the competition's longest traces make.
@@ -26,8 +25,7 @@ Batches of longer traces have fewer of them."""
 COST_OF_A_BATCH = 3
 """A batch takes the time of so many traces beyond that of its own (measured on two cores)."""
 
-LARGEST = 1e30
-"""Beyond it, sums over a convolution's kernel could leave float32."""
+LARGEST = 1e30  # beyond it, sums over a convolution's kernel could leave float32
 
 ALL_DATASETS = tuple(dataset.number for dataset in DATASETS)
 
@@ -35,11 +33,8 @@ ONSET = 20
 """So many samples (200 ms) at the start of a trace show the zeros before it alone: on the ground
 truth, where recordings are short, holding 20 scores better than 10 and as well as 50."""
 
-UNIVERSAL_ONSET = 5
-"""The same for `universal`, in steps of 40 ms: 200 ms, too."""
-
-STEPS_AT_A_TIME = 131_072
-"""So many steps of `universal` are predicted at a time."""
+UNIVERSAL_ONSET = 5  # the same for `universal`, in steps of 40 ms: 200 ms, too
+STEPS_AT_A_TIME = 131_072  # so many steps of `universal` are predicted at a time
 
 
 @dataclass(frozen=True)

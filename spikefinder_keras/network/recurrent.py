@@ -19,8 +19,7 @@ from ..keras_backend import keras
 
 ops = keras.ops
 
-Tensor: TypeAlias = Any
-"""A tensor of whichever backend."""
+Tensor: TypeAlias = Any  # a tensor of whichever backend
 
 Tensors: TypeAlias = Sequence[Tensor]
 

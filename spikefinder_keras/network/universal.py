@@ -27,19 +27,13 @@ CHANNELS = 4
 """The input has so many channels: the two halves of a step in each of two scales; see
 `recordings.universal_preparation`."""
 
-WIDTH = 32
-"""Every layer has so many channels; twice as many gained nothing on recordings left out."""
-
-LEVELS = 4
-"""The rate is halved so many times: 25 Hz becomes 1.6 Hz, where two blocks see 6 s."""
-
-MIDDLE = 2
-"""There are so many blocks at the lowest rate."""
+WIDTH = 32  # every layer has so many channels; twice as many gained nothing on recordings left out
+LEVELS = 4  # the rate is halved so many times: 25 Hz becomes 1.6 Hz, where two blocks see 6 s
+MIDDLE = 2  # there are so many blocks at the lowest rate
 
 ENTRY_TAPS, BLOCK_TAPS, EXIT_TAPS = 9, 5, 5
 
-OUTPUT = "rate"
-"""The name of the last layer, by which a list of layers is known as this network's."""
+OUTPUT = "rate"  # the name of the last layer, by which a list of layers is known as this network's
 
 
 def universal(width: int = WIDTH) -> Spec:

@@ -24,8 +24,7 @@ from .convi6 import LSTM_READS, VARIANTS, Architecture, convi6
 from .spec import Spec, shapes_of
 from .universal import universal
 
-Arrays: TypeAlias = dict[str, Array]
-"""Float32 arrays by names such as `convolution_1/kernel`."""
+Arrays: TypeAlias = dict[str, Array]  # float32 arrays by names such as `convolution_1/kernel`
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
@@ -37,8 +36,7 @@ EMBEDDED = {
 """Weights that come with the package, trained by us; their model cards stand beside them. The first
 two are of convi6, the last of the network `universal`."""
 
-PUBLISHED = "published"
-"""The weights of the 2017 submission itself, fetched on request."""
+PUBLISHED = "published"  # the weights of the 2017 submission itself, fetched on request
 
 NAMES = (*EMBEDDED, PUBLISHED)
 

@@ -34,25 +34,18 @@ import numpy as np
 
 from ..arrays import Array, Times, Trace
 
-STEP_RATE = 500.0
-"""Hz; the model's own steps, of 2 ms, implicit in what is fast."""
-
-RESTING = 50.0
-"""nM of free calcium."""
-SPIKE_INFLUX = 20_000.0
-"""nM of calcium, bound or free, that enter with a spike."""
+STEP_RATE = 500.0  # Hz; the model's own steps, of 2 ms, implicit in what is fast
+RESTING = 50.0  # nM of free calcium
+SPIKE_INFLUX = 20_000.0  # nM of calcium, bound or free, that enter with a spike
 BUFFER_RATIO = 110.0
-EXTRUSION = 1_800.0
-"""Per s."""
-SPIKE_CALCIUM = 10.0
-"""nM of free calcium above rest after a spike, in `quick_dff`."""
+EXTRUSION = 1_800.0  # per s
+SPIKE_CALCIUM = 10.0  # nM of free calcium above rest after a spike, in `quick_dff`
 LEAST_CALCIUM = 1e-3
 """nM; below it the pool would be emptied by the indicator in one step, and then be negative."""
 
 DRIFT_TIME = 20.0
 """s; time constant of the slow drift, about that of a cell that moves in and out of focus."""
-DARKEST = 0.05
-"""Least brightness, as a share of that at rest: drift may not turn the light off."""
+DARKEST = 0.05  # least brightness, as a share of that at rest: drift may not turn the light off
 
 
 @dataclass(frozen=True)

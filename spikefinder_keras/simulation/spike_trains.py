@@ -25,8 +25,7 @@ from .indicators import (
 RATES = (0.05, 12.0)
 """Spikes/s; mean rates of synthetic trains, log-uniform: from silent cells to fast interneurons."""
 
-BURSTS = (0.0, 0.5)
-"""Probability that a spike is followed by another of the same burst."""
+BURSTS = (0.0, 0.5)  # probability that a spike is followed by another of the same burst
 
 FAST, SLOW = 0.2, 4.0
 FAST_FLUCTUATION, SLOW_FLUCTUATION = 1.2, 1.5
@@ -34,20 +33,11 @@ FAST_FLUCTUATION, SLOW_FLUCTUATION = 1.2, 1.5
 most."""
 REFRACTORY, BURST_INTERVAL = 0.003, 0.008
 """s; least interval between two spikes of a burst, and mean interval beyond it."""
-MOST_BURSTS = 3.0
-"""Bursts per 10 ms; a log-normal rate has no upper end, but a neuron has."""
-
-SPREAD_OF_SPIKES = 0.25
-"""Spread of the logarithm of the calcium that enters with a spike."""
-
-FRAME_RATES = (7.0, 110.0)
-"""Hz, log-uniform."""
-
-CLARITIES = (0.8, 40.0)
-"""Spread of dF/F over the noise that is left under 0.3 s, log-uniform."""
-
-DRIFTS = (0.0, 0.1, 0.3, 0.6)
-"""Spread of the drift, as a share of that of dF/F."""
+MOST_BURSTS = 3.0  # bursts per 10 ms; a log-normal rate has no upper end, but a neuron has
+SPREAD_OF_SPIKES = 0.25  # spread of the logarithm of the calcium that enters with a spike
+FRAME_RATES = (7.0, 110.0)  # Hz, log-uniform
+CLARITIES = (0.8, 40.0)  # spread of dF/F over the noise that is left under 0.3 s, log-uniform
+DRIFTS = (0.0, 0.1, 0.3, 0.6)  # spread of the drift, as a share of that of dF/F
 SHORTEST_PIECE = 500
 """Samples (5 s); pieces of recorded trains begin no later than this before their end."""
 

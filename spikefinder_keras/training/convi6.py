@@ -25,17 +25,8 @@ from ..keras_backend import keras, own_settings
 from ..network.keras_model import build_network, save_weights
 from ..network.predict import CalciumTable, predict_tables
 from ..text import counted
+from . import runs
 from .losses import loss_of
-from .runs import (
-    CONFIG,
-    Row,
-    check_backend,
-    damaged,
-    load_state,
-    read_config,
-    save_state,
-    write_config,
-)
 from .settings import Settings
 from .traces import Traces, read_traces
 
@@ -48,7 +39,7 @@ class Run:
     settings: Settings
     traces: Traces
     network: keras.Model
-    history: list[Row] = field(default_factory=list)
+    history: list[runs.Row] = field(default_factory=list)
 
     @property
     def training(self) -> int:
@@ -92,12 +83,12 @@ def train(
         If `folder` already holds a run, if there are too few traces, or if the loss is no number.
     """
     settings, folder = settings or Settings(), Path(folder)
-    if (folder / CONFIG).exists():
+    if (folder / runs.CONFIG).exists():
         raise TrainingError(f"{folder} already holds a run; --resume it, or name another (--out)")
     traces = read_traces(data, settings.few_data_weight, say)
     run = _new_run(folder, settings, traces)
     where = str(Path(data).resolve())  # a run may be resumed from another folder
-    write_config(folder, asdict(settings), data=where, traces=traces.fingerprint())
+    runs.write_config(folder, asdict(settings), data=where, traces=traces.fingerprint())
     return _carry_on(run, progress, say)
 
 
@@ -112,18 +103,18 @@ def fit(
     nor curves. `watch` is called after each epoch, before it counts as done. `TrainingError` if
     `folder` holds another run, or the loss is no number."""
     run = _new_run(Path(folder), settings, traces)
-    if (run.folder / CONFIG).exists():
+    if (run.folder / runs.CONFIG).exists():
         known, config = _known_run(run.folder)
         if known != settings or config.get("traces") != traces.fingerprint():
             raise TrainingError(f"{folder} holds another run; remove it, or name another (--out)")
-        check_backend(run.folder, config.get("backend"))
+        runs.check_backend(run.folder, config.get("backend"))
         _load_state(run)
     else:
-        write_config(run.folder, asdict(settings), traces=traces.fingerprint())
+        runs.write_config(run.folder, asdict(settings), traces=traces.fingerprint())
     for epoch in range(len(run.history) + 1, settings.epochs + 1):
         _run_epoch(run, epoch)
         watch(run)
-        save_state(run.folder, run.network, run.history)
+        runs.save_state(run.folder, run.network, run.history)
     return run
 
 
@@ -158,7 +149,7 @@ def resume(
     try:
         where, fingerprint, backend = Path(config["data"]), config["traces"], config["backend"]
     except (KeyError, TypeError) as error:
-        raise damaged(folder / CONFIG) from error
+        raise runs.damaged(folder / runs.CONFIG) from error
     # A run of two settings would be neither's.
     for name, value in (changed or {}).items():
         if value != getattr(settings, name):
@@ -166,7 +157,7 @@ def resume(
                 f"the run in {folder} has {name} {getattr(settings, name)}, not {value}; resume it "
                 "without that option, or start a new run"
             )
-    check_backend(folder, backend)
+    runs.check_backend(folder, backend)
     traces = read_traces(data or where, settings.few_data_weight)
     if traces.fingerprint() != fingerprint:
         raise TrainingError(
@@ -180,11 +171,11 @@ def resume(
 
 def _known_run(folder: Path) -> tuple[Settings, dict[str, Any]]:
     """The settings of the run in a folder, and what else its configuration says."""
-    config = read_config(folder)
+    config = runs.read_config(folder)
     try:
         return Settings(**{each.name: config.pop(each.name) for each in fields(Settings)}), config
     except (KeyError, TypeError, UsageError) as error:
-        raise damaged(folder / CONFIG) from error
+        raise runs.damaged(folder / runs.CONFIG) from error
 
 
 def _new_run(folder: Path, settings: Settings, traces: Traces) -> Run:
@@ -240,7 +231,7 @@ def _carry_on(run: Run, progress: bool, say: Callable[[str], None]) -> Run:
     return run
 
 
-def _run_epoch(run: Run, epoch: int, after_batch: Callable[[], object] = lambda: None) -> Row:
+def _run_epoch(run: Run, epoch: int, after_batch: Callable[[], object] = lambda: None) -> runs.Row:
     """Train for an epoch and validate; the row that is added to the history."""
     started = time.perf_counter()
     loss = _train_epoch(run, epoch, after_batch)
@@ -295,7 +286,7 @@ def _save(run: Run) -> None:
     if run.best == len(run.history):
         save_weights(run.network, run.folder / "best.weights.h5")
     log_for_tensorboard(run)
-    save_state(run.folder, run.network, run.history)
+    runs.save_state(run.folder, run.network, run.history)
 
 
 def log_for_tensorboard(run: Run) -> None:
@@ -332,5 +323,5 @@ def _load_state(run: Run) -> None:
             if row.keys() != kinds.keys() or not all(type(row[k]) is kinds[k] for k in kinds):
                 raise ValueError("other columns")
 
-    about = load_state(run.folder, run.network, check)
+    about = runs.load_state(run.folder, run.network, check)
     run.history = about["history"] if about else []
