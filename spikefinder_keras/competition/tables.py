@@ -77,15 +77,9 @@ def data_origin(folder: Path | str) -> str:
 
 
 def read_set(folder: Path | str, split: str, number: int) -> tuple[Table, Table | None]:
-    """Read calcium and spikes `(time, neuron)` of one set, in counts per 10 ms.
-
-    The spikes are None where the truth is not in the folder.
-
-    Raises
-    ------
-    DataError
-        If the calcium is missing, a file is malformed or the two tables differ in shape.
-    """
+    """Read calcium and spikes `(time, neuron)` of one set, in counts per 10 ms; the spikes are None
+    where the truth is not in the folder. `DataError` if the calcium is missing, a file is malformed
+    or the two tables differ in shape."""
     calcium_file, spikes_file = (
         find_file(folder, split, number, kind) for kind in ("calcium", "spikes")
     )

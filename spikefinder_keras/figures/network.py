@@ -154,12 +154,7 @@ def _draw_box(ax: Axes, box: Box, *, x: float, y: float, width: float) -> None:
 
 
 def _draw_arrow(
-    ax: Axes,
-    source: Box,
-    target: Box,
-    *,
-    centre: Mapping[bool, float],
-    width: Mapping[bool, float],
+    ax: Axes, source: Box, target: Box, *, centre: Mapping[bool, float], width: Mapping[bool, float]
 ) -> None:
     """Straight within a column or row; else from the source's side, with one right angle."""
     half = BOX_HEIGHT / 2

@@ -36,11 +36,11 @@ def learning_curves(
     """
     ax = ax or new_axes(5.5, 3.2)
     epochs, loss = np.asarray(epochs), np.asarray(loss)
-    validation = None if validation is None else np.asarray(validation)
+    validation = np.full(epochs.shape, np.nan) if validation is None else np.asarray(validation)
     # With few epochs a line alone hardly shows.
     marker = "." if len(epochs) < 15 else None
     lines = ax.plot(epochs, loss, color=BLUE, marker=marker, label="training loss")
-    if validation is not None and np.isfinite(validation).any():
+    if np.isfinite(validation).any():
         # A correlation and a loss have no scale in common.
         right = ax.twinx()
         right.spines["right"].set_visible(True)
@@ -77,9 +77,8 @@ def read_log(run: str | Path) -> dict[str, Array]:
             for name in ("epoch", "loss", "validation")
         }
     except (FileNotFoundError, NotADirectoryError):
-        raise TrainingError(
-            f"{path} does not exist; name the folder of a training run (--run)"
-        ) from None
+        advice = "name the folder of a training run (--run)"
+        raise TrainingError(f"{path} does not exist; {advice}") from None
     except OSError as error:
         raise TrainingError(f"cannot read {path} ({error.strerror})") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:

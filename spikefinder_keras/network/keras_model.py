@@ -95,12 +95,8 @@ _KERAS_LAYERS: dict[str, Callable[..., Any]] = {
 def load_network(name_or_path: str | Path = "described") -> keras.Model:
     """Build the network that fits a weights file, its variant and every size, and load it.
 
-    Raises
-    ------
-    WeightsError
-        If the file is unreadable or fits no network of this kind.
-    UsageError, DownloadError
-        See `weights.find_weights`.
+    `WeightsError` if the file is unreadable or fits no network of this kind; more errors, and what
+    names there are, see `weights.find_weights`.
     """
     path = find_weights(name_or_path)
     spec, arrays = read_network(path)
@@ -119,12 +115,8 @@ def load_weights(network: keras.Model, path: str | Path) -> None:
 def save_weights(network: keras.Model, path: str | Path) -> None:
     """Save a network's weights as Keras 3's `.weights.h5`, whole or not at all.
 
-    Raises
-    ------
-    UsageError
-        If `path` does not end in `.weights.h5`, or the LSTM has gates that the file would not tell.
-    OutputError
-        If it cannot be written.
+    `UsageError` if `path` does not end in `.weights.h5`, or the LSTM has gates that the file would
+    not tell; `OutputError` if it cannot be written.
     """
     path = Path(check_output(path))
     if not path.name.endswith(".weights.h5"):

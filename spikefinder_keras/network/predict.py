@@ -51,9 +51,7 @@ class CalciumTable:
 
 @numpy_settings()
 def predict_calcium(
-    calcium: ArrayLike,
-    dataset: int,
-    weights: str | Path | Engine | KerasModel = "described",
+    calcium: ArrayLike, dataset: int, weights: str | Path | Engine | KerasModel = "described"
 ) -> Rates:
     """Predict spike rates from calcium traces in the competition's form.
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..competition.scoring import score
+from ..competition.scoring import Scores, score
 from ..errors import OutputError, TrainingError, UsageError
 from ..figures import learning_curves, save
 from ..keras_backend import keras, own_settings
@@ -64,17 +64,11 @@ def train(
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
-    """Start a run and carry it to its end.
+    """Start a run on a competition folder and carry it to its end.
 
-    Parameters
-    ----------
-    data
-        A competition folder.
-    folder
-        For the run: `config.json`, `log.csv`, `checkpoint.npz`, `best.weights.h5` (by validation),
-        `last.weights.h5`, `curves.png`, and `tensorboard/` where TensorFlow is installed.
-    progress, say
-        Show a bar on the standard error; what receives lines of text.
+    `folder` gets `config.json`, `log.csv`, `checkpoint.npz`, `best.weights.h5` (by validation),
+    `last.weights.h5`, `curves.png`, and `tensorboard/` where TensorFlow is installed. With
+    `progress` a bar stands on the standard error; `say` receives lines of text.
 
     Raises
     ------
@@ -129,14 +123,8 @@ def resume(
 ) -> Run:
     """Carry the interrupted run in a folder to its end, as if it had never been interrupted.
 
-    Parameters
-    ----------
-    data
-        Where its data are now, if not where they were.
-    changed
-        Settings that the user names again; they must be the run's.
-    progress, say
-        As in `train`.
+    `data` is where its data are now, if not where they were; `changed` are settings that the user
+    names again, which must be the run's.
 
     Raises
     ------
@@ -263,9 +251,8 @@ def _train_epoch(run: Run, epoch: int, after_batch: Callable[[], object]) -> flo
 
 def _validate(run: Run) -> float:
     """Mean correlation at 25 Hz over the validation traces that have one; NaN if none has."""
-    values = correlations(run.network, run.traces, range(run.training, len(run.traces)))
-    values = [value for value in values if np.isfinite(value)]
-    return float(np.mean(values)) if values else float("nan")
+    values = np.array(correlations(run.network, run.traces, range(run.training, len(run.traces))))
+    return Scores(values, ()).mean
 
 
 def correlations(network: keras.Model, traces: Traces, where: Sequence[int]) -> list[float]:
