@@ -248,7 +248,11 @@ def predict_steps(engine: Engine, inputs: Sequence[Array]) -> list[Rates]:
     """
     if not engine.is_universal:
         raise WeightsError("what stands beside these weights is for the network universal alone")
-    padded = [_padded_steps(len(x), few_lengths=isinstance(engine, KerasEngine)) for x in inputs]
+    # Behind the end stand so many zeros that more of them make no difference.
+    units = [-(-(len(x) + reach()) // 2**LEVELS) for x in inputs]
+    if isinstance(engine, KerasEngine):  # few lengths, as JAX compiles each
+        units = [int(2 ** np.ceil(np.log2(count))) for count in units]
+    padded = [2**LEVELS * count for count in units]
     results: list[Rates] = [np.empty(0)] * len(inputs)
     for length in sorted(set(padded)):
         alike = [k for k, value in enumerate(padded) if value == length]
@@ -264,11 +268,3 @@ def predict_steps(engine: Engine, inputs: Sequence[Array]) -> list[Rates]:
                 results[k] = rates[row, : len(inputs[k])].astype(np.float64)
                 hold_start(results[k], UNIVERSAL_ONSET)
     return results
-
-
-def _padded_steps(steps: int, *, few_lengths: bool) -> int:
-    """A whole number of lowest steps, with so many zeros behind the end that more of them make no
-    difference; `few_lengths` for Keras, as JAX compiles each."""
-    unit = 2**LEVELS
-    units = -(-(steps + reach()) // unit)
-    return int(unit * (2 ** np.ceil(np.log2(units)) if few_lengths else units))

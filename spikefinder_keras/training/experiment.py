@@ -218,7 +218,6 @@ def _one_run(task: _Task) -> list[Row]:
             write_rows(kept, rows)
 
     if {int(row["epoch"]) for row in rows} != after:
-        folder.mkdir(parents=True, exist_ok=True)
         fit(traces.subset(~left_out), folder, settings, watch)
     return [row for row in rows if int(row["epoch"]) in after]
 
