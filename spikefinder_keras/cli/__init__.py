@@ -15,17 +15,15 @@ from .. import __version__
 from ..console import cores, quiet_libraries, tell
 from ..errors import SpikefinderError, UsageError
 from ..text import one_line
-from . import competition, figures, network, predict, training
+from . import competition, network, predict, training
 from .options import PROGRAM
 
 __all__ = ["main"]
 
-_COMMANDS = (competition, predict, training, network, figures)
-
+_COMMANDS = (competition, predict, training, network)
 
 LONGEST = 4_000
 """What is said of a mistake has at most so many characters: names in files may have any number."""
-
 
 LEAST_ADDRESSES, FOR_A_CORE = 768 << 20, 64 << 20
 """Bytes of address space without which OpenBLAS, inside SciPy, may wait for ever for some."""

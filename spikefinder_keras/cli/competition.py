@@ -1,51 +1,85 @@
 """`submission`, `score`, `simulate` and `download`: the competition again."""
 
-from __future__ import annotations
-
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..console import tell, tell_table
 from ..constants import POOL, SPLITS
-from ..text import counted
+from ..text import clean_name, counted, header_cell
 from .options import PROGRAM, Commands, add_command, add_weights, say_to
-
-if TYPE_CHECKING:  # every command starts without numpy
-    from ..arrays import Array
 
 
 def add(commands: Commands) -> None:
-    _add_submission(commands)
-    _add_score(commands)
-    _add_simulate(commands)
-    _add_download(commands)
-
-
-def _add_submission(commands: Commands) -> None:
-    command = add_command(
+    option = add_command(
         commands,
         "submission",
         run_submission,
         "Rerun the competition submission: predict every set, write the CSV files, print scores.",
     )
-    command.add_argument(
+    option(
         "--data",
         metavar="DIR",
         help="folder that holds spikefinder.train and spikefinder.test "
         "(default: $SPIKEFINDER_DATA, else what was downloaded, else simulated data)",
     )
-    add_weights(command, "default: published if downloaded, else described")
-    command.add_argument(
-        "--out", metavar="DIR", default="submission", help="folder for the files (%(default)s)"
+    add_weights(option, "default: published if downloaded, else described")
+    option("--out", metavar="DIR", default="submission", help="folder for the files (%(default)s)")
+
+    option = add_command(
+        commands, "score", run_score, "Score predicted rates against true spikes, per neuron."
     )
+    option("truth", metavar="TRUTH.csv", help="spike counts per 10 ms")
+    option("prediction", metavar="PREDICTION.csv", help="rates of the same neurons")
+    option(
+        "--measure",
+        default="corr",
+        choices=("corr", "rank", "auc", "info"),
+        help="Pearson or rank correlation, area under the ROC curve, or information gain in bit/s",
+    )
+    option(
+        "--downsample",
+        type=int,
+        default=POOL,
+        metavar="N",
+        help="samples per window: 4 (default) for 25 Hz, 8, 16, 32 for 12.5, 6.25, 3.125 Hz",
+    )
+    option(
+        "--protocol",
+        default="plain",
+        choices=("plain", "published"),
+        help="published: rescale the rates first, as the competition did for this submission",
+    )
+    option("--csv", metavar="OUT.csv", help="also write the values to a file")
+
+    option = add_command(
+        commands,
+        "simulate",
+        run_simulate,
+        "Write a simulated data set in the competition's form, true spikes included.",
+    )
+    option("--out", metavar="DIR", default="simulated", help="folder (%(default)s)")
+    option(
+        "--size",
+        default="small",
+        choices=("small", "full"),
+        help="a minute per trace, or the competition's full size (%(default)s)",
+    )
+    option("--seed", type=int, default=0, help="same seed, same files (%(default)s)")
+
+    option = add_command(
+        commands,
+        "download",
+        run_download,
+        "Fetch and verify the competition's data, or the authors' weights.",
+    )
+    option("what", choices=("data", "weights"))
+    option("--out", metavar="DIR", help="folder for the data (default: the per-user cache)")
+    option("--datasets", type=int, nargs="+", metavar="N", help="only these sets (default: all)")
+    option("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="(default: both)")
+    option("--mirror", metavar="URL-OR-DIR", help="fetch from here instead")
 
 
 def run_submission(arguments: argparse.Namespace) -> None:
-    from ..files.atomic import check_output_folder
-
-    check_output_folder(arguments.out)
     from ..competition.submission import score_table, submission
 
     results = submission(
@@ -56,39 +90,13 @@ def run_submission(arguments: argparse.Namespace) -> None:
     tell(f"{count} of spike rates {'is' if len(results) == 1 else 'are'} in {Path(arguments.out)}")
 
 
-def _add_score(commands: Commands) -> None:
-    command = add_command(
-        commands, "score", run_score, "Score predicted rates against true spikes, per neuron."
-    )
-    command.add_argument("truth", metavar="TRUTH.csv", help="spike counts per 10 ms")
-    command.add_argument("prediction", metavar="PREDICTION.csv", help="rates of the same neurons")
-    command.add_argument(
-        "--measure",
-        default="corr",
-        choices=("corr", "rank", "auc", "info"),
-        help="Pearson or rank correlation, area under the ROC curve, or information gain in bit/s",
-    )
-    command.add_argument(
-        "--downsample",
-        type=int,
-        default=POOL,
-        metavar="N",
-        help="samples per window: 4 (default) for 25 Hz, 8, 16, 32 for 12.5, 6.25, 3.125 Hz",
-    )
-    command.add_argument(
-        "--protocol",
-        default="plain",
-        choices=("plain", "published"),
-        help="published: rescale the rates first, as the competition did for this submission",
-    )
-    command.add_argument("--csv", metavar="OUT.csv", help="also write the values to a file")
-
-
 def run_score(arguments: argparse.Namespace) -> None:
+    import pandas as pd
+
     from ..competition.scoring import score
     from ..competition.tables import read_pair
     from ..console import text_table
-    from ..files.atomic import check_output
+    from ..files.atomic import check_output, whole_file
 
     out = arguments.csv and check_output(arguments.csv)
     truth, prediction, names, notes = read_pair(arguments.truth, arguments.prediction)
@@ -103,42 +111,11 @@ def run_score(arguments: argparse.Namespace) -> None:
     rows.append(("mean", mean))
     tell_table(text_table(rows))
     if out:
-        _write_scores(out, arguments.measure, names=names, values=scores.values)
-
-
-def _write_scores(path: Path, measure: str, *, names: Sequence[str], values: Array) -> None:
-    import pandas as pd
-
-    from ..files.atomic import whole_file
-    from ..text import clean_name, header_cell
-
-    frame = pd.DataFrame(
-        {
-            "neuron": [header_cell(clean_name(name)) for name in names],
-            "measure": measure,
-            "value": values,
-        }
-    )
-    # By pandas, which quotes what a name may hold.
-    with whole_file(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _add_simulate(commands: Commands) -> None:
-    command = add_command(
-        commands,
-        "simulate",
-        run_simulate,
-        "Write a simulated data set in the competition's form, true spikes included.",
-    )
-    command.add_argument("--out", metavar="DIR", default="simulated", help="folder (%(default)s)")
-    command.add_argument(
-        "--size",
-        default="small",
-        choices=("small", "full"),
-        help="a minute per trace, or the competition's full size (%(default)s)",
-    )
-    command.add_argument("--seed", type=int, default=0, help="same seed, same files (%(default)s)")
+        neurons = [header_cell(clean_name(name)) for name in names]
+        values = {"neuron": neurons, "measure": arguments.measure, "value": scores.values}
+        # By pandas, which quotes what a name may hold.
+        with whole_file(out) as temporary:
+            pd.DataFrame(values).to_csv(temporary, index=False, lineterminator="\n")
 
 
 def run_simulate(arguments: argparse.Namespace) -> None:
@@ -146,26 +123,6 @@ def run_simulate(arguments: argparse.Namespace) -> None:
 
     folder = simulate(arguments.out, arguments.size, arguments.seed, not arguments.quiet)
     tell(f"simulated data are in {folder}; use them with `{PROGRAM} submission --data {folder}`")
-
-
-def _add_download(commands: Commands) -> None:
-    command = add_command(
-        commands,
-        "download",
-        run_download,
-        "Fetch and verify the competition's data, or the authors' weights.",
-    )
-    command.add_argument("what", choices=("data", "weights"))
-    command.add_argument(
-        "--out", metavar="DIR", help="folder for the data (default: the per-user cache)"
-    )
-    command.add_argument(
-        "--datasets", type=int, nargs="+", metavar="N", help="only these sets (default: all)"
-    )
-    command.add_argument(
-        "--splits", nargs="+", choices=SPLITS, default=SPLITS, help="(default: both)"
-    )
-    command.add_argument("--mirror", metavar="URL-OR-DIR", help="fetch from here instead")
 
 
 def run_download(arguments: argparse.Namespace) -> None:

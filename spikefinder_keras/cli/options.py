@@ -13,30 +13,31 @@ PROGRAM = "spikefinder-keras"
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """To which a command adds itself."""
 
+AddOption: TypeAlias = Callable[..., argparse.Action]  # a command's `add_argument`
+
 
 def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], None], text: str
-) -> argparse.ArgumentParser:
-    """A command with the options that all have."""
+) -> AddOption:
+    """Add a command with the options that all have, and return what adds another."""
     command = commands.add_parser(name, help=text, description=text)
     command.set_defaults(run=run)
-    command.add_argument("--quiet", action="store_true", help="show no progress and no notices")
-    command.add_argument(
-        "--debug", action="store_true", help="show where a fault of the program is"
-    )
-    return command
+    option = command.add_argument
+    option("--quiet", action="store_true", help="show no progress and no notices")
+    option("--debug", action="store_true", help="show where a fault of the program is")
+    return option
 
 
-def add_weights(command: argparse.ArgumentParser, default: str) -> None:
+def add_weights(option: AddOption, default: str) -> None:
     """The option that names weights, by `default` others for each command."""
-    command.add_argument(
+    option(
         "--weights",
         metavar="NAME-OR-FILE",
         help=f"universal, described, released (ours), published (of 2017), or a file ({default})",
     )
 
 
-def add_fields(command: argparse.ArgumentParser, options: type, names: Iterable[str]) -> None:
+def add_fields(option: AddOption, options: type, names: Iterable[str]) -> None:
     """An option for each of some fields of a dataclass, which say their own help text."""
     by_name = {field.name: field for field in fields(options)}
     for name in names:
@@ -50,20 +51,13 @@ def add_fields(command: argparse.ArgumentParser, options: type, names: Iterable[
         for kind in (int, float):
             if kind.__name__ in str(field.type):
                 metadata["type"] = kind
-        command.add_argument(f"--{name.replace('_', '-')}", **metadata)
+        option(f"--{name.replace('_', '-')}", **metadata)
 
 
 def fields_of(options: type, arguments: argparse.Namespace) -> dict[str, Any]:
     """What the command line says of the fields of a dataclass, by name."""
     names = (field.name for field in fields(options))
     return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
-
-
-def load_keras(arguments: argparse.Namespace) -> None:
-    """Load Keras, and say so where that takes a while."""
-    from ..console import import_keras
-
-    import_keras(progress=not arguments.quiet)
 
 
 def say_to(arguments: argparse.Namespace) -> Callable[[str], None]:

@@ -21,7 +21,7 @@ WHERE_SPIKES_ARE = {
 
 
 def add(commands: Commands) -> None:
-    command = add_command(
+    option = add_command(
         commands,
         "predict",
         run,
@@ -29,38 +29,36 @@ def add(commands: Commands) -> None:
         ".mat, HDF5, Zarr or CSV. A CSV under the header 0, 1, ... without a time column and "
         "without a frame rate is taken for the competition's form: 100 Hz, preprocessed.",
     )
-    command.add_argument("recording", metavar="PATH", help="file or folder of raw dF/F or F")
-    command.add_argument(
+    option("recording", metavar="PATH", help="file or folder of raw dF/F or F")
+    option(
         "--out",
         metavar="FILE",
         help="file to write; its suffix says how: .csv, .npy (as suite2p's spks.npy), .npz, .mat, "
         ".zarr, .nwb (default: NAME.rates.csv here, if there is none yet)",
     )
-    command.add_argument(
+    option(
         "--series", metavar="NAME", help="of the series that is added to .nwb (default: a free one)"
     )
-    command.add_argument(
+    option(
         "--overwrite",
         action="store_true",
         help="replace a file of the default name, or suite2p's own spks.npy",
     )
-    add_fields(command, ReadOptions, ("frame_rate",))
+    add_fields(option, ReadOptions, ("frame_rate",))
     add_fields(
-        command,
+        option,
         PredictOptions,
         ("indicator", "species", "weights", "dataset", "area", "engine", "spikes"),
     )
-    command.add_argument(
-        "--report", metavar="FILE.html", help="write how far to trust the rates, with pictures"
-    )
-    add_fields(command, ReadOptions, ("orientation", "unit", "variable", "neuropil", "all_rois"))
-    command.add_argument(
+    option("--report", metavar="FILE.html", help="write how far to trust the rates, with pictures")
+    add_fields(option, ReadOptions, ("orientation", "unit", "variable", "neuropil", "all_rois"))
+    option(
         "--memory",
         metavar="SIZE",
         help="to take, such as 2GiB (default: a quarter of the machine's); larger recordings are "
         "predicted piece by piece, and an interrupted run into .zarr goes on where it stopped",
     )
-    command.add_argument(
+    option(
         "--scheduler",
         metavar="ADDRESS",
         help="of Dask, whose workers predict the pieces into .zarr; or local, for workers on each "
@@ -133,12 +131,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def default_path(source: Path, overwrite: bool = False) -> Path:
     """`2026.03.01_m1.rates.csv` here of a file; of suite2p's folders with the recording's name.
-
-    Raises
-    ------
-    OutputError
-        If there is such a file already.
-    """
+    `OutputError` if there is such a file already."""
     place = source.resolve()
     name = place.name
     if not place.is_dir() or place.suffix == ".zarr":

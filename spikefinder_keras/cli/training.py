@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..console import tell, tell_table, text_table
-from .options import PROGRAM, Commands, add_command, load_keras, say_to
+from ..console import import_keras, tell, tell_table, text_table
+from .options import PROGRAM, Commands, add_command, say_to
 
 # Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
 _SETTINGS: tuple[tuple[str, Any, str], ...] = (
@@ -25,29 +25,21 @@ _SETTINGS: tuple[tuple[str, Any, str], ...] = (
 
 
 def add(commands: Commands) -> None:
-    _add_train(commands)
-    _add_universal(commands)
-    _add_experiment(commands)
-
-
-def _add_train(commands: Commands) -> None:
-    command = add_command(
+    option = add_command(
         commands,
         "train",
         run_train,
         "Train the network; by default as the released run of 2017 did. "
         "On a GPU that only JAX knows: KERAS_BACKEND=jax spikefinder-keras train ...",
     )
-    command.add_argument("--data", metavar="DIR", help="as for submission")
-    command.add_argument(
-        "--out", metavar="RUN", help="folder for the run (default: runs/VARIANT-seed-N)"
-    )
-    command.add_argument("--resume", metavar="RUN", help="carry an interrupted run to its end")
-    for option, kind, text in _SETTINGS:
+    option("--data", metavar="DIR", help="as for submission")
+    option("--out", metavar="RUN", help="folder for the run (default: runs/VARIANT-seed-N)")
+    option("--resume", metavar="RUN", help="carry an interrupted run to its end")
+    for name, kind, text in _SETTINGS:
         # What is not named is left to `Settings`, or to the run that is resumed.
         choices = {"choices": kind} if isinstance(kind, tuple) else {"type": kind, "metavar": "N"}
-        command.add_argument(f"--{option}", default=argparse.SUPPRESS, help=text, **choices)
-    command.add_argument(
+        option(f"--{name}", default=argparse.SUPPRESS, help=text, **choices)
+    option(
         "--dropout",
         type=float,
         nargs="+",
@@ -55,9 +47,37 @@ def _add_train(commands: Commands) -> None:
         default=argparse.SUPPRESS,
         help="after the first convolutions (default: the variant's)",
     )
-    command.add_argument(
-        "--batch-normalization", action="store_true", default=argparse.SUPPRESS, help="off"
+    option("--batch-normalization", action="store_true", default=argparse.SUPPRESS, help="off")
+
+    option = add_command(
+        commands,
+        "train-universal",
+        run_universal,
+        "Train the network for any recording, on recordings with known spikes and simulated ones; "
+        "one recipe, resumed where a run was interrupted. KERAS_BACKEND=jax is faster.",
     )
+    option(
+        "--ground-truth",
+        metavar="DIR",
+        required=True,
+        help="folder of the HDF5 files of Rupprecht et al. 2021, such as DS09-GCaMP6f-m-V1.h5",
+    )
+    option("--data", metavar="DIR", help="a competition folder: training set 4 is taken in too")
+    option("--out", metavar="RUN", help="folder for the run (default: runs/universal-seed-N)")
+    option("--steps", type=int, default=1_200, metavar="N", help="(%(default)s)")
+    option("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
+
+    option = add_command(
+        commands,
+        "experiment",
+        run_experiment,
+        "Train what a file in TOML asks for, settings x seeds, and score neurons left out; "
+        "what was interrupted goes on, what is done is not repeated.",
+    )
+    option("plan", metavar="FILE.toml", help="see docs/training.md")
+    option("--data", metavar="DIR", help="as for submission")
+    option("--out", metavar="DIR", help="of runs and tables (default: runs/FILE)")
+    option("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
 
 
 def run_train(arguments: argparse.Namespace) -> None:
@@ -66,7 +86,7 @@ def run_train(arguments: argparse.Namespace) -> None:
     # A run is equal to another by its settings, and a list never equals a tuple.
     if "dropout" in settings:
         settings["dropout"] = tuple(settings["dropout"])
-    load_keras(arguments)
+    import_keras(not arguments.quiet)
     from ..competition.submission import find_data
     from ..training.convi6 import resume, train
     from ..training.settings import Settings
@@ -85,35 +105,11 @@ def run_train(arguments: argparse.Namespace) -> None:
     tell(f"try them: {PROGRAM} submission --weights {weights}")
 
 
-def _add_universal(commands: Commands) -> None:
-    command = add_command(
-        commands,
-        "train-universal",
-        run_universal,
-        "Train the network for any recording, on recordings with known spikes and simulated ones; "
-        "one recipe, resumed where a run was interrupted. KERAS_BACKEND=jax is faster.",
-    )
-    command.add_argument(
-        "--ground-truth",
-        metavar="DIR",
-        required=True,
-        help="folder of the HDF5 files of Rupprecht et al. 2021, such as DS09-GCaMP6f-m-V1.h5",
-    )
-    command.add_argument(
-        "--data", metavar="DIR", help="a competition folder: training set 4 is taken in too"
-    )
-    command.add_argument(
-        "--out", metavar="RUN", help="folder for the run (default: runs/universal-seed-N)"
-    )
-    command.add_argument("--steps", type=int, default=1_200, metavar="N", help="(%(default)s)")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
-
-
 def run_universal(arguments: argparse.Namespace) -> None:
     from ..training.neurons import find_ground_truth
 
     find_ground_truth(arguments.ground_truth)
-    load_keras(arguments)
+    import_keras(not arguments.quiet)
     from ..training.settings import UniversalSettings
     from ..training.universal import train_on_ground_truth
 
@@ -131,24 +127,8 @@ def run_universal(arguments: argparse.Namespace) -> None:
     tell(f"try them: {PROGRAM} predict RECORDING --weights {weights}")
 
 
-def _add_experiment(commands: Commands) -> None:
-    command = add_command(
-        commands,
-        "experiment",
-        run_experiment,
-        "Train what a file in TOML asks for, settings x seeds, and score neurons left out; "
-        "what was interrupted goes on, what is done is not repeated.",
-    )
-    command.add_argument("plan", metavar="FILE.toml", help="see docs/training.md")
-    command.add_argument("--data", metavar="DIR", help="as for submission")
-    command.add_argument("--out", metavar="DIR", help="of runs and tables (default: runs/FILE)")
-    command.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)"
-    )
-
-
 def run_experiment(arguments: argparse.Namespace) -> None:
-    load_keras(arguments)
+    import_keras(not arguments.quiet)
     from ..competition.submission import find_data
     from ..training.experiment import run_experiment
 

@@ -16,16 +16,13 @@ from .tables import check_same_shape
 
 MEASURES = ("corr", "rank", "auc", "info")
 PROTOCOLS = ("plain", "published")
-SUPPORT_POINTS = 10
-"""Per cent from one support point of the fitted function to the next [T16]."""
+SUPPORT_POINTS = 10  # per cent from one support point of the fitted function to the next [T16]
 CURVATURE_COST = 5e-8
 """Enough to make the problem strictly convex where a support point has few windows."""
 LEAST_RATE = 1e-8
 """Spikes per window; under a rate of 0 a single spike would be infinitely unlikely."""
-FIRST = 10
-"""Samples that the competition's table left out of minimum and spread."""
-FLOOR = 0.01
-"""The least rate in the competition's table, in its unit."""
+FIRST = 10  # samples that the competition's table left out of minimum and spread
+FLOOR = 0.01  # the least rate in the competition's table, in its unit
 CLOSEST_POINTS = 1e-3
 """Of support points closer than this, in quarters of the spread, one is enough; they
 would make the problem ill-conditioned."""
@@ -33,8 +30,7 @@ would make the problem ill-conditioned."""
 
 # What was published
 
-SUBMISSION = "convi6"
-"""The name of this submission in the tables below."""
+SUBMISSION = "convi6"  # the name of this submission in the tables below
 
 TEST = {
     "MLspike": (0.601, 0.413, 0.400, 0.327, 0.438),
@@ -108,8 +104,7 @@ def score(
         Rates, in any unit; NaN where missing.
     measure
         "corr", "rank", "auc" or "info": Pearson correlation; Spearman rank correlation; area under
-        the ROC curve for windows with against those without spikes; information gain in bit/s (see
-        `information_gain`).
+        the ROC curve for windows with against those without spikes; `information_gain` in bit/s.
     downsample
         Samples per window: 4 for 25 Hz, 8, 16, 32 for 12.5, 6.25, 3.125 Hz.
     protocol
@@ -170,11 +165,8 @@ def _score_trace(
 
 
 def published_transform(prediction: Rates) -> Rates:
-    """What the competition's table did to this submission's rates before scoring them.
-
-    `(p - min p[10:]) / std p[10:] + 0.01`, then 0.01 where negative; the first ten samples do not
-    count for minimum and spread. `(time,)` in and out; NaN is left alone.
-    """
+    """What the competition's table did to this submission's rates `(time,)` before scoring them:
+    `(p - min p[10:]) / std p[10:] + 0.01`, then 0.01 where negative; NaN is left alone."""
     body = prediction[FIRST:][~np.isnan(prediction[FIRST:])]
     if not body.size or body.std() == 0:
         return prediction
@@ -200,10 +192,8 @@ def information_gain(spikes: Trace, rates: Rates, rate: float) -> float:
 
     The prediction is first mapped by the monotone piecewise-linear function under which the counts
     are most likely as Poisson counts; the gain is the log-likelihood then reached, minus that of
-    the mean count.
-
-    `spikes` are counts `(window,)`, `rates` a prediction in any unit, of which negative values
-    count as 0, and `rate` is in windows per second (Hz).
+    the mean count. `spikes` are counts `(window,)`, `rates` a prediction in any unit, of which
+    negative values count as 0, and `rate` is in windows per second (Hz).
     """
     rates = np.maximum(rates, 0.0)
     if np.ptp(rates) == 0:
@@ -212,7 +202,8 @@ def information_gain(spikes: Trace, rates: Rates, rate: float) -> float:
     # table, it is slight.
     rates = rates / rates.std() * POOL
     points = _support(rates)
-    basis = _hat_functions(rates, points)
+    # A piecewise-linear function with values y at the points is this times y.
+    basis = np.stack([np.interp(rates, points, row) for row in np.eye(len(points))], axis=1)
     expected = basis @ _fit_monotone(spikes, basis, points)
     mean = spikes.mean()
     # The factorials of the counts stand in both log-likelihoods.
@@ -226,10 +217,8 @@ def _poisson(counts: Trace, expected: Trace | float) -> Trace:
 
 
 def _support(rates: Rates) -> Array:
-    """Support points: 0, percentiles of the values that are not almost 0, and the maximum.
-
-    Of those that coincide, as with a prediction of few levels, one.
-    """
+    """Support points: 0, percentiles of the values that are not almost 0, and the maximum; of those
+    that coincide, as with a prediction of few levels, one."""
     body = rates[rates > np.ptp(rates) / 100] if rates.sum() > 0 else rates
     steps = range(SUPPORT_POINTS, 100, SUPPORT_POINTS)
     points = [0.0]
@@ -239,16 +228,9 @@ def _support(rates: Rates) -> Array:
     return np.array(points)
 
 
-def _hat_functions(values: Rates, points: Array) -> Array:
-    """`(value, point)`: a piecewise-linear function with values y at `points` is this times y."""
-    return np.stack([np.interp(values, points, row) for row in np.eye(len(points))], axis=1)
-
-
 def _fit_monotone(spikes: Trace, basis: Array, points: Array) -> Array:
-    """Heights `(point,)`, rising and not negative, of the most likely function.
-
-    A convex problem; as in Theis et al. 2016 with a small cost on the curvature.
-    """
+    """Heights `(point,)`, rising and not negative, of the most likely function: a convex problem,
+    as in Theis et al. 2016 with a small cost on the curvature."""
     from scipy.optimize import minimize
 
     slopes = np.diff(np.eye(len(points)), axis=0) / np.diff(points)[:, None]
@@ -270,14 +252,8 @@ def _fit_monotone(spikes: Trace, basis: Array, points: Array) -> Array:
         gradient = basis.T @ (1 - spikes / expected) / len(spikes)
         return value, gradient + 2 * CURVATURE_COST * curvature.T @ bend
 
-    result = minimize(
-        cost,
-        start,
-        jac=True,
-        method="SLSQP",
-        bounds=[(0, None)] * len(points),
-        options={"ftol": 1e-12, "maxiter": 1000},
-    )
+    bounds, options = [(0, None)] * len(points), {"ftol": 1e-12, "maxiter": 1000}
+    result = minimize(cost, start, jac=True, method="SLSQP", bounds=bounds, options=options)
     return heights @ result.x
 
 

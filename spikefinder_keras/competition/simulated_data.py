@@ -7,7 +7,7 @@ nothing about real recordings. Per neuron:
    (`simulation.spike_trains`). The mean rate per set is the published one.
 2. *Calcium and light* are `simulation.indicators.quick_dff`, with the indicator's affinity and
    exponent measured in vitro and the response to one spike seen in vivo.
-3. *Recording* is `simulation.microscope`, at the set's own frame rate, and linear bleaching.
+3. *Recording* is `simulation.indicators.expose`, at the set's own frame rate, and linear bleaching.
 4. `preprocess`, as the competition did; spikes counted per 10 ms.
 
 Noise, drift, burstiness and the spread of neurons and spikes are no measurements: they were chosen
@@ -31,10 +31,11 @@ from ..simulation.indicators import (
     QUICK_INDICATORS,
     STEP_RATE,
     QuickIndicator,
+    expose,
+    fluctuation,
     quick_dff,
     spike_influx,
 )
-from ..simulation.microscope import expose, fluctuation
 from ..simulation.spike_trains import FAST, REFRACTORY, SLOW, bursting_train
 from .tables import SIMULATED_MARK, file_name, write_csv
 
@@ -64,29 +65,21 @@ FULL_SHAPES = {
 """Rows, neurons and samples of the shortest neuron of each set of the competition; that of a test
 set, which is not published, is taken from the training set."""
 
-SMALL_SHAPE = (6_000, 3, 4_000)
-"""The same of every set of the small size."""
+SMALL_SHAPE = (6_000, 3, 4_000)  # the same of every set of the small size
 
 FAST_FLUCTUATION = 0.8
 """Spread of the logarithm of the spike rate within a second; the slow one is the set's."""
-SPREAD_OF_NEURONS = 0.3
-"""Spread of the logarithm of decay, calcium per spike and noise."""
-SPREAD_OF_RATES = 0.6
-"""Spread of the logarithm of the mean spike rate of neurons."""
-SPREAD_OF_SPIKES = 0.5
-"""Spread of the logarithm of the calcium that enters with each spike."""
-BLEACHING = 3.0
-"""What is lost by the end at most, as a multiple of the spread of the drift."""
+SPREAD_OF_NEURONS = 0.3  # spread of the logarithm of decay, calcium per spike and noise
+SPREAD_OF_RATES = 0.6  # spread of the logarithm of the mean spike rate of neurons
+SPREAD_OF_SPIKES = 0.5  # spread of the logarithm of the calcium that enters with each spike
+BLEACHING = 3.0  # what is lost by the end at most, as a multiple of the spread of the drift
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a set was recorded, and how its neurons fire.
-
-    `noise` of dF/F in percent per square root of Hz, spread of the `drift` in dF/F, probability
-    `burst` that a burst goes on after a spike, spread of the `slow` fluctuation of the logarithm
-    of the spike rate.
-    """
+    """How a set was recorded, and how its neurons fire: `noise` of dF/F in percent per square root
+    of Hz, spread of the `drift` in dF/F, probability `burst` that a burst goes on after a spike,
+    spread of the `slow` fluctuation of the logarithm of the spike rate."""
 
     noise: float
     drift: float
@@ -131,10 +124,8 @@ def simulate(
 
     Raises
     ------
-    UsageError
-        If `size` or `seed` is not one of these.
-    OutputError
-        If a file cannot be written.
+    UsageError, OutputError
+        If `size` or `seed` is not one of these; if a file cannot be written.
     """
     if size not in SIZES:
         raise UsageError(f"size {size!r} does not exist; choose one of {', '.join(SIZES)}")
@@ -157,26 +148,12 @@ def simulate(
 def simulate_set(
     dataset: int, rows: int, neurons: int, shortest: int, *, seed: int = 0, split: str = "train"
 ) -> tuple[Table, Table]:
-    """Simulate the neurons of one set.
+    """Simulate the neurons of one set: calcium and spikes `(time, neuron)`, NaN behind the end of a
+    neuron.
 
-    Parameters
-    ----------
-    dataset
-        Number of the competition's dataset, 1 to 10, that gives indicator, rates and noise.
-    rows, shortest
-        Samples, at 100 Hz, of the longest neurons and of the shortest.
-    seed
-        From 0 on; each neuron of each set and split has its own random numbers.
-
-    Returns
-    -------
-    calcium, spikes : (time, neuron)
-        NaN behind the end of a neuron.
-
-    Raises
-    ------
-    UsageError
-        If the dataset does not exist, or if the lengths or the number of neurons are impossible.
+    `dataset`, 1 to 10, gives indicator, rates and noise; the longest neurons have `rows` samples at
+    100 Hz. Each neuron of each set and split has its own random numbers. `UsageError` if the
+    dataset does not exist, or if the lengths or the number of neurons are impossible.
     """
     dataset = check_dataset(dataset)
     if neurons < 1 or not 1 <= shortest <= rows:
@@ -207,24 +184,11 @@ def simulate_set(
 def simulate_trace(
     dataset: int, duration: float, rng: np.random.Generator, rate: float | None = None
 ) -> tuple[Trace, Trace]:
-    """Simulate one neuron of a dataset, as `simulate_set` does.
+    """Simulate one neuron of a dataset for a duration in s: calcium at 100 Hz, after `preprocess`,
+    and counts per 10 ms, both `(sample,)`.
 
-    Parameters
-    ----------
-    duration
-        In s.
-    rate
-        Mean rate in spikes per s; by default the published one of the set.
-
-    Returns
-    -------
-    calcium, spikes : (sample,)
-        At 100 Hz, after `preprocess`, and counts per 10 ms.
-
-    Raises
-    ------
-    UsageError
-        If the dataset does not exist, or if the duration or rate is impossible.
+    `rate` is the mean in spikes/s, by default the published one of the set. `UsageError` if the
+    dataset does not exist, or if the duration or rate is impossible.
     """
     dataset = check_dataset(dataset)
     its = DATASETS[dataset - 1]
@@ -272,9 +236,8 @@ def raw_trace(
     influx = spike_influx([inside], steps, SPREAD_OF_SPIKES, rng)[:, 0]
     dff = quick_dff(influx, indicator, decay=decay, spike_calcium=spike_calcium)
     dff -= np.linspace(0, rng.uniform(0, BLEACHING * conditions.drift), steps)
-    return expose(dff[half:], frame_rate, noise * conditions.noise / 100, conditions.drift, rng)[
-        :frames
-    ]
+    noise = noise * conditions.noise / 100
+    return expose(dff[half:], frame_rate, noise, conditions.drift, rng)[:frames]
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Table as Traces
-from ..arrays import numpy_settings
+from ..arrays import Numbers, Table, numpy_settings
 from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
@@ -38,9 +37,9 @@ class PredictedSet:
 
     split: str
     number: int
-    calcium: Traces
-    spikes: Traces | None
-    rates: Traces
+    calcium: Table
+    spikes: Table | None
+    rates: Table
 
     @property
     def title(self) -> str:
@@ -51,16 +50,13 @@ class PredictedSet:
 
 @dataclass(frozen=True)
 class SetResult:
-    """One predicted set: where its rates are, and their scores where the truth is known.
-
-    `rates` is `(time, neuron)`; `plain` and `published` are `Scores` of the correlation at 25 Hz by
-    the two protocols, or None. `missing` counts samples inside traces that the data lack.
-    """
+    """One predicted set: where its rates `(time, neuron)` are, their correlations at 25 Hz by the
+    two protocols where the truth is known, and how many samples inside traces the data lack."""
 
     split: str
     number: int
     path: Path
-    rates: Traces
+    rates: Table
     plain: Scores | None
     published: Scores | None
     missing: int
@@ -95,7 +91,12 @@ def submission(
     data, kind = find_data(data, out, progress)
     weights = weights or default_weights()
     sets = find_sets(data)
-    _check_apart(out, data)
+    among = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
+    if out.resolve() in [folder.resolve() for folder in among]:
+        raise OutputError(
+            f"in {out} the rates would replace the true spikes, whose files have the same names; "
+            "choose another folder (--out)"
+        )
     origin = data_origin(data)
     say(f"data:    {origin}, {kind} ({data}, {counted(len(sets), 'set')})")
     say(f"weights: {weights}")
@@ -114,7 +115,7 @@ def submission(
         if each.spikes is not None:
             plain = score(each.spikes, each.rates)
             published = score(each.spikes, each.rates, protocol="published")
-        missing, _ = missing_inside(each.calcium)
+        missing = int(missing_inside(each.calcium).sum())
         lines = list(notices(each.calcium, f"{split} set {number}"))
         return SetResult(split, number, path, each.rates, plain, published, missing), lines
 
@@ -130,10 +131,8 @@ def submission(
 def predict_sets(
     network: Any, folder: Path | str, progress: bool = False
 ) -> Iterator[PredictedSet]:
-    """Read every set of a competition folder, then predict each, padded as the released run did.
-
-    `network` is an engine or a Keras model, as `network.predict.as_engine` gives it.
-    """
+    """Read every set of a competition folder, then predict each by an engine or a Keras model,
+    padded as the released run did."""
     sets = find_sets(folder)
     # Read before anything is predicted: a damaged last table must not cost the first ones' time.
     with ThreadPoolExecutor(cores()) as pool:
@@ -156,7 +155,7 @@ def default_weights() -> str:
 def find_data(
     data: Path | str | None = None, out: Path | str = "submission", progress: bool = False
 ) -> tuple[Path, str]:
-    """The competition folder to use, as `submission` describes; `(folder, what it is)`."""
+    """The competition folder to use, as `submission` describes, and what it is."""
     if data is not None:
         if not Path(data).is_dir():
             raise DataError(
@@ -172,31 +171,20 @@ def find_data(
     return simulate(Path(out) / "simulated", progress=progress), "made for this run"
 
 
-def _check_apart(out: Path, data: Path) -> None:
-    """Rates have the names of the true spikes' files, so must not be written among them."""
-    folders = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
-    if out.resolve() in [folder.resolve() for folder in folders]:
-        raise OutputError(
-            f"in {out} the rates would replace the true spikes, whose files have the same names; "
-            "choose another folder (--out)"
-        )
-
-
-def missing_inside(calcium: Traces) -> tuple[int, int]:
-    """Count missing samples before each trace's end, `(samples, neurons concerned)`."""
+def missing_inside(calcium: Table) -> Numbers:
+    """Count missing samples before each trace's end, `(neuron,)`."""
     inside = np.arange(len(calcium))[:, None] < trace_lengths(calcium)
-    missing = (np.isnan(calcium) & inside).sum(axis=0)
-    return int(missing.sum()), int((missing > 0).sum())
+    return (np.isnan(calcium) & inside).sum(axis=0)
 
 
-def notices(calcium: Traces, name: str) -> Iterator[str]:
+def notices(calcium: Table, name: str) -> Iterator[str]:
     """What a user should know of a table `(time, neuron)` before trusting its rates; lines."""
-    samples, neurons = missing_inside(calcium)
-    if samples:
+    missing = missing_inside(calcium)
+    if samples := int(missing.sum()):
         are = "is" if samples == 1 else "are"
+        neurons = counted(int(np.count_nonzero(missing)), "neuron")
         yield (
-            f"{name}: {counted(samples, 'sample')} {are} missing inside the traces of "
-            f"{counted(neurons, 'neuron')}; "
+            f"{name}: {counted(samples, 'sample')} {are} missing inside the traces of {neurons}; "
             "they counted as 0, as in 2017"
         )
     for neuron in np.flatnonzero(trace_lengths(calcium) == 0):
@@ -223,7 +211,7 @@ def score_table(results: list[SetResult]) -> str:
         # Over all neurons, not over sets: large sets count more.
         plain = _pooled([r.plain for r in results if r.split == split])
         published = _pooled([r.published for r in results if r.split == split])
-        if plain is not None and published is not None:
+        if plain:
             count = len(plain.values) - plain.left_out
             rows.append((f"{split}, all", "", str(count), _mean(plain), _mean(published), "", ""))
     text = text_table(rows, right=(2, 3, 4, 5)) + "\n" + COLUMNS

@@ -22,8 +22,7 @@ from ..text import header_cell
 SIMULATED_MARK = "simulated.json"
 """A file in the folder of simulated data, which says how they were made."""
 
-ROWS = 4_096
-"""Rows that are written at a time: their text takes a few MB."""
+ROWS = 4_096  # rows that are written at a time: their text takes a few MB
 
 REAL, SIMULATED, OTHER = "the competition's own", "simulated", "of another origin"
 """What `data_origin` tells apart."""
@@ -45,10 +44,8 @@ def find_file(folder: Path | str, split: str, number: int, kind: str) -> Path | 
 
 
 def find_sets(folder: Path | str) -> list[tuple[str, int]]:
-    """The sets of which `folder` holds the calcium: a list of `(split, number)`, training first.
-
-    Raises `DataError` if there is none.
-    """
+    """The sets `(split, number)` of which `folder` holds the calcium, training first; `DataError`
+    if there is none."""
     # Those with calcium alone can be predicted, so they count as well.
     sets = [
         (split, dataset.number)
@@ -66,10 +63,8 @@ def find_sets(folder: Path | str) -> list[tuple[str, int]]:
 
 
 def data_origin(folder: Path | str) -> str:
-    """Where the data of a folder are from: `REAL`, `SIMULATED` or `OTHER`.
-
-    Real is what has the competition's content, byte for byte, in every file that would be read.
-    """
+    """Where the data of a folder are from: `REAL`, `SIMULATED` or `OTHER`. Real is what has the
+    competition's content, byte for byte, in every file that would be read."""
     if (Path(folder) / SIMULATED_MARK).is_file():
         return SIMULATED
     files = [
@@ -82,15 +77,9 @@ def data_origin(folder: Path | str) -> str:
 
 
 def read_set(folder: Path | str, split: str, number: int) -> tuple[Table, Table | None]:
-    """Read calcium and spikes `(time, neuron)` of one set, in counts per 10 ms.
-
-    The spikes are None where the truth is not in the folder.
-
-    Raises
-    ------
-    DataError
-        If the calcium is missing, a file is malformed or the two tables differ in shape.
-    """
+    """Read calcium and spikes `(time, neuron)` of one set, in counts per 10 ms; the spikes are None
+    where the truth is not in the folder. `DataError` if the calcium is missing, a file is malformed
+    or the two tables differ in shape."""
     calcium_file, spikes_file = (
         find_file(folder, split, number, kind) for kind in ("calcium", "spikes")
     )
@@ -118,45 +107,29 @@ def check_same_shape(
 def read_pair(
     truth: Path | str, prediction: Path | str
 ) -> tuple[Table, Table, list[str], list[str]]:
-    """Read true spikes and predicted rates, and match their neurons by name.
-
-    Returns
-    -------
-    truth, prediction : (time, neuron)
-        Of one shape, in the order of the truth's neurons.
-    names, notes
-        Of the neurons; what was left out of the files, and how the neurons were matched.
-
-    Raises
-    ------
-    DataError
-        If they are not of the same recording.
-    """
-    tables = [read_table(path) for path in (truth, prediction)]
+    """Read true spikes and predicted rates `(time, neuron)`, in the order of the truth's neurons;
+    the neurons' names; notes on what was left out, and on how the neurons were matched. `DataError`
+    if the files are not of the same recording."""
+    first, second = read_table(truth), read_table(prediction)
     notes = [
-        f"{path}: {note}"
-        for path, table in zip((truth, prediction), tables, strict=True)
-        for note in table.notes
+        f"{path}: {note}" for path, t in ((truth, first), (prediction, second)) for note in t.notes
     ]
-    (names, order), first = (table.names for table in tables), tables[0].values
-    second = tables[1].values
-    # By name where names agree; other programs number neurons from 1, or order them as text.
-    if set(names) == set(order):
-        if names != order:
-            notes.append(f"{prediction}: neurons put into the order of {truth} by their names")
-        place = {name: k for k, name in enumerate(order)}
-        second = second[:, [place[name] for name in names]]
-    elif set(names) & set(order):  # some fit and some do not: a column was lost, or another file
-        missing = sorted(set(names) ^ set(order))
+    names, order, rates = first.names, second.names, second.values
+    only = sorted(set(names) ^ set(order))
+    if only and set(names) & set(order):  # a column was lost, or it is another file
         raise DataError(
-            f"{truth} and {prediction} have different neurons ({', '.join(missing[:6])} in one "
+            f"{truth} and {prediction} have different neurons ({', '.join(only[:6])} in one "
             "only); give the same columns in both"
         )
-    else:
-        check_same_shape(first, second, truth, prediction)
+    check_same_shape(first.values, rates, truth, prediction)
+    # By name where names agree; other programs number neurons from 1, or order them as text.
+    if only:
         notes.append(f"{prediction}: neurons matched by their place, as the names are others")
-    check_same_shape(first, second, truth, prediction)
-    return first, second, names, notes
+    elif names != order:
+        notes.append(f"{prediction}: neurons put into the order of {truth} by their names")
+        place = {name: k for k, name in enumerate(order)}
+        rates = rates[:, [place[name] for name in names]]
+    return first.values, rates, names, notes
 
 
 def read_csv(path: Path | str) -> Table:
@@ -174,11 +147,7 @@ def write_csv(path: Path | str, table: ArrayLike, names: Sequence[str] | None = 
 
     Numbers of the table `(time, neuron)` are written with 12 significant digits, as the
     competition's files; NaN as an empty cell. The header is 0, 1, ... unless `names` are given.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written; a previous file of that name is then still there.
+    `OutputError` if the file cannot be written; a previous one is then still there.
     """
     import pandas as pd
 

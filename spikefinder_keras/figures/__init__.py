@@ -1,6 +1,8 @@
 """Whatever is drawn, by subject: arrays in, axes out. Networks, traces, correlations, training; all
 figures of a submission (`gallery`); the page of a recording.
 
+A figure is drawn into `ax`, by default new axes, which it returns; NaN is a value that is missing.
+
 Not here: what is drawn; the numbers come from the other rooms.
 """
 

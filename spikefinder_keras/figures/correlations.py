@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import Array, ArrayLike
-from ..competition.scoring import SUBMISSION, TEST, published_score, score
+from ..competition.scoring import SUBMISSION, TEST, Scores, published_score, score
 from ..competition.submission import PredictedSet
 from ..constants import SAMPLE_RATE
 from ..text import counted
-from .style import BLUE, GREY, ORANGE, house_style, new_axes, present
+from .style import BLUE, GREY, ORANGE, house_style, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ POOLS = (4, 8, 16, 32)
 def scores(
     labels: Sequence[str],
     values: Sequence[Array],
-    published: Mapping[str, Sequence[float]] | None = None,
+    published: Mapping[str, ArrayLike] | None = None,
     *,
     highlight: str | None = None,
     title: str = "",
@@ -35,20 +35,10 @@ def scores(
 
     Parameters
     ----------
-    labels : sequence of str `(set,)`
-    values : sequence of arrays `(neuron,)`
-        Correlations at 25 Hz of each set; NaN where a neuron has none.
-    published : dict of str to array `(set,)`, optional
-        Mean correlation by algorithm; NaN where none was published.
-    highlight
-        The algorithm among them that gets a mark of its own.
-    title
-    ax
-        By default a new figure's.
-
-    Returns
-    -------
-    matplotlib Axes
+    labels, values
+        Of each set, correlations at 25 Hz `(neuron,)`.
+    published
+        Mean correlations `(set,)` by algorithm, of which `highlight` gets a mark of its own.
     """
     ax = ax or new_axes(2.8 + 0.37 * len(labels), 3.2)
     centres = np.arange(len(labels))
@@ -61,9 +51,7 @@ def scores(
             position + np.asarray(spread), of_set, "o", color=BLUE, markersize=2.5, alpha=0.6,
             markeredgewidth=0, label="_" if position else "a neuron",
         )  # fmt: skip
-    means = [
-        float(np.mean(present(of_set))) if present(of_set).size else np.nan for of_set in values
-    ]
+    means = [Scores(np.asarray(of_set, float), ()).mean for of_set in values]
     ax.hlines(means, centres - 0.36, centres + 0.14, color="black", linewidth=1.6, label="mean")
     others = [np.asarray(m, float) for name, m in (published or {}).items() if name != highlight]
     for number, mean in enumerate(others):
@@ -90,22 +78,10 @@ def scores_by_rate(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Correlation by the rate at which spikes and prediction are compared.
+    """Correlation by the rate in Hz at which spikes and prediction are compared.
 
-    Parameters
-    ----------
-    sampling_rates : sequence of float `(rate,)`
-        In Hz.
-    values : dict of str to array `(neuron, rate)`
-        By name of a group of neurons; NaN where a neuron has no score.
-    title
-    ax
-        By default a new figure's.
-
-    Returns
-    -------
-    matplotlib Axes
-        A thin line per neuron, a thick one with markers for the mean of each group.
+    `values` are correlations `(neuron, rate)` by name of a group of neurons: a thin line for each
+    neuron, a thick one with markers for the mean of each group.
     """
     ax = ax or new_axes(5.5, 3.2)
     positions = np.arange(len(sampling_rates))
@@ -137,21 +113,8 @@ def differences(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Differences from a reference with their intervals, one line each.
-
-    Parameters
-    ----------
-    names
-    means, lows, highs : (name,)
-        Mean difference of the correlation and ends of its interval; coloured where 0 is outside.
-    title
-    ax
-        By default a new figure's.
-
-    Returns
-    -------
-    matplotlib Axes
-    """
+    """Mean differences of the correlation from a reference, with the ends of their intervals, one
+    line for each name; coloured where 0 is outside."""
     ax = ax or new_axes(5.5, 0.8 + 0.24 * len(names))
     colours = np.select([np.greater(lows, 0), np.less(highs, 0)], [BLUE, ORANGE], "black").tolist()
     ax.hlines(range(len(names)), lows, highs, colors=colours, linewidth=1.2)
@@ -166,15 +129,13 @@ def differences(
 
 
 def draw_scores(sets: Sequence[PredictedSet], real: bool = False, ax: Axes | None = None) -> Axes:
-    """`figures.scores` of those of the `PredictedSet`s whose truth is known.
-
-    By the published protocol, `scoring.published_transform`, as the published means beside them.
-    Only if the data are `real`, the competition's own, are these the scores of 2017.
-    """
+    """`figures.scores` of those of the sets whose truth is known, by the published protocol as the
+    published means beside them. Only if the data are `real`, the competition's own, are these the
+    scores of 2017."""
     known = [(each, each.spikes) for each in sets if each.spikes is not None]
     values = [score(spikes, each.rates, protocol="published").values for each, spikes in known]
     published = {
-        name: [_or_nan(published_score(each.split, each.number, name)) for each, _ in known]
+        name: np.array([published_score(each.split, each.number, name) for each, _ in known], float)
         for name in TEST
     }
     title = "Correlation of each neuron, scored as in 2017"
@@ -185,7 +146,7 @@ def draw_scores(sets: Sequence[PredictedSet], real: bool = False, ax: Axes | Non
 
 
 def draw_scores_by_rate(sets: Sequence[PredictedSet], ax: Axes | None = None) -> Axes:
-    """`figures.scores_by_rate` of those of the `PredictedSet`s whose truth is known, by split."""
+    """`figures.scores_by_rate` of those of the sets whose truth is known, by split."""
     values: dict[str, Array] = {}
     for split, name in (("train", "training sets"), ("test", "test sets")):
         known = [(each.spikes, each.rates) for each in sets if each.split == split]
@@ -198,7 +159,3 @@ def draw_scores_by_rate(sets: Sequence[PredictedSet], ax: Axes | None = None) ->
             values[name] = np.concatenate(tables, axis=1).T
     sampling_rates = [SAMPLE_RATE / pool for pool in POOLS]
     return scores_by_rate(sampling_rates, values, "Correlation by sampling rate", ax)
-
-
-def _or_nan(value: float | None) -> float:
-    return np.nan if value is None else value

@@ -55,9 +55,7 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
 
     Parameters
     ----------
-    out
-        The folder.
-    data, weights
+    data, weights, progress, say
         As for `competition.submission`.
     number, split : int and "train" or "test"
         The set of the figures of single neurons; by default the first of the folder.
@@ -67,24 +65,10 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     window
         Start and end of those figures, in s.
     run
-        Folder of a training run, whose learning curves are drawn too.
+        Folder of a training run, whose learning curves are drawn too; `TrainingError` if it has no
+        log.
     formats
         Of `FORMATS`.
-    progress
-        Show it on the standard error.
-    say
-        Receives lines of text: what is used, and what is left out.
-
-    Returns
-    -------
-    list of Path
-        The files.
-
-    Raises
-    ------
-    DataError, WeightsError, UsageError, DownloadError, OutputError
-    TrainingError
-        If there is no log of a run in `run`.
     """
     # What is wrong with the choices shows before anything slow happens.
     if number is not None:
@@ -94,7 +78,14 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
         read_log(run)
     folder_of_figures = Path(check_output_folder(out))
     folder, kind = find_data(data, folder_of_figures, progress)
-    split, number = _choose(find_sets(folder), split, number=number, folder=folder)
+    there = find_sets(folder)
+    if number is None:
+        split, number = next((each for each in there if each[0] == split), there[0])
+    if (split, number) not in there:
+        known = ", ".join(" ".join(map(str, each)) for each in there)
+        raise UsageError(
+            f"there is no {split} set {number} in {folder}; choose --set and --split from {known}"
+        )
     weights = weights or default_weights()
     origin = data_origin(folder)
     say(f"data:    {origin}, {kind} ({folder})")
@@ -132,20 +123,6 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
             files.append(folder_of_figures / f"{name}.{suffix}")
             save(ax, files[-1])
     return files
-
-
-def _choose(
-    sets: Sequence[tuple[str, int]], split: str, *, number: int | None, folder: str | Path
-) -> tuple[str, int]:
-    """The set that was asked for, or the first of its split, or the first."""
-    if number is None:
-        return next((each for each in sets if each[0] == split), sets[0])
-    if (split, number) not in sets:
-        there = ", ".join(" ".join(map(str, each)) for each in sets)
-        raise UsageError(
-            f"there is no {split} set {number} in {folder}; choose --set and --split from {there}"
-        )
-    return split, number
 
 
 def _diagrams(network: OnnxEngine) -> Iterator[tuple[str, Callable[[], Axes]]]:

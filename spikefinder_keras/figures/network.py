@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 ROW, BOX_HEIGHT, GAP = 0.44, 0.28, 0.55
 """Inches: from row to row, height of a box, and from the trunk to what stands beside it."""
 
-LETTER = 0.064
-"""Inches; about the width of a letter, rather more, so that every text fits its box."""
+LETTER = 0.064  # inches; about the width of a letter, rather more, so that every text fits its box
 
 FILLS = {"input": "#d6ecf8", "output": "#fbe0cc", "join": "white", "recurrent": "#e3e3e3"}
 """Tints of the palette's blue and vermilion, and grey; convolutions stay very light."""
@@ -28,10 +27,8 @@ FILLS = {"input": "#d6ecf8", "output": "#fbe0cc", "join": "white", "recurrent": 
 
 @dataclass
 class Box:
-    """A box of the figure: the layers it stands for, its text and kind, and what feeds it.
-
-    `row` counts from the top; `beside` is true to the right of the trunk.
-    """
+    """A box of the figure: the layers it stands for, its text and kind, what feeds it, its row from
+    the top, and whether it stands to the right of the trunk."""
 
     name: str
     text: str
@@ -47,21 +44,11 @@ class Box:
 
 @house_style
 def network_diagram(spec: Sequence[Layer], title: str, ax: Axes | None = None) -> Axes:
-    """Figure 1 of the description: the network's layers as boxes.
+    """Figure 1 of the description: the network's layers as boxes, each a patch and a text whose
+    `gid` is the name of its first layer, or `output`.
 
-    Parameters
-    ----------
-    layers
-    title
-        The number of parameters is added to it.
-    ax
-        By default a new figure's, of the size that fits. Texts keep their size in points, so
-        smaller axes than that are too small.
-
-    Returns
-    -------
-    matplotlib Axes
-        Every box is a patch and a text whose `gid` is the name of its first layer, or `output`.
+    The number of parameters is added to the title. New axes have the size that fits; as texts keep
+    theirs, smaller ones are too small.
     """
     drawn = boxes(spec)
     width = {
@@ -91,7 +78,7 @@ def network_diagram(spec: Sequence[Layer], title: str, ax: Axes | None = None) -
 
 
 def boxes(spec: Sequence[Layer]) -> list[Box]:
-    """The boxes of a network's figure, from its inputs to its output; a list of `Box`."""
+    """The boxes of a network's figure, from its inputs to its output."""
     drawn: list[Box] = []
     box_of: dict[str, str] = {}
     width = channels(spec)
@@ -167,12 +154,7 @@ def _draw_box(ax: Axes, box: Box, *, x: float, y: float, width: float) -> None:
 
 
 def _draw_arrow(
-    ax: Axes,
-    source: Box,
-    target: Box,
-    *,
-    centre: Mapping[bool, float],
-    width: Mapping[bool, float],
+    ax: Axes, source: Box, target: Box, *, centre: Mapping[bool, float], width: Mapping[bool, float]
 ) -> None:
     """Straight within a column or row; else from the source's side, with one right angle."""
     half = BOX_HEIGHT / 2
@@ -204,9 +186,7 @@ def _draw_arrow(
 
 @house_style
 def kernels(
-    kernel: Array,
-    title: str = "Convolution kernels of the first layer",
-    ax: Axes | None = None,
+    kernel: Array, title: str = "Convolution kernels of the first layer", ax: Axes | None = None
 ) -> Axes:
     """Figure 2 of the description: the first layer's kernels over time, one above the other.
 
@@ -214,18 +194,8 @@ def kernels(
     multiplies the calcium at `t + (k - (taps - 1) // 2) * 10 ms`, so positive times look at calcium
     still to come. The 300 taps of the published kernel reach from -1.49 to 1.50 s.
 
-    Parameters
-    ----------
-    kernel : array `(tap, filter)` or `(tap, 1, filter)`
-        Dimensionless, as the standardised calcium that they are multiplied with.
-    title
-    ax
-        By default a new figure's.
-
-    Returns
-    -------
-    matplotlib Axes
-        One line per kernel, all on one scale, each shifted to a lane of its own.
+    `kernel` is `(tap, filter)` or `(tap, 1, filter)`, without a unit as the standardised calcium.
+    All lines have one scale, and each a lane of its own.
     """
     kernel = np.asarray(kernel)
     kernel = kernel.reshape(len(kernel), -1)

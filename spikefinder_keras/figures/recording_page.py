@@ -12,50 +12,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Trace
 from ..files.atomic import write_text
 from ..recordings.quality import FAR, NOISY, shown_number, verdict
 from ..recordings.recording import Certainty, NeuronQuality, Prediction, Quality
 from ..text import counted, shown
-from .style import BLUE, GREY, ORANGE, figure_of, house_style, new_axes
+from .style import BLUE, GREY, ORANGE, extent, figure_of, house_style, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-EXAMPLES = 3
-"""Neurons whose traces are shown: the clearest, a middling and the noisiest one."""
-
-WINDOW = 60.0
-"""s of each example, around its busiest stretch."""
-
-COLUMNS = 250
-"""Time bins of the map of all rates: two pixels wide where the page is narrowest."""
-
-AT_A_TIME = 100
-"""Neurons whose rates are averaged into bins together."""
-
-BINS = 24
-"""Of each histogram."""
+EXAMPLES = 3  # neurons whose traces are shown: the clearest, a middling and the noisiest one
+WINDOW = 60.0  # s of each example, around its busiest stretch
+COLUMNS = 250  # time bins of the map of all rates: two pixels wide where the page is narrowest
+AT_A_TIME = 100  # neurons whose rates are averaged into bins together
+BINS = 24  # of each histogram
 
 TEMPLATE = "recording_page.html"
 """The page, in Jinja's language; whatever is put into it is escaped."""
 
 
 def write_report(path: str | Path, prediction: Prediction) -> None:
-    """Write the page of a prediction, whole or not at all.
-
-    Parameters
-    ----------
-    path
-        An HTML file; it needs no other file and no network.
-    prediction : recordings.Prediction
-        With its `trust`.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written.
-    """
+    """Write the page of a prediction, an HTML file that needs no other file and no network, whole
+    or not at all. Raises `OutputError` if it cannot be written."""
     write_text(path, report(prediction))
 
 
@@ -126,20 +104,8 @@ def _examples(prediction: Prediction) -> list[int]:
 def example_traces(
     prediction: Prediction, neurons: Sequence[int] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Recorded trace and predicted rate of some neurons around their busiest stretch.
-
-    Parameters
-    ----------
-    prediction : recordings.Prediction
-    neurons
-        By default the clearest, a middling and the noisiest one.
-    ax
-
-    Returns
-    -------
-    matplotlib Axes
-        Two lines per neuron, each in its own range; time in s from the start of the window.
-    """
+    """Recorded trace and predicted rate of some neurons around their busiest stretch, each in its
+    own range; by default of the clearest, a middling and the noisiest neuron."""
     neurons = _examples(prediction) if neurons is None else neurons
     ax = ax or new_axes(7.0, 0.8 + 1.1 * max(len(neurons), 1))
     rate = prediction.recording.frame_rate
@@ -160,11 +126,10 @@ def example_traces(
             (prediction.table[part, neuron], base - 1.0, ORANGE),
         ):
             values = np.asarray(values, np.float64)
-            low, high = _extent(values)
-            ax.plot(
-                times, offset + 0.9 * (values - low) / ((high - low) or 1), color=colour, lw=0.8
-            )
-        low, high = _extent(prediction.table[part, neuron])
+            low, high = extent(values)
+            heights = 0.9 * (values - low) / ((high - low) or 1)
+            ax.plot(times, offset + heights, color=colour, lw=0.8)
+        # The last of the two is the rate.
         between = "no rates" if np.isnan(low) else f"{low:.3g} to {high:.3g} {unit}"
         name = prediction.names[neuron].replace("$", r"\$")  # or it is taken for a formula
         ticks += [(base + 0.4, f"neuron {name}"), (base - 0.6, between)]
@@ -176,21 +141,10 @@ def example_traces(
     return ax
 
 
-def _extent(values: Trace) -> tuple[float, float]:
-    """Least and largest of the finite values; NaN if there are none."""
-    known = values[np.isfinite(values)]
-    return (known.min(), known.max()) if known.size else (np.nan, np.nan)
-
-
 @house_style
 def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
-    """All rates over time as a map, each neuron from its own least to its own largest.
-
-    Returns
-    -------
-    matplotlib Axes
-        One image, `(neuron, time bin)`.
-    """
+    """All rates over time as an image `(neuron, time bin)`, each neuron from its own least to its
+    own largest rate."""
     frames, neurons = prediction.table.shape
     bins = min(COLUMNS, frames)
     edges = np.linspace(0, frames, bins + 1).astype(int)
@@ -213,14 +167,9 @@ def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
     # From five minutes on nobody counts in seconds.
     minutes = end - start > 300
     scale = 60 if minutes else 1
+    sides = (start / scale, max(end, start + 1e-9) / scale, neurons - 0.5, -0.5)
     image = ax.imshow(
-        relative.T,
-        aspect="auto",
-        interpolation="nearest",
-        cmap="Blues",
-        vmin=0,
-        vmax=1,
-        extent=(start / scale, max(end, start + 1e-9) / scale, neurons - 0.5, -0.5),
+        relative.T, "Blues", aspect="auto", interpolation="nearest", vmin=0, vmax=1, extent=sides
     )
     ax.set_facecolor("white")
     # White is also the least rate, so what is missing is hatched.
@@ -235,13 +184,7 @@ def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
 
 @house_style
 def quality_panels(quality: Quality, ax: Axes | None = None) -> Axes:
-    """Histograms of noise level, distance and certainty over the neurons, with their limits.
-
-    Returns
-    -------
-    matplotlib Axes
-        The first of three.
-    """
+    """Histograms of noise level, distance and certainty over the neurons, with their limits."""
     ax = ax or new_axes(7.0, 2.2)
     first, second, third = (ax.inset_axes((left, 0, 0.28, 1)) for left in (0.0, 0.36, 0.72))
     ax.axis("off")
@@ -255,8 +198,8 @@ def quality_panels(quality: Quality, ax: Axes | None = None) -> Axes:
         values = values[np.isfinite(values)]
         if values.size:
             # Over the limit's place too, so that a bin is never too narrow to see.
-            low, high = min(values.min(), limit), max(values.max(), limit)
-            panel.hist(values, bins=np.linspace(low, high, BINS + 1).tolist(), color=BLUE)
+            ends = extent([*values, limit])
+            panel.hist(values, bins=np.linspace(*ends, BINS + 1).tolist(), color=BLUE)
         else:
             panel.text(0.5, 0.5, "not known", transform=panel.transAxes, ha="center", color=GREY)
         panel.axvline(limit, color=ORANGE, linestyle="--", linewidth=1)

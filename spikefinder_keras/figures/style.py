@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..arrays import Array, ArrayLike
+from ..arrays import ArrayLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +97,8 @@ def save(ax: Axes, path: str | Path) -> None:
         figure_of(ax).savefig(temporary, dpi=200, bbox_inches="tight", metadata=metadata)
 
 
-def present(values: ArrayLike) -> Array:
-    """Those of `values` that are no NaN."""
-    values = np.asarray(values, float)
-    return values[~np.isnan(values)]
+def extent(values: ArrayLike) -> tuple[float, float]:
+    """Least and largest of the finite values, both NaN if there is none."""
+    known = np.asarray(values, float)
+    known = known[np.isfinite(known)]
+    return (float(known.min()), float(known.max())) if known.size else (np.nan, np.nan)

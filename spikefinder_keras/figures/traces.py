@@ -14,7 +14,7 @@ from ..datasets import DATASETS, trace_lengths
 from ..errors import UsageError
 from ..network.engine import Engine, KerasModel
 from ..network.predict import rates_by_dataset
-from .style import BLUE, GREY, ORANGE, house_style, new_axes, present
+from .style import BLUE, GREY, ORANGE, extent, house_style, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,11 +23,8 @@ NEURONS = (0, 2, 4)
 WINDOW = (1.0, 50.0)
 """Neurons, and seconds, of the 2017 description's figure of predictions."""
 
-SMOOTHING = 10
-"""Samples; the window over which that figure averages the true spikes."""
-
-Lane: TypeAlias = tuple[str, Trace, str]
-"""A label, a trace and its colour."""
+SMOOTHING = 10  # samples; the window over which that figure averages the true spikes
+Lane: TypeAlias = tuple[str, Trace, str]  # a label, a trace and its colour
 
 
 @house_style
@@ -46,22 +43,12 @@ def predictions(  # noqa: PLR0913 - the arrays of a figure, and what to show of 
     Parameters
     ----------
     calcium, rates : (time, neuron)
-        At 100 Hz.
-    spikes : array `(time, neuron)` or None
-        True counts per 10 ms; drawn as the mean rate in a window of `SMOOTHING` samples, in
-        spikes/s. None where the truth is not known.
-    neurons
-        Columns to draw, from 0.
-    window
-        Its start and its end, in s.
-    title
-    ax
-        By default a new figure's.
-
-    Returns
-    -------
-    matplotlib Axes
-        One line per trace, each scaled to its own range in the window, which stands beside it.
+        At 100 Hz; each trace is scaled to its own range in the window, which stands beside it.
+    spikes : (time, neuron)
+        True counts per 10 ms, if known; drawn as the mean rate in a window of `SMOOTHING` samples,
+        in spikes/s.
+    neurons, window
+        Columns to draw, from 0; start and end in s.
 
     Raises
     ------
@@ -98,34 +85,18 @@ def dataset_ids(  # noqa: PLR0913 - the arrays of a figure, and what to show of 
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """What the network makes of one trace under each dataset ID.
+    """What the network makes of one trace under each dataset ID, drawn as in `predictions`.
 
     Parameters
     ----------
-    calcium : (time,)
+    calcium, rates : (time,) and (time, ID)
         At 100 Hz.
-    rates : (time, ID)
-        Predicted under each.
     labels
         Of the IDs.
     own
         Column of the ID that is the trace's own, drawn in another colour and so called.
     window
-        Its start and its end, in s.
-    title
-    ax
-        By default a new figure's.
-
-    Returns
-    -------
-    matplotlib Axes
-        The calcium's line, then one per ID, each scaled to its own range in the window, which
-        stands beside it.
-
-    Raises
-    ------
-    UsageError
-        If the window holds no sample.
+        Its start and its end, in s; `UsageError` if it holds no sample.
     """
     start, stop = check_window(window, len(calcium))
     lanes = []
@@ -140,10 +111,8 @@ def dataset_ids(  # noqa: PLR0913 - the arrays of a figure, and what to show of 
 
 
 def smooth(spikes: Trace) -> Rates:
-    """Mean rate in a centred window of `SMOOTHING` samples, `(time,)` in spikes/s.
-
-    From counts per 10 ms; zeros stand before and behind them. NaN where one is missing.
-    """
+    """Mean rate in spikes/s in a centred window of `SMOOTHING` samples, from counts per 10 ms
+    `(time,)`; zeros stand before and behind them."""
     window = np.ones(SMOOTHING) / SMOOTHING
     return np.convolve(spikes, window, "full")[SMOOTHING // 2 :][: len(spikes)] * SAMPLE_RATE
 
@@ -156,10 +125,8 @@ def check_neurons(neurons: Sequence[int], count: int) -> None:
 
 
 def check_window(window: tuple[float, float], samples: int | None = None) -> tuple[int, int]:
-    """First sample, and the one behind the last, of a window `(start, end)` in s.
-
-    The end is cut to `samples`, if given. Raises `UsageError` if no sample is left.
-    """
+    """First sample, and the one behind the last, of a window `(start, end)` in s, cut to `samples`
+    if given. Raises `UsageError` if no sample is left."""
     start, end = window
     if not 0 <= start < end < float("inf"):
         raise UsageError(f"--window {start:g} {end:g} is empty; give two rising times in s")
@@ -173,15 +140,12 @@ def check_window(window: tuple[float, float], samples: int | None = None) -> tup
 
 
 def draw_lanes(ax: Axes, start: int, groups: Sequence[Sequence[Lane]]) -> None:
-    """Traces one above the other over time, each scaled to its own range, which stands beside it.
-
-    `groups` is a list of lists of `(label, trace, colour)`, drawn from the top with a little more
-    room between two groups; all traces have one length and begin at sample `start`.
-    """
+    """Draw traces of one length from sample `start` on, one above the other from the top, with a
+    little more room between two groups; each is scaled to its own range, which stands beside it."""
     bottom, ticks, names = 0.0, [], []
     for lanes in groups:
         for name, trace, colour in lanes:
-            low, high = _range(trace)
+            low, high = extent(trace)
             time = (start + np.arange(len(trace))) / SAMPLE_RATE
             # The rates of convi6 have no unit, so nothing is lost by a scale of its own.
             heights = 0.8 * (trace - low) / (high - low or 1)
@@ -203,12 +167,6 @@ def draw_lanes(ax: Axes, start: int, groups: Sequence[Sequence[Lane]]) -> None:
     ax.set_xlabel("time (s)")
 
 
-def _range(values: Trace) -> tuple[float, float]:
-    """Least and largest value, both NaN if there is none."""
-    there = present(values)
-    return (float(there.min()), float(there.max())) if there.size else (np.nan, np.nan)
-
-
 def _range_text(low: float, high: float) -> str:
     """A range with as many decimals as tell its ends apart, and one more."""
     if np.isnan(low):
@@ -223,7 +181,7 @@ def draw_predictions(
     window: tuple[float, float] = WINDOW,
     ax: Axes | None = None,
 ) -> Axes:
-    """`figures.predictions` of a `PredictedSet`, by default those of `NEURONS` it has."""
+    """`figures.predictions` of a set, by default of those of `NEURONS` it has."""
     neurons = neurons or default_neurons(predicted)
     tables = (predicted.calcium, predicted.spikes, predicted.rates)
     return predictions(*tables, neurons=neurons, window=window, title=predicted.title, ax=ax)
@@ -237,13 +195,7 @@ def draw_dataset_ids(
     window: tuple[float, float] = WINDOW,
     ax: Axes | None = None,
 ) -> Axes:
-    """`figures.dataset_ids` of one neuron of a `PredictedSet`.
-
-    Raises
-    ------
-    UsageError
-        If the neuron is not there.
-    """
+    """`figures.dataset_ids` of one neuron of a set; `UsageError` if it is not there."""
     check_neurons([neuron], predicted.calcium.shape[1])
     trace = predicted.calcium[:, [neuron]]
     by_dataset = rates_by_dataset(network, [trace], as_in_2017=True)

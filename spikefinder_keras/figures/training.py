@@ -25,7 +25,7 @@ def learning_curves(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Training loss and validation correlation over epochs.
+    """Training loss and, on a scale of its own, validation correlation over epochs.
 
     Parameters
     ----------
@@ -33,22 +33,14 @@ def learning_curves(
         Epoch numbers from 1, and the mean loss of each: 1 - correlation, weighted.
     validation : (epoch,)
         Mean correlation over the validation traces at 25 Hz; its best epoch is marked.
-    title
-    ax
-        By default a new figure's.
-
-    Returns
-    -------
-    matplotlib Axes
-        Of the loss; the validation has its own scale on the right.
     """
     ax = ax or new_axes(5.5, 3.2)
     epochs, loss = np.asarray(epochs), np.asarray(loss)
-    validation = None if validation is None else np.asarray(validation)
+    validation = np.full(epochs.shape, np.nan) if validation is None else np.asarray(validation)
     # With few epochs a line alone hardly shows.
     marker = "." if len(epochs) < 15 else None
     lines = ax.plot(epochs, loss, color=BLUE, marker=marker, label="training loss")
-    if validation is not None and np.isfinite(validation).any():
+    if np.isfinite(validation).any():
         # A correlation and a loss have no scale in common.
         right = ax.twinx()
         right.spines["right"].set_visible(True)
@@ -68,20 +60,15 @@ def learning_curves(
 
 
 def draw_learning_curves(run: str | Path, ax: Axes | None = None) -> Axes:
-    """`figures.learning_curves` of the training run in a folder; see `read_log`."""
+    """`figures.learning_curves` of the training run in a folder."""
     log = read_log(run)
     title = f"Training run {Path(run).name}"
     return learning_curves(log["epoch"].astype(int), log["loss"], log["validation"], title, ax)
 
 
 def read_log(run: str | Path) -> dict[str, Array]:
-    """The log of a training run: a dict of arrays `(epoch,)`, `epoch`, `loss` and `validation`.
-
-    Raises
-    ------
-    TrainingError
-        If the folder `run` holds no readable `log.csv`.
-    """
+    """The log of a training run, arrays `(epoch,)` by the names `epoch`, `loss` and `validation`.
+    `TrainingError` if the folder `run` holds no readable `log.csv`."""
     path = Path(run) / "log.csv"
     try:
         rows = list(csv.DictReader(read_small(path).splitlines()))
@@ -90,9 +77,8 @@ def read_log(run: str | Path) -> dict[str, Array]:
             for name in ("epoch", "loss", "validation")
         }
     except (FileNotFoundError, NotADirectoryError):
-        raise TrainingError(
-            f"{path} does not exist; name the folder of a training run (--run)"
-        ) from None
+        advice = "name the folder of a training run (--run)"
+        raise TrainingError(f"{path} does not exist; {advice}") from None
     except OSError as error:
         raise TrainingError(f"cannot read {path} ({error.strerror})") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:

@@ -20,8 +20,7 @@ TAPS = (300, 10, 5, 5, 5, 5, 5, 5)
 """Output channels and kernel lengths of the eight convolutions (description and weights of 2017).
 The first, 300 taps or 3 s at 100 Hz, is longer than any transient."""
 
-LSTM_UNITS = 10
-"""Hidden units in each direction."""
+LSTM_UNITS = 10  # hidden units in each direction
 
 ID_JOINS = ("before", "after", "nowhere")
 LSTM_JOINS = ("sum", "concat", "absent")
@@ -48,7 +47,8 @@ the first four. The rates are the released program's; the description names none
 
 @dataclass(frozen=True)
 class Architecture:
-    """What may differ from the network of 2017; the defaults are the description's.
+    """What may differ from the network of 2017; the defaults are the description's. `UsageError` if
+    a field is outside of what follows.
 
     Attributes
     ----------
@@ -64,26 +64,19 @@ class Architecture:
     datasets
         Channels of the one-hot dataset ID.
     id_joins
-        "before", "after" or "nowhere": where the dataset ID joins the trunk, seen from the LSTM:
-        before the third convolution (as published), before the fourth, or nowhere; then the network
-        has no such input.
+        "before" the third convolution (as published), "after" the LSTM, so before the fourth, or
+        "nowhere": where the dataset ID joins the trunk, or that the network has no such input.
     batch_normalization
-        Normalise between each convolution and its activation, except the last; the authors tried
-        it and found it worse.
+        Between each convolution and its activation, except the last; the authors found it worse.
     lstm_joins
         "sum", "concat" or "absent": its states are summed and added to the third convolution's
         output, or concatenated to it, or there is no LSTM; by default as the variant says.
     lstm_reads
-        "output" or "input" of the third convolution: its output, as in the figure of 2017, the
-        program and the weights, or its input, as the text says.
+        "output" of the third convolution, as in the figure of 2017, the program and the weights, or
+        its "input", as the text says.
     gates
         "hard_sigmoid", that of Keras 2.0, or "sigmoid", the logistic function. Weights with the
         latter cannot be saved: their file would not tell.
-
-    Raises
-    ------
-    UsageError
-        If a field is outside the above.
     """
 
     variant: str = "described"
@@ -102,30 +95,22 @@ class Architecture:
         if self.variant not in VARIANTS:
             known = ", ".join(VARIANTS)
             raise UsageError(f"there is no variant {self.variant!r}; choose from {known}")
+        variant = VARIANTS[self.variant]
+        dropout = variant.dropout if self.dropout is None else self.dropout
         # A frozen field is set once, here: lists become tuples, None what the variant says.
-        settled: tuple[tuple[str, object], ...] = (
-            ("filters", tuple(self.filters)),
-            ("taps", tuple(self.taps)),
-            ("dropout", tuple(self._of_variant.dropout if self.dropout is None else self.dropout)),
-            ("lstm_joins", self.lstm_joins or self._of_variant.lstm_joins),
-        )
-        for name, value in settled:
-            object.__setattr__(self, name, value)
-        if self.id_joins not in ID_JOINS:
-            known = ", ".join(ID_JOINS)
-            raise UsageError(f"the dataset ID cannot join {self.id_joins!r}; choose {known}")
+        object.__setattr__(self, "filters", tuple(self.filters))
+        object.__setattr__(self, "taps", tuple(self.taps))
+        object.__setattr__(self, "dropout", tuple(dropout))
+        object.__setattr__(self, "lstm_joins", self.lstm_joins or variant.lstm_joins)
         for what, chosen, choices in (
-            ("joins", self.lstm_joins, LSTM_JOINS),
-            ("reads", self.lstm_reads, LSTM_READS),
-            ("has gates", self.gates, GATES),
+            ("the dataset ID cannot join", self.id_joins, ID_JOINS),
+            ("no LSTM joins", self.lstm_joins, LSTM_JOINS),
+            ("no LSTM reads", self.lstm_reads, LSTM_READS),
+            ("no LSTM has gates", self.gates, GATES),
         ):
             if chosen not in choices:
-                raise UsageError(f"no LSTM {what} {chosen!r}; choose {', '.join(choices)}")
+                raise UsageError(f"{what} {chosen!r}; choose {', '.join(choices)}")
         self._check_sizes()
-
-    @property
-    def _of_variant(self) -> Variant:
-        return VARIANTS[self.variant]
 
     def _check_sizes(self) -> None:
         filters, taps, units = self.filters, self.taps, self.lstm_units

@@ -18,10 +18,9 @@ from . import ENGINES
 from .onnx_model import build_graph
 from .spec import Spec, channels
 from .universal import LEVELS, reach
-from .weights import Arrays, find_weights, read_weights, spec_of
+from .weights import Arrays, find_weights, read_network
 
-KerasModel: TypeAlias = Any
-"""A `keras.Model`; Keras is not loaded to say so."""
+KerasModel: TypeAlias = Any  # a `keras.Model`; Keras is not loaded to say so
 
 SAMPLES_TOGETHER = 200_000
 """Traces of convi6 go through ONNX Runtime together up to so many samples, dataset IDs counted: two
@@ -44,19 +43,8 @@ than one after the other."""
 
 
 class Engine(Protocol):
-    """A network that predicts.
-
-    Attributes
-    ----------
-    name
-        For descriptions.
-    is_universal
-        It is the network `universal`, not a convi6.
-    datasets
-        Channels of the dataset ID; 0 for a network without.
-    threads
-        Cores that it keeps busy.
-    """
+    """A network that predicts: its name for descriptions, whether it is `universal` and not a
+    convi6, the channels of its dataset ID (0 without), and how many cores it keeps busy."""
 
     name: str
     is_universal: bool
@@ -64,34 +52,20 @@ class Engine(Protocol):
     threads: int
 
     def run(self, inputs: Array, ids: Array | None = None) -> Array:
-        """Rates of some traces of one length, each under one or more dataset IDs.
+        """Rates `(trace, id, time)` of some traces of one length, each under its dataset IDs; all
+        float32.
 
-        Parameters
-        ----------
-        inputs : float32 (trace, time, channel)
-            Of convi6 one channel at 100 Hz; of `universal` four at 25 Hz, a whole number of
-            2 ** LEVELS steps.
-        ids : float32 (trace, id, dataset)
-            One-hot; left out for a network without dataset ID.
-
-        Returns
-        -------
-        float32 (trace, id, time), without dataset ID (trace, 1, time)
+        `inputs` is `(trace, time, channel)`: of convi6 one channel at 100 Hz; of `universal` four
+        at 25 Hz, a whole number of 2 ** LEVELS steps. `ids` `(trace, id, dataset)` is one-hot, and
+        left out for a network without dataset ID, which gives one rate for each trace.
         """
 
 
 class OnnxEngine:
-    """A network in ONNX Runtime, from its layers and weights.
+    """A network in ONNX Runtime, from its layers and weights; it runs as many threads at once as
+    there are cores.
 
     No rate depends, to the bit, on what else is predicted or on how many threads there are.
-
-    Parameters
-    ----------
-    spec
-    arrays
-        See `weights.read_weights`.
-    threads
-        To run at once; by default as many as there are cores.
     """
 
     name = "ONNX Runtime, float32"
@@ -110,12 +84,9 @@ class OnnxEngine:
         self._free = Semaphore(self.threads)
 
     @classmethod
-    def load(
-        cls, name_or_path: str | Path = "described", mirror: str | Path | None = None
-    ) -> "OnnxEngine":
+    def load(cls, name_or_path: str | Path = "described") -> "OnnxEngine":
         """The engine for a weights file, see `load_engine`."""
-        path = find_weights(name_or_path, mirror)
-        return cls(*spec_of(read_weights(path), path))
+        return cls(*read_network(find_weights(name_or_path)))
 
     def run(self, inputs: Array, ids: Array | None = None) -> Array:
         """See `Engine.run`."""
@@ -227,17 +198,12 @@ class KerasEngine:
 
 
 def load_engine(
-    name_or_path: str | Path = "described",
-    mirror: str | Path | None = None,
-    *,
-    engine: str = "fast",
-    progress: bool = False,
+    name_or_path: str | Path = "described", *, engine: str = "fast", progress: bool = False
 ) -> Engine:
-    """The engine for a weights file; see `weights.find_weights` for its names.
+    """The engine for a weights file or a name, see `weights.find_weights`.
 
     Parameters
     ----------
-    name_or_path, mirror
     engine
         One of `network.ENGINES`.
     progress
@@ -247,36 +213,29 @@ def load_engine(
     ------
     WeightsError
         If the file is unreadable or fits no network of this kind.
-    UsageError
-        If there is no such engine.
     UsageError, DownloadError
-        See `weights.find_weights`.
+        If there is no such engine, or no such weights.
     """
     if engine not in ENGINES:
         raise UsageError(f"--engine {engine}? choose from {', '.join(ENGINES)}")
     if engine == "fast":
-        return OnnxEngine.load(name_or_path, mirror)
+        return OnnxEngine.load(name_or_path)
     import_keras(progress)
     from .keras_model import load_network
 
-    return KerasEngine(load_network(name_or_path, mirror))
+    return KerasEngine(load_network(name_or_path))
 
 
 def as_engine(network: str | Path | Engine | KerasModel) -> Engine:
     """The engine for a name or file of weights or a `keras.Model`; an engine stays itself.
-
-    Raises
-    ------
-    WeightsError
-        If it is of `universal`, which takes other input.
-    UsageError, DownloadError
-        See `load_engine`.
-    """
+    `WeightsError` if it is of `universal`, which takes other input; see also `load_engine`."""
+    engine: Any = network
     name = "this network"
     if isinstance(network, (str, Path)):
         engine, name = load_engine(network), str(network)
-    else:
-        engine = KerasEngine(network) if is_keras_model(network) else network
+    # Keras is not loaded to find out whether it is a model of its.
+    elif "keras" in sys.modules and isinstance(network, sys.modules["keras"].Model):
+        engine = KerasEngine(network)
     if engine.is_universal:
         raise WeightsError(
             f"{name} is of the network universal, which predicts raw recordings alone, with "
@@ -284,8 +243,3 @@ def as_engine(network: str | Path | Engine | KerasModel) -> Engine:
             "(--weights)"
         )
     return engine
-
-
-def is_keras_model(network: Any) -> bool:
-    """Whether it is a `keras.Model`; Keras is not loaded to find out."""
-    return "keras" in sys.modules and isinstance(network, sys.modules["keras"].Model)

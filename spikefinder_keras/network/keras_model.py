@@ -13,32 +13,16 @@ from ..keras_backend import DTYPE, keras, own_settings
 from .convi6 import Architecture, convi6
 from .recurrent import Bidirectional, hard_sigmoid
 from .spec import Layer
-from .universal import is_universal, universal
-from .weights import architecture_of, find_weights, misfit, read_weights, spec_of
-
-__all__ = [
-    "build",
-    "build_network",
-    "build_universal",
-    "hard_sigmoid",
-    "load_network",
-    "load_weights",
-    "save_weights",
-    "set_weights",
-]
+from .universal import WIDTH, is_universal, universal
+from .weights import architecture_of, find_weights, misfit, read_network, read_weights
 
 BYTES_OF_A_NUMBER, BYTES_OF_A_HEADER = 8, 4096
 """A weights file takes at most so much for each number, and for each array beside it."""
 
 
 def build_network(variant: str = "described", **options: Any) -> keras.Model:
-    """Build the convi6 network with random weights, not compiled.
-
-    Parameters
-    ----------
-    variant, **options
-        The fields of `convi6.Architecture`: `filters`, `taps`, `lstm_units`, `dropout`, `datasets`,
-        `id_joins`, `batch_normalization`, `lstm_joins`, `lstm_reads`, `gates`.
+    """Build the convi6 network with random weights, not compiled; the options are the other fields
+    of `network.Architecture`, which says what is possible.
 
     Returns
     -------
@@ -48,26 +32,19 @@ def build_network(variant: str = "described", **options: Any) -> keras.Model:
         spike rate `(batch, time, 1)`, between 0 and 1 and without a unit: the published loss is
         blind to its scale. Glorot-uniform kernels, orthogonal recurrent kernels, forget-gate biases
         of 1 and all other biases 0, as in Keras 2.0.
-
-    Raises
-    ------
-    UsageError
-        If an option is impossible.
     """
     return build(convi6(Architecture(variant, **options)), f"convi6_{variant}")
 
 
-def build_universal(width: int | None = None) -> keras.Model:
+def build_universal(width: int = WIDTH) -> keras.Model:
     """Build the network `universal` with random weights; its input and output as `universal`'s."""
-    return build(universal() if width is None else universal(width), "universal")
+    return build(universal(width), "universal")
 
 
 @own_settings()
 def build(spec: Sequence[Layer], name: str) -> keras.Model:
-    """Build a model from a list of layers; the last one is its output.
-
-    It is of float32 and has channels last, also where Keras is set otherwise.
-    """
+    """Build a model from a list of layers, of float32 and with channels last, also where Keras is
+    set otherwise."""
     tensors: dict[str, Any] = {}
     inputs = []
     for layer in spec:
@@ -85,26 +62,16 @@ def build(spec: Sequence[Layer], name: str) -> keras.Model:
 def _convolution(
     filters: int, taps: int, *, activation: str | None, stride: int = 1, **named: str
 ) -> keras.Layer:
-    return keras.layers.Conv1D(
-        filters,
-        taps,
-        strides=stride,
-        padding="same",
-        data_format="channels_last",
-        activation=activation,
-        **named,
-    )
+    shape: dict[str, Any] = {"strides": stride, "padding": "same", "data_format": "channels_last"}
+    return keras.layers.Conv1D(filters, taps, activation=activation, **shape, **named)
 
 
 def _lstm(
     units: int, merge_mode: str, *, name: str, dtype: str, gates: str = "hard_sigmoid"
 ) -> keras.Layer:
+    gate = hard_sigmoid if gates == "hard_sigmoid" else gates
     lstm = keras.layers.LSTM(
-        units,
-        return_sequences=True,
-        recurrent_activation=hard_sigmoid if gates == "hard_sigmoid" else gates,
-        name="lstm",
-        dtype=dtype,
+        units, return_sequences=True, recurrent_activation=gate, name="lstm", dtype=dtype
     )
     return Bidirectional(lstm, merge_mode=merge_mode, name=name, dtype=dtype)
 
@@ -125,30 +92,14 @@ _KERAS_LAYERS: dict[str, Callable[..., Any]] = {
 # Weights
 
 
-def load_network(
-    name_or_path: str | Path = "described", mirror: str | Path | None = None
-) -> keras.Model:
-    """Build the network that fits a weights file, and load it.
+def load_network(name_or_path: str | Path = "described") -> keras.Model:
+    """Build the network that fits a weights file, its variant and every size, and load it.
 
-    Parameters
-    ----------
-    name_or_path, mirror
-        See `weights.find_weights`. The variant and every size are read from the file.
-
-    Returns
-    -------
-    keras.Model
-        As from `build_network`.
-
-    Raises
-    ------
-    WeightsError
-        If the file is unreadable or fits no network of this kind.
-    UsageError, DownloadError
-        See `weights.find_weights`.
+    `WeightsError` if the file is unreadable or fits no network of this kind; more errors, and what
+    names there are, see `weights.find_weights`.
     """
-    path = find_weights(name_or_path, mirror)
-    spec, arrays = spec_of(read_weights(path), path)
+    path = find_weights(name_or_path)
+    spec, arrays = read_network(path)
     name = "universal" if is_universal(spec) else f"convi6_{architecture_of(arrays, path).variant}"
     network = build(spec, name)
     set_weights(network, arrays, path)
@@ -156,25 +107,16 @@ def load_network(
 
 
 def load_weights(network: keras.Model, path: str | Path) -> None:
-    """Load a file into an existing network: all arrays, or none if one does not fit.
-
-    Raises
-    ------
-    WeightsError
-        As `load_network`, and if the file fits another network. `network` is then unchanged.
-    """
+    """Load a file into an existing network. `WeightsError` as by `load_network`, and if the file
+    fits another network; `network` is then unchanged."""
     set_weights(network, read_weights(path), path)
 
 
 def save_weights(network: keras.Model, path: str | Path) -> None:
     """Save a network's weights as Keras 3's `.weights.h5`, whole or not at all.
 
-    Raises
-    ------
-    UsageError
-        If `path` does not end in `.weights.h5`, or the LSTM has gates that the file would not tell.
-    OutputError
-        If it cannot be written.
+    `UsageError` if `path` does not end in `.weights.h5`, or the LSTM has gates that the file would
+    not tell; `OutputError` if it cannot be written.
     """
     path = Path(check_output(path))
     if not path.name.endswith(".weights.h5"):
@@ -188,10 +130,8 @@ def save_weights(network: keras.Model, path: str | Path) -> None:
     # The same layers in another model, without an optimiser whose state would be saved too.
     bare = keras.Model(network.inputs, network.outputs, name=network.name)
     # On a full disk the HDF5 library crashes the process, so claim the space with a regular file.
-    space = sum(
-        BYTES_OF_A_NUMBER * math.prod(variable.shape) + BYTES_OF_A_HEADER
-        for variable in bare.variables
-    )
+    numbers = sum(math.prod(variable.shape) for variable in bare.variables)
+    space = BYTES_OF_A_NUMBER * numbers + BYTES_OF_A_HEADER * len(bare.variables)
     with whole_file(path) as temporary:
         temporary.write_bytes(bytes(space))
         bare.save_weights(temporary, overwrite=True)

@@ -23,20 +23,18 @@ from ..arrays import Array, ArrayLike
 from ..files.atomic import check_output, open_ordinary, whole_file
 from .spec import DIRECTIONS, Layer, channels
 from .universal import LEVELS, is_universal
-from .weights import Arrays, find_weights, read_weights, spec_of
+from .weights import Arrays, find_weights, read_network
 
 OPSET, IR_VERSION = 18, 8
 """Versions of ONNX' operators and file format: the oldest that have all we need, as the programs
 that people have read old ones."""
 
-BLOCK = 16
-"""Samples of the first convolution per product; 8 and 32 were slower on AVX2 and AVX-512."""
+BLOCK = 16  # samples of the first convolution per product; 8 and 32 were slower on AVX2 and AVX-512
 
 ALIGNED = 4
 """The input of a convolution has a multiple of so many channels (ONNX Runtime's NCHWc kernels)."""
 
-LONG = 64
-"""A convolution of one channel with so many taps or more is arranged in blocks."""
+LONG = 64  # a convolution of one channel with so many taps or more is arranged in blocks
 
 NORMALIZATION_EPSILON, RMS_EPSILON = 1e-3, 1e-6
 """Keras' defaults, added to the variance before a division by its root."""
@@ -58,27 +56,12 @@ UNIVERSAL_FILE = {
 
 
 def export(path: str | Path, weights: str | Path = "described") -> Any:
-    """Write the network as an ONNX file for other programs and languages.
-
-    Parameters
-    ----------
-    path
-        To be written, whole or not at all.
-    weights
-        See `weights.find_weights`.
-
-    Returns
-    -------
-    onnx.ModelProto
-
-    Raises
-    ------
-    OutputError, WeightsError, UsageError, DownloadError
-    """
+    """Write the network of some weights, see `weights.find_weights`, as an ONNX file for other
+    programs and languages, whole or not at all, and return its `onnx.ModelProto`."""
     import onnx
 
     path, source = check_output(path), find_weights(weights)
-    spec, arrays = spec_of(read_weights(source), source)
+    spec, arrays = read_network(source)
     metadata = {
         "software": f"spikefinder-keras {__version__}",
         "weights": str(weights),
@@ -110,8 +93,8 @@ class Graph:
 
     def node(self, kind: str, *inputs: str, output: str | None = None, **options: Any) -> str:
         """Add a node and return the name of its output."""
-        (name,) = self.split(kind, *inputs, outputs=[output or self._free(kind)], **options)
-        return name
+        output = output or f"{kind}_{len(self.nodes)}"
+        return self.split(kind, *inputs, outputs=[output], **options)[0]
 
     def split(self, kind: str, *inputs: str, outputs: list[str], **options: Any) -> list[str]:
         """Add a node with several outputs of these names, and return them."""
@@ -120,12 +103,9 @@ class Graph:
         self.nodes.append(helper.make_node(kind, list(inputs), outputs, **options))
         return outputs
 
-    def _free(self, kind: str) -> str:
-        return f"{kind}_{len(self.nodes)}"
-
     def constant(self, array: ArrayLike) -> str:
         """The name of an array; equal ones are kept once."""
-        array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
+        array = np.asarray(array, order="C")
         key = (array.dtype.str, array.shape, array.tobytes())
         return self.constants.setdefault(key, (f"constant_{len(self.constants)}", array))[0]
 
@@ -135,18 +115,13 @@ class Graph:
     def integers(self, values: ArrayLike) -> str:
         return self.constant(np.asarray(values, np.int64))
 
-    def shape(self, tensor: str) -> str:
-        return self.node("Shape", tensor)
-
-    def size(self, tensor: str, axis: int) -> str:
-        """Length of an axis, as a scalar."""
-        return self.node("Gather", self.shape(tensor), self.integers(axis))
+    def sizes(self, tensor: str, first: int, end: int) -> str:
+        """Lengths of some axes, as a vector."""
+        shape = self.node("Shape", tensor)
+        return self.node("Slice", shape, self.integers([first]), self.integers([end]))
 
     def join(self, *vectors: str) -> str:
         return self.node("Concat", *vectors, axis=0)
-
-    def vector(self, scalar: str) -> str:
-        return self.node("Unsqueeze", scalar, self.integers([0]))
 
     def model(
         self, inputs: Mapping[str, Shape], outputs: Mapping[str, Shape], metadata: Mapping[str, Any]
@@ -173,23 +148,12 @@ class Graph:
 def build_graph(
     spec: Sequence[Layer], arrays: Arrays, metadata: Mapping[str, Any] | None = None
 ) -> Any:
-    """Build the ONNX model of a network.
+    """Build the `onnx.ModelProto` of a network from weights by the names of `spec.shapes_of`.
 
-    Parameters
-    ----------
-    spec
-    arrays
-        The weights, by the names of `spec.shapes_of`.
-    metadata
-        Kept in the model.
-
-    Returns
-    -------
-    onnx.ModelProto
-        Input `calcium` `(batch, time)` or `(batch, time, channels)`; where the layers have one also
-        `dataset` `(batch, id, channels)`, the one-hot dataset IDs under which to predict each
-        trace. Output `rate` `(batch, id, time)`, without IDs `(batch, time)`. All
-        float32; batch, id and time are free.
+    Its input is `calcium` `(batch, time)` or `(batch, time, channels)`; where the layers have one
+    also `dataset` `(batch, id, channels)`, the one-hot dataset IDs under which to predict each
+    trace. Output is `rate` `(batch, id, time)`, without IDs `(batch, time)`. All is float32; batch,
+    id and time are free.
     """
     graph = Graph()
     tensors: dict[str, str] = {}
@@ -210,7 +174,8 @@ def build_graph(
     rate = graph.node("Squeeze", tensors[spec[-1].name], graph.integers([0, 1]))
     rate = graph.node("Transpose", rate, perm=[1, 0])
     if datasets:
-        rate = graph.node("Reshape", rate, graph.join(_ids(graph), graph.integers([-1])))
+        each = graph.sizes("dataset", 0, 2)  # traces, and IDs under which to predict each
+        rate = graph.node("Reshape", rate, graph.join(each, graph.integers([-1])))
     graph.node("Identity", rate, output="rate")
     inputs: dict[str, Shape] = {"calcium": ["batch", "time", *([width["calcium"]] * several)]}
     output: Shape = ["batch", "time"]
@@ -219,20 +184,14 @@ def build_graph(
     return graph.model(inputs, {"rate": output}, metadata or {})
 
 
-def _ids(graph: Graph) -> str:
-    """How many traces there are, and under how many IDs each."""
-    return graph.node("Slice", graph.shape("dataset"), graph.integers([0]), graph.integers([2]))
-
-
 def _with_dataset(graph: Graph, trace: str) -> str:
     """A tensor with the dataset IDs as more channels: `batch` x `id` traces instead of `batch`."""
-    time = graph.vector(graph.size(trace, 2))
-    one = graph.integers([1])
+    time, one = graph.sizes(trace, 2, 3), graph.integers([1])
     each = graph.node("Transpose", "dataset", perm=[2, 0, 1])
     each = graph.node("Unsqueeze", each, graph.integers([0, 2]))  # (1, channel, 1, batch, id)
     each = graph.node("Expand", each, graph.join(one, one, time, one, one))
     trace = graph.node("Unsqueeze", trace, graph.integers([4]))
-    count = graph.node("Slice", graph.shape("dataset"), graph.integers([1]), graph.integers([2]))
+    count = graph.sizes("dataset", 1, 2)
     trace = graph.node("Expand", trace, graph.join(one, one, one, one, count))
     x = graph.node("Concat", trace, each, axis=1)
     return graph.node("Reshape", x, graph.integers([0, 0, 0, -1]))
@@ -270,21 +229,19 @@ def _long_convolution(graph: Graph, x: str, kernel: Array, bias: Array) -> str:
     matrix = np.zeros((filters, BLOCK, 1, taps + BLOCK - 1), np.float32)
     for k in range(BLOCK):
         matrix[:, k, 0, k : k + taps] = kernel.T
-    time = graph.size(x, 2)
+    time, traces = graph.sizes(x, 2, 3), graph.sizes(x, 3, 4)
     # Zeros behind the end to whole blocks; what comes of them is cut off again.
-    over = graph.node("Mod", graph.node("Neg", time), graph.integers(BLOCK))
-    behind = graph.node("Add", over, graph.integers(taps // 2))
+    over = graph.node("Mod", graph.node("Neg", time), graph.integers([BLOCK]))
+    behind = graph.node("Add", over, graph.integers([taps // 2]))
     before = graph.integers([0, 0, (taps - 1) // 2, 0, 0, 0])
-    x = graph.node("Pad", x, graph.join(before, graph.vector(behind), graph.integers([0])))
+    x = graph.node("Pad", x, graph.join(before, behind, graph.integers([0])))
     weights = graph.floats(matrix.reshape(filters * BLOCK, 1, -1, 1))
     x = graph.node("Conv", x, weights, graph.floats(np.repeat(bias, BLOCK)), strides=[BLOCK, 1])
     # (1, filter x sample of the block, block, trace) -> (1, filter, time, trace)
-    traces = graph.vector(graph.size(x, 3))
     x = graph.node("Reshape", x, graph.join(graph.integers([filters, BLOCK, -1]), traces))
     x = graph.node("Transpose", x, perm=[0, 2, 1, 3])
     x = graph.node("Reshape", x, graph.join(graph.integers([1, filters, -1]), traces))
-    begin, axis = graph.integers([0]), graph.integers([2])
-    return graph.node("Slice", x, begin, graph.vector(time), axis)
+    return graph.node("Slice", x, graph.integers([0]), time, graph.integers([2]))
 
 
 _ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
@@ -299,10 +256,8 @@ def _activate(graph: Graph, x: str, activation: str | None) -> str:
 
 
 def _lstm(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str:
-    """Hidden states of both directions, summed or one after the other.
-
-    ONNX' operator knows the hard sigmoid of 2017, clip(0.2 x + 0.5, 0, 1).
-    """
+    """Hidden states of both directions, summed or one after the other."""
+    # ONNX' operator knows the hard sigmoid of 2017, clip(0.2 x + 0.5, 0, 1).
     slope: dict[str, Any] = {"activation_alpha": [0.2, 0.2], "activation_beta": [0.5, 0.5]}
     gate = "HardSigmoid"
     if layer.options.get("gates") == "sigmoid":
@@ -329,10 +284,8 @@ def _lstm(graph: Graph, sources: list[str], layer: Layer, arrays: Arrays) -> str
     names = [f"{way}_{len(graph.nodes)}" for way in DIRECTIONS]
     graph.split("Split", states, graph.integers([1, 1]), outputs=names, axis=1)
     each = [graph.node("Squeeze", name, graph.integers([1])) for name in names]
-    if layer.options["merge_mode"] == "sum":
-        y = graph.node("Add", *each)
-    else:
-        y = graph.node("Concat", *each, axis=2)
+    summed = layer.options["merge_mode"] == "sum"
+    y = graph.node("Add", *each) if summed else graph.node("Concat", *each, axis=2)
     y = graph.node("Transpose", y, perm=[2, 0, 1])  # (unit, time, trace)
     return graph.node("Unsqueeze", y, graph.integers([0]))
 

@@ -16,8 +16,7 @@ from ..errors import DataError, UsageError, WeightsError
 from .engine import Engine, KerasEngine, KerasModel, as_engine
 from .universal import CHANNELS, LEVELS, reach
 
-BATCH = 16
-"""So many traces go at a time. More of them gain no speed on two cores and cost memory."""
+BATCH = 16  # so many traces go at a time. More of them gain no speed on two cores and cost memory
 
 LARGEST_BATCH = 16 * 80_896
 """So many samples go at a time, padding included: as many as the competition's longest traces make.
@@ -26,8 +25,7 @@ Batches of longer traces have fewer of them."""
 COST_OF_A_BATCH = 3
 """A batch takes the time of so many traces beyond that of its own (measured on two cores)."""
 
-LARGEST = 1e30
-"""Beyond it, sums over a convolution's kernel could leave float32."""
+LARGEST = 1e30  # beyond it, sums over a convolution's kernel could leave float32
 
 ALL_DATASETS = tuple(dataset.number for dataset in DATASETS)
 
@@ -35,28 +33,15 @@ ONSET = 20
 """So many samples (200 ms) at the start of a trace show the zeros before it alone: on the ground
 truth, where recordings are short, holding 20 scores better than 10 and as well as 50."""
 
-UNIVERSAL_ONSET = 5
-"""The same for `universal`, in steps of 40 ms: 200 ms, too."""
-
-STEPS_AT_A_TIME = 131_072
-"""So many steps of `universal` are predicted at a time."""
+UNIVERSAL_ONSET = 5  # the same for `universal`, in steps of 40 ms: 200 ms, too
+STEPS_AT_A_TIME = 131_072  # so many steps of `universal` are predicted at a time
 
 
 @dataclass(frozen=True)
 class CalciumTable:
-    """What `predict_tables` needs to know of one table.
-
-    Attributes
-    ----------
-    calcium : (time, neuron)
-        At 100 Hz, preprocessed as the competition's, NaN where missing.
-    dataset
-        1 to 10.
-    spikes : (time, neuron)
-        If there, it marks by values below -1 what counts as missing.
-    longest
-        Samples beyond which the released run did not pad this table.
-    """
+    """Calcium `(time, neuron)` at 100 Hz, preprocessed as the competition's, and its dataset, 1 to
+    10. `spikes`, if there, marks by values below -1 what counts as missing; `longest` are the
+    samples beyond which the released run did not pad this table."""
 
     calcium: Table
     dataset: int
@@ -66,9 +51,7 @@ class CalciumTable:
 
 @numpy_settings()
 def predict_calcium(
-    calcium: ArrayLike,
-    dataset: int,
-    weights: str | Path | Engine | KerasModel = "described",
+    calcium: ArrayLike, dataset: int, weights: str | Path | Engine | KerasModel = "described"
 ) -> Rates:
     """Predict spike rates from calcium traces in the competition's form.
 
@@ -98,40 +81,23 @@ def predict_calcium(
     table = given[:, None] if given.ndim == 1 else given
     if table.ndim != 2 or not table.size:
         raise DataError(f"calcium has shape {given.shape}; give an array (time, neuron)")
-    _check_values(table)
     check_dataset(dataset)
-    (rates,) = predict_tables(as_engine(weights), [CalciumTable(table, dataset)])
+    (rates,) = predict_tables(weights, [CalciumTable(table, dataset)])
     return rates.reshape(given.shape)
 
 
-def predict_tables(network: Engine | KerasModel, tables: Sequence[CalciumTable]) -> list[Rates]:
-    """Predict all traces of several tables, those of similar length together.
+def predict_tables(
+    network: str | Path | Engine | KerasModel, tables: Sequence[CalciumTable]
+) -> list[Rates]:
+    """Predict all traces of several tables, those of similar length together: float32 `(time,
+    neuron)` for each. A neuron without any sample is NaN, all others are finite.
 
     Each trace is padded to its own `padded_length` at least; in a batch with a longer one
     some zeros more, which do not matter. So no prediction depends on what else is predicted.
-
-    Returns
-    -------
-    list of float32 arrays (time, neuron)
-        One for each table. A neuron without any sample is NaN; all others are finite.
-
-    Raises
-    ------
-    DataError
-        If a table has infinite or absurd values.
+    `DataError` if a table has infinite or absurd values.
     """
     rates = _predict(network, tables, [[table.dataset] for table in tables])
     return [table[0] for table in rates]
-
-
-def predict_under(
-    network: Engine | KerasModel, tables: Sequence[CalciumTable], numbers: Sequence[int]
-) -> list[Rates]:
-    """As `predict_tables`, but each table under several dataset IDs: arrays `(id, time, neuron)`.
-
-    What comes before the dataset ID in the network is computed once for all of them.
-    """
-    return _predict(network, tables, [numbers] * len(tables))
 
 
 def rates_by_dataset(
@@ -141,28 +107,17 @@ def rates_by_dataset(
     *,
     as_in_2017: bool = False,
 ) -> dict[int, list[Rates]]:
-    """The network's output under several dataset IDs.
+    """The network's output for segments `(sample, neuron)` at 100 Hz, by dataset ID: for each of
+    `numbers` one float32 array for each segment.
 
     The network sees zeros before a trace, without a dataset ID, to which its first samples owe more
     than to the trace: they can exceed everything behind them. The published scores, too, left the
-    first ten out (`scoring.published_transform`); here the first `ONSET` get the value of the next.
-
-    Parameters
-    ----------
-    network
-    calcium : (sample, neuron)
-        One table for each segment, at 100 Hz.
-    numbers
-        Dataset IDs.
-    as_in_2017
-        Leave the first samples as they are.
-
-    Returns
-    -------
-    dict of int to list of float32 arrays (sample, neuron)
-        For each ID one array for each segment.
+    first ten out (`scoring.published_transform`); here the first `ONSET` get the value of the next
+    unless all shall be `as_in_2017`.
     """
-    rates = predict_under(network, [CalciumTable(table, 1) for table in calcium], numbers)
+    # What comes before the dataset ID in the network is computed once for all of them.
+    tables = [CalciumTable(table, 1) for table in calcium]
+    rates = _predict(network, tables, [numbers] * len(tables))
     if not as_in_2017:
         for table in rates:
             for under_one_id in table:
@@ -171,12 +126,16 @@ def rates_by_dataset(
 
 
 def _predict(
-    network: Engine | KerasModel,
+    network: str | Path | Engine | KerasModel,
     tables: Sequence[CalciumTable],
     numbers: Sequence[Sequence[int]],
 ) -> list[Rates]:
-    for table in tables:
-        _check_values(table.calcium)
+    """Rates `(id, time, neuron)` of each table under its own dataset IDs."""
+    if any((np.abs(table.calcium) > LARGEST).any() for table in tables):
+        raise DataError(
+            f"calcium has infinite values, or some beyond {LARGEST:g}; preprocess it as the "
+            "competition's, and mark missing samples by NaN"
+        )
     engine = as_engine(network)
     if 0 < engine.datasets < DATASET_COUNT:
         raise UsageError(
@@ -202,19 +161,9 @@ def _predict(
     return rates
 
 
-def _check_values(calcium: Table) -> None:
-    if (np.abs(calcium) > LARGEST).any():
-        raise DataError(
-            f"calcium has infinite values, or some beyond {LARGEST:g}; preprocess it as the "
-            "competition's, and mark missing samples by NaN"
-        )
-
-
 def _batches(tables: Sequence[CalciumTable]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """A padded length and a list of `(table, neuron)`, for each batch.
-
-    Tables with different `longest` never share a batch, or one would be padded beyond it.
-    """
+    """A padded length and a list of `(table, neuron)`, for each batch."""
+    # Tables with different `longest` never share a batch, or one would be padded beyond it.
     for longest in dict.fromkeys(table.longest for table in tables):
         traces: list[tuple[int, int]] = []
         lengths: list[int] = []
@@ -232,21 +181,8 @@ def _batches(tables: Sequence[CalciumTable]) -> Iterator[tuple[int, list[tuple[i
 
 
 def fill_missing(calcium: Table, spikes: Table | None = None) -> tuple[Table, Table | None]:
-    """Missing samples as the released run gave them to the network.
-
-    Parameters
-    ----------
-    calcium : (time, neuron)
-    spikes : (time, neuron)
-        Where it is below -1, both count as missing.
-
-    Returns
-    -------
-    calcium : float32 (time, neuron)
-        0 where missing.
-    spikes : float32 (time, neuron) or None
-        -1 where missing.
-    """
+    """Missing samples of tables `(time, neuron)` as the released run gave them to the network: 0 in
+    the calcium, -1 in the spikes. Where spikes are below -1, both count as missing."""
     calcium = np.array(calcium, np.float32)
     if spikes is not None:
         spikes = np.array(spikes, np.float32)
@@ -258,30 +194,18 @@ def fill_missing(calcium: Table, spikes: Table | None = None) -> tuple[Table, Ta
 
 
 def padded_length(samples: int, longest: int | None = None) -> int:
-    """Samples to which a trace is padded for prediction, at least `samples`.
-
-    Never beyond `longest`, the longest trace of the split, to which the released run padded.
-    """
+    """Samples to which a trace is padded for prediction, at least `samples` and never beyond
+    `longest`, the longest trace of the split, to which the released run padded."""
     padded = samples + PADDING_THAT_MATTERS
     return padded if longest is None else max(samples, min(padded, longest))
 
 
 def group_by_length(lengths: Sequence[int], size: int) -> list[Numbers]:
-    """Put traces into batches so that little is padded.
+    """Put traces into batches of at most `size` so that little is padded: indices into `lengths`,
+    longest first.
 
-    Parameters
-    ----------
-    lengths
-        Samples of each trace.
-    size
-        Of a batch, at most.
-
-    Returns
-    -------
-    list of int arrays
-        Indices into `lengths`, longest first. Of all ways to cut that order into batches the one
-        that takes least time, if a batch of n traces takes its longest length times n +
-        `COST_OF_A_BATCH`.
+    Of all ways to cut that order into batches it is the one that takes least time, if a batch of n
+    traces takes its longest length times n + `COST_OF_A_BATCH`.
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     cheapest = [(0, 0)]  # cost of the first n traces, and where their last batch begins
@@ -300,10 +224,7 @@ def group_by_length(lengths: Sequence[int], size: int) -> list[Numbers]:
 
 
 def hold_start(rates: Rates, count: int) -> None:
-    """Give the first `count` of rates `(sample, ...)` the value of the next, in place.
-
-    A network sees zeros before a trace, to which its first samples owe more than to the trace.
-    """
+    """Give the first `count` of rates `(sample, ...)` the value of the next, in place."""
     rates[:count] = rates[: count + 1][-1:]
 
 
@@ -319,28 +240,19 @@ def check_rates(rates: Rates) -> None:
 
 
 def predict_steps(engine: Engine, inputs: Sequence[Array]) -> list[Rates]:
-    """The output of `universal` for traces of any length.
+    """The output of `universal` for traces of any length, float32 `(step, channel)`: expected
+    spikes per step of 40 ms, but for a factor, float64 `(step,)`.
 
-    Parameters
-    ----------
-    engine
-    inputs : float32 (step, channel)
-        One array for each trace.
-
-    Returns
-    -------
-    list of float64 arrays (step,)
-        Expected spikes per step of 40 ms, but for a factor. Each is the same whatever else is
-        predicted with it. The first `UNIVERSAL_ONSET` have the value of the next.
-
-    Raises
-    ------
-    WeightsError
-        If the engine is of another network, or gives no numbers.
+    Each is the same whatever else is predicted with it. The first `UNIVERSAL_ONSET` have the value
+    of the next. `WeightsError` if the engine is of another network, or gives no numbers.
     """
     if not engine.is_universal:
         raise WeightsError("what stands beside these weights is for the network universal alone")
-    padded = [_padded_steps(len(x), few_lengths=isinstance(engine, KerasEngine)) for x in inputs]
+    # Behind the end stand so many zeros that more of them make no difference.
+    units = [-(-(len(x) + reach()) // 2**LEVELS) for x in inputs]
+    if isinstance(engine, KerasEngine):  # few lengths, as JAX compiles each
+        units = [int(2 ** np.ceil(np.log2(count))) for count in units]
+    padded = [2**LEVELS * count for count in units]
     results: list[Rates] = [np.empty(0)] * len(inputs)
     for length in sorted(set(padded)):
         alike = [k for k, value in enumerate(padded) if value == length]
@@ -356,11 +268,3 @@ def predict_steps(engine: Engine, inputs: Sequence[Array]) -> list[Rates]:
                 results[k] = rates[row, : len(inputs[k])].astype(np.float64)
                 hold_start(results[k], UNIVERSAL_ONSET)
     return results
-
-
-def _padded_steps(steps: int, *, few_lengths: bool) -> int:
-    """A whole number of lowest steps, with so many zeros behind the end that more of them make no
-    difference; `few_lengths` for Keras, as JAX compiles each."""
-    unit = 2**LEVELS
-    units = -(-(steps + reach()) // unit)
-    return int(unit * (2 ** np.ceil(np.log2(units)) if few_lengths else units))

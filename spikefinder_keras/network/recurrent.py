@@ -19,8 +19,7 @@ from ..keras_backend import keras
 
 ops = keras.ops
 
-Tensor: TypeAlias = Any
-"""A tensor of whichever backend."""
+Tensor: TypeAlias = Any  # a tensor of whichever backend
 
 Tensors: TypeAlias = Sequence[Tensor]
 
@@ -47,19 +46,8 @@ class Bidirectional(keras.layers.Bidirectional):
 
     Weights, their order, names and shapes, configuration and result are those of the parent class;
     only the computation differs. In: `(batch, time, feature)`; out: `(batch, time, units)` for
-    `merge_mode="sum"`, `(batch, time, 2 units)` for `"concat"`.
-
-    Parameters
-    ----------
-    layer : keras.layers.LSTM
-        With `activation="tanh"`, `recurrent_activation=hard_sigmoid` or `"sigmoid"`,
-        `return_sequences=True`, and neither dropout nor state kept between batches.
-    merge_mode : "concat" or "sum"
-
-    Raises
-    ------
-    ValueError
-        If `layer` or `merge_mode` is another one.
+    `merge_mode="sum"`, `(batch, time, 2 units)` for `"concat"`. `ValueError` if `layer` is no LSTM
+    with sequences out, has dropout, or keeps its state between batches.
     """
 
     def __init__(self, layer: keras.layers.LSTM, merge_mode: str = "concat", **kwargs: Any) -> None:
@@ -118,14 +106,9 @@ class Bidirectional(keras.layers.Bidirectional):
 def lstm(gate: Gate) -> Callable[..., Tensor]:
     """The function that runs LSTMs with such gates, one of `SLOPES`, side by side from zero states.
 
-    Its parameters are
-
-    x : `(time, direction, batch, feature)`
-    kernel : `(direction, feature, 4 units)`
-    recurrent_kernel : `(direction, units, 4 units)`
-    bias : `(direction, 4 units)`
-
-    and it returns the hidden states, `(time, direction, batch, units)`.
+    It takes x `(time, direction, batch, feature)`, kernel `(direction, feature, 4 units)`,
+    recurrent kernel `(direction, units, 4 units)` and bias `(direction, 4 units)`, and returns the
+    hidden states `(time, direction, batch, units)`.
     """
     forward, backward = (functools.partial(b, gate) for b in (_forward_block, _backward_block))
 
@@ -177,13 +160,7 @@ def _backward_block(gate: Gate, carry: Tensors, xs: Tensors, weights: Tensors) -
     slope, tanh_c = SLOPES[gate], ops.tanh(c)
     # dz = (dc, dc, dc, dh) times these
     factors = ops.concatenate(
-        [
-            g * slope(i),
-            c_before * slope(f),
-            i * (1 - g * g),
-            tanh_c * slope(o),
-        ],
-        axis=-1,
+        [g * slope(i), c_before * slope(f), i * (1 - g * g), tanh_c * slope(o)], axis=-1
     )
     dc_per_dh = o * (1 - tanh_c * tanh_c)
     transposed = ops.transpose(recurrent_kernel, (0, 2, 1))
@@ -248,9 +225,8 @@ def _in_blocks(
     outputs: int,
     reverse: bool = False,
 ) -> Any:
-    """Carry `block(carry, xs, weights) -> carry, ys` over the time axis (the first) of `xs`.
-
-    `outputs` is how many arrays `ys` has.
+    """Carry `block(carry, xs, weights) -> carry, ys` over the time axis (the first) of `xs`; `ys`
+    has so many `outputs`.
 
     Zeros fill the last block. Forward they come after all that counts; in reverse they come first,
     where the gradients are still zero and stay so.
@@ -276,11 +252,7 @@ def _in_blocks(
 
     blocks = tuple(split(x) for x in xs)
     arrays = tuple(tf.TensorArray(xs[0].dtype, count) for _ in range(outputs))
-    _, carry, arrays = tf.while_loop(
-        lambda k, *_: k < count,
-        body,
-        (0, carry, arrays),
-    )
+    _, carry, arrays = tf.while_loop(lambda k, *_: k < count, body, (0, carry, arrays))
     return carry, tuple(a.concat()[:length] for a in arrays)
 
 

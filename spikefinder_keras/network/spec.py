@@ -17,20 +17,13 @@ DIRECTIONS = ("forward", "backward")
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer, what feeds it, and its options.
+    """A layer, the names of the earlier ones that feed it, and its options.
 
-    Attributes
-    ----------
-    name
-    kind
-        "input" (channels), "convolution" (filters, taps, activation, and optionally stride; 'same'
-        padding), "lstm" (units, merge_mode; bidirectional, tanh and hard sigmoid, or another
-        sigmoid as gates), "normalization" (of batches), "rms" (root-mean-square norm over
-        channels), "activation" (activation), "dropout" (rate), "repeat" (each sample twice),
-        "concatenate" or "add".
-    sources
-        Names of earlier layers.
-    options
+    Its kind is "input" (channels), "convolution" (filters, taps, activation, and optionally stride;
+    'same' padding), "lstm" (units, merge_mode; bidirectional, tanh and hard sigmoid, or another
+    sigmoid as gates), "normalization" (of batches), "rms" (root-mean-square norm over channels),
+    "activation" (activation), "dropout" (rate), "repeat" (each sample twice), "concatenate" or
+    "add".
     """
 
     name: str
@@ -75,15 +68,15 @@ def channels(spec: Sequence[Layer]) -> dict[str, int]:
     """Output channels of each layer, by name."""
     found: dict[str, int] = {}
     for layer in spec:
-        sources = [found[name] for name in layer.sources]
         options = layer.options
         if layer.kind == "lstm":
             found[layer.name] = options["units"] * (2 if options["merge_mode"] == "concat" else 1)
         elif layer.kind == "concatenate":
-            found[layer.name] = sum(sources)
+            found[layer.name] = sum(found[name] for name in layer.sources)
+        elif stated := options.get("channels", options.get("filters")):
+            found[layer.name] = stated
         else:
-            stated = options.get("channels", options.get("filters"))
-            found[layer.name] = sources[0] if stated is None else stated
+            found[layer.name] = found[layer.sources[0]]
     return found
 
 

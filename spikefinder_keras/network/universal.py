@@ -31,42 +31,21 @@ CHANNELS = 4
 """The input has so many channels: the two halves of a step in each of two scales; see
 `recordings.universal`."""
 
-WIDTH = 32
-"""Every layer has so many channels; twice as many gained nothing on recordings left out."""
-
-LEVELS = 4
-"""The rate is halved so many times: 25 Hz becomes 1.6 Hz, where two blocks see 6 s."""
-
-MIDDLE = 2
-"""There are so many blocks at the lowest rate."""
+WIDTH = 32  # every layer has so many channels; twice as many gained nothing on recordings left out
+LEVELS = 4  # the rate is halved so many times: 25 Hz becomes 1.6 Hz, where two blocks see 6 s
+MIDDLE = 2  # there are so many blocks at the lowest rate
 
 ENTRY_TAPS, BLOCK_TAPS, EXIT_TAPS = 9, 5, 5
 
-OUTPUT = "rate"
-"""The name of the last layer, by which a list of layers is known as this network's."""
+OUTPUT = "rate"  # the name of the last layer, by which a list of layers is known as this network's
 
 
-def universal(
-    width: int = WIDTH, levels: int = LEVELS, *, middle: int = MIDDLE, channels: int = CHANNELS
-) -> Spec:
-    """The layers of `universal`, from its input to the rate.
+def universal(width: int = WIDTH) -> Spec:
+    """The layers of `universal`, with `width` channels everywhere, from its input to the rate.
 
-    Parameters
-    ----------
-    width
-        Channels everywhere.
-    levels
-        Halvings of the rate; the number of steps must be a multiple of 2 ** levels.
-    middle
-        Blocks at the lowest rate.
-    channels
-        Of the input.
-
-    Returns
-    -------
-    Spec
-        Input `calcium` `(batch, step, channels)` at 25 Hz, zeros beyond the ends; output `rate`
-        `(batch, step, 1)`, positive: expected spikes but for a factor.
+    Input is `calcium` `(batch, step, CHANNELS)` at 25 Hz, a multiple of 2 ** LEVELS steps, zeros
+    beyond the ends; output is `rate` `(batch, step, 1)`, positive: expected spikes but for a
+    factor.
     """
     net = Spec()
 
@@ -77,15 +56,15 @@ def universal(
         y = net.conv(f"{name}_narrow", y, width, 1, None)
         return net.sum(f"{name}_add", x, y)
 
-    x = net.input("calcium", channels)
+    x = net.input("calcium", CHANNELS)
     x = net.conv("entry", x, width, ENTRY_TAPS, None)
     beside = {}
-    for level in range(1, levels + 1):
+    for level in range(1, LEVELS + 1):
         beside[level] = block(x, f"down_{level}")
         x = net.conv(f"halve_{level}", beside[level], width, 2, None, stride=2)
-    for n in range(1, middle + 1):
+    for n in range(1, MIDDLE + 1):
         x = block(x, f"middle_{n}")
-    for level in range(levels, 0, -1):
+    for level in range(LEVELS, 0, -1):
         x = net.add(f"double_{level}", "repeat", x)
         x = net.conv(f"mix_{level}", x, width, 1, None)
         x = net.sum(f"join_{level}", x, beside[level])
@@ -100,10 +79,10 @@ def is_universal(spec: Sequence[Layer]) -> bool:
     return spec[-1].name == OUTPUT
 
 
-def reach(levels: int = LEVELS, middle: int = MIDDLE) -> int:
+def reach() -> int:
     """Steps on each side that a step's rate can depend on, rounded up to whole lowest steps."""
     steps = ENTRY_TAPS // 2 + EXIT_TAPS // 2
-    for level in range(levels):
+    for level in range(LEVELS):
         steps += (2 * (BLOCK_TAPS // 2) + 1) * 2**level  # down, up, and the halving
-    steps += (middle * (BLOCK_TAPS // 2) + 1) * 2**levels
-    return -(-steps // 2**levels) * 2**levels
+    steps += (MIDDLE * (BLOCK_TAPS // 2) + 1) * 2**LEVELS
+    return -(-steps // 2**LEVELS) * 2**LEVELS

@@ -31,8 +31,7 @@ from .universal import universal
 if TYPE_CHECKING:  # the library is imported in the sandbox
     import h5py
 
-Arrays: TypeAlias = dict[str, Array]
-"""Float32 arrays by names such as `convolution_1/kernel`."""
+Arrays: TypeAlias = dict[str, Array]  # float32 arrays by names such as `convolution_1/kernel`
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
@@ -44,13 +43,9 @@ EMBEDDED = {
 """Weights that come with the package, trained by us; their model cards stand beside them. The first
 two are of convi6, the last of the network `universal`."""
 
-PUBLISHED = "published"
-"""The weights of the 2017 submission itself, fetched on request."""
+PUBLISHED = "published"  # the weights of the 2017 submission itself, fetched on request
 
 NAMES = (*EMBEDDED, PUBLISHED)
-
-_LSTM = ("kernel", "recurrent_kernel", "bias")
-_NORMALIZATION = ("gamma", "beta", "moving_mean", "moving_variance")
 
 # How Keras 2 and Keras 3 name the arrays in a file. Keras 2 numbers layers through the whole Python
 # process, so the first convolution may be conv1d_9; Keras 3 starts each file at conv1d.
@@ -68,54 +63,35 @@ _PATTERNS = tuple(
 )
 _IN_ORDER = {
     "convolution": ("kernel", "bias"),
-    "lstm": _LSTM,
-    "normalization": _NORMALIZATION,
+    "lstm": ("kernel", "recurrent_kernel", "bias"),
+    "normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
     "rms": ("scale",),
 }
 _NOT_OURS = ("optimizer", "seed_generator", "top_level_model_weights")
 
 
-LARGEST_FILE = 64 << 20
-"""Weights have fewer bytes: convi6 has 33 kB of them, its largest imaginable relative a few MB."""
-
-LARGEST_ARRAYS = 64 << 20
-"""All arrays of weights together claim fewer bytes."""
-
-MOST_DIMENSIONS = 4
-"""No array of weights has more."""
-
-CHILD_MEMORY = 256 << 20
-"""Bytes that the reader of weights may take beyond what it has after its imports."""
-
+LARGEST_FILE = LARGEST_ARRAYS = 64 << 20
+"""Bytes; convi6 has 33 kB of weights, its largest imaginable relative a few MB."""
+MOST_DIMENSIONS = 4  # no array of weights has more
+CHILD_MEMORY = 256 << 20  # bytes that their reader may take beyond what it has after its imports
 _LIMITS = Limits(objects=2_000, depth=12, name=200)
 """Names of weights appear in messages, and Keras' own are short."""
 
 
-def find_weights(name_or_path: str | Path, mirror: str | Path | None = None) -> Path:
-    """The file behind a name of `NAMES` or a path.
+def find_weights(name_or_path: str | Path) -> Path:
+    """The file behind a name of `NAMES` or a path. `"published"` is looked for in the per-user
+    cache, then in `$SPIKEFINDER_DATA/published`, then fetched.
 
-    Parameters
-    ----------
-    name_or_path
-        `"published"` is looked for in the per-user cache, then in `$SPIKEFINDER_DATA/published`,
-        then fetched.
-    mirror
-        See `downloads.fetch_weights`.
-
-    Raises
-    ------
-    UsageError
-        If it is neither a name nor an existing file.
-    DownloadError
-        If the published weights are not at hand and cannot be fetched.
+    `UsageError` if it is neither a name nor an existing file; `DownloadError` if the published
+    weights are not at hand and cannot be fetched.
     """
     name = str(name_or_path)
     if name in EMBEDDED:
         return embedded_folder() / EMBEDDED[name]
     if name == PUBLISHED:
-        local = os.environ.get("SPIKEFINDER_DATA")
-        if mirror is None and local and (Path(local) / "published").is_dir():
-            mirror = Path(local) / "published"
+        mirror = None
+        if (data := os.environ.get("SPIKEFINDER_DATA")) and (Path(data) / "published").is_dir():
+            mirror = Path(data) / "published"
         return cached_weights(PUBLISHED) or fetch_weights(PUBLISHED, mirror=mirror)
     path = Path(name_or_path)
     try:
@@ -136,11 +112,7 @@ def embedded_folder() -> Path:
 
 def read_weights(path: str | Path) -> Arrays:
     """Read the arrays of a weights file by our names, each checked, but not yet for its shape.
-
-    Raises
-    ------
-    WeightsError
-    """
+    `WeightsError` if the file is unreadable or holds something else."""
     try:
         stored = read_arrays(path, skip=_NOT_OURS)
     except Unreadable as error:
@@ -189,15 +161,14 @@ def _name_map(stored: Mapping[str, Array], path: str | Path) -> dict[str, str]:
     return names
 
 
+def read_network(path: str | Path) -> tuple[Spec, Arrays]:
+    """Read a weights file as `spec_of` gives it."""
+    return spec_of(read_weights(path), path)
+
+
 def spec_of(arrays: Arrays, path: str | Path = "these weights") -> tuple[Spec, Arrays]:
     """The layers of the network that arrays from `read_weights` fit, convi6 or `universal`, and the
-    arrays by the names of these layers; `path` is named in errors.
-
-    Raises
-    ------
-    WeightsError
-        If they fit none.
-    """
+    arrays by the names of these layers. `WeightsError`, which names `path`, if they fit none."""
     if not any(name.startswith("rms_") for name in arrays):  # a layer that convi6 does not have
         return convi6(architecture_of(arrays, path)), arrays
     *_, width = arrays.get("convolution_1/kernel", np.empty(0)).shape or (0,)
@@ -225,17 +196,13 @@ def weight_shapes(variant: str = "described", **options: Any) -> dict[str, tuple
 def architecture_of(
     arrays: Mapping[str, Array], path: str | Path = "these weights"
 ) -> Architecture:
-    """The architecture that arrays from `read_weights` fit; `path` is named in errors.
+    """The architecture that arrays from `read_weights` fit. If they fit none, `WeightsError` names
+    `path` and lists what is expected and what was found.
 
     Two ambiguities remain. Where the ID joins after the LSTM, `described` with 2 x `lstm_units` + n
     datasets has the shapes of `released` with n; if n is 0, without ID. The one with fewer datasets
     is returned. And where the third convolution gives as many channels as it takes, the LSTM is
     taken to read what it gives. For the others, build the network and use `load_weights`.
-
-    Raises
-    ------
-    WeightsError
-        If they fit none; lists what is expected and what was found.
     """
     found = {name: array.shape for name, array in arrays.items()}
     fits = [each for each in _candidates(found) if shapes_of(convi6(each)) == found]

@@ -1,4 +1,4 @@
-"""Calcium indicators with their physics: from spikes to the fluorescence of one neuron.
+"""Calcium indicators with their physics and a simulated microscope: from spikes to frames.
 
     spike -> calcium enters, is buffered and pumped out -> the indicator binds it -> light -> frames
 
@@ -25,52 +25,37 @@ dye binds and folds as good as immediately.
 
 `quick_dff` is the same in closed form, for the tables in the competition's form: it takes
 milliseconds where the model takes seconds, and has neither a state that saturates nor a slow cell.
-
-How a microscope sees the light: `microscope`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import Array, Times
+from ..arrays import Array, Times, Trace
 
-STEP_RATE = 500.0
-"""Hz; the model's own steps, of 2 ms, implicit in what is fast."""
-
-RESTING = 50.0
-"""nM of free calcium."""
-SPIKE_INFLUX = 20_000.0
-"""nM of calcium, bound or free, that enter with a spike."""
+STEP_RATE = 500.0  # Hz; the model's own steps, of 2 ms, implicit in what is fast
+RESTING = 50.0  # nM of free calcium
+SPIKE_INFLUX = 20_000.0  # nM of calcium, bound or free, that enter with a spike
 BUFFER_RATIO = 110.0
-EXTRUSION = 1_800.0
-"""Per s."""
-SPIKE_CALCIUM = 10.0
-"""nM of free calcium above rest after a spike, in `quick_dff`."""
+EXTRUSION = 1_800.0  # per s
+SPIKE_CALCIUM = 10.0  # nM of free calcium above rest after a spike, in `quick_dff`
 LEAST_CALCIUM = 1e-3
 """nM; below it the pool would be emptied by the indicator in one step, and then be negative."""
+
+DRIFT_TIME = 20.0
+"""s; time constant of the slow drift, about that of a cell that moves in and out of focus."""
+DARKEST = 0.05  # least brightness, as a share of that at rest: drift may not turn the light off
 
 
 @dataclass(frozen=True)
 class Indicator:
     """One indicator in one kind of cell; numbers, or arrays `(neuron,)` to simulate many at once.
 
-    Attributes
-    ----------
-    affinity : nM
-    hill : exponent
-    bind, fold, off : per s
-        Rates of losing calcium while dark (of binding it at c = affinity, about), of becoming
-        bright, and of losing brightness.
-    contrast : largest F / smallest F - 1
-        As seen in the cell, background included.
-    sites : nM
-        Calcium that all of the indicator can bind.
-    influx : nM per spike
-    buffer_ratio : kappa
-    extrusion : gamma, per s
+    `affinity` and `sites`, the calcium that all of the indicator can bind, are in nM, `influx` in
+    nM per spike, all rates per s: `bind` (of losing calcium while dark, about that of binding it at
+    c = affinity), `fold`, `off` and `extrusion`. `contrast` is largest F / smallest F - 1 as seen
+    in the cell, background included.
     """
 
     affinity: float | Array
@@ -104,30 +89,22 @@ INDICATORS = {
     "jRCaMP1a": Indicator(214, 0.9, bind=113, fold=51, off=0.74, contrast=12.7, sites=68_000),
 }
 
-
-class SingleSpike(NamedTuple):
-    """What one spike gives: `amplitude` in dF/F, `half_rise` and `half_decay` in s."""
-
-    amplitude: float
-    half_rise: float
-    half_decay: float
-
-
 SINGLE_SPIKE = {
-    "OGB-1": SingleSpike(0.08, 0.005, 0.40),
-    "Cal-520": SingleSpike(0.20, 0.005, 0.40),
-    "GCaMP5k": SingleSpike(0.04, 0.060, 0.400),
-    "GCaMP6f": SingleSpike(0.19, 0.020, 0.142),
-    "GCaMP6s": SingleSpike(0.23, 0.070, 0.550),
-    "jGCaMP7f": SingleSpike(0.30, 0.025, 0.180),
-    "jGCaMP8f": SingleSpike(0.40, 0.005, 0.070),
-    "jGCaMP8m": SingleSpike(0.55, 0.006, 0.120),
-    "jGCaMP8s": SingleSpike(0.65, 0.008, 0.200),
-    "jRGECO1a": SingleSpike(0.12, 0.020, 0.250),
-    "jRCaMP1a": SingleSpike(0.08, 0.040, 0.900),
+    "OGB-1": (0.08, 0.005, 0.40),
+    "Cal-520": (0.20, 0.005, 0.40),
+    "GCaMP5k": (0.04, 0.060, 0.400),
+    "GCaMP6f": (0.19, 0.020, 0.142),
+    "GCaMP6s": (0.23, 0.070, 0.550),
+    "jGCaMP7f": (0.30, 0.025, 0.180),
+    "jGCaMP8f": (0.40, 0.005, 0.070),
+    "jGCaMP8m": (0.55, 0.006, 0.120),
+    "jGCaMP8s": (0.65, 0.008, 0.200),
+    "jRGECO1a": (0.12, 0.020, 0.250),
+    "jRCaMP1a": (0.08, 0.040, 0.900),
 }
-"""One spike in pyramidal cells of the mouse, about: the sources above, Kerr et al. 2005, PNAS
-102:14063-14068 (OGB-1), Tada et al. 2014, Eur J Neurosci 39:1720-1728 (Cal-520)."""
+"""About one spike's amplitude in dF/F, s to half of it, and s from the peak to half of it, in
+pyramidal cells of the mouse. The sources above, Kerr et al. 2005, PNAS 102:14063-14068 (OGB-1),
+Tada et al. 2014, Eur J Neurosci 39:1720-1728 (Cal-520)."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +121,9 @@ class QuickIndicator:
 # Time constants from the sources above; of OGB-1 also from Hendel et al. 2008, J Neurosci
 # 28:7399-7411.
 QUICK_INDICATORS = {
-    name: QuickIndicator(rise, decay, spike.amplitude, each.affinity, each.hill)
+    name: QuickIndicator(
+        rise, decay, SINGLE_SPIKE[name][0], INDICATORS[name].affinity, INDICATORS[name].hill
+    )
     for name, rise, decay in (
         ("OGB-1", 0.01, 0.7),
         ("GCaMP5k", 0.06, 0.6),
@@ -153,7 +132,6 @@ QUICK_INDICATORS = {
         ("jRCaMP1a", 0.05, 1.2),
         ("jRGECO1a", 0.03, 0.4),
     )
-    for spike, each in [(SINGLE_SPIKE[name], INDICATORS[name])]
 }
 """The indicators of the competition."""
 
@@ -161,11 +139,8 @@ QUICK_INDICATORS = {
 def spike_influx(
     trains: Sequence[Times], steps: int, spread: float, rng: np.random.Generator
 ) -> Array:
-    """Calcium that enters in each step of `1 / STEP_RATE` s, in units of an average spike's.
-
-    `trains` are spike times in s, of each neuron; `spread` is that of the logarithm of a spike's
-    calcium. `(step, neuron)`.
-    """
+    """Calcium `(step, neuron)` that enters at `STEP_RATE`, in units of an average spike's, from the
+    spike times in s of each neuron; `spread` is that of the logarithm of a spike's calcium."""
     influx = np.zeros((steps, len(trains)))
     for column, times in enumerate(trains):
         # Less half the variance, so that the average spike is 1.
@@ -176,10 +151,8 @@ def spike_influx(
 
 
 def bright_share(influx: Array, indicator: Indicator) -> Array:
-    """Solve the model: b `(step, neuron)` at the end of each step, from rest on.
-
-    `influx` is as `spike_influx` makes it.
-    """
+    """Solve the model: b `(step, neuron)` at the end of each step, from rest on, of the `influx`
+    that `spike_influx` gives."""
     dt = 1 / STEP_RATE
     steps, neurons = influx.shape
     pool = 1 + indicator.buffer_ratio
@@ -220,11 +193,9 @@ def to_dff(bright: Array, indicator: Indicator) -> Array:
 
 
 def random_indicators(count: int, rng: np.random.Generator) -> Indicator:
-    """Draw indicators as nobody has measured them, spread over all that is known and beyond.
-
-    With arrays `(count,)`: half-lives of the bright state from some ms (dyes, jGCaMP8) to 1 s
-    (GCaMP6s), cells that clear calcium in 20 to 300 ms.
-    """
+    """Draw indicators as nobody has measured them, with arrays `(count,)` spread over all that is
+    known and beyond: half-lives of the bright state from some ms (dyes, jGCaMP8) to 1 s (GCaMP6s),
+    cells that clear calcium in 20 to 300 ms."""
 
     def between(low: float, high: float) -> Array:
         return np.exp(rng.uniform(np.log(low), np.log(high), count))
@@ -250,10 +221,9 @@ def quick_dff(
 
     Each spike adds a difference of two exponentials of calcium; what the indicator makes of it is
     the Hill curve through rest and one spike's calcium, scaled so that an average spike gives the
-    amplitude seen in vivo. So GCaMP6 answers bursts supralinearly, OGB-1 sublinearly.
-
-    `influx` is a column `(step,)` of `spike_influx`. By `decay` and `spike_calcium` the neuron
-    differs from the average one; one with more calcium per spike is brighter.
+    amplitude seen in vivo. So GCaMP6 answers bursts supralinearly, OGB-1 sublinearly. `influx` is a
+    column `(step,)` of `spike_influx`; by the factors `decay` and `spike_calcium` the neuron
+    differs from the average one.
     """
     from scipy.signal import lfilter
 
@@ -271,3 +241,36 @@ def quick_dff(
 
     resting, one_spike = bound(np.array([0.0, SPIKE_CALCIUM]))
     return indicator.amplitude * (bound(calcium) - resting) / (one_spike - resting)
+
+
+def fluctuation(samples: int, time_constant: float, rng: np.random.Generator) -> Array:
+    """Ornstein-Uhlenbeck process `(sample,)` of mean 0 and variance 1; `time_constant` in
+    samples."""
+    from scipy.signal import lfilter
+
+    keep = np.exp(-1 / time_constant)
+    kicks = np.sqrt(1 - keep**2) * rng.normal(size=samples)
+    kicks[:1] = rng.normal()  # as spread at the start as later
+    return lfilter([1.0], [1.0, -keep], kicks)
+
+
+def expose(
+    dff: Trace, frame_rate: float, noise: float, drift: float, rng: np.random.Generator
+) -> Trace:
+    """One neuron's dF/F `(step,)` at `STEP_RATE` as a microscope records it, `(frame,)` at
+    `frame_rate` in Hz: frame k is the mean over a frame's duration around k / `frame_rate` s.
+
+    `noise` is that of photons at rest, in dF/F per sqrt(Hz), and grows with the square root of
+    brightness; `drift` is the spread of the slow drift, in dF/F.
+    """
+    frames = int(len(dff) * frame_rate / STEP_RATE)
+    # Differences of the integral: a frame may begin and end between two steps.
+    integral = np.concatenate([[0.0], np.cumsum(dff)])
+    centre = np.arange(frames) * STEP_RATE / frame_rate
+    width = STEP_RATE / frame_rate / 2
+    edges = np.clip([centre - width, centre + width], 0, len(dff))
+    low, high = np.interp(edges, np.arange(len(dff) + 1), integral)
+    seen = (high - low) / (edges[1] - edges[0])
+    seen = seen + drift * fluctuation(frames, DRIFT_TIME * frame_rate, rng)
+    bright = np.sqrt(np.maximum(1 + seen, DARKEST))
+    return seen + noise * np.sqrt(frame_rate) * bright * rng.normal(size=frames)

@@ -12,35 +12,32 @@ import numpy as np
 from ..arrays import Array, Times, Trace
 from ..constants import SAMPLE_RATE
 from ..signals.measures import smoothing_of_noise
-from .indicators import STEP_RATE, bright_share, random_indicators, spike_influx, to_dff
-from .microscope import expose, fluctuation
+from .indicators import (
+    STEP_RATE,
+    bright_share,
+    expose,
+    fluctuation,
+    random_indicators,
+    spike_influx,
+    to_dff,
+)
 
 RATES = (0.05, 12.0)
 """Spikes/s; mean rates of synthetic trains, log-uniform: from silent cells to fast interneurons."""
 
-BURSTS = (0.0, 0.5)
-"""Probability that a spike is followed by another of the same burst."""
+BURSTS = (0.0, 0.5)  # probability that a spike is followed by another of the same burst
 
 FAST, SLOW = 0.2, 4.0
-"""s; time constants of the fluctuations of the spike rate."""
 FAST_FLUCTUATION, SLOW_FLUCTUATION = 1.2, 1.5
-"""Largest spreads of the two fluctuations, of the logarithm of the spike rate."""
+"""The spike rate fluctuates with these time constants, in s; its logarithm with these spreads at
+most."""
 REFRACTORY, BURST_INTERVAL = 0.003, 0.008
 """s; least interval between two spikes of a burst, and mean interval beyond it."""
-MOST_BURSTS = 3.0
-"""Bursts per 10 ms; a log-normal rate has no upper end, but a neuron has."""
-
-SPREAD_OF_SPIKES = 0.25
-"""Spread of the logarithm of the calcium that enters with a spike."""
-
-FRAME_RATES = (7.0, 110.0)
-"""Hz, log-uniform."""
-
-CLARITIES = (0.8, 40.0)
-"""Spread of dF/F over the noise that is left under 0.3 s, log-uniform."""
-
-DRIFTS = (0.0, 0.1, 0.3, 0.6)
-"""Spread of the drift, as a share of that of dF/F."""
+MOST_BURSTS = 3.0  # bursts per 10 ms; a log-normal rate has no upper end, but a neuron has
+SPREAD_OF_SPIKES = 0.25  # spread of the logarithm of the calcium that enters with a spike
+FRAME_RATES = (7.0, 110.0)  # Hz, log-uniform
+CLARITIES = (0.8, 40.0)  # spread of dF/F over the noise that is left under 0.3 s, log-uniform
+DRIFTS = (0.0, 0.1, 0.3, 0.6)  # spread of the drift, as a share of that of dF/F
 SHORTEST_PIECE = 500
 """Samples (5 s); pieces of recorded trains begin no later than this before their end."""
 
@@ -48,9 +45,9 @@ SHORTEST_PIECE = 500
 def bursting_train(log_rate: Array, rate: float, burst: float, rng: np.random.Generator) -> Times:
     """Spike times `(spike,)` in s of a bursting, doubly stochastic train, in order.
 
-    `log_rate` `(sample,)` is the logarithm of the rate of bursts at 100 Hz, less a constant; `rate`
-    the mean of all spikes in spikes/s; `burst` the probability that a spike is followed by another
-    of the same burst. The last bursts may go on beyond the last sample.
+    `log_rate` `(sample,)` at 100 Hz is that of bursts, less a constant, `rate` the mean of all
+    spikes in spikes/s, `burst` the probability that a spike is followed by another of the same
+    burst. The last bursts may go on beyond the last sample.
     """
     starts = np.exp(log_rate)
     starts *= rate * (1 - burst) / SAMPLE_RATE / starts.mean()
@@ -77,10 +74,8 @@ def synthetic_train(seconds: float, rng: np.random.Generator) -> Times:
 
 
 def recorded_train(counts: Sequence[Array], seconds: float, rng: np.random.Generator) -> Times:
-    """Spike times `(spike,)` in s of pieces of recorded trains, one after another.
-
-    `counts` are arrays `(sample,)` of spikes per 10 ms.
-    """
+    """Spike times `(spike,)` in s of pieces of recorded trains, one after another, which `counts`
+    has as spikes per 10 ms `(sample,)`."""
     parts, at = [], 0.0
     while at < seconds:
         train = counts[int(rng.integers(len(counts)))]
@@ -96,14 +91,11 @@ def recorded_train(counts: Sequence[Array], seconds: float, rng: np.random.Gener
 def simulated_recordings(
     count: int, seconds: float, rng: np.random.Generator, counts: Sequence[Array] = ()
 ) -> list[tuple[Trace, float, Times]]:
-    """Neurons of random indicators as a microscope would record them.
+    """Neurons of random indicators as a microscope would record them: of each dF/F with noise
+    `(frame,)`, the frame rate in Hz, and spike times in s `(spike,)`.
 
-    Half of the neurons fire as recorded ones do: `counts` are spikes per 10 ms of each recording,
+    Half of the neurons fire as recorded ones do if `counts` has spikes per 10 ms of recordings,
     `(sample,)`.
-
-    Returns
-    -------
-    For each neuron dF/F with noise `(frame,)`, frame rate in Hz, spike times in s `(spike,)`.
     """
     trains = []
     # Recorded trains have a structure that no generator has; synthetic ones have rates and bursts

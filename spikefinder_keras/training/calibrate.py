@@ -1,6 +1,4 @@
-"""Measure the calibration of `universal`, delays and the map to spikes/s, on recordings with known
-spikes.
-"""
+"""Measure delays and the map to spikes/s of `universal` on recordings with known spikes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

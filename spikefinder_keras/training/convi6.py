@@ -18,24 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from ..competition.scoring import score
+from ..competition.scoring import Scores, score
 from ..errors import OutputError, TrainingError, UsageError
 from ..figures import learning_curves, save
 from ..keras_backend import keras, own_settings
 from ..network.keras_model import build_network, save_weights
 from ..network.predict import CalciumTable, predict_tables
 from ..text import counted
+from . import runs
 from .losses import loss_of
-from .runs import (
-    CONFIG,
-    Row,
-    check_backend,
-    damaged,
-    load_state,
-    read_config,
-    save_state,
-    write_config,
-)
 from .settings import Settings
 from .traces import Traces, read_traces
 
@@ -48,7 +39,7 @@ class Run:
     settings: Settings
     traces: Traces
     network: keras.Model
-    history: list[Row] = field(default_factory=list)
+    history: list[runs.Row] = field(default_factory=list)
 
     @property
     def training(self) -> int:
@@ -73,34 +64,25 @@ def train(
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
-    """Start a run and carry it to its end.
+    """Start a run on a competition folder and carry it to its end.
 
-    Parameters
-    ----------
-    data
-        A competition folder.
-    folder
-        For the run: `config.json`, `log.csv`, `checkpoint.npz`, `best.weights.h5` (by validation),
-        `last.weights.h5`, `curves.png`, and `tensorboard/` where TensorFlow is installed.
-    settings
-    progress
-        Show a bar with the remaining time on the standard error.
-    say
-        Receives lines of text.
+    `folder` gets `config.json`, `log.csv`, `checkpoint.npz`, `best.weights.h5` (by validation),
+    `last.weights.h5`, `curves.png`, and `tensorboard/` where TensorFlow is installed. With
+    `progress` a bar stands on the standard error; `say` receives lines of text.
 
     Raises
     ------
-    DataError, UsageError, OutputError
+    DataError, OutputError
     TrainingError
         If `folder` already holds a run, if there are too few traces, or if the loss is no number.
     """
     settings, folder = settings or Settings(), Path(folder)
-    if (folder / CONFIG).exists():
+    if (folder / runs.CONFIG).exists():
         raise TrainingError(f"{folder} already holds a run; --resume it, or name another (--out)")
     traces = read_traces(data, settings.few_data_weight, say)
     run = _new_run(folder, settings, traces)
     where = str(Path(data).resolve())  # a run may be resumed from another folder
-    write_config(folder, asdict(settings), data=where, traces=traces.fingerprint())
+    runs.write_config(folder, asdict(settings), data=where, traces=traces.fingerprint())
     return _carry_on(run, progress, say)
 
 
@@ -111,25 +93,22 @@ def fit(
     settings: Settings,
     watch: Callable[[Run], object] = lambda run: None,
 ) -> Run:
-    """Train on traces that are at hand, or carry on the run in `folder`; for `experiment`.
-
-    Kept are `config.json`, `log.csv` and `checkpoint.npz`; weights and curves are not. `watch` is
-    called after each epoch, before it counts as done. `TrainingError` if `folder` holds another
-    run, or the loss is no number.
-    """
+    """Train on traces that are at hand, or carry on the run in `folder`, which gets neither weights
+    nor curves. `watch` is called after each epoch, before it counts as done. `TrainingError` if
+    `folder` holds another run, or the loss is no number."""
     run = _new_run(Path(folder), settings, traces)
-    if (run.folder / CONFIG).exists():
+    if (run.folder / runs.CONFIG).exists():
         known, config = _known_run(run.folder)
         if known != settings or config.get("traces") != traces.fingerprint():
             raise TrainingError(f"{folder} holds another run; remove it, or name another (--out)")
-        check_backend(run.folder, config.get("backend"))
+        runs.check_backend(run.folder, config.get("backend"))
         _load_state(run)
     else:
-        write_config(run.folder, asdict(settings), traces=traces.fingerprint())
+        runs.write_config(run.folder, asdict(settings), traces=traces.fingerprint())
     for epoch in range(len(run.history) + 1, settings.epochs + 1):
         _run_epoch(run, epoch)
         watch(run)
-        save_state(run.folder, run.network, run.history)
+        runs.save_state(run.folder, run.network, run.history)
     return run
 
 
@@ -142,18 +121,10 @@ def resume(
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
-    """Carry an interrupted run to its end, as if it had never been interrupted.
+    """Carry the interrupted run in a folder to its end, as if it had never been interrupted.
 
-    Parameters
-    ----------
-    folder
-        The run's.
-    data
-        Where its data are now, if not where they were.
-    changed
-        Settings that the user names again; they must be the run's.
-    progress, say
-        As in `train`.
+    `data` is where its data are now, if not where they were; `changed` are settings that the user
+    names again, which must be the run's.
 
     Raises
     ------
@@ -164,10 +135,9 @@ def resume(
     folder = Path(folder)
     settings, config = _known_run(folder)
     try:
-        where, fingerprint = Path(config["data"]), config["traces"]
-        backend = config["backend"]
+        where, fingerprint, backend = Path(config["data"]), config["traces"], config["backend"]
     except (KeyError, TypeError) as error:
-        raise damaged(folder / CONFIG) from error
+        raise runs.damaged(folder / runs.CONFIG) from error
     # A run of two settings would be neither's.
     for name, value in (changed or {}).items():
         if value != getattr(settings, name):
@@ -175,7 +145,7 @@ def resume(
                 f"the run in {folder} has {name} {getattr(settings, name)}, not {value}; resume it "
                 "without that option, or start a new run"
             )
-    check_backend(folder, backend)
+    runs.check_backend(folder, backend)
     traces = read_traces(data or where, settings.few_data_weight)
     if traces.fingerprint() != fingerprint:
         raise TrainingError(
@@ -189,11 +159,11 @@ def resume(
 
 def _known_run(folder: Path) -> tuple[Settings, dict[str, Any]]:
     """The settings of the run in a folder, and what else its configuration says."""
-    config = read_config(folder)
+    config = runs.read_config(folder)
     try:
         return Settings(**{each.name: config.pop(each.name) for each in fields(Settings)}), config
     except (KeyError, TypeError, UsageError) as error:
-        raise damaged(folder / CONFIG) from error
+        raise runs.damaged(folder / runs.CONFIG) from error
 
 
 def _new_run(folder: Path, settings: Settings, traces: Traces) -> Run:
@@ -215,7 +185,7 @@ def _new_run(folder: Path, settings: Settings, traces: Traces) -> Run:
 
 
 def compile_network(network: keras.Model, settings: Settings) -> None:
-    """Give a network the released run's optimiser and loss, with what `settings` change of them."""
+    """Give a network the optimiser and the loss of `settings`."""
     network.compile(
         optimizer=keras.optimizers.Adam(
             settings.learning_rate, settings.beta_1, settings.beta_2, settings.epsilon
@@ -233,7 +203,7 @@ def _carry_on(run: Run, progress: bool, say: Callable[[str], None]) -> Run:
     steps = -(-run.training // settings.batch)
     total, done = settings.epochs * steps, len(run.history) * steps
     with tqdm(
-        total=total, initial=done, desc="training", unit=" batches", disable=not progress
+        None, "training", total, initial=done, unit=" batches", disable=not progress
     ) as shown:
         for epoch in range(len(run.history) + 1, settings.epochs + 1):
             row = _run_epoch(run, epoch, shown.update)
@@ -242,16 +212,14 @@ def _carry_on(run: Run, progress: bool, say: Callable[[str], None]) -> Run:
     columns = [[row[key] for row in run.history] for key in ("epoch", "loss", "validation")]
     title = f"{settings.variant}, seed {settings.seed}, {counted(run.training, 'trace')}"
     save(learning_curves(*columns, title), run.folder / "curves.png")
-    best = run.history[run.best - 1]
     say(
-        f"trained {counted(settings.epochs, 'epoch')} on {counted(run.training, 'trace')}; "
-        f"best epoch {run.best}"
-        f" (validation correlation {best['validation']:.3f})"
+        f"trained {counted(settings.epochs, 'epoch')} on {counted(run.training, 'trace')}; best "
+        f"epoch {run.best} (validation correlation {run.history[run.best - 1]['validation']:.3f})"
     )
     return run
 
 
-def _run_epoch(run: Run, epoch: int, after_batch: Callable[[], object] = lambda: None) -> Row:
+def _run_epoch(run: Run, epoch: int, after_batch: Callable[[], object] = lambda: None) -> runs.Row:
     """Train for an epoch and validate; the row that is added to the history."""
     started = time.perf_counter()
     loss = _train_epoch(run, epoch, after_batch)
@@ -283,9 +251,8 @@ def _train_epoch(run: Run, epoch: int, after_batch: Callable[[], object]) -> flo
 
 def _validate(run: Run) -> float:
     """Mean correlation at 25 Hz over the validation traces that have one; NaN if none has."""
-    values = correlations(run.network, run.traces, range(run.training, len(run.traces)))
-    values = [value for value in values if np.isfinite(value)]
-    return float(np.mean(values)) if values else float("nan")
+    values = np.array(correlations(run.network, run.traces, range(run.training, len(run.traces))))
+    return Scores(values, ()).mean
 
 
 def correlations(network: keras.Model, traces: Traces, where: Sequence[int]) -> list[float]:
@@ -306,7 +273,7 @@ def _save(run: Run) -> None:
     if run.best == len(run.history):
         save_weights(run.network, run.folder / "best.weights.h5")
     log_for_tensorboard(run)
-    save_state(run.folder, run.network, run.history)
+    runs.save_state(run.folder, run.network, run.history)
 
 
 def log_for_tensorboard(run: Run) -> None:
@@ -343,5 +310,5 @@ def _load_state(run: Run) -> None:
             if row.keys() != kinds.keys() or not all(type(row[k]) is kinds[k] for k in kinds):
                 raise ValueError("other columns")
 
-    about = load_state(run.folder, run.network, check)
+    about = runs.load_state(run.folder, run.network, check)
     run.history = about["history"] if about else []

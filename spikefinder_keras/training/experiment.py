@@ -61,8 +61,7 @@ class Plan:
 
 
 def read_plan(path: str | Path) -> Plan:
-    """Read a plan; `UsageError` if the file is missing or no TOML, or something in it is unknown or
-    impossible."""
+    """Read a plan; `UsageError` if the file is missing or no TOML, or asks for the impossible."""
     try:
         stated = tomllib.loads(read_small(path))
     except (OSError, ValueError) as error:
@@ -127,32 +126,11 @@ def run_experiment(
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
-    """Carry out what is left of an experiment, and write `scores.csv` and `summary.csv`.
+    """Carry out what is left of the plan in a file, so many `jobs` at a time, on the training sets
+    of a competition folder, and return the rows of `summary.csv`, see `compare`.
 
-    Both are written after every run. A run that `scores.csv` knows is done, so that a table can be
-    carried on without the folders of its runs.
-
-    Parameters
-    ----------
-    path
-        A plan, see above.
-    data
-        A competition folder; its training sets are used.
-    out
-        Folder of the runs and tables.
-    jobs
-        Runs at a time.
-    progress, say
-        As in `convi6.train`.
-
-    Returns
-    -------
-    list of dict
-        The rows of `summary.csv`, see `compare`.
-
-    Raises
-    ------
-    UsageError, DataError, OutputError, TrainingError
+    In the folder `out` `scores.csv` and `summary.csv` are written after every run. A run that
+    `scores.csv` knows is done, so that a table can be carried on without the folders of its runs.
     """
     plan, out = read_plan(path), Path(out)
     if jobs < 1:
@@ -233,14 +211,12 @@ def _one_run(task: _Task) -> list[Row]:
         if len(run.history) in after:
             # A run that was killed between scores and checkpoint does the epoch again.
             rows = [row for row in rows if int(row["epoch"]) != len(run.history)]
-            epoch, found = str(len(run.history)), score_neurons(run, traces, neurons, left_out)
-            rows += [
-                {"epoch": epoch, "neuron": n, "correlation": f"{r:.6f}"} | about for n, r in found
-            ]
+            for neuron, r in score_neurons(run, traces, neurons, left_out):
+                scored = {"epoch": str(len(run.history)), "neuron": neuron}
+                rows.append(scored | {"correlation": f"{r:.6f}"} | about)
             write_rows(kept, rows)
 
     if {int(row["epoch"]) for row in rows} != after:
-        folder.mkdir(parents=True, exist_ok=True)
         fit(traces.subset(~left_out), folder, settings, watch)
     return [row for row in rows if int(row["epoch"]) in after]
 
@@ -281,10 +257,10 @@ def compare(rows: Sequence[Row]) -> list[dict[str, Any]]:
         low, high = interval(groups)
         difference = np.concatenate(groups).mean() if groups else np.nan
         answer = "better" if low > 0 else "worse" if high < 0 else "too small to tell"
-        about: dict[str, Any] = {"name": name, "epoch": epoch, "seeds": len(groups)}
-        about["neurons"] = len({neuron for _, neuron in cell})
-        numbers = {"mean": np.mean([*cell.values()]), "difference": difference}
-        numbers |= {"low": low, "high": high}
+        neurons = len({neuron for _, neuron in cell})
+        about = {"name": name, "epoch": epoch, "seeds": len(groups), "neurons": neurons}
+        mean = np.mean([*cell.values()])
+        numbers = {"mean": mean, "difference": difference, "low": low, "high": high}
         about |= {key: f"{value:.4f}" for key, value in numbers.items()}
         summary.append(about | {"answer": "-" if cell is reference else answer})
     return summary

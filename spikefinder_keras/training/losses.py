@@ -22,29 +22,18 @@ Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 @keras.saving.register_keras_serializable("spikefinder_keras")
 def pearson_loss(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """1 - mean over the batch of r, the released run's loss: one number for the batch.
+    """1 - mean over the batch of r, the released run's loss: one number for the batch, which Keras
+    multiplies by the mean of sample weights.
 
-    With sample weights Keras multiplies it by their mean over the batch.
-
-    Parameters
-    ----------
-    y_true : `(batch, time, 1)`
-        Spikes per sample, -1 where missing.
-    y_pred : `(batch, time, 1)`
-
-    Returns
-    -------
-    scalar tensor
+    Both are `(batch, time, 1)`; `y_true` has spikes per sample, -1 where missing.
     """
     return ops.mean(pearson_loss_per_trace(y_true, y_pred))
 
 
 @keras.saving.register_keras_serializable("spikefinder_keras")
 def pearson_loss_per_trace(y_true: Tensor, y_pred: Tensor, pool: int = POOL) -> Tensor:
-    """1 - r for each trace, so that a sample weight weighs its own trace; `(batch,)`.
-
-    Parameters as in `pearson_loss`; `pool` samples are summed.
-    """
+    """1 - r for each trace, so that a sample weight weighs its own trace: `(batch,)` from what
+    `pearson_loss` has. So many samples are summed as `pool` says."""
     x, y = (_pool(ops.convert_to_tensor(signal), pool) for signal in (y_true, y_pred))
     x = ops.cast(x, y.dtype)
     mask = ops.cast(x >= 0, y.dtype)
@@ -73,10 +62,8 @@ def poisson_loss_per_trace(y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 PER_TRACE: dict[str, tuple[Loss, ...]] = {
     "25 Hz": (pearson_loss_per_trace,),
-    **{
-        f"{100 / pool:g} Hz": (functools.partial(pearson_loss_per_trace, pool=pool),)
-        for pool in (8, 16)
-    },
+    "12.5 Hz": (functools.partial(pearson_loss_per_trace, pool=8),),
+    "6.25 Hz": (functools.partial(pearson_loss_per_trace, pool=16),),
     "poisson": (poisson_loss_per_trace,),
 }
 PER_TRACE["mean"] = PER_TRACE["25 Hz"] + PER_TRACE["12.5 Hz"] + PER_TRACE["6.25 Hz"]

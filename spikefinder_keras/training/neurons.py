@@ -38,11 +38,8 @@ _ARRAYS = ("dff", "time", "spike_times")
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """One recording of one neuron with its spikes.
-
-    `dataset` is such as `DS09`; `competition` the number of the competition set it is part of, or
-    None; `recording` has one neuron, dF/F; `spike_times` `(spike,)` in s on the time stamps' clock.
-    """
+    """One recording of one neuron, dF/F, with its spike times `(spike,)` in s on the time stamps'
+    clock; `competition` is the number of the competition set it is part of, or None."""
 
     dataset: str
     indicator: str
@@ -63,11 +60,9 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class TrainingNeuron:
-    """A neuron with known spikes: arrays `(sample,)` at 100 Hz, one of each for each segment.
-
-    `group` is its set: neurons that share a delay. `spikes` are counts per sample; `indicator`,
-    `species` and `frame_rate` (Hz) are for the calibration alone.
-    """
+    """A neuron with known spikes: traces and counts per sample `(sample,)` at 100 Hz, one of each
+    for each segment. Neurons of a `group` share a delay; `indicator`, `species` and `frame_rate`
+    (Hz) are for the calibration alone."""
 
     group: str
     traces: list[Trace] = field(default_factory=list)
@@ -90,9 +85,8 @@ def find_ground_truth(folder: str | Path) -> list[Path]:
 
 
 def read_ground_truth(path: str | Path) -> list[GroundTruth]:
-    """Read one file of the collection: one for each recording of each neuron, frames without a
-    value at an end cut off. `DataError` if it is not named or not made as a file of the
-    collection."""
+    """Read the recordings of one file of the collection, without frames that have no value at an
+    end. `DataError` if it is not named or not made as a file of the collection."""
     match = _NAME.fullmatch(Path(path).name)
     if not match:
         raise DataError(f"{path} is not named as a file of the collection, DS09-GCaMP6f-m-V1.h5")

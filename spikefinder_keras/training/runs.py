@@ -74,11 +74,7 @@ def load_state(
 ) -> dict[str, Any] | None:
     """Set a compiled network to a run's last checkpoint, all of it or nothing, and return what
     stands beside it; None where the run was killed before it had one. `TrainingError` if the file
-    is damaged or of another network.
-
-    `check` of what stands beside raises ValueError, KeyError or TypeError where it is not what this
-    run wrote.
-    """
+    is damaged or of another network, or if `check` of what stands beside finds a fault."""
     path = folder / CHECKPOINT
     if not path.exists():
         return None

@@ -19,7 +19,8 @@ LARGEST_SEED = 2**32  # Keras and numpy take seeds below it
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run of convi6 is made of; the defaults are the released run's.
+    """What a run of convi6 is made of; the defaults are the released run's. `UsageError` if a field
+    is impossible.
 
     `weighting` is "batch" for the released loss, which weighs a whole batch by the mean weight of
     its traces, or "trace" to weigh each trace by its own. `few_data_weight` is the weight of sets 1
@@ -27,11 +28,6 @@ class Settings:
     last in stacking order. `objective` is the rate at which truth and prediction are compared, as
     in the released loss 25 Hz; the mean over three rates; or the Poisson likelihood. All that
     `convi6.Architecture` has too is the network's.
-
-    Raises
-    ------
-    UsageError
-        If a field is impossible.
     """
 
     variant: str = "described"
@@ -84,8 +80,8 @@ class Settings:
 
     def of_network(self) -> dict[str, Any]:
         """The arguments of `keras_model.build_network`."""
-        names = {field.name for field in fields(Architecture)} & {f.name for f in fields(self)}
-        return {name: getattr(self, name) for name in names}
+        names = [field.name for field in fields(Architecture)]
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
 
 @dataclass(frozen=True)
@@ -139,10 +135,8 @@ def _check(settings: object, fine: dict[str, bool], advice: str = "") -> None:
 
 
 def _is_of_kind(value: object, kind: Any) -> bool:
-    """Whether a value, as from a file, is of a field's type: an int is a float, a bool is neither.
-
-    In a tuple are numbers.
-    """
+    """Whether a value, as from a file, is of a field's type: an int is a float, a bool is neither,
+    and in a tuple are numbers."""
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     kinds = tuple(getattr(each, "__origin__", each) for each in kinds)
     kinds = (*kinds, int) if float in kinds else kinds

@@ -45,11 +45,8 @@ class Traces:
             steps = -(-needed // LENGTH_STEP)
             # 'same' pooling starts its windows where the remainder of the length says.
             length = min(steps * LENGTH_STEP + self.longest % POOL, self.longest)
-        calcium = np.zeros((len(indices), length, 1), np.float32)
-        truth = np.full((len(indices), length, 1), -1.0, np.float32)
-        for row, i in enumerate(indices):
-            calcium[row, : len(self.calcium[i]), 0] = self.calcium[i]
-            truth[row, : len(self.spikes[i]), 0] = self.spikes[i]
+        calcium = stack([self.calcium[i][:, None] for i in indices], length)
+        truth = stack([self.spikes[i][:, None] for i in indices], length, -1.0)
         dataset = one_hot(self.numbers[indices], length)
         return [calcium, dataset], truth, self.weights[indices].astype(np.float32)
 

@@ -63,16 +63,16 @@ class UniversalRun:
 
 
 def universal_loss(settings: UniversalSettings) -> Callable[[Any, Any], Any]:
-    """The loss for batches of `settings.windows` windows of each neuron, one after another.
+    """The loss for batches of `settings.windows` windows of each neuron, one after another: 1 -
+    mean over neurons of r, the Pearson correlation over a neuron's steps.
 
-    1 - mean over neurons of r, the Pearson correlation over a neuron's steps. `y_true`
-    `(row, step, 1)` holds the true spikes per step, -1 where missing. A neuron without spikes, or
-    an output that does not vary, has r = 0 and takes no part in the gradient.
+    `y_true` `(row, step, 1)` holds the true spikes per step, -1 where missing. A neuron without
+    spikes, or an output that does not vary, has r = 0 and takes no part in the gradient.
     """
 
     def loss(y_true: Any, y_pred: Any) -> Any:
-        x = ops.reshape(y_true, (-1, settings.windows * settings.window))
-        y = ops.reshape(y_pred, (-1, settings.windows * settings.window))
+        steps = settings.windows * settings.window
+        x, y = (ops.reshape(signal, (-1, steps)) for signal in (y_true, y_pred))
         x = ops.cast(x, y.dtype)
         mask = ops.cast(x >= 0, y.dtype)
         count = ops.maximum(ops.sum(mask, axis=1), 1)
@@ -101,31 +101,12 @@ def train_universal(
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> UniversalRun:
-    """Train, or carry on a run that was interrupted.
+    """Train, or carry on the run of the same settings and backend in `folder` as if it had never
+    been interrupted. At its end there are `universal.weights.h5`, with the averaged weights, and
+    `delays.json`.
 
-    Parameters
-    ----------
-    neurons
-    folder
-        For the run: `config.json`, `log.csv`, `checkpoint.npz`, and at its end
-        `universal.weights.h5` and `delays.json`. Where it holds a run of the same settings and
-        backend, that one is carried on as if it had never been interrupted.
-    settings
-    progress
-        Show a bar on the standard error.
-    say
-        Receives lines of text.
-
-    Returns
-    -------
-    UniversalRun
-        Its network has the averaged weights.
-
-    Raises
-    ------
-    TrainingError
-        If the folder holds another run, or a damaged one, if there is nothing to learn from, or if
-        the loss is no number.
+    `TrainingError` if the folder holds another run, or a damaged one, if there is nothing to learn
+    from, or if the loss is no number.
     """
     settings = settings or UniversalSettings()
     known = [n for n in neurons if any(spikes.any() for spikes in n.spikes)]
@@ -198,9 +179,7 @@ def _carry_on(run: UniversalRun, progress: bool, say: Callable[[str], None]) -> 
     settings = run.settings
     align_at = {int(share * settings.steps) for share in settings.align_at}
     started, total = time.perf_counter(), 0.0
-    with tqdm(
-        total=settings.steps, initial=run.done, desc="training", disable=not progress
-    ) as shown:
+    with tqdm(None, "training", settings.steps, initial=run.done, disable=not progress) as shown:
         for step in range(run.done, settings.steps):
             if step in align_at and run.neurons:
                 run.delays = align(KerasEngine(run.network), run.neurons)
@@ -296,9 +275,9 @@ def _batch(run: UniversalRun, rng: np.random.Generator) -> tuple[Array, Array]:
 def draw_window(
     neuron: TrainingNeuron, delay: float, *, steps: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """A random window of a neuron, longer recordings more often; at its ends it may overhang: the
-    network's input float32 `(step, channel)`, and the spikes per step `(step,)`, -1 outside of the
-    recording. The trace is read `delay` s later than the spikes."""
+    """A random window of a neuron, which may overhang its ends: the network's input float32 `(step,
+    channel)`, and the spikes per step `(step,)`, -1 outside of the recording. The trace is read
+    `delay` s later than the spikes."""
     # By length, so that every second of a neuron comes as often.
     lengths = np.array([len(trace) for trace in neuron.traces], float)
     k = rng.choice(lengths.size, p=lengths / lengths.sum())
@@ -309,9 +288,8 @@ def draw_window(
     first = int(rng.integers(0, room + 1)) if room > 0 else 0
     offset = 0 if room > 0 else int(rng.integers(0, -room // STEP + 1))
     part = slice(first, min(first + samples, len(trace)))
-    later = np.clip(
-        np.arange(part.start, part.stop) + round(delay * SAMPLE_RATE), 0, len(trace) - 1
-    )
+    later = np.arange(part.start, part.stop) + round(delay * SAMPLE_RATE)
+    later = later.clip(0, len(trace) - 1)
     count = min(-(-(part.stop - part.start) // STEP), steps - offset)
     inputs[offset : offset + count] = network_input(trace[later], neuron.scales[k])[:count]
     known = sum_windows(spikes[part], STEP)[:count]
@@ -334,10 +312,8 @@ def simulated_windows(settings: UniversalSettings, counts: Sequence[Trace]) -> t
         step = (times * SAMPLE_RATE / STEP).astype(int)
         truth.append(np.bincount(step[step < steps], minlength=steps))
     shape = (-1, settings.windows, settings.window)
-    return (
-        np.stack(inputs).reshape(*shape, CHANNELS),
-        np.stack(truth).reshape(shape).astype(np.float32),
-    )
+    spikes = np.array(truth, np.float32).reshape(shape)
+    return np.stack(inputs).reshape(*shape, CHANNELS), spikes
 
 
 # The delay of each set
@@ -359,12 +335,9 @@ def shift_curve(rates: Sequence[Rates], spikes: Sequence[Trace]) -> Array:
     and `spikes` `(sample,)` are one of each for each segment."""
     curve = []
     for samples in np.round(DELAYS * SAMPLE_RATE).astype(int):
-        moved = [np.zeros(known.size) for known in spikes]
-        for later, known in zip(moved, spikes, strict=True):
-            if samples >= 0:
-                later[samples:] = known[: known.size - samples]
-            else:
-                later[:samples] = known[-samples:]
+        before, behind = max(samples, 0), max(-samples, 0)  # zeros at the end that is left
+        padded = [np.pad(known.astype(float), (before, behind)) for known in spikes]
+        moved = [x[behind:][: known.size] for x, known in zip(padded, spikes, strict=True)]
         output, truth = calibrate.whole_steps(moved, rates)
         curve.append(pearson(truth, output))
     return np.array(curve)

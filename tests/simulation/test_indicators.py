@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.simulation import indicators as model
-from spikefinder_keras.simulation.microscope import expose
+from spikefinder_keras.simulation.indicators import expose
 from spikefinder_keras.simulation.spike_trains import simulated_recordings, synthetic_train
 
 
