@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from .errors import UsageError
@@ -35,6 +35,13 @@ def tell(*lines: object, file: TextIO | None = None) -> None:
     text = "".join(f"{visible_line(line)}\n" for line in lines)
     encoding = getattr(file, "encoding", None) or "utf-8"
     file.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def say_unless(quiet: bool) -> Callable[[str], None]:
+    """What shows a line to a person, on the standard error, unless they want quiet."""
+    if quiet:
+        return lambda line: None
+    return lambda line: tell(line, file=sys.stderr)
 
 
 def tell_table(text: str) -> None:

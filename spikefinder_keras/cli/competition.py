@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from ..console import tell, tell_table
+from ..console import say_unless, tell, tell_table
 from ..constants import POOL, SPLITS
 from ..text import clean_name, counted, header_cell
-from .options import PROGRAM, Commands, add_command, add_weights, say_to
+from .options import PROGRAM, Commands, add_command, add_overwrite, add_weights
 
 
 def add(commands: Commands) -> None:
@@ -50,6 +50,7 @@ def add(commands: Commands) -> None:
         help="published: rescale the rates first, as the competition did for this submission",
     )
     option("--csv", metavar="OUT.csv", help="also write the values to a file")
+    add_overwrite(option)
 
     option = add_command(
         commands,
@@ -83,7 +84,11 @@ def run_submission(arguments: argparse.Namespace) -> None:
     from ..competition.submission import score_table, submission
 
     results = submission(
-        arguments.data, arguments.weights, arguments.out, not arguments.quiet, say_to(arguments)
+        arguments.data,
+        arguments.weights,
+        arguments.out,
+        not arguments.quiet,
+        say_unless(arguments.quiet),
     )
     tell_table(score_table(results))
     count = counted(len(results), "file")
@@ -96,12 +101,17 @@ def run_score(arguments: argparse.Namespace) -> None:
     from ..competition.scoring import score
     from ..competition.tables import read_pair
     from ..console import text_table
-    from ..files.atomic import check_output, whole_file
+    from ..files.atomic import check_apart, check_output, check_replaceable, whole_file
 
     out = arguments.csv and check_output(arguments.csv)
+    if out:
+        reads = {"the truth": [arguments.truth], "the prediction": [arguments.prediction]}
+        check_apart(reads, [("--csv", out)])
+        head = b"neuron,measure,value\n"
+        check_replaceable(out, overwrite=arguments.overwrite, option="--csv", begins=head)
     truth, prediction, names, notes = read_pair(arguments.truth, arguments.prediction)
     for line in notes:
-        say_to(arguments)(line)
+        say_unless(arguments.quiet)(line)
     scores = score(truth, prediction, arguments.measure, arguments.downsample, arguments.protocol)
     rows = [("neuron", arguments.measure)]
     for name, value, reason in zip(names, scores.values, scores.reasons, strict=True):

@@ -3,9 +3,9 @@ figure."""
 
 import argparse
 
-from ..console import tell, tell_table
+from ..console import say_unless, tell, tell_table
 from ..constants import SPLITS
-from .options import Commands, add_command, add_weights, say_to
+from .options import Commands, add_command, add_overwrite, add_weights
 
 
 def add(commands: Commands) -> None:
@@ -24,6 +24,7 @@ def add(commands: Commands) -> None:
     )
     option("path", metavar="MODEL.onnx", help="file to write")
     add_weights(option, "default: described")
+    add_overwrite(option)
     option = add_command(
         commands, "figures", draw, "Draw the network, its kernels, its predictions and its scores."
     )
@@ -62,6 +63,7 @@ def add(commands: Commands) -> None:
         default=("png", "pdf"),
         help="of the files (default: both)",
     )
+    add_overwrite(option)
 
 
 def describe(arguments: argparse.Namespace) -> None:
@@ -84,7 +86,7 @@ def describe(arguments: argparse.Namespace) -> None:
 def export(arguments: argparse.Namespace) -> None:
     from ..network.onnx_model import export
 
-    export(arguments.path, arguments.weights or "described")
+    export(arguments.path, arguments.weights or "described", overwrite=arguments.overwrite)
     tell(f"the network is in {arguments.path}; docs/network.md says what goes in and comes out")
 
 
@@ -101,7 +103,8 @@ def draw(arguments: argparse.Namespace) -> None:
         window=arguments.window,
         run=arguments.training_run,
         formats=arguments.formats,
+        overwrite=arguments.overwrite,
         progress=not arguments.quiet,
-        say=say_to(arguments),
+        say=say_unless(arguments.quiet),
     )
     tell(*files)

@@ -1,14 +1,16 @@
 """`predict`: spike rates of a recording."""
 
 import argparse
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
-from ..console import tell, tell_table
+from ..console import say_unless, tell, tell_table
 from ..errors import OutputError
 from ..recordings.options import PredictOptions, ReadOptions
 from ..text import counted
-from .options import Commands, add_command, add_fields, fields_of, say_to
+from .options import AddOption, Commands, add_command
 
 WHERE_SPIKES_ARE = {
     ".csv": "{}.json, under spike_times",
@@ -42,16 +44,16 @@ def add(commands: Commands) -> None:
     option(
         "--overwrite",
         action="store_true",
-        help="replace a file of the default name, or suite2p's own spks.npy",
+        help="replace a file of the default name, and what this program did not write",
     )
-    add_fields(option, ReadOptions, ("frame_rate",))
-    add_fields(
+    _add_fields(option, ReadOptions, ("frame_rate",))
+    _add_fields(
         option,
         PredictOptions,
         ("indicator", "species", "weights", "dataset", "area", "engine", "spikes"),
     )
     option("--report", metavar="FILE.html", help="write how far to trust the rates, with pictures")
-    add_fields(option, ReadOptions, ("orientation", "unit", "variable", "neuropil", "all_rois"))
+    _add_fields(option, ReadOptions, ("orientation", "unit", "variable", "neuropil", "all_rois"))
     option(
         "--memory",
         metavar="SIZE",
@@ -67,23 +69,32 @@ def add(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from ..files.atomic import check_output
-    from ..recordings.formats import check_prediction_path
+    from ..files.atomic import check_apart, check_output, check_replaceable
+    from ..recordings.formats.detect import check_prediction_path, read_from
+    from ..recordings.formats.writers import sidecar_path
     from ..recordings.pipeline import Task, check_options
     from ..recordings.recording import parse_memory
     from ..signals.preprocess import check_rate
 
     # Everything that can be wrong with what is asked for, before a large file is read.
-    source, say = Path(arguments.recording), say_to(arguments)
-    prediction = PredictOptions(**fields_of(PredictOptions, arguments))
+    source, say = Path(arguments.recording), say_unless(arguments.quiet)
+    prediction = PredictOptions(**_fields_of(PredictOptions, arguments))
     check_options(prediction)
     memory = parse_memory(arguments.memory)
-    reading = replace(ReadOptions(**fields_of(ReadOptions, arguments)), memory=memory)
+    reading = replace(ReadOptions(**_fields_of(ReadOptions, arguments)), memory=memory)
     if reading.frame_rate is not None:
         check_rate(reading.frame_rate)
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
     check_prediction_path(out, source, arguments.series, arguments.overwrite)
     report = arguments.report and check_output(arguments.report)
+    outputs = [("--out", each) for each in (out, sidecar_path(out))]
+    if report:
+        check_apart({"the recording": read_from(source)}, [("--report", report)])
+        outputs.append(("--report", report))
+    weights = [each for each in (prediction.weights,) if each and Path(each).is_file()]
+    check_apart({"the file of --weights": weights}, outputs)
+    if report:
+        check_replaceable(report, overwrite=arguments.overwrite, option="--report")
     if arguments.scheduler is not None:
         from ..recordings.dask_workers import check_scheduler
 
@@ -127,6 +138,29 @@ def run(arguments: argparse.Namespace) -> None:
         tell(f"{count} spike times are in {WHERE_SPIKES_ARE[out.suffix.lower()].format(out)}")
     if report:
         tell(f"how far to trust them is in {report}")
+
+
+def _add_fields(option: AddOption, options: type, names: Iterable[str]) -> None:
+    """An option for each of some fields of a dataclass, which say their own help text."""
+    by_name = {field.name: field for field in fields(options)}
+    for name in names:
+        field = by_name[name]
+        metadata = dict(field.metadata)
+        if field.type is bool:
+            metadata["action"] = "store_true"
+        else:
+            metadata["default"] = field.default
+        # "float | None": what argparse has to call.
+        for kind in (int, float):
+            if kind.__name__ in str(field.type):
+                metadata["type"] = kind
+        option(f"--{name.replace('_', '-')}", **metadata)
+
+
+def _fields_of(options: type, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of the fields of a dataclass, by name."""
+    names = (field.name for field in fields(options))
+    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
 
 
 def default_path(source: Path, overwrite: bool = False) -> Path:

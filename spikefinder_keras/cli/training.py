@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..console import import_keras, tell, tell_table, text_table
-from .options import PROGRAM, Commands, add_command, say_to
+from ..console import import_keras, say_unless, tell, tell_table, text_table
+from .options import PROGRAM, Commands, add_command
 
 # Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
 _SETTINGS: tuple[tuple[str, Any, str], ...] = (
@@ -91,7 +91,7 @@ def run_train(arguments: argparse.Namespace) -> None:
     from ..training.convi6 import resume, train
     from ..training.settings import Settings
 
-    progress, say = not arguments.quiet, say_to(arguments)
+    progress, say = not arguments.quiet, say_unless(arguments.quiet)
     if arguments.resume:
         run = resume(arguments.resume, arguments.data, settings, progress=progress, say=say)
     else:
@@ -121,7 +121,7 @@ def run_universal(arguments: argparse.Namespace) -> None:
         out,
         settings=settings,
         progress=not arguments.quiet,
-        say=say_to(arguments),
+        say=say_unless(arguments.quiet),
     )
     tell(f"log and weights are in {out}, and what was measured with them beside")
     tell(f"try them: {PROGRAM} predict RECORDING --weights {weights}")
@@ -132,7 +132,7 @@ def run_experiment(arguments: argparse.Namespace) -> None:
     from ..competition.submission import find_data
     from ..training.experiment import run_experiment
 
-    progress, say = not arguments.quiet, say_to(arguments)
+    progress, say = not arguments.quiet, say_unless(arguments.quiet)
     out = Path(arguments.out or f"runs/{Path(arguments.plan).stem}")
     data, kind = find_data(arguments.data, out, progress)
     say(f"data: {kind} ({data})")

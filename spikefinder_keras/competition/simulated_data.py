@@ -24,7 +24,7 @@ from ..arrays import Table, Times, Trace
 from ..console import bar
 from ..constants import SAMPLE_RATE, SPLITS, TEST_DATASETS
 from ..datasets import DATASETS, check_dataset
-from ..errors import UsageError
+from ..errors import OutputError, UsageError
 from ..files.atomic import check_output_folder, write_text
 from ..signals.preprocess import bin_spikes, preprocess
 from ..simulation.indicators import (
@@ -37,7 +37,7 @@ from ..simulation.indicators import (
     spike_influx,
 )
 from ..simulation.spike_trains import FAST, REFRACTORY, SLOW, bursting_train
-from .tables import SIMULATED_MARK, file_name, write_csv
+from .tables import SIMULATED_MARK, file_name, find_file, write_csv
 
 SIZES = ("small", "full")
 
@@ -134,14 +134,21 @@ def simulate(
     made = check_output_folder(folder)
     shapes = {"train": DATASETS, "test": DATASETS[:TEST_DATASETS]}
     sets = [(split, dataset.number) for split in SPLITS for dataset in shapes[split]]
+    mark = made / SIMULATED_MARK
+    if not mark.is_file() and any(find_file(made, *each, "calcium") for each in sets):
+        raise OutputError(
+            f"{made} holds data that were not simulated, whose files would be replaced; choose "
+            "another folder (--out)"
+        )
+    # First, so that an interrupted run knows its own files again.
+    about = {"made by": "spikefinder-keras simulate", "size": size, "seed": int(seed)}
+    write_text(mark, json.dumps(about) + "\n")
     for split, number in bar(sets, "simulating", "set", progress):
         shape = FULL_SHAPES[split][number - 1] if size == "full" else SMALL_SHAPE
         calcium, spikes = simulate_set(number, *shape, seed=seed, split=split)
         split_folder = check_output_folder(made / f"spikefinder.{split}")
         write_csv(split_folder / file_name(split, number, "calcium"), calcium)
         write_csv(split_folder / file_name(split, number, "spikes"), spikes)
-    about = {"made by": "spikefinder-keras simulate", "size": size, "seed": int(seed)}
-    write_text(made / SIMULATED_MARK, json.dumps(about) + "\n")
     return made
 
 

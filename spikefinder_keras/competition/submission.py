@@ -92,7 +92,9 @@ def submission(
     weights = weights or default_weights()
     sets = find_sets(data)
     among = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
-    if out.resolve() in [folder.resolve() for folder in among]:
+    # Calcium of these names is beside them where the spikes of anybody's are the true ones.
+    true = any((out / file_name(*each, "calcium")).exists() for each in sets)
+    if true or out.resolve() in [folder.resolve() for folder in among]:
         raise OutputError(
             f"in {out} the rates would replace the true spikes, whose files have the same names; "
             "choose another folder (--out)"

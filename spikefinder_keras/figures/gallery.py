@@ -15,7 +15,7 @@ from ..competition.tables import REAL, data_origin, find_sets
 from ..console import bar
 from ..datasets import check_dataset
 from ..errors import UsageError
-from ..files.atomic import check_output_folder
+from ..files.atomic import check_output_folder, check_replaceable
 from ..network.convi6 import VARIANTS, Architecture, convi6
 from ..network.engine import OnnxEngine, as_engine
 from .correlations import draw_scores, draw_scores_by_rate
@@ -48,6 +48,7 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     window: tuple[float, float] = WINDOW,
     run: str | Path | None = None,
     formats: Sequence[str] = FORMATS,
+    overwrite: bool = False,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
@@ -69,6 +70,8 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
         log.
     formats
         Of `FORMATS`.
+    overwrite
+        Replace files of these names that this program has not written, too.
     """
     # What is wrong with the choices shows before anything slow happens.
     if number is not None:
@@ -114,6 +117,9 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     if run is not None:
         draw["learning-curves"] = lambda: draw_learning_curves(run)
     signatures = {"architecture": "", "learning": "", "kernels": f"weights: {weights}"}
+    names = [folder_of_figures / f"{name}.{suffix}" for name in draw for suffix in formats]
+    for path in names:
+        check_replaceable(path, overwrite=overwrite)
     files = []
     for name, function in bar(list(draw.items()), "drawing", "figure", progress):
         ax = function()

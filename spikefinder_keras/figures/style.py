@@ -89,10 +89,12 @@ def save(ax: Axes, path: str | Path) -> None:
     """Write the figure of `ax` to `path`, whole or not at all, in the format its name ends in."""
     import matplotlib
 
-    from ..files.atomic import whole_file
+    from ..files.atomic import MARK, whole_file
 
     # TrueType fonts can be edited in a PDF; without its date the same figure is the same file.
-    metadata = {"CreationDate": None} if str(path).endswith(".pdf") else None
+    metadata: dict[str, str | None] = {"Software": MARK}
+    if str(path).endswith(".pdf"):
+        metadata = {"Creator": MARK, "CreationDate": None}
     with whole_file(path) as temporary, matplotlib.rc_context({"pdf.fonttype": 42}):
         figure_of(ax).savefig(temporary, dpi=200, bbox_inches="tight", metadata=metadata)
 

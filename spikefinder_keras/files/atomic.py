@@ -18,7 +18,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -123,6 +123,94 @@ def check_output_folder(folder: Path | str) -> Path:
             f"cannot write to the folder {folder} ({error.strerror}); choose another one"
         ) from error
     return folder
+
+
+# What may be written over: nothing that is read, nothing twice, and of what stands there already
+# only what this program has written
+
+AnyPath: TypeAlias = str | os.PathLike[str]
+
+MARK = "spikefinder-keras"
+"""It stands in all that this program writes, or beside it: who wrote a file says so."""
+_MARKS = (MARK.encode(), MARK.encode("utf-32-le"))  # the second in numpy's arrays of text
+_SOUGHT = 1 << 20  # bytes at both ends of a file in which it is looked for
+ZARR = ("zarr.json", ".zgroup", ".zarray")  # one of them is in the folder of every group or array
+
+
+def check_apart(
+    reads: Mapping[str, Iterable[AnyPath]], writes: Iterable[tuple[str, AnyPath]]
+) -> None:
+    """Find out, before anything runs, whether a command would destroy what it reads, or write
+    something twice.
+
+    `reads` are the paths that it reads, by what a user calls them; `writes` the option and path of
+    each file or folder that it makes or replaces. `OutputError` if one that is written is one that
+    is read, or holds it, if one lies in a store of Zarr, or if two are the same.
+    """
+    made: list[tuple[str, Path]] = []
+    for option, each in writes:
+        path = Path(each)
+        for name, sources in reads.items():
+            for source in map(Path, sources):
+                if _same(path, source):
+                    raise OutputError(f"{path} is {name} itself; choose another name ({option})")
+                if source.resolve().is_relative_to(path.resolve()):
+                    raise OutputError(f"{path} holds {name}; choose another name ({option})")
+        for parent in path.resolve().parents:
+            if is_zarr(parent):
+                raise OutputError(f"{path} lies in the store {parent}; choose a place ({option})")
+        for other, there in made:
+            if _same(path, there):
+                both = option if option == other else f"{other}, {option}"
+                raise OutputError(f"{path} would be written twice ({both}); choose another name")
+        made.append((option, path))
+
+
+def check_replaceable(
+    path: AnyPath, *, overwrite: bool, option: str = "--out", begins: bytes = b""
+) -> None:
+    """Raise `OutputError` if something stands at `path` that this program has not written, unless
+    the user says to `overwrite` it. What it writes without a mark is known by how it `begins`."""
+    path = Path(path)
+    if overwrite or not path.exists() or is_ours(path, begins):
+        return
+    raise OutputError(
+        f"{path} is there, and not by this program; choose another name ({option}), or replace it "
+        "(--overwrite)"
+    )
+
+
+def is_ours(path: AnyPath, begins: bytes = b"") -> bool:
+    """Whether a file or a Zarr store says that this program has written it; an empty file is
+    nobody's."""
+    path = Path(path)
+    if path.is_dir():
+        there = [path / name for name in (".zattrs", *ZARR) if (path / name).is_file()]
+        return any(map(is_ours, there)) or not any(path.iterdir())
+    try:
+        with open_ordinary(path) as file:
+            head = file.read(_SOUGHT)
+            file.seek(max(file.seek(0, os.SEEK_END) - _SOUGHT, 0))
+            tail = file.read(_SOUGHT)
+    except OSError:
+        return False
+    known = bool(begins) and head.startswith(begins)
+    return not head or known or any(mark in part for mark in _MARKS for part in (head, tail))
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr store, or an array or group in one."""
+    return any((path / name).is_file() for name in ZARR)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.resolve() == other.resolve() or one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
+# Atomic writes
 
 
 @contextmanager

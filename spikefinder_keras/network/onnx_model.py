@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import __version__
 from ..arrays import Array, ArrayLike
-from ..files.atomic import check_output, open_ordinary, whole_file
+from ..files.atomic import check_apart, check_output, check_replaceable, open_ordinary, whole_file
 from .spec import DIRECTIONS, Layer, channels
 from .universal import LEVELS, is_universal
 from .weights import Arrays, find_weights, read_network
@@ -55,12 +55,15 @@ UNIVERSAL_FILE = {
 """What an exported file says of its input and output."""
 
 
-def export(path: str | Path, weights: str | Path = "described") -> Any:
+def export(path: str | Path, weights: str | Path = "described", *, overwrite: bool = False) -> Any:
     """Write the network of some weights, see `weights.find_weights`, as an ONNX file for other
-    programs and languages, whole or not at all, and return its `onnx.ModelProto`."""
+    programs and languages, whole or not at all, and return its `onnx.ModelProto`. A file that this
+    program has not written is replaced with `overwrite` alone; else `OutputError` is raised."""
     import onnx
 
     path, source = check_output(path), find_weights(weights)
+    check_apart({"the file of --weights": [source]}, [("MODEL.onnx", path)])
+    check_replaceable(path, overwrite=overwrite, option="MODEL.onnx")
     spec, arrays = read_network(source)
     metadata = {
         "software": f"spikefinder-keras {__version__}",

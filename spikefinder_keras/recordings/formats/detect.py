@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, UsageError
-from ...files.atomic import check_output, open_ordinary
+from ...files.atomic import check_apart, check_output, check_replaceable, is_zarr, open_ordinary
 from ...files.csv import read_table
 from ...files.hdf5 import SIGNATURE
 from ...files.npy import NPY, NpyFile
@@ -22,6 +22,7 @@ from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_np
 KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
 """What can be read, for messages and help texts."""
 SUFFIXES = (*WRITERS, ".nwb")
+DESCRIBED = (".csv", ".npy")  # beside such a file a description is written
 """Of the files that can be written."""
 HDF5_OFFSETS = (0, 512, 1024, 2048)
 """Where HDF5 can begin: MATLAB writes 512 bytes of its own before it."""
@@ -110,13 +111,13 @@ def files_of(path: Path) -> list[Path]:
     """The files that a recording is read from; a result may stand beside them."""
     if not path.is_dir():
         return [path]
-    if zarr.recognises(path):
+    if is_zarr(path):
         return [file for file in path.rglob("*") if file.is_file()]
     return suite2p.files_of(path)
 
 
 def _read_folder(path: Path, options: ReadOptions) -> Recording:
-    if zarr.recognises(path):
+    if is_zarr(path):
         store = zarr.open_folder(path, chunk_size(options.memory))
         if "nwb_version" in store.groups[""].attributes:
             raise DataError(
@@ -249,29 +250,41 @@ def check_prediction_path(
         raise UsageError(f"only .nwb has series; {path} has none to call {series} (--series)")
     if suffix == ".nwb":
         nwb_writer.check(path, source, series)
+        if source is not None and not (path.exists() and path.samefile(source)):
+            check_replaceable(path, overwrite=overwrite)
         return path
-    _spare_the_source(path, source, overwrite)
+    _check_spared(path, source, overwrite)
     if suffix == ".zarr":
         check_store(path)
     else:
         check_output(path)
-        if suffix in (".csv", ".npy"):
+        if suffix in DESCRIBED:
             check_output(sidecar_path(path))
     return path
 
 
-def _spare_the_source(path: Path, source: Path | str | None, overwrite: bool) -> None:
-    """Refuse to write over the recording itself, or over what suite2p has made."""
-    if source is not None and path.exists() and Path(source).exists() and path.samefile(source):
-        raise OutputError(f"{path} is the recording itself; choose another name (--out)")
+def _check_spared(path: Path, source: Path | str | None, overwrite: bool) -> None:
+    """Refuse to write over the recording itself, or over what somebody else has made."""
     beside = (path.parent / "F.npy").is_file() and path.is_file()
     if beside and path.name in suite2p.OWN_FILES:
         raise OutputError(f"{path} is suite2p's own; choose another name (--out)")
-    if beside and path.name == "spks.npy" and not overwrite and not is_prediction(path):
+    made = (path, sidecar_path(path)) if path.suffix.lower() in DESCRIBED else (path,)
+    if source is not None:
+        check_apart({"the recording": read_from(Path(source))}, [("--out", each) for each in made])
+    if is_prediction(path):
+        return
+    if beside and path.name == "spks.npy" and not overwrite:
         raise OutputError(
             f"{path} is suite2p's own deconvolution; replace it with --overwrite, or choose "
             "another name (--out)"
         )
+    for each in made:
+        check_replaceable(each, overwrite=overwrite)
+
+
+def read_from(source: Path) -> list[Path]:
+    """What must not be written over while a recording is read: a store is so as a whole."""
+    return [source] if is_zarr(source) else [source, *files_of(source)]
 
 
 def write_prediction(

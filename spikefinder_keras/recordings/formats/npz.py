@@ -8,10 +8,10 @@ from typing import Any
 
 from ...arrays import Array
 from ...errors import DataError
+from ...files.atomic import ZARR
 from ...files.npy import member_header, read_member
 from ...files.sandbox import sandboxed
 from .container import ArrayInfo, Jobs, as_json
-from .zarr import METADATA
 
 ZIP = b"PK\x03\x04"
 
@@ -36,7 +36,7 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
     with _opened(path) as archive:
         members = {m.filename: m for m in archive.infolist()}
         # zarr.ZipStore has members without .npy, of which none would be found.
-        if any(Path(name).name in METADATA for name in members):
+        if any(Path(name).name in ZARR for name in members):
             raise DataError(f"{path} is a zipped Zarr store; unpack it and name its folder")
         for name, what in OTHER_ZIPS.items():
             if name in members:

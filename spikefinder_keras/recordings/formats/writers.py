@@ -16,12 +16,11 @@ import numpy as np
 from ...arrays import Array
 from ...competition.tables import write_csv as write_competition_csv
 from ...errors import OutputError
-from ...files.atomic import check_output_folder, read_json, whole_file, whole_folder
+from ...files.atomic import check_output_folder, is_zarr, read_json, whole_file, whole_folder
 from ...files.sandbox import require
 from ...text import header_cell, shown
 from ..recording import Prediction
 from . import suite2p
-from .zarr import recognises as is_store
 
 EVEN = 1e-3
 """Frames; time stamps this close to those of the frame rate are not written one by one."""
@@ -209,7 +208,7 @@ def check_store(path: Path) -> None:
     """Raise `OutputError` unless `path` can become a Zarr store, or can be replaced by one."""
     require("zarr", "writing Zarr", "zarr")
     check_output_folder(path.parent)
-    if path.exists() and not (path.is_dir() and (is_store(path) or not any(path.iterdir()))):
+    if path.exists() and not (path.is_dir() and (is_zarr(path) or not any(path.iterdir()))):
         raise OutputError(f"{path} exists and is no Zarr store; choose another name")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...arrays import Array
-from ...files.atomic import read_small
+from ...files.atomic import ZARR, read_small
 from ...files.sandbox import LARGEST_ARRAY, Unreadable, check_size, require, sandboxed
 from ..recording import pick
 from .container import (
@@ -26,8 +26,6 @@ from .container import (
     type_name,
 )
 
-METADATA = ("zarr.json", ".zgroup", ".zarray")
-"""One of these stands in the folder of each array and group."""
 LARGEST_METADATA = 256 << 20
 """Bytes; consolidated, they are those of all arrays of a store."""
 ALONE = "array"
@@ -39,10 +37,6 @@ CODECS = (
 )
 """Codecs that turn bytes into numbers and do nothing else; that of pickle runs code."""
 _CODEC_KEYS = ("codecs", "index_codecs", "filters", "compressor", "compressors")
-
-
-def recognises(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in METADATA)
 
 
 def open_folder(path: Path, chunk: int) -> Container:
@@ -158,7 +152,7 @@ def check_files(folder: Path) -> None:
         for name in files:
             if not Path(here, name).is_file():  # a pipe would keep us waiting
                 raise Unreadable(f"{name} in it is no ordinary file")
-        metadata += [Path(here, name) for name in files if name in (*METADATA, ".zmetadata")]
+        metadata += [Path(here, name) for name in files if name in (*ZARR, ".zmetadata")]
     for file in metadata:
         for codec in _codecs(json.loads(read_small(file, LARGEST_METADATA))):
             if codec.removeprefix("numcodecs.") not in CODECS:
