@@ -602,3 +602,14 @@ def test_a_length_that_is_none(server, tmp_path, one_file, length):
     with suppress(DownloadError):
         fetch_data(tmp_path, mirror=server.url)
     assert left(tmp_path) == []
+
+
+def test_a_folder_is_asked_once_for_what_it_does_not_have(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setattr("spikefinder_keras.files.downloads.MOST_NAMED", 3)
+    (tmp_path / "mirror").mkdir()
+    with pytest.raises(DownloadError, match=r"the mirror does not have it.* and 1 more; ") as error:
+        fetch_data(tmp_path / "data", mirror=tmp_path / "mirror")
+    assert waits == []
+    assert len(str(error.value)) < 400

@@ -22,6 +22,7 @@ from spikefinder_keras.training.experiment import (
     read_plan,
     read_rows,
     run_experiment,
+    write_rows,
 )
 from spikefinder_keras.training.traces import read_traces
 
@@ -165,6 +166,8 @@ def test_workers_do_not_chatter(place, tmp_path):
     ("change", "message"),
     [
         (("folds = 2", "folds = 1"), "at least 2 folds"),
+        (("folds = 2", "folds = 1000000000"), "at least 2 folds and at most 1000"),
+        (("folds = 2", "folds = " + 5_000 * "["), "is nested too deep"),
         (("folds = 2", "fold = 2"), "has unknown fold"),
         (("seeds = [0, 1]", "seeds = []"), "a seed"),
         (("batch = 3", "bath = 3"), "settings: unknown {'bath'}"),
@@ -309,3 +312,12 @@ def test_every_variant_of_the_ablations_trains(tmp_path, data):
     summary = run_experiment(plan(tmp_path, text.replace("[settings]", small)), data, out)
     assert [row["name"] for row in summary] == list(read_plan(path).variants)
     assert len({row["lstm_joins"] for row in read_rows(out / "scores.csv")}) == 3
+
+
+def test_names_in_its_tables_are_not_calculated(tmp_path):
+    rows = [{"name": "=1+1", "epoch": "1", "neuron": "4/x;=2", "correlation": "-0.5"}]
+    write_rows(tmp_path / "scores.csv", rows)
+    assert "'=1+1,1,4/x;'=2,-0.5" in (tmp_path / "scores.csv").read_text()
+    assert read_rows(tmp_path / "scores.csv") == rows
+    write_rows(tmp_path / "scores.csv", [{"name": "a\u202eb"}])
+    assert read_rows(tmp_path / "scores.csv") == [{"name": "a\\u202eb"}]
