@@ -36,7 +36,7 @@ import numpy as np
 from ..arrays import Array, Mask, Numbers
 from ..console import count_bar, quiet_libraries
 from ..errors import TrainingError, UsageError
-from ..files.atomic import check_output_folder, read_small, write_text
+from ..files.atomic import check_apart, check_output_folder, is_ours, read_small, write_text
 from ..text import clean_name, header_cell, name_of_cell
 from .convi6 import Run, correlations, fit
 from .settings import Settings
@@ -144,7 +144,11 @@ def run_experiment(
     if jobs < 1:
         raise UsageError(f"{jobs} runs at a time are too few (--jobs)")
     check_output_folder(out)
-    table = out / "scores.csv"
+    table, answers = out / "scores.csv", out / "summary.csv"
+    check_apart({"the plan": [path]}, [("--out", table), ("--out", answers)])
+    for each, columns in ((table, b"epoch,neuron,correlation,name,"), (answers, b"name,epoch,")):
+        if each.exists() and not is_ours(each, columns):
+            raise TrainingError(f"{each} is of no experiment; name another folder (--out)")
     runs = [(name, seed) for name in plan.variants for seed in plan.seeds]
     rows: dict[tuple[str, str], list[Row]] = {(name, str(seed)): [] for name, seed in runs}
     for row in read_rows(table) if table.exists() else []:
@@ -160,7 +164,7 @@ def run_experiment(
             together = [row for of_run in rows.values() for row in of_run]
             summary = compare(together)
             write_rows(table, together)
-            write_rows(out / "summary.csv", summary)
+            write_rows(answers, summary)
             shown.update()
     say(f"{len(tasks)} runs; scores.csv and summary.csv are in {out}")
     return summary

@@ -13,7 +13,7 @@ import pytest
 
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition.tables import write_csv
-from spikefinder_keras.errors import TrainingError, UsageError
+from spikefinder_keras.errors import OutputError, TrainingError, UsageError
 from spikefinder_keras.training import experiment
 from spikefinder_keras.training.experiment import (
     compare,
@@ -321,3 +321,14 @@ def test_names_in_its_tables_are_not_calculated(tmp_path):
     assert read_rows(tmp_path / "scores.csv") == rows
     write_rows(tmp_path / "scores.csv", [{"name": "a\u202eb"}])
     assert read_rows(tmp_path / "scores.csv") == [{"name": "a\\u202eb"}]
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "summary.csv"])
+def test_an_experiment_writes_over_no_table_of_others(name, tmp_path):
+    (tmp_path / "plan.toml").write_text("seeds = [0]")
+    (tmp_path / name).write_text("a,b\n1,2\n")
+    with pytest.raises(TrainingError, match=f"{name} is of no experiment; name another folder"):
+        run_experiment(tmp_path / "plan.toml", tmp_path, tmp_path)
+    (tmp_path / name).write_text("seeds = [0]")
+    with pytest.raises(OutputError, match=f"{name} is the plan itself"):
+        run_experiment(tmp_path / name, tmp_path, tmp_path)
