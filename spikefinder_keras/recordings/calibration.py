@@ -93,8 +93,8 @@ def check_species(species: str) -> None:
     """Raise `UsageError` if nothing is known of a species."""
     if not any(letters(species) in names for names in SPECIES.values()):
         raise UsageError(
-            f"nothing is known of the species {species}; choose from {', '.join(SPECIES)}, or leave "
-            "it out (--species)"
+            f"nothing is known of the species {species}; choose from {', '.join(SPECIES)}, or "
+            "leave it out (--species)"
         )
 
 
