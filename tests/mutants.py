@@ -143,7 +143,9 @@ def try_all(mutants: list[Mutant]) -> list[Mutant]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("words", nargs="*", help="only those with one of these in file or name")
     parser.add_argument("--sample", type=int, metavar="COUNT", help="about so many, by the day")
     options = parser.parse_args()

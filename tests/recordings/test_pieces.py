@@ -23,6 +23,7 @@ from spikefinder_keras.files.atomic import fingerprint, process_mark
 from spikefinder_keras.files.claims import claim
 from spikefinder_keras.network.weights import embedded_folder
 from spikefinder_keras.recordings import recording as memory
+from spikefinder_keras.recordings.formats.writers import begin_store
 from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
 from spikefinder_keras.recordings.pipeline import Task, predict_chunk, predict_file
 from spikefinder_keras.recordings.recording import LazyTable, parse_memory, pick
@@ -687,3 +688,17 @@ def test_what_was_read_does_not_stay_in_memory(orientation, tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 200
+
+
+def test_no_two_chunks_share_one_of_the_store(tmp_path, monkeypatch):
+    """Five neurons stand together in the store, and no two writers meet in one of its files."""
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", 5 * FRAMES)
+    begin_store(tmp_path / "store", NEURONS, FRAMES)
+    (tmp_path / "done").mkdir()
+    sink = ZarrSink(tmp_path)
+    for size, starts in ((1, [0, 5, 10]), (7, [0, 5, 10]), (11, [0, 10]), (100, [0])):
+        todo = sink.todo(size)
+        assert [each.start for each in todo] == starts
+        assert [each.stop for each in todo] == [*starts[1:], NEURONS]
+    (tmp_path / "done" / "5-10.json").write_text("{}")
+    assert sink.todo(100) == [range(5), range(10, NEURONS)]

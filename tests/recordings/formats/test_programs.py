@@ -743,3 +743,9 @@ def test_an_error_leaves_the_source(tmp_path, example, prediction, monkeypatch):
         write_prediction(path, prediction, path)
     assert path.read_bytes() == example.read_bytes()
     assert [each.name for each in tmp_path.iterdir()] == ["a.nwb"]
+
+
+def test_percent_in_nwb_has_its_offset_in_percent_too(tmp_path):
+    details = {"data": TRACES.T, "unit": "percent", "conversion": 2.0, "offset": 10.0}
+    path = save_nwb(tmp_path / "a.nwb", [("DfOverF", "RoiResponseSeries", details)])
+    np.testing.assert_allclose(read_recording(path).fluorescence, 0.02 * TRACES.T + 0.1, rtol=1e-6)
