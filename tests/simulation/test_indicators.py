@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from spikefinder_keras.signals.measures import noise_density, smoothing_of_noise
 from spikefinder_keras.simulation import indicators as model
+from spikefinder_keras.simulation import spike_trains
 from spikefinder_keras.simulation.indicators import expose
 from spikefinder_keras.simulation.spike_trains import (
     bursting_train,
@@ -184,3 +186,14 @@ def test_a_recorded_train_is_replayed_at_its_pace():
     assert times.size == pytest.approx(120, abs=10)  # pieces begin anywhere in a second
     assert ((times >= 0) & (times < 60.0)).all()
     assert (np.diff(times) >= 0).all()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 6])
+def test_a_neuron_without_a_spike_has_noise_all_the_same(seed, monkeypatch):
+    """Its dF/F at rest is 0 but for round-off, so its spread counts as 0.1; a quarter of that is
+    left of noise of clarity 4."""
+    for name, value in (("CLARITIES", (4.0, 4.0)), ("DRIFTS", (0.0,)), ("RATES", (1e-9, 1e-9))):
+        monkeypatch.setattr(spike_trains, name, value)
+    ((trace, rate, times),) = simulated_recordings(1, 300.0, np.random.default_rng(seed))
+    assert times.size == 0
+    assert noise_density(trace, rate) == pytest.approx(0.1 / 4 / smoothing_of_noise(), rel=0.1)
