@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 LIST = Path(__file__).with_name("mutants.toml")
 COPIED = ("spikefinder_keras", "tests", "weights", "benchmarks", "pyproject.toml")
 AT_A_TIME = 2
-SECONDS = 180
+SECONDS = 300
 """A fault may make a loop endless; it is noticed then, too."""
 PASSED, FAILED = 0, 1  # exit status of pytest; any other says that no test was run as meant
 
@@ -130,15 +130,16 @@ def try_all(mutants: list[Mutant]) -> list[Mutant]:
     failed = []
     with copies(AT_A_TIME) as free, ThreadPoolExecutor(AT_A_TIME) as pool:
         # What fails without a fault would seem to notice every one.
-        every = tuple(sorted({test for mutant in mutants for test in mutant.tests}))
-        status, output = run_tests(free.get(), every) if mutants else (PASSED, "")
+        copy = free.get()
+        status, output = run_tests(copy, tuple(sorted({t for m in mutants for t in m.tests})))
+        free.put(copy)
         if status != PASSED:
             raise SystemExit(f"{output[-4000:]}\nthe tests fail without any fault")
-    with copies(AT_A_TIME) as free, ThreadPoolExecutor(AT_A_TIME) as pool:
-        for mutant, found in zip(mutants, pool.map(lambda m: try_one(m, free), mutants)):
-            if found != ("survived" if mutant.known else "caught"):
+        found = pool.map(lambda mutant: try_one(mutant, free), mutants)
+        for mutant, answer in zip(mutants, found, strict=True):
+            if answer != ("survived" if mutant.known else "caught"):
                 failed.append(mutant)
-            print(f"{found:8} {mutant.file}: {mutant.what}", flush=True)
+            print(f"{answer:8} {mutant.file}: {mutant.what}", flush=True)
     return failed
 
 

@@ -1,10 +1,14 @@
 """Discrete spikes and trust from rates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.universal import (
     TYPICAL_RATE,
+    _spike_times,
     discrete_spikes,
     expected_score,
     spike_bouts,
@@ -78,3 +82,17 @@ def test_expected_correlation_by_hand():
     x = 0.6 / 25
     expected = np.sqrt(3 * x**2 / (3 * x**2 + x))
     assert expected_score(np.tile([0, 0, 0, 5.0], 50)) == pytest.approx(expected)
+
+
+def test_spikes_are_at_the_centres_of_samples():
+    """Step 50 holds the samples 200 to 203, whose times are those of their centres: 2.015 s."""
+    recording = as_recording(np.ones((1, 400)) * np.arange(400), 100.0)
+    shifted = replace(recording, times=recording.times + 7.0)
+    rates = np.zeros(100)
+    rates[50] = 25.0
+    none = np.zeros(400, bool)
+    np.testing.assert_allclose(_spike_times(recording, [rates], none), [2.015])
+    np.testing.assert_allclose(_spike_times(shifted, [rates], none), [9.015])
+    gap = none.copy()
+    gap[150:250] = True
+    assert _spike_times(recording, [rates], gap).size == 0

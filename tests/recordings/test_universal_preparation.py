@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from spikefinder_keras.recordings.segments import find_segments
 from spikefinder_keras.recordings.universal import (
     CHANNELS,
     Scales,
@@ -12,7 +13,6 @@ from spikefinder_keras.recordings.universal import (
     prepare_trace,
     to_samples,
 )
-from spikefinder_keras.recordings.segments import find_segments
 from spikefinder_keras.signals.measures import noise_density, smooth_trace
 
 
