@@ -702,3 +702,13 @@ def test_no_two_chunks_share_one_of_the_store(tmp_path, monkeypatch):
         assert [each.stop for each in todo] == [*starts[1:], NEURONS]
     (tmp_path / "done" / "5-10.json").write_text("{}")
     assert sink.todo(100) == [range(5), range(10, NEURONS)]
+
+
+def test_a_stated_budget_makes_no_other_run(tmp_path):
+    npy(tmp_path)
+    first = task(tmp_path)
+    second = replace(first, reading=replace(first.reading, memory=2 * SMALL))
+    other = replace(first, reading=replace(first.reading, unit="F"))
+    sought = first.identity(*first.open())
+    assert second.identity(*second.open()) == sought
+    assert other.identity(*other.open()) != sought
