@@ -712,3 +712,19 @@ def test_a_stated_budget_makes_no_other_run(tmp_path):
     sought = first.identity(*first.open())
     assert second.identity(*second.open()) == sought
     assert other.identity(*other.open()) != sought
+
+
+@pytest.mark.parametrize(("ago", "alive"), [(570, True), (605, False)])
+def test_another_computer_is_waited_for_ten_minutes(ago, alive, tmp_path):
+    folder, then = tmp_path / ".partial-rates.zarr", time.time() - ago
+    owner = folder / "claim-1" / "owner"
+    owner.parent.mkdir(parents=True)
+    owner.write_text("token ffffffff-1")
+    for path in (owner, owner.parent):
+        os.utime(path, (then, then))
+    if alive:
+        with pytest.raises(OutputError, match="counts as over after 10 minutes"):
+            claim(folder, tmp_path / "rates.zarr")
+    else:
+        claim(folder, tmp_path / "rates.zarr").end()
+        assert not folder.exists()
