@@ -288,7 +288,7 @@ def test_a_full_disk_keeps_the_previous_files(few, weights, tmp_path, monkeypatc
     assert contents(out) == before
     calcium = calcium_path(few, "test", 2)
     status, text, err = run(
-        *("predict", calcium, "--dataset", 2, *options, out / "2.test.spikes.csv")
+        *("predict", calcium, "--dataset", 2, "--overwrite", *options, out / "2.test.spikes.csv")
     )
     assert (status, text) == (2, "")
     assert "2.test.spikes.csv (No space left on device); free space" in err
@@ -304,7 +304,8 @@ def test_ctrl_c_while_writing_keeps_the_previous_file(few, weights, tmp_path, mo
     monkeypatch.setattr(os, "fsync", interrupt)
     calcium = calcium_path(few, "test", 2)
     status, text, err = run(
-        *("predict", calcium, "--dataset", 2, "--weights", weights, "--quiet", "--out", out)
+        *("predict", calcium, "--dataset", 2, "--weights", weights, "--quiet", "--overwrite"),
+        *("--out", out),
     )
     assert (status, text, err) == (130, "", "spikefinder-keras: interrupted\n")
     assert out.read_text() == "the previous one"

@@ -6,6 +6,7 @@ Whatever is decided or computed lives in the other rooms.
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -68,11 +69,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in argv:
             raise
+        if _while_loading(error):
+            return _complain(
+                f"a library does not load ({type(error).__name__}: {error}); the installation is "
+                "damaged: install again"
+            )
         return _complain(
             f"{type(error).__name__}: {error}; this is a fault of the program: run it again with "
             "--debug, and report what it prints"
         )
     return 0
+
+
+def _while_loading(error: Exception) -> bool:
+    """Whether a module was being imported: its own code runs under this name, and no other."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.name == "<module>" for frame in frames)
 
 
 def _check_address_space() -> None:

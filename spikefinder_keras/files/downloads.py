@@ -78,6 +78,7 @@ TIMEOUT = 30.0
 """Seconds without a byte after which an attempt ends."""
 DEADLINE = 900.0
 """Seconds for one file, whatever its server does."""
+MOST_NAMED = 5  # so many of the files that could not be fetched are named
 CHUNK = 1 << 16
 """Bytes received at a time."""
 WORTH_RETRYING = (408, 429)
@@ -143,9 +144,11 @@ def fetch_data(
             except DownloadError as error:
                 failures[file.target.name] = str(error)
     if failures:
-        # Two reasons tell what is wrong; thirty would fill the screen.
+        # Two reasons tell what is wrong; thirty, or as many names, would fill the screen.
         reasons = [f"{name} ({why})" for name, why in failures.items()]
-        listed = ", ".join(reasons[:2] + list(failures)[2:])
+        listed = ", ".join(reasons[:2] + list(failures)[2:MOST_NAMED])
+        if len(failures) > MOST_NAMED:
+            listed += f" and {len(failures) - MOST_NAMED} more"
         raise DownloadError(f"{len(failures)} of {len(missing)} not fetched: {listed}; {ADVICE}")
     return [file.target for file in files]
 
@@ -285,7 +288,8 @@ def _sources(
             f"the mirror {mirror} is neither an http(s) address nor a folder; name one of the two "
             "(--mirror)"
         )
-    return tuple(str(Path(mirror, each)) for each in names)
+    # Nothing is asked twice of a folder: what is not there does not come.
+    return tuple(str(Path(mirror, each)) for each in names if Path(mirror, each).exists())
 
 
 def _fetch(file: PublishedFile, silent: Counter[str], count: Callable[[int], object] = int) -> None:
@@ -316,7 +320,7 @@ def _fetch(file: PublishedFile, silent: Counter[str], count: Callable[[int], obj
             raise DownloadError(
                 f"cannot write {file.target}: {reason(error)}; free space or choose another folder"
             ) from error
-    raise DownloadError("; ".join(failures))
+    raise DownloadError("; ".join(failures) or "the mirror does not have it")
 
 
 def _receive(

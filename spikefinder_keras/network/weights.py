@@ -78,6 +78,12 @@ _LIMITS = Limits(objects=2_000, depth=12, name=200)
 """Names of weights appear in messages, and Keras' own are short."""
 
 
+_LARGEST = {3: (4_096, 1_256, 256), 2: (1_256, 1_024), 1: (1_256,)}
+"""By the number of its axes the largest shape of an array: 4,096 taps (40 s), 256 channels or units
+(four gates of an LSTM), 1,000 datasets beside the channels. A file of kilobytes could ask for a
+network that takes hours to build."""
+
+
 def find_weights(name_or_path: str | Path) -> Path:
     """The file behind a name of `NAMES` or a path. `"published"` is looked for in the per-user
     cache, then in `$SPIKEFINDER_DATA/published`, then fetched.
@@ -168,7 +174,15 @@ def read_network(path: str | Path) -> tuple[Spec, Arrays]:
 
 def spec_of(arrays: Arrays, path: str | Path = "these weights") -> tuple[Spec, Arrays]:
     """The layers of the network that arrays from `read_weights` fit, convi6 or `universal`, and the
-    arrays by the names of these layers. `WeightsError`, which names `path`, if they fit none."""
+    arrays by the names of these layers. `WeightsError`, which names `path`, if they fit none, or
+    one that is larger than anybody's."""
+    for name, array in arrays.items():
+        largest = _LARGEST.get(array.ndim, ())
+        if any(size > most for size, most in zip(array.shape, largest, strict=False)):
+            raise WeightsError(
+                f"{path}: {name} has the shape {array.shape}; no more than {largest} is expected "
+                "of a network of this kind"
+            )
     if not any(name.startswith("rms_") for name in arrays):  # a layer that convi6 does not have
         return convi6(architecture_of(arrays, path)), arrays
     *_, width = arrays.get("convolution_1/kernel", np.empty(0)).shape or (0,)

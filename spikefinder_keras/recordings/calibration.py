@@ -36,7 +36,7 @@ import numpy as np
 
 from ..arrays import Array, ArrayLike, Rates, Trace
 from ..constants import SAMPLE_RATE
-from ..errors import WeightsError
+from ..errors import UsageError, WeightsError
 from ..files.atomic import read_json, write_text
 from ..network.universal import STEP, STEPS_PER_SECOND
 from ..text import clean_name, letters
@@ -68,6 +68,13 @@ _FAMILIES = (
     ("GCaMP", ("gcamp", "xcamp", "geco")),
 )
 
+SPECIES = {
+    "mouse": ("mouse", "mice", "musmusculus"),
+    "rat": ("rat", "rats", "rattusnorvegicus"),
+    "zebrafish": ("zebrafish", "fish", "zf", "daniorerio"),
+}
+"""What a user may state, with its other names as `letters` makes them."""
+
 # The rates
 
 SMALLEST = 0.01  # so many spikes/s are added before the logarithm
@@ -80,6 +87,15 @@ CHANCE = 2.2
 """The clarity of noise alone reaches above 1 by this times 1 / sqrt(seconds), in 1 of 100."""
 
 LARGEST = 100.0  # no term is larger; the exponential of more is no number of spikes
+
+
+def check_species(species: str) -> None:
+    """Raise `UsageError` if nothing is known of a species."""
+    if not any(letters(species) in names for names in SPECIES.values()):
+        raise UsageError(
+            f"nothing is known of the species {species}; choose from {', '.join(SPECIES)}, or leave "
+            "it out (--species)"
+        )
 
 
 def indicator_family(indicator: str, species: str | None = None) -> str | None:

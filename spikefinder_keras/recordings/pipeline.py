@@ -24,7 +24,7 @@ from ..console import cores, count_bar
 from ..errors import UsageError
 from ..files.atomic import fingerprint, open_ordinary
 from ..network.weights import find_weights
-from .calibration import calibration_path
+from .calibration import calibration_path, check_species
 from .convi6 import Convi6, choose_datasets
 from .dask_workers import LOCAL, Update, Workers, workers
 from .formats import read_recording
@@ -48,6 +48,8 @@ def check_options(options: PredictOptions) -> bool:
     """Whether a network of 2017 is meant, whatever the recording; `UsageError` if options don't go
     together, or if there is no such dataset."""
     weights = options.weights
+    if options.species is not None:
+        check_species(options.species)
     universal = weights is not None and _is_universal(weights)
     of_2017 = options.dataset is not None or options.area is not None
     if of_2017 and universal:

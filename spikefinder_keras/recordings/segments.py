@@ -13,7 +13,7 @@ import numpy as np
 from ..arrays import Mask, Rates, Table, Times, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
-from ..signals.measures import runs
+from ..signals.measures import GAUSSIAN_MEDIAN, runs
 from ..signals.preprocess import RATE_TOLERANCE, fast_resample, resampled_length
 
 STILL_SECONDS = 1.0
@@ -33,15 +33,30 @@ a run."""
 NEURONS_AT_A_TIME = 64  # so many neurons are looked at together, to bound the memory
 JUMP = 5.0  # in a frame of a flash the median neuron is off by more than so many robust spreads
 NEARLY_ALL = 0.8  # this share of the neurons is "nearly all"
-KINDS = ("infinite", "constant", "still")
+FASTEST_DECAY = 0.05
+"""s; time constant of the fastest fall of an indicator: half of jGCaMP8f's in pyramidal cells, as
+cells differ (`simulation.indicators.SINGLE_SPIKE`). What is back much sooner shows no calcium."""
+
+STANDING_OUT = 30.0
+"""A frame that cannot be calcium is farther than so many noise levels from its neighbours. In 7.5
+million frames of 23 sets with known spikes none is, but for dark ones as a recording begins."""
+
+FEWEST_FRAMES = 100  # of fewer the noise is not known well enough to say so
+BY_FAR = 0.5  # and is back at less than this share of what the fastest indicator would leave
+NOISE_LEFT = 5.0  # what is left is known to so many noise levels
+LONGEST_DIP = 0.5  # so many s below all else, as by an overflow, can be bridged
+RARELY = (
+    0.005  # more of such frames than this share are the trace's nature: photons counted, or spikes
+)
+KINDS = ("infinite", "constant", "still", "impossible")
 
 
 @dataclass(frozen=True)
 class MissingCounts:
     """How many values were found to be no data, and in how many neurons, for each of `KINDS`."""
 
-    values: tuple[int, ...] = (0, 0, 0)
-    neurons: tuple[int, ...] = (0, 0, 0)
+    values: tuple[int, ...] = (0,) * len(KINDS)
+    neurons: tuple[int, ...] = (0,) * len(KINDS)
 
     def __add__(self, other: "MissingCounts") -> "MissingCounts":
         return MissingCounts(
@@ -52,7 +67,7 @@ class MissingCounts:
     def notes(self, count: int, what: str = "neurons") -> list[str]:
         """Lines on what was found among `count` neurons; `what` may call them otherwise."""
         lines = []
-        infinite, constant, still = zip(self.values, self.neurons, strict=True)
+        infinite, constant, still, impossible = zip(self.values, self.neurons, strict=True)
         if constant[1]:
             lines.append(
                 f"{constant[1]} of {count} {what} never change, so they hold no data: "
@@ -68,6 +83,11 @@ class MissingCounts:
                 f"{still[0]} values in {still[1]} of {count} {what} stand in "
                 "runs of one exact value, which no noisy trace has: taken as missing"
             )
+        if impossible[0]:
+            lines.append(
+                f"{impossible[0]} values in {impossible[1]} of {count} {what} stand out for a "
+                "moment as no indicator can: taken as missing"
+            )
         return lines
 
 
@@ -76,8 +96,8 @@ NONE_MISSING = MissingCounts()
 
 def no_data(trace: Trace, frame_rate: float) -> dict[str, Mask]:
     """Which values of a trace `(frame,)`, NaN where missing, are no data: masks by those that there
-    are of `infinite`, `constant` (every value of it) and `still` (runs of one value in a trace that
-    otherwise never stands still)."""
+    are of `infinite`, `constant` (every value of it), `still` (runs of one value in a trace that
+    otherwise never stands still) and `impossible` (see `_impossible`)."""
     found = {}
     there = np.isfinite(trace)
     if not there.all():
@@ -95,6 +115,43 @@ def no_data(trace: Trace, frame_rate: float) -> dict[str, Mask]:
         if not rest.size or rest.min() == rest.max():
             return found | {"constant": there}
         found["still"] = still
+        there = there & ~still
+    impossible = _impossible(trace, there, frame_rate)
+    if impossible is not None:
+        found["impossible"] = impossible
+    return found
+
+
+def _impossible(trace: Trace, there: Mask, frame_rate: float) -> Mask | None:
+    """Frames, one or two at a time, that stand out as calcium cannot: it may rise at once, but
+    falls no faster than the fastest indicator; nor is calcium what lies far below all else. None if
+    there are none."""
+    values = trace if there.all() else trace[there]
+    if values.size < FEWEST_FRAMES:
+        return None
+    steps = np.diff(values)
+    noise = np.median(np.abs(steps)) / (GAUSSIAN_MEDIAN * np.sqrt(2))
+    far = STANDING_OUT * noise
+    # So it is in nearly every trace. Without noise nothing can be said of a frame.
+    if not noise > 0 or (steps.max() <= far and steps.min() >= -far):
+        return None
+    base = np.percentile(values, 1)  # low, as what is left of a transient is measured from there
+    odd = np.zeros(values.size, bool)
+    left = BY_FAR * np.exp(-1 / (frame_rate * FASTEST_DECAY))
+    steps = np.concatenate([[np.inf], steps])  # before the first frame may have been anything
+    for width in (1, 2):
+        first = np.flatnonzero((steps[:-width] > far) & (steps[width:] < -far))
+        before, after = values[first + width - 1] - base, values[first + width] - base
+        first = first[after + NOISE_LEFT * noise < left * before]
+        for k in range(width):
+            odd[first + k] = True
+    for first, last in runs(values < base - far):
+        if last - first <= max(2, LONGEST_DIP * frame_rate):
+            odd[first:last] = True
+    if not 0 < odd.sum() <= max(RARELY * odd.size, 2):
+        return None
+    found = np.zeros(trace.shape, bool)
+    found[there] = odd
     return found
 
 

@@ -36,7 +36,8 @@ import numpy as np
 from ..arrays import Array, Mask, Numbers
 from ..console import count_bar, quiet_libraries
 from ..errors import TrainingError, UsageError
-from ..files.atomic import check_output_folder, read_small, write_text
+from ..files.atomic import check_apart, check_output_folder, is_ours, read_small, write_text
+from ..text import clean_name, header_cell, name_of_cell
 from .convi6 import Run, correlations, fit
 from .settings import Settings
 from .traces import Traces, read_traces
@@ -45,6 +46,9 @@ NEURONS = "neurons.csv"
 """This file of a data folder says `set,column,neuron` of tables that hold several recordings of a
 neuron."""
 
+_NAMES = ("name", "neuron")
+"""Columns of text that people write."""
+MOST_FOLDS = 1_000  # more than the competition has neurons
 RESAMPLES = 10_000  # draws of the bootstrap, which move the ends of an interval by 1% of its width
 Row: TypeAlias = dict[str, str]  # a row of a table
 
@@ -64,6 +68,8 @@ def read_plan(path: str | Path) -> Plan:
     """Read a plan; `UsageError` if the file is missing or no TOML, or asks for the impossible."""
     try:
         stated = tomllib.loads(read_small(path))
+    except RecursionError:
+        raise UsageError(f"{path} is nested too deep; give an experiment in TOML") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path} ({error}); give an experiment in TOML") from None
     known = ("folds", "leave_out", "seeds", "score_after", "settings", "variants")
@@ -81,12 +87,14 @@ def read_plan(path: str | Path) -> Plan:
         epochs = {Settings(**changed).epochs for changed in variants.values()}
         seeds = tuple(map(int, stated.get("seeds", range(5))))
         folds = int(stated.get("folds", 5))
+        if not 2 <= folds <= MOST_FOLDS:
+            raise ValueError(f"at least 2 folds and at most {MOST_FOLDS}")
         leave_out = tuple(map(int, stated.get("leave_out", range(folds))))
         after = tuple(map(int, stated.get("score_after", ())))
     except (TypeError, ValueError) as error:
         raise UsageError(f"{path}: {error}; see `training.Settings`") from None
-    if folds < 2 or not seeds or any(not 1 <= epoch <= max(epochs) for epoch in after):
-        raise UsageError(f"{path}: at least 2 folds, a seed, and score_after within the epochs")
+    if not seeds or any(not 1 <= epoch <= max(epochs) for epoch in after):
+        raise UsageError(f"{path}: at least a seed, and score_after within the epochs")
     if not leave_out or any(not 0 <= fold < folds for fold in leave_out):
         raise UsageError(f"{path}: leave_out must name folds from 0 to {folds - 1}")
     if len({_folder_name(name) for name in variants}) < len(variants):
@@ -136,7 +144,11 @@ def run_experiment(
     if jobs < 1:
         raise UsageError(f"{jobs} runs at a time are too few (--jobs)")
     check_output_folder(out)
-    table = out / "scores.csv"
+    table, answers = out / "scores.csv", out / "summary.csv"
+    check_apart({"the plan": [path]}, [("--out", table), ("--out", answers)])
+    for each, columns in ((table, b"epoch,neuron,correlation,name,"), (answers, b"name,epoch,")):
+        if each.exists() and not is_ours(each, columns):
+            raise TrainingError(f"{each} is of no experiment; name another folder (--out)")
     runs = [(name, seed) for name in plan.variants for seed in plan.seeds]
     rows: dict[tuple[str, str], list[Row]] = {(name, str(seed)): [] for name, seed in runs}
     for row in read_rows(table) if table.exists() else []:
@@ -152,7 +164,7 @@ def run_experiment(
             together = [row for of_run in rows.values() for row in of_run]
             summary = compare(together)
             write_rows(table, together)
-            write_rows(out / "summary.csv", summary)
+            write_rows(answers, summary)
             shown.update()
     say(f"{len(tasks)} runs; scores.csv and summary.csv are in {out}")
     return summary
@@ -283,7 +295,8 @@ def interval(groups: Sequence[Array]) -> tuple[float, float]:
 
 def read_rows(path: str | Path) -> list[Row]:
     """A table as a list of dicts of text."""
-    return list(csv.DictReader(io.StringIO(read_small(path))))
+    rows = list(csv.DictReader(io.StringIO(read_small(path))))
+    return [row | {key: name_of_cell(row[key]) for key in _NAMES if row.get(key)} for row in rows]
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -291,7 +304,9 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0] if rows else (), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:  # names are people's own; all else is ours
+        named = {key: header_cell(clean_name(row[key])) for key in _NAMES if key in row}
+        writer.writerow(row | named)
     write_text(path, text.getvalue())
 
 

@@ -15,6 +15,11 @@ from ..files.npy import read_npz
 from ..keras_backend import keras
 
 CONFIG, LOG, CHECKPOINT = "config.json", "log.csv", "checkpoint.npz"
+WRITTEN = (
+    *(LOG, CHECKPOINT, "last.weights.h5", "best.weights.h5", "curves.png"),
+    *("universal.weights.h5", "universal.calibration.json", "delays.json"),
+)
+"""What the two trainings write beside the first."""
 
 Row: TypeAlias = dict[str, Any]  # a row of a run's log
 
@@ -22,6 +27,12 @@ Row: TypeAlias = dict[str, Any]  # a row of a run's log
 def write_config(folder: Path, settings: Mapping[str, Any], **more: Any) -> None:
     """Write what a run is made of, the backend included, and make its folder."""
     check_output_folder(folder)
+    # A run writes this file first: what is there without it is somebody else's.
+    for name in WRITTEN:
+        if (folder / name).exists():
+            raise TrainingError(
+                f"{folder / name} is there, and of no run; name another folder (--out)"
+            )
     config = {**settings, **more, "backend": keras.backend.backend()}
     write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
 

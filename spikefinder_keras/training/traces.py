@@ -1,8 +1,8 @@
 """Training traces: what of a competition folder trains, and its batches."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,14 @@ from ..network.predict import fill_missing, padded_length
 LENGTH_STEP = 2048
 """Batches are padded to multiples of so many samples (and a remainder that keeps the loss's windows
 where the released run had them), so that JAX compiles few different lengths."""
+
+
+def fingerprint(arrays: Iterable[Array]) -> str:
+    """A hash of all that a run learns from, by which it knows its data when it is resumed."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,7 @@ class Traces:
 
     def fingerprint(self) -> str:
         """A hash of all samples, by which a resumed run knows its data."""
-        digest = sha256(self.numbers.tobytes())
-        for trace in (*self.calcium, *self.spikes):
-            digest.update(trace.tobytes())
-        return digest.hexdigest()
+        return fingerprint([self.numbers, *self.calcium, *self.spikes])
 
 
 def read_traces(

@@ -34,8 +34,17 @@ from ..simulation.spike_trains import simulated_recordings
 from ..text import counted
 from . import calibrate, neurons
 from .neurons import TrainingNeuron
-from .runs import CHECKPOINT, CONFIG, Row, load_state, read_config, save_state, write_config
+from .runs import (
+    CHECKPOINT,
+    CONFIG,
+    Row,
+    load_state,
+    read_config,
+    save_state,
+    write_config,
+)
 from .settings import UniversalSettings
+from .traces import fingerprint
 
 ops = keras.ops
 
@@ -113,7 +122,8 @@ def train_universal(
     if not known and settings.simulated < 1:
         raise TrainingError("no neuron has a spike to learn from; give more data")
     path = Path(check_output_folder(folder))
-    _check_config(path, settings)
+    arrays = (each for n in known for each in (np.array(n.group), *n.traces, *n.spikes))
+    _check_config(path, settings, fingerprint(arrays))
     run = UniversalRun(path, settings, known, (), _new_network(settings))
     run.delays = {n.group: 0.0 for n in known}
     _load_state(run)
@@ -206,12 +216,14 @@ def _carry_on(run: UniversalRun, progress: bool, say: Callable[[str], None]) -> 
     return run
 
 
-def _check_config(folder: Path, settings: UniversalSettings) -> None:
-    wanted = asdict(settings) | {"align_at": list(settings.align_at)}
+def _check_config(folder: Path, settings: UniversalSettings, data: str) -> None:
+    wanted = asdict(settings) | {"align_at": list(settings.align_at), "data": data}
     if not (folder / CONFIG).exists():
         write_config(folder, wanted)
         return
     found = read_config(folder)
+    if found.get("data") != data:
+        raise TrainingError(f"the run in {folder} learns from other data; name another folder")
     for name, value in (wanted | {"backend": keras.backend.backend()}).items():
         if found.get(name) != value:
             raise TrainingError(

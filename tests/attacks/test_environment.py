@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,3 +85,17 @@ def test_where_no_program_may_run_what_it_compiled(tmp_path, weights):
     if found.returncode == 77:
         pytest.skip("this system has no such protection")
     assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("broken", ["", "import numpy.core.missing", "array = 1", "1 / 0"])
+def test_a_broken_library_is_called_so(broken, tmp_path):
+    """And not a fault of this program: what fails is the importing of a module."""
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text(broken)
+    command = [sys.executable, "-m", "spikefinder_keras", "describe"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path.cwd())])}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 2
+    assert "a library does not load" in run.stderr
+    assert "install again" in run.stderr
+    assert run.stderr.count("\n") == 1

@@ -348,7 +348,8 @@ def test_a_full_disk_keeps_the_previous_csv(folder, monkeypatch, capsys):
     (folder / "scores.csv").write_text("the previous one")
     before = files(folder)
     monkeypatch.setattr(os, "fsync", full)
-    assert main(["score", "truth.csv", "prediction.csv", "--csv", "scores.csv"]) == 2
+    command = ["score", "truth.csv", "prediction.csv", "--csv", "scores.csv", "--overwrite"]
+    assert main(command) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "cannot write scores.csv (No space left on device); free space" in error

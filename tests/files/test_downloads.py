@@ -626,3 +626,14 @@ def test_no_byte_is_taken_beyond_the_limit(server, tmp_path, one_file, monkeypat
 def test_the_limits_are_those_of_the_competitions_files():
     assert downloads.DATA_LIMIT == 64 << 20
     assert downloads.WEIGHTS_LIMIT == 1 << 20
+
+
+def test_a_folder_is_asked_once_for_what_it_does_not_have(tmp_path, monkeypatch):
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    monkeypatch.setattr("spikefinder_keras.files.downloads.MOST_NAMED", 3)
+    (tmp_path / "mirror").mkdir()
+    with pytest.raises(DownloadError, match=r"the mirror does not have it.* and 1 more; ") as error:
+        fetch_data(tmp_path / "data", mirror=tmp_path / "mirror")
+    assert waits == []
+    assert len(str(error.value)) < 400

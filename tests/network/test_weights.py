@@ -866,3 +866,24 @@ def test_a_parser_that_crashes(good, refuse, child_program, status):
 def test_a_parser_that_takes_memory(good, refuse, child_program):
     child_program("import numpy; numpy.ones(300 << 20, numpy.uint8)")
     refuse(good, "it needs too much memory")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("forward_lstm/recurrent_kernel", (700, 2_800)),
+        ("forward_lstm/kernel", (60_010, 40)),
+        ("convolution_1/kernel", (1_500_000, 1, 10)),
+        ("convolution_1/kernel", (300, 1, 300)),
+        ("convolution_3/kernel", (5, 60_010, 10)),
+        ("convolution_3/bias", (2_000,)),
+        ("rms_1/scale", (2_000,)),
+    ],
+)
+def test_networks_beyond_reason_are_refused_before_they_are_built(name, shape, monkeypatch):
+    """Their files have a few kB, as all of it may be zeros."""
+    monkeypatch.setattr(weights, "convi6", pytest.fail)
+    monkeypatch.setattr(weights, "universal", pytest.fail)
+    arrays = {name: np.broadcast_to(np.float32(0), shape)}
+    with pytest.raises(WeightsError, match=rf"mine\.h5: {name} has the shape .*; no more than"):
+        weights.spec_of(arrays, "mine.h5")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from spikefinder_keras.errors import UsageError
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
     OFFSETS,
@@ -17,6 +18,8 @@ from spikefinder_keras.recordings.calibration import (
     shifted,
     slowness,
 )
+from spikefinder_keras.recordings.options import PredictOptions
+from spikefinder_keras.recordings.pipeline import check_options
 from spikefinder_keras.signals.measures import pearson
 from spikefinder_keras.training.calibrate import Case, fit_delay
 
@@ -26,6 +29,18 @@ NOT_SHIFTED = Delay(np.where(OFFSETS == 0, 30.0, 0.0), np.zeros(OFFSETS.size), "
 def score_of(case, delay):
     """Correlation at 25 Hz of one case under a delay."""
     return pearson(case.spikes, apply_delay(case.output, delay.weights(case.slowness)))
+
+
+@pytest.mark.parametrize("species", ["dragon", "mouse-like", "r at t", "", "-"])
+def test_a_species_of_which_nothing_is_known(species):
+    message = rf"species {species}; choose from mouse, rat, zebrafish, or leave it out"
+    with pytest.raises(UsageError, match=message):
+        check_options(PredictOptions(species=species))
+
+
+@pytest.mark.parametrize("species", ["mouse", "Mus musculus", "Zebrafish", "danio rerio", "rat"])
+def test_a_species_by_each_of_its_names(species):
+    check_options(PredictOptions(species=species))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError
 from spikefinder_keras.recordings.convi6 import prepare
 from spikefinder_keras.recordings.inputs import as_recording as recording_of
+from spikefinder_keras.recordings.pipeline import predict
 from spikefinder_keras.recordings.segments import (
     common_jumps,
     gaps,
@@ -19,6 +20,14 @@ from spikefinder_keras.recordings.segments import (
     to_frames,
 )
 from spikefinder_keras.signals.preprocess import detrend, preprocess, resample, scale
+from spikefinder_keras.simulation.indicators import (
+    SINGLE_SPIKE,
+    STEP_RATE,
+    QuickIndicator,
+    expose,
+    quick_dff,
+    spike_influx,
+)
 from spikefinder_keras.training.neurons import read_ground_truth
 
 
@@ -420,3 +429,86 @@ def test_a_run_is_no_proof_in_a_trace_that_repeats_its_values(repeats, found):
     for k in range(repeats):
         trace[1_000 + 20 * k] = trace[1_001 + 20 * k]
     assert ("still" in no_data(trace, 30.0)) == found
+
+
+# Frames that cannot be calcium
+
+
+def seen(frame_rate, indicator="jGCaMP8f", signal_to_noise=100.0, seconds=120.0, seed=0):
+    """dF/F `(frame,)` of a neuron that fires single spikes and bursts, as a microscope sees it: one
+    spike's peak is so many noise levels of a frame."""
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.uniform(1, seconds - 1, int(seconds)))
+    bursts = [at + 0.005 * np.arange(10) for at in times[::10]]
+    every = np.sort(np.concatenate([times, *bursts]))
+    influx = spike_influx([every], int(seconds * STEP_RATE), 0.3, rng)[:, 0]
+    rise, decay = SINGLE_SPIKE[indicator][1:]
+    quick = QuickIndicator(rise, decay / np.log(2), 1.0, 300.0, 2.0)
+    dff = quick_dff(influx, quick)
+    noise = 1 / signal_to_noise / np.sqrt(frame_rate)
+    return expose(dff, frame_rate, noise, 0.0, rng)
+
+
+@pytest.mark.parametrize("frame_rate", [5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 100.0, 200.0])
+@pytest.mark.parametrize("indicator", ["jGCaMP8f", "jGCaMP8m", "GCaMP6s"])
+def test_transients_of_fast_indicators_stay(frame_rate, indicator):
+    """The first frames of a transient are what the network reads the time of spikes from."""
+    trace = seen(frame_rate, indicator)
+    assert trace.max() > 30 * np.median(np.abs(np.diff(trace)))
+    assert no_data(trace, frame_rate) == {}
+
+
+# At low frame rates a frame of 10 dF/F might be a burst of the fastest indicator.
+@pytest.mark.parametrize(
+    ("frame_rate", "size"),
+    [(rate, size) for rate in (30.0, 100.0) for size in (10.0, 1e4, -10.0, -65_536.0)]
+    + [(rate, size) for rate in (7.5, 15.0) for size in (100.0, 1e4, -10.0)],
+)
+@pytest.mark.parametrize("frames", [1, 2])
+@pytest.mark.parametrize("at", [0, 417])
+def test_a_frame_that_cannot_be_calcium_is_missing(frame_rate, size, frames, at):
+    rng = np.random.default_rng(1)
+    trace = seen(frame_rate, "GCaMP6f", signal_to_noise=10.0) + rng.normal(0, 0.02, 1)
+    broken = trace.copy()
+    broken[at : at + frames] += size
+    found = no_data(broken, frame_rate)
+    assert list(found) == ["impossible"]
+    assert np.flatnonzero(found["impossible"]).tolist() == list(range(at, at + frames))
+    recording = as_recording(broken, frame_rate)
+    assert np.isnan(recording.traces[at : at + frames]).all()
+    note = f"{frames} values in 1 of 1 neurons stand out for a moment as no indicator can"
+    assert any(note in line for line in recording.notes)
+
+
+def test_an_impossible_frame_costs_nothing():
+    """Of the rates: 0.75 of their correlation, before it was taken as missing."""
+    trace = seen(30.0, "GCaMP6f", signal_to_noise=10.0)
+    broken = trace.copy()
+    broken[1_000] = 1e4
+    rates, others = (predict(each, 30.0).table[:, 0] for each in (trace, broken))
+    assert np.corrcoef(rates, others)[0, 1] > 0.99
+
+
+def test_an_overflow_is_missing():
+    """16-bit numbers that begin anew at their lowest while a transient is at its highest."""
+    dff = seen(30.0, "GCaMP6f", signal_to_noise=20.0)
+    counts = np.round(5_000 + dff * 27_767 / np.quantile(dff, 0.998))
+    assert (counts > 32_767).sum() > 5
+    overflown = np.where(counts > 32_767, counts - 65_536, counts).astype(np.int16)
+    found = no_data(overflown.astype(float), 30.0)["impossible"]
+    wrapped = counts > 32_767
+    assert found[wrapped].all()
+    # One or two frames between them stand out as much.
+    beside = np.convolve(wrapped, np.ones(5), "same") > 0
+    assert not found[~beside].any()
+
+
+@pytest.mark.parametrize("kind", ["photons", "spikes", "no noise"])
+def test_what_is_a_trace_s_nature_is_no_fault(kind):
+    rng = np.random.default_rng(0)
+    trace = rng.poisson(0.05, 3_000) + rng.normal(0, 1e-3, 3_000)
+    if kind == "spikes":
+        trace = np.where(rng.random(3_000) < 0.05, rng.exponential(1.0, 3_000), 0.0)
+    elif kind == "no noise":
+        trace = np.exp(-np.arange(3_000) % 100 / 10)
+    assert "impossible" not in no_data(trace, 30.0)

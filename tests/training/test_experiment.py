@@ -13,7 +13,7 @@ import pytest
 
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition.tables import write_csv
-from spikefinder_keras.errors import TrainingError, UsageError
+from spikefinder_keras.errors import OutputError, TrainingError, UsageError
 from spikefinder_keras.training import experiment
 from spikefinder_keras.training.experiment import (
     compare,
@@ -22,6 +22,7 @@ from spikefinder_keras.training.experiment import (
     read_plan,
     read_rows,
     run_experiment,
+    write_rows,
 )
 from spikefinder_keras.training.traces import read_traces
 
@@ -165,6 +166,8 @@ def test_workers_do_not_chatter(place, tmp_path):
     ("change", "message"),
     [
         (("folds = 2", "folds = 1"), "at least 2 folds"),
+        (("folds = 2", "folds = 1000000000"), "at least 2 folds and at most 1000"),
+        (("folds = 2", "folds = " + 5_000 * "["), "is nested too deep"),
         (("folds = 2", "fold = 2"), "has unknown fold"),
         (("seeds = [0, 1]", "seeds = []"), "a seed"),
         (("batch = 3", "bath = 3"), "settings: unknown {'bath'}"),
@@ -309,3 +312,23 @@ def test_every_variant_of_the_ablations_trains(tmp_path, data):
     summary = run_experiment(plan(tmp_path, text.replace("[settings]", small)), data, out)
     assert [row["name"] for row in summary] == list(read_plan(path).variants)
     assert len({row["lstm_joins"] for row in read_rows(out / "scores.csv")}) == 3
+
+
+def test_names_in_its_tables_are_not_calculated(tmp_path):
+    rows = [{"name": "=1+1", "epoch": "1", "neuron": "4/x;=2", "correlation": "-0.5"}]
+    write_rows(tmp_path / "scores.csv", rows)
+    assert "'=1+1,1,4/x;'=2,-0.5" in (tmp_path / "scores.csv").read_text()
+    assert read_rows(tmp_path / "scores.csv") == rows
+    write_rows(tmp_path / "scores.csv", [{"name": "a\u202eb"}])
+    assert read_rows(tmp_path / "scores.csv") == [{"name": "a\\u202eb"}]
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "summary.csv"])
+def test_an_experiment_writes_over_no_table_of_others(name, tmp_path):
+    (tmp_path / "plan.toml").write_text("seeds = [0]")
+    (tmp_path / name).write_text("a,b\n1,2\n")
+    with pytest.raises(TrainingError, match=f"{name} is of no experiment; name another folder"):
+        run_experiment(tmp_path / "plan.toml", tmp_path, tmp_path)
+    (tmp_path / name).write_text("seeds = [0]")
+    with pytest.raises(OutputError, match=f"{name} is the plan itself"):
+        run_experiment(tmp_path / name, tmp_path, tmp_path)

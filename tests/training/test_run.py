@@ -27,6 +27,7 @@ from spikefinder_keras.training.convi6 import (
     train,
 )
 from spikefinder_keras.training.losses import pearson_loss
+from spikefinder_keras.training.runs import write_config
 from spikefinder_keras.training.traces import Traces, read_traces
 
 RATES = {"epochs": 2, "batch": 3}
@@ -453,3 +454,13 @@ def test_a_log_that_cannot_be_written(tmp_path):
     run = training.Run(tmp_path, Settings(), None, None, [{"epoch": 1, "loss": 0.5}])
     with pytest.raises(OutputError, match=r"cannot write to .*tensorboard \(Not a directory\)"):
         log_for_tensorboard(run)
+
+
+@pytest.mark.parametrize("name", ["best.weights.h5", "log.csv", "universal.weights.h5"])
+def test_a_run_begins_among_no_files_of_others(name, tmp_path):
+    (tmp_path / name).write_text("years of work")
+    with pytest.raises(TrainingError, match=rf"{name} is there, and of no run; name another"):
+        write_config(tmp_path, {"seed": 0})
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    (tmp_path / name).rename(tmp_path / "notes.txt")
+    write_config(tmp_path, {"seed": 0})

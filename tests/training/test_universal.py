@@ -136,6 +136,24 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path, monkeypat
         train_universal(neurons, tmp_path / "killed", other)
 
 
+@pytest.mark.parametrize("changed", ["spikes", "traces", "one neuron less", "group"])
+def test_a_run_goes_on_with_its_own_recordings_alone(changed, tmp_path, monkeypatch):
+    """Whatever others are called."""
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
+    neurons = [neuron("a"), neuron("a", seed=1)]
+    train_universal(neurons, tmp_path, TINY)
+    if changed == "spikes":
+        neurons[1].spikes[0] = np.roll(neurons[1].spikes[0], 1)
+    elif changed == "traces":
+        neurons[1].traces[0] = neurons[1].traces[0] + 1e-9
+    elif changed == "group":
+        neurons[1] = replace(neurons[1], group="b")
+    else:
+        del neurons[1]
+    with pytest.raises(TrainingError, match="learns from other data; name another folder"):
+        train_universal(neurons, tmp_path, TINY)
+
+
 def test_nothing_to_learn_from(tmp_path):
     silent = neuron()
     silent.spikes[0][:] = 0

@@ -253,13 +253,13 @@ def check_prediction_path(
         if source is not None and not (path.exists() and path.samefile(source)):
             check_replaceable(path, overwrite=overwrite)
         return path
-    _check_spared(path, source, overwrite)
     if suffix == ".zarr":
         check_store(path)
     else:
         check_output(path)
         if suffix in DESCRIBED:
             check_output(sidecar_path(path))
+    _check_spared(path, source, overwrite)
     return path
 
 

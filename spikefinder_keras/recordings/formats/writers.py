@@ -16,7 +16,7 @@ import numpy as np
 from ...arrays import Array
 from ...competition.tables import write_csv as write_competition_csv
 from ...errors import OutputError
-from ...files.atomic import check_output_folder, is_zarr, read_json, whole_file, whole_folder
+from ...files.atomic import MARK, check_output_folder, is_zarr, read_json, whole_file, whole_folder
 from ...files.sandbox import require
 from ...text import header_cell, shown
 from ..recording import Prediction
@@ -43,6 +43,7 @@ def described(prediction: Prediction) -> dict[str, Any]:
         value = "none" if value is None else value
         description[str(key)] = value if isinstance(value, str | int | float) else text_of(value)
     description.setdefault("source", recording.source)
+    description.setdefault("software", MARK)  # by which a file is known as ours
     if recording.notes:
         description.setdefault("notes", "; ".join(recording.notes))
     return {shown(k): shown(v) if isinstance(v, str) else v for k, v in description.items()}
