@@ -7,7 +7,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 FUZZ_SECONDS ?= 60
 PIP = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: submission test slow fuzz lint docs install install-tests clean
+.PHONY: submission test slow mutants fuzz lint docs install install-tests clean
 
 submission: install  ## rerun the competition submission, print scores
 	$(BIN)/spikefinder-keras submission
@@ -17,6 +17,9 @@ test: install-tests lint  ## the whole test suite but its slow part
 
 slow: install-tests  ## the slow part
 	$(PYTEST) -m slow
+
+mutants: install-tests  ## one-line faults, each of which the tests beside it must notice; some 15 minutes
+	$(BIN)/python tests/mutants.py
 
 fuzz: $(VENV)/installed-fuzz  ## every reader of foreign bytes; finds planted holes, then looks for others
 	$(BIN)/python tests/fuzz/fuzz.py all --planted --seconds 600

@@ -112,7 +112,8 @@ def simulated_recordings(
     for trace, times in zip(dff.T, trains, strict=True):
         frame_rate = float(np.exp(rng.uniform(*np.log(FRAME_RATES))))
         clarity = np.exp(rng.uniform(*np.log(CLARITIES)))
-        spread = trace.std() or 0.1  # a neuron without a spike has noise all the same
+        # A neuron without a spike has noise all the same; its own spread is round-off.
+        spread = trace.std() if times.size else 0.1
         noise = spread / (clarity * smoothing_of_noise())
         drift = spread * rng.choice(DRIFTS)
         neurons.append((expose(trace, frame_rate, noise, drift, rng), frame_rate, times))

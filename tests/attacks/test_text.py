@@ -17,7 +17,7 @@ from spikefinder_keras.errors import DownloadError
 from spikefinder_keras.recordings.formats import read_recording, write_prediction
 from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.pipeline import predict
-from spikefinder_keras.text import clean_name, header_cell, name_of_cell, shown
+from spikefinder_keras.text import clean_name, counted, header_cell, name_of_cell, shown
 
 HOSTILE = {
     "clear": "a\x1b[2Jb",
@@ -183,3 +183,11 @@ def test_names_of_files_that_are_no_utf8(attack, suffix):
     assert found.status == 0 or "out\\xfe" in found.err
     found = attack("predict", folder / os.fsdecode(b"none\xff.csv"), status=2)
     assert "none\\xff.csv" in found.err
+
+
+def test_one_is_one():
+    assert [counted(number, "neuron") for number in (0, 1, 2)] == [
+        "0 neurons",
+        "1 neuron",
+        "2 neurons",
+    ]

@@ -604,6 +604,30 @@ def test_a_length_that_is_none(server, tmp_path, one_file, length):
     assert left(tmp_path) == []
 
 
+@pytest.mark.parametrize("sent", [0, 1])
+def test_no_byte_is_taken_beyond_the_limit(server, tmp_path, one_file, monkeypatch, sent):
+    """A server that announces no length is left at the limit, not at a multiple of it."""
+    limit = 5 * downloads.CHUNK
+    endings = []
+
+    def unannounced(handler, body):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(bytes(limit + sent))
+        endings.append(1)
+
+    monkeypatch.setattr(downloads, "DATA_LIMIT", limit)
+    server.always(unannounced)
+    reason = f"more than {limit} bytes" if sent else "not the published file"
+    with pytest.raises(DownloadError, match=reason):
+        fetch_data(tmp_path, mirror=server.url)
+
+
+def test_the_limits_are_those_of_the_competitions_files():
+    assert downloads.DATA_LIMIT == 64 << 20
+    assert downloads.WEIGHTS_LIMIT == 1 << 20
+
+
 def test_a_folder_is_asked_once_for_what_it_does_not_have(tmp_path, monkeypatch):
     waits = []
     monkeypatch.setattr("time.sleep", waits.append)

@@ -119,3 +119,12 @@ def test_a_full_disk(tmp_path):
     assert run.stdout == ""
     assert run.stderr.count("\n") == 1
     assert "cannot write disk/rates.npy (No space left on device)" in run.stderr
+
+
+def test_half_of_an_own_file_is_not_read(tmp_path):
+    """Its times may change, as it grows; that it has become shorter is a fault all the same."""
+    file = NpyFile.make(tmp_path / "a.npy", (4, 3))
+    with file.path.open("r+b") as opened:
+        opened.truncate(file.path.stat().st_size - 4)
+    with pytest.raises(DataError, match="has changed while it was read"):
+        file.read()

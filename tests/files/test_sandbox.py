@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import DataError, UsageError
-from spikefinder_keras.files.sandbox import parse, require
+from spikefinder_keras.files.sandbox import Unreadable, check_size, parse, require
 
 JOBS = """
 import ctypes, os, time
@@ -304,3 +304,25 @@ def test_require():
     require("numpy", "adding", "maths")
     with pytest.raises(UsageError, match='needs no_such; install it with: pip install "spike'):
         require("no_such", "dreaming", "dream")
+
+
+def test_how_much_an_array_may_be_compressed():
+    """A hundred times where it is large; 64 MiB may be stored in any space."""
+    million = 1 << 20
+    check_size("a", (100 * million,), 1, million)
+    with pytest.raises(Unreadable, match="claims 104857601 bytes, but the file holds 1048576"):
+        check_size("a", (100 * million + 1,), 1, million)
+    check_size("a", (64, million), 1, 10)
+    with pytest.raises(Unreadable, match="but the file holds 10"):
+        check_size("a", (64, million + 1), 1, 10)
+
+
+def test_how_large_an_array_may_be():
+    """4 GiB, but for one that is read in pieces; chunks are no larger than the whole."""
+    check_size("a", (1 << 30,), 4, 4 << 30)
+    with pytest.raises(Unreadable, match="more than 4 GiB; split it"):
+        check_size("a", (1 << 30, 1), 5, 5 << 30)
+    check_size("a", (1 << 30,), 5, 5 << 30, largest=None)
+    check_size("a", (10,), 8, 80, chunks=(8 << 20,))
+    with pytest.raises(Unreadable, match="claims chunks of 67108872 bytes"):
+        check_size("a", (10,), 8, 80, chunks=((8 << 20) + 1,))

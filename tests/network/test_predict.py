@@ -9,8 +9,10 @@ from spikefinder_keras.network.predict import (
     COST_OF_A_BATCH,
     fill_missing,
     group_by_length,
+    hold_start,
     padded_length,
 )
+from spikefinder_keras.network.universal import LEVELS, reach, universal
 from spikefinder_keras.training.traces import one_hot, sample_weights, stack
 
 NAN = np.nan
@@ -84,3 +86,29 @@ def test_groups_are_the_cheapest_of_all():
     found = group_by_length(lengths, 7)
     ends = np.cumsum([len(group) for group in found])[:-1]
     assert cost(ends) == min(map(cost, ways))
+
+
+def test_the_start_gets_the_value_behind_it():
+    rates = np.arange(10.0)
+    hold_start(rates, 3)
+    np.testing.assert_array_equal(rates, [3, 3, 3, 3, 4, 5, 6, 7, 8, 9])
+    short = np.arange(3.0)
+    hold_start(short, 3)  # nothing is behind it: the last
+    np.testing.assert_array_equal(short, [2, 2, 2])
+
+
+def test_the_reach_of_universal_is_what_its_layers_see():
+    """Both ways from the last layer: each tap, halving and doubling, in steps of 40 ms."""
+    far = {}
+    for layer in reversed(universal()):
+        below = far.get(layer.name, (0, 0))  # steps that are needed, and the rate they are in
+        reached, scale = below if layer.name in far else (0, 1)
+        if layer.kind == "convolution":
+            stride = layer.options.get("stride", 1)
+            scale //= stride
+            reached += (layer.options["taps"] // 2 if stride == 1 else 1) * scale
+        elif layer.kind == "repeat":
+            scale *= 2
+        for source in layer.sources:
+            far[source] = max(far.get(source, (0, scale)), (reached, scale))
+    assert far["calcium"][0] <= reach() < far["calcium"][0] + 2 * 2**LEVELS

@@ -22,3 +22,8 @@ def test_the_excerpt_is_a_small_part_within_limits():
         samples = liveliest(np.zeros((frames, 1)))
         assert len(samples) == min(frames, np.clip(frames // EXCERPT, SHORTEST, LONGEST))
         assert samples.max() < frames
+
+
+def test_the_excerpt_is_a_fortieth_from_10_s_to_2_min():
+    for frames, length in ((39_000, 1_000), (80_000, 2_000), (400_000, 10_000), (500_000, 12_000)):
+        assert len(liveliest(np.zeros((frames, 1)))) == length

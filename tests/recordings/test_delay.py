@@ -1,14 +1,19 @@
 """The delay: families, shifts, and how slowly a recording's transients rise."""
 
+import json
+
 import numpy as np
 import pytest
 
 from spikefinder_keras.errors import UsageError
+from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
     OFFSETS,
     UNKNOWN_SLOWNESS,
     Delay,
     apply_delay,
+    average_transient,
+    calibration_path,
     indicator_family,
     shifted,
     slowness,
@@ -93,3 +98,65 @@ def test_slowness_follows_the_rise(rise, low, high):
 
 def test_without_events_slowness_is_unknown():
     assert slowness([np.zeros(400)], [np.zeros(100)], 30.0) == UNKNOWN_SLOWNESS
+
+
+def ramp_events(samples_up=20, events=8):
+    """A trace in which each event is a straight rise of so many samples and a slow fall, and rates
+    with a peak in the middle of each rise."""
+    shape = np.concatenate([np.arange(1, samples_up + 1) / samples_up, np.linspace(1, 0, 181)[1:]])
+    trace, rates = np.zeros(400 * events + 400), np.zeros(100 * events + 100)
+    for k in range(events):
+        at = 200 + 400 * k
+        trace[at - samples_up // 2 : at - samples_up // 2 + shape.size] = shape
+        rates[at // 4] = 1.0
+    return trace, rates
+
+
+@pytest.mark.parametrize("frame_rate", [8.0, 10.0, 100.0])
+def test_slowness_by_hand(frame_rate):
+    """From 10 to 90% of 0.2 s are 0.16 s, less 0.05 s of events and 0.8 frames, as squares."""
+    trace, rates = ramp_events()
+    own = 0.16**2 - 0.05**2 - (0.8 / frame_rate) ** 2
+    assert slowness([trace], [rates], frame_rate) == pytest.approx(np.sqrt(own) / 0.2, rel=1e-6)
+
+
+def test_four_events_say_nothing_and_five_do():
+    for events, known in ((4, False), (5, True)):
+        trace, rates = ramp_events(events=events)
+        assert (slowness([trace], [rates], 100.0) != UNKNOWN_SLOWNESS) == known
+
+
+@pytest.mark.parametrize("off", [-0.25, 0.0, 0.25])
+def test_an_event_is_at_the_peak_of_the_parabola(off):
+    """A quarter of a step is a sample: the trace's own peak lies at sample 60 of the average."""
+    trace, rates = np.zeros(800), np.zeros(200)
+    rates[99:102] = 1 - 0.3 * (np.arange(-1, 2) - off) ** 2
+    trace[round((100.5 + off) * 4)] = 1.0
+    average, events = average_transient([trace], [rates])
+    assert events == 1
+    assert average.argmax() == 60
+
+
+def test_events_too_near_each_other_are_one():
+    trace, rates = np.zeros(1_200), np.zeros(300)
+    rates[[100, 115]] = 1.0, 2.0
+    assert average_transient([trace], [rates])[1] == 1
+    rates[[115, 116]] = 0.0, 2.0
+    assert average_transient([trace], [rates])[1] == 2
+
+
+def test_the_offsets_are_those_of_the_calibration_that_comes_along():
+    """From two steps earlier to three later; the file says at which s its logits are."""
+    stored = json.loads(calibration_path(find_weights("universal")).read_text())
+    np.testing.assert_allclose(stored["offsets_s"], OFFSETS / 25)
+    assert OFFSETS.tolist() == [-2, -1, 0, 1, 2, 3]
+    nothing = Delay(np.zeros(6), np.zeros(6))
+    np.testing.assert_allclose(
+        np.log(nothing.weights() / nothing.weights()[2]), [-4, -2, 0, -1, -3, -4]
+    )
+
+
+def test_slowness_changes_the_weights_by_the_slopes():
+    delay = Delay(np.zeros(6), np.arange(6.0))
+    ratio = delay.weights(0.5)[3] / delay.weights(0.5)[2]
+    assert ratio == pytest.approx(np.exp(-1 + 0.5))

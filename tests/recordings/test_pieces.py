@@ -23,6 +23,7 @@ from spikefinder_keras.files.atomic import fingerprint, process_mark
 from spikefinder_keras.files.claims import claim
 from spikefinder_keras.network.weights import embedded_folder
 from spikefinder_keras.recordings import recording as memory
+from spikefinder_keras.recordings.formats.writers import begin_store
 from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
 from spikefinder_keras.recordings.pipeline import Task, predict_chunk, predict_file
 from spikefinder_keras.recordings.recording import LazyTable, parse_memory, pick
@@ -687,3 +688,43 @@ def test_what_was_read_does_not_stay_in_memory(orientation, tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 200
+
+
+def test_no_two_chunks_share_one_of_the_store(tmp_path, monkeypatch):
+    """Five neurons stand together in the store, and no two writers meet in one of its files."""
+    monkeypatch.setattr("spikefinder_keras.recordings.formats.writers.STORE_CHUNK", 5 * FRAMES)
+    begin_store(tmp_path / "store", NEURONS, FRAMES)
+    (tmp_path / "done").mkdir()
+    sink = ZarrSink(tmp_path)
+    for size, starts in ((1, [0, 5, 10]), (7, [0, 5, 10]), (11, [0, 10]), (100, [0])):
+        todo = sink.todo(size)
+        assert [each.start for each in todo] == starts
+        assert [each.stop for each in todo] == [*starts[1:], NEURONS]
+    (tmp_path / "done" / "5-10.json").write_text("{}")
+    assert sink.todo(100) == [range(5), range(10, NEURONS)]
+
+
+def test_a_stated_budget_makes_no_other_run(tmp_path):
+    npy(tmp_path)
+    first = task(tmp_path)
+    second = replace(first, reading=replace(first.reading, memory=2 * SMALL))
+    other = replace(first, reading=replace(first.reading, unit="F"))
+    sought = first.identity(*first.open())
+    assert second.identity(*second.open()) == sought
+    assert other.identity(*other.open()) != sought
+
+
+@pytest.mark.parametrize(("ago", "alive"), [(570, True), (605, False)])
+def test_another_computer_is_waited_for_ten_minutes(ago, alive, tmp_path):
+    folder, then = tmp_path / ".partial-rates.zarr", time.time() - ago
+    owner = folder / "claim-1" / "owner"
+    owner.parent.mkdir(parents=True)
+    owner.write_text("token ffffffff-1")
+    for path in (owner, owner.parent):
+        os.utime(path, (then, then))
+    if alive:
+        with pytest.raises(OutputError, match="counts as over after 10 minutes"):
+            claim(folder, tmp_path / "rates.zarr")
+    else:
+        claim(folder, tmp_path / "rates.zarr").end()
+        assert not folder.exists()

@@ -16,6 +16,7 @@ from spikefinder_keras.recordings.convi6 import prepare
 from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.quality import (
     AGREEMENT,
+    EXPECTED,
     FAR,
     FEATURES,
     NOISY,
@@ -450,3 +451,69 @@ def test_flashes_and_dark_frames_are_no_neuropil(good, height):
     lines = warnings_of(1 + good + 0.05 * common)
     assert any("move together" in line for line in lines)
     assert not any("jump" in line for line in lines)
+
+
+def walk_of_steps(correlation, neurons=5, frames=8_000):
+    """Traces whose frame-to-frame changes correlate so with the next: with the share
+    1/2 + asin(correlation) / pi they go on in one direction."""
+    rng = np.random.default_rng(3)
+    steps = rng.normal(size=(frames, neurons))
+    for k in range(1, frames):
+        steps[k] = correlation * steps[k - 1] + np.sqrt(1 - correlation**2) * steps[k]
+    return np.cumsum(steps, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "share", "smooth"),
+    [(30, 0.43, False), (30, 0.47, True), (5, 0.68, False), (5, 0.72, True), (11.9, 0.47, False)],
+)
+def test_how_smooth_a_trace_may_be(rate, share, smooth):
+    """0.45 of the changes, of recordings slower than 12 Hz 0.7; 8,000 of them scatter by 0.006."""
+    traces = walk_of_steps(np.sin(np.pi * (share - 0.5)))
+    assert np.median([smoothness(trace) for trace in traces.T]) == pytest.approx(share, abs=0.015)
+    assert any("smoothed" in line for line in warnings_of(traces, rate, unit="dF/F")) == smooth
+
+
+@pytest.mark.parametrize(("level", "line"), [(19.0, False), (21.0, True)])
+def test_percent_is_a_noise_level_above_20(level, line):
+    """The median step of Gaussian noise is 0.6745 sqrt(2) of its spread."""
+    noise = np.random.default_rng(4).normal(size=(FRAMES, 5))
+    trace = noise * level / 100 * np.sqrt(RATE) / (0.67449 * np.sqrt(2))
+    assert any("percent" in text for text in warnings_of(trace, unit="dF/F")) == line
+
+
+@pytest.mark.parametrize(("height", "line"), [(9.0, False), (11.0, True)])
+def test_percent_of_slow_recordings_must_be_high_too(height, line):
+    rng = np.random.default_rng(5)
+    values = rng.normal(size=(1_000, 5))
+    values[rng.random((1_000, 5)) < 0.05] += height
+    values *= height / np.median(np.percentile(values, 99, axis=0) - np.median(values, axis=0))
+    assert any("percent" in text for text in warnings_of(values, 2.0, unit="dF/F")) == line
+
+
+@pytest.mark.parametrize(("share", "line"), [(0.45, False), (0.55, True)])
+def test_neurons_move_together_above_a_half(share, line):
+    rng = np.random.default_rng(6)
+    common = rng.normal(size=(FRAMES, 1))
+    values = np.sqrt(share) * common + np.sqrt(1 - share) * rng.normal(size=(FRAMES, 6))
+    assert any("move together" in text for text in warnings_of(values, unit="dF/F")) == line
+
+
+@pytest.mark.parametrize(("seconds", "line"), [(29, True), (31, False)])
+def test_thirty_seconds_are_enough(seconds, line, good):
+    short = good[: int(seconds * RATE)]
+    assert any("too little" in text for text in warnings_of(short)) == line
+
+
+def test_a_high_baseline_is_fluorescence():
+    """Where nobody says what it is: with a tenth percentile above a half."""
+    trace = np.linspace(0, 1, 101)
+    for low, relative in ((0.35, True), (0.45, False)):
+        found = as_dff(trace + low, None)
+        assert np.array_equal(found, trace + low) == relative
+
+
+def test_limits_of_the_verdicts():
+    """Those that the text below the table states."""
+    assert (NOISY, FAR, AGREEMENT.limit, EXPECTED.limit) == (5.0, 1.05, 0.8, 0.3)
+    assert verdict(dataclasses.replace(GOOD, certainty=0.29), EXPECTED) == "uncertain"

@@ -1,6 +1,7 @@
 """Arrays become a recording, or are refused with what is wrong with them."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -216,3 +217,11 @@ def test_one_is_one(shape, said):
     recording = Recording(np.zeros(shape), np.arange(shape[0]), 30.0, tuple("ab"[: shape[1]]))
     assert said in repr(recording)
     assert said in repr(Prediction(np.zeros(shape, np.float32), recording))
+
+
+def test_rates_are_turned_as_what_was_given():
+    table = np.arange(36, dtype=np.float32).reshape(12, 3)
+    recording = as_recording(traces(), 30)
+    for orientation, rates in (("time-neuron", table), ("neuron-time", table.T)):
+        prediction = Prediction(table, replace(recording, orientation=orientation))
+        np.testing.assert_array_equal(prediction.rates, rates)

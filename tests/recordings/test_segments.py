@@ -13,6 +13,7 @@ from spikefinder_keras.recordings.convi6 import prepare
 from spikefinder_keras.recordings.inputs import as_recording as recording_of
 from spikefinder_keras.recordings.pipeline import predict
 from spikefinder_keras.recordings.segments import (
+    common_jumps,
     gaps,
     no_data,
     samples_in_gaps,
@@ -380,6 +381,54 @@ def test_far_above_100_hz_no_frame_is_lost():
     frames = back(rates, 3000, 1000)
     assert np.isfinite(frames).all()
     np.testing.assert_allclose(frames[-4:], rates[-1], rtol=FLOAT32)
+
+
+def test_a_gap_of_exactly_half_a_second_is_bridged():
+    """Two frames of 4 Hz, without any round-off; at an end one of them, a quarter of a second."""
+    for first, last in ((40, 42), (0, 1), (99, 100)):
+        values = noise(100)
+        values[first:last] = np.nan
+        recording = as_recording(values, 4.0)
+        count = last - first
+        assert gaps(recording.segments, missing(recording)[:, 0]) == (count, 0)
+
+
+def test_a_pause_of_slow_frames_is_longer_than_three():
+    """At 0.1 Hz three frames last 30 s, longer than the 10 s that are a pause elsewhere."""
+    for pause, count in ((29.0, 1), (31.0, 2)):
+        times = 10.0 * np.arange(60)
+        times[30:] += pause - 10.0
+        assert len(as_recording(noise(60), 0.1, times=times).segments) == count
+
+
+@pytest.mark.parametrize(("off", "regular"), [(0.24, True), (0.26, False)])
+def test_a_quarter_of_a_frame_off_is_regular(off, regular):
+    times = np.arange(100) / 30
+    times[50] += off / 30
+    (segment,) = as_recording(noise(100), 30, times=times).segments
+    assert np.array_equal(segment.positions, np.arange(100)) == regular
+
+
+@pytest.mark.parametrize(("neurons_off", "found"), [(8, True), (7, False)])
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_jump_is_one_of_nearly_all_neurons(neurons_off, found, way):
+    """Of ten: four in five of them, whichever way, and by five spreads."""
+    values = noise(500, 10)
+    values[100, :neurons_off] = way * 12.0
+    assert common_jumps(values)[100] == found
+    values[100, :neurons_off] = way * 4.0
+    assert not common_jumps(values)[100]
+    assert not common_jumps(values[:, :2]).any()
+
+
+@pytest.mark.parametrize(("repeats", "found"), [(3, True), (8, False)])
+def test_a_run_is_no_proof_in_a_trace_that_repeats_its_values(repeats, found):
+    """Of 2,000 steps four may stand still beside the run."""
+    trace = noise(2_001)[:, 0]
+    trace[500:540] = 0.25
+    for k in range(repeats):
+        trace[1_000 + 20 * k] = trace[1_001 + 20 * k]
+    assert ("still" in no_data(trace, 30.0)) == found
 
 
 # Frames that cannot be calcium

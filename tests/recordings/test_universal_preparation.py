@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
+from spikefinder_keras.recordings.segments import find_segments
 from spikefinder_keras.recordings.universal import (
     CHANNELS,
+    Scales,
+    line_of,
     network_input,
+    prepare_neuron,
     prepare_trace,
     to_samples,
 )
-from spikefinder_keras.signals.measures import noise_density
+from spikefinder_keras.signals.measures import noise_density, smooth_trace
 
 
 def trace_of(rate, seconds=60.0, seed=0):
@@ -67,3 +71,57 @@ def test_samples_keep_the_mean_of_each_step_and_hold_the_last():
     np.testing.assert_allclose(samples.reshape(-1, 4).mean(axis=1), rates, atol=1e-9)
     assert (samples >= 0).all()
     np.testing.assert_allclose(to_samples(np.array([1.0, 1.0]), 13), 1.0)
+
+
+def test_the_15th_percentile_of_the_smoothed_trace_is_0():
+    trace, scales = prepare_trace(trace_of(100.0), 100.0)
+    smoothed = smooth_trace(trace)
+    assert np.mean(smoothed < 0) == pytest.approx(0.15, abs=1 / smoothed.size)
+    assert scales.spread == pytest.approx(smoothed.std())
+
+
+def test_the_line_found_on_averages_is_that_of_the_frames():
+    for frames in (4_000, 6_001, 20_003):
+        ramp = 0.5 * np.arange(frames) + 3
+        np.testing.assert_allclose(line_of(ramp), ramp, rtol=1e-9)
+
+
+def test_the_noise_of_segments_counts_by_their_frames():
+    rng = np.random.default_rng(2)
+    trace = np.concatenate([0.1 * rng.normal(size=900), 0.4 * rng.normal(size=300)])
+    segments = find_segments(np.arange(1_200) / 30, 30.0, starts=(0, 900), source="x")
+    _, scales = prepare_neuron(trace, segments)
+    first, second = noise_density(trace[:900], 30.0), noise_density(trace[900:], 30.0)
+    # The line that was subtracted changes each step by less than a thousandth.
+    assert scales.noise == pytest.approx(0.75 * first + 0.25 * second, rel=1e-3)
+    assert abs(scales.noise / (0.5 * first + 0.5 * second) - 1) > 0.1
+
+
+def test_noise_density_by_hand():
+    """At 60 Hz two frames are averaged, at 44 Hz none: steps 3 and 1 of means, 2 and 1 of frames"""
+    frames = [0.0, 2.0, 3.0, 5.0, 4.0, 2.0]
+    assert noise_density(frames, 60.0) == pytest.approx(2 / (0.6745 * np.sqrt(2 * 30)))
+    assert noise_density(frames, 44.0) == pytest.approx(2 / (0.6745 * np.sqrt(2 * 44)))
+    # Three means are the fewest.
+    assert noise_density(frames[:4], 60.0) == pytest.approx(2 / (0.6745 * np.sqrt(2 * 60)))
+
+
+def test_what_the_network_gets_by_hand():
+    """Two means of 20 ms, in three times the noise of 10 Hz, then in units of the spread."""
+    scales = Scales(noise=0.1, baseline=0.0, spread=2.0, level=0.0)
+    found = network_input(np.array([0.0, 2.0, 4.0, 6.0, 8.0]), scales)
+    unit = 3 * 0.1 * np.sqrt(10)
+    np.testing.assert_allclose(
+        found, [[1 / unit, 5 / unit, 0.5, 2.5], [8 / unit, 8 / unit, 4, 4]], rtol=1e-6
+    )
+    clean = Scales(noise=0.0, baseline=0.0, spread=2.0, level=0.0)
+    assert network_input(np.array([0.0, 0.0, 2e-3, 2e-3]), clean)[0, 1] == pytest.approx(
+        1 / (3 * np.sqrt(10)), rel=1e-6
+    )
+    assert network_input(np.full(4, 1e6), scales).tolist() == [[100.0] * 4]
+
+
+def test_clarity_is_spread_over_the_noise_that_smoothing_leaves():
+    """A Gaussian of 0.3 s leaves 1 / sqrt(2 sqrt(pi) 0.3) of white noise of density 1."""
+    scales = Scales(noise=0.1, baseline=0.0, spread=0.3, level=0.0)
+    assert scales.clarity == pytest.approx(3 * np.sqrt(2 * np.sqrt(np.pi) * 0.3))

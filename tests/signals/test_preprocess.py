@@ -16,6 +16,7 @@ from spikefinder_keras.signals.preprocess import (
     fast_resample,
     preprocess,
     resample,
+    resampled_length,
     robust_line,
     scale,
 )
@@ -101,6 +102,12 @@ def test_scale_leaves_a_trace_without_spread_alone(trace):
 )
 def test_resample_lengths(frames, frame_rate, samples):
     assert resample(np.ones(frames), frame_rate).shape == (samples,)
+
+
+@pytest.mark.parametrize(("frames", "samples"), [(7, 23), (8, 27), (3, 10)])
+def test_lengths_are_rounded(frames, samples):
+    """23.33, 26.67 and 10 samples."""
+    assert resampled_length(frames, 30.0) == samples
 
 
 def test_resample_keeps_a_slow_sine():

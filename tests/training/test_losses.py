@@ -6,7 +6,12 @@ import pytest
 from keras import ops
 
 from spikefinder_keras.competition.scoring import score
-from spikefinder_keras.training.losses import pearson_loss, pearson_loss_per_trace
+from spikefinder_keras.training.losses import (
+    loss_of,
+    pearson_loss,
+    pearson_loss_per_trace,
+    poisson_loss_per_trace,
+)
 
 
 def column(*values):
@@ -102,3 +107,31 @@ def test_finite_loss_and_gradient_where_there_is_no_correlation(truth, rates):
 
         gradient = np.asarray(jax.grad(lambda r: pearson_loss(truth, r))(ops.array(rates)))
     np.testing.assert_array_equal(gradient, 0.0)
+
+
+def test_poisson_by_hand():
+    """Sums of four: truth 1, 2 and missing, prediction 0.004, 2 and 40; mean of y - x log y."""
+    truth = column(0, 1, 0, 0, 1, 0, 1, 0, -1, -1, -1, -1)
+    rates = column(*[0.001] * 4, *[0.5] * 4, *[10] * 4)
+    expected = ((0.004 - np.log(0.004 + 1e-6)) + (2 - 2 * np.log(2))) / 2
+    assert np.asarray(poisson_loss_per_trace(truth, rates)) == pytest.approx([expected], rel=1e-5)
+
+
+@pytest.mark.parametrize("weighting", ["batch", "trace"])
+def test_objectives_by_name(weighting):
+    rng = np.random.default_rng(4)
+    truth, rates = rng.poisson(0.3, (3, 160, 1)).astype(np.float32), rng.random((3, 160, 1))
+    each = {
+        pool: np.asarray(pearson_loss_per_trace(truth, rates, pool=pool)) for pool in (4, 8, 16)
+    }
+    wanted = {
+        "25 Hz": each[4],
+        "12.5 Hz": each[8],
+        "6.25 Hz": each[16],
+        "mean": (each[4] + each[8] + each[16]) / 3,
+        "poisson": np.asarray(poisson_loss_per_trace(truth, rates)),
+    }
+    for name, values in wanted.items():
+        found = np.asarray(loss_of(name, weighting)(truth, rates))
+        expected = values.mean() if weighting == "batch" else values
+        np.testing.assert_allclose(found, expected, rtol=1e-5)

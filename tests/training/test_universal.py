@@ -14,7 +14,7 @@ from spikefinder_keras.network.keras_model import build_universal
 from spikefinder_keras.network.predict import UNIVERSAL_ONSET as ONSET
 from spikefinder_keras.network.predict import predict_steps
 from spikefinder_keras.recordings.calibration import signal_share
-from spikefinder_keras.recordings.universal import prepare_trace
+from spikefinder_keras.recordings.universal import Scales, prepare_trace
 from spikefinder_keras.training.neurons import TrainingNeuron
 from spikefinder_keras.training.universal import (
     DELAYS,
@@ -174,3 +174,81 @@ def test_noise_of_any_level_has_no_share_of_signal(rate, seconds):
             shares.append(signal_share(scales.clarity, seconds))
     assert np.mean(shares) < 0.02
     assert signal_share(neuron().scales[0].clarity, 30.0) > 0.5
+
+
+def test_a_window_reads_the_trace_later_by_the_delay():
+    """Of a trace that rises by 0.001 in a sample and is in units of its spread: 0.008 in 80 ms."""
+    scales = Scales(noise=1.0, baseline=0.0, spread=1.0, level=0.0)
+    ramp = TrainingNeuron("a", [0.001 * np.arange(4_000)], [scales], [np.zeros(4_000)])
+    now, later, earlier = (
+        draw_window(ramp, delay, steps=64, rng=np.random.default_rng(3))[0]
+        for delay in (0.0, 0.08, -0.12)
+    )
+    np.testing.assert_allclose(later[:, 2:] - now[:, 2:], 0.008, atol=1e-6)
+    np.testing.assert_allclose(earlier[:, 2:] - now[:, 2:], -0.012, atol=1e-6)
+
+
+def test_a_window_holds_the_spikes_of_its_own_samples():
+    """Trace and spikes of the sample's number: each step's spikes are those of its two means."""
+    scales = Scales(noise=1.0, baseline=0.0, spread=1_000.0, level=0.0)
+    count = np.arange(4_000.0)
+    numbered = TrainingNeuron("a", [count], [scales], [count])
+    for seed in range(4):
+        inputs, truth = draw_window(numbered, 0.0, steps=64, rng=np.random.default_rng(seed))
+        np.testing.assert_allclose(2_000 * inputs[:, 2:].sum(axis=1), truth, rtol=1e-5)
+
+
+def test_every_second_of_a_neuron_comes_as_often():
+    scales = Scales(noise=1.0, baseline=0.0, spread=1.0, level=0.0)
+    traces, spikes = [np.zeros(1_000), np.ones(9_000)], [np.zeros(1_000), np.ones(9_000)]
+    two = TrainingNeuron("a", traces, [scales] * 2, spikes)
+    rng = np.random.default_rng(0)
+    long = [draw_window(two, 0.0, steps=64, rng=rng)[1].max() > 0 for _ in range(1_000)]
+    assert np.mean(long) == pytest.approx(0.9, abs=0.03)  # the share of 1,000 scatters by 0.01
+
+
+def test_each_set_has_the_delay_that_fits_its_neurons_best(monkeypatch):
+    """As mean over its neurons, of which one is outnumbered."""
+    neurons = [neuron(group, seed=k) for k, group in enumerate("aabbb")]
+    shifts = [8, 8, -4, -4, 12]
+    outputs = [
+        [np.roll(n.spikes[0], shift).reshape(-1, 4).sum(axis=1)]
+        for n, shift in zip(neurons, shifts, strict=True)
+    ]
+    monkeypatch.setattr(training.calibrate, "network_outputs", lambda engine, given: outputs)
+    delays = training.align(None, neurons)
+    assert delays == {"a": pytest.approx(0.08), "b": pytest.approx(-0.04)}
+
+
+def run_of(groups, simulated=(), share=0.25):
+    settings = replace(TINY, simulated=share, neurons=200)
+    neurons = [neuron(group, seconds=10.0, seed=k) for k, group in enumerate(groups)]
+    return training.UniversalRun(
+        None, settings, neurons, simulated, None, {n.group: 0.0 for n in neurons}
+    )
+
+
+def test_sets_come_evenly_and_a_quarter_is_simulated():
+    """Of 200 neurons in a batch; set b has one of six neurons, the simulation is marked by 7."""
+    marked = np.zeros((1, 2, 64, 4), np.float32), np.full((1, 2, 64), 7.0, np.float32)
+    run = run_of("aaaaab", marked)
+    run.neurons[-1].spikes[0][:] = 1.0  # four in each step, where nobody else has so many
+    _, truth = training._batch(run, np.random.default_rng(0))
+    rows = truth.reshape(200, -1)
+    assert np.mean(rows.min(axis=1) == 7) == pytest.approx(0.25, abs=0.09)  # three of its spreads
+    assert np.mean(np.median(rows, axis=1) == 4) == pytest.approx(0.375, abs=0.1)
+
+
+def test_a_simulated_window_has_the_spikes_of_its_trace():
+    """What is simulated is read as a recording is: transients follow the spikes at once."""
+    settings = replace(TINY, simulated_neurons=6, windows=4, window=256)
+    inputs, spikes = training.simulated_windows(settings, [])
+    assert inputs.shape == (6, 4, 256, 4)
+    assert spikes.shape == (6, 4, 256)
+    found = []
+    for trace, truth in zip(inputs.reshape(6, -1, 4), spikes.reshape(6, -1), strict=True):
+        shifts = [
+            np.corrcoef(np.roll(truth, k), trace[:, 2:].mean(axis=1))[0, 1] for k in range(-3, 9)
+        ]
+        found.append(int(np.argmax(shifts)) - 3)
+    assert 0 <= np.median(found) <= 4

@@ -27,8 +27,10 @@ from spikefinder_keras.recordings.formats import (
     nwb_writer,
     pickled,
     read_recording,
+    rois,
     write_prediction,
 )
+from spikefinder_keras.recordings.options import ReadOptions
 from spikefinder_keras.recordings.recording import Prediction
 
 pynwb = pytest.importorskip("pynwb")
@@ -743,3 +745,21 @@ def test_an_error_leaves_the_source(tmp_path, example, prediction, monkeypatch):
         write_prediction(path, prediction, path)
     assert path.read_bytes() == example.read_bytes()
     assert [each.name for each in tmp_path.iterdir()] == ["a.nwb"]
+
+
+def test_percent_in_nwb_has_its_offset_in_percent_too(tmp_path):
+    details = {"data": TRACES.T, "unit": "percent", "conversion": 2.0, "offset": 10.0}
+    path = save_nwb(tmp_path / "a.nwb", [("DfOverF", "RoiResponseSeries", details)])
+    np.testing.assert_allclose(read_recording(path).fluorescence, 0.02 * TRACES.T + 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("length", "gone"), [(10, 0), (11, 11)])
+def test_without_a_frame_rate_ten_equal_values_are_the_most(length, gone):
+    """Of ROIs with neuropil, in whose difference no value stands still any more."""
+    dark = TRACES.copy()
+    dark[1, 50 : 50 + length] = 0.0
+    around = rois.Neuropil(NEUROPIL, "Fneu", 0.5)
+    found, _, notes = rois.corrected("plane0", dark, around, None, ReadOptions(), frame_rate=None)
+    assert np.isnan(found).sum() == np.isnan(found[1, 50:61]).sum() == gone
+    np.testing.assert_allclose(found[0], TRACES[0] - 0.5 * NEUROPIL[0], rtol=1e-6)
+    assert len(notes) == 1 + (gone > 0)
