@@ -26,7 +26,7 @@ SILENT = 600.0
 """s; a claim of another computer is void if nothing in the folder has changed for longer. Twenty
 signs in a row are lost by no network drive that is still there."""
 
-_NEW = "new-"
+_NEW, _GONE = "new-", "gone-"
 _CLAIM = re.compile(r"claim-(\d{1,9})")
 _HELD: set[str] = set()
 """Tokens of the claims of this process: another run in it is as much another as one elsewhere."""
@@ -84,6 +84,13 @@ class Claim:
     def take(self, left: Path) -> None:
         """Go on with what an earlier run has left, which becomes the place of this one."""
         left.rename(self.place)
+
+    def remove(self, left: Path) -> None:
+        """Remove what an earlier run has left, which may only sleep."""
+        # In one step first: half removed under its old name, its run could wake up and finish it.
+        gone = self.folder / f"{_GONE}{secrets.token_hex(8)}"
+        left.rename(gone)
+        remove_folder(gone)
 
     def release(self) -> None:
         """Leave the place to whoever goes on with it."""

@@ -32,7 +32,6 @@ from ..files.atomic import (
     partial_folder,
     read_json,
     remove_files,
-    remove_folder,
     replace_folder,
     whole_file,
     write_text,
@@ -193,7 +192,7 @@ class ZarrSink:
                         "an unfinished result of another recording, or of other settings or "
                         "weights, was there: begun anew",
                     )
-                remove_folder(left)
+                held.remove(left)
             if not self.folder.exists():
                 (self.folder / "done").mkdir(parents=True)
                 begin_store(self._store, neurons, frames)
