@@ -51,7 +51,7 @@ recording, predictor = Task(Path(path), reading, prediction).open()
 part = recording.part(range(count))
 predictor.engine.threads = 1
 convi6.prepare = timed("prepare", convi6.prepare)
-universal.prepare_neuron = timed("prepare", universal.prepare_neuron)
+universal.prepare_neurons = timed("prepare", universal.prepare_neurons)
 predictor.engine.run = timed("network", predictor.engine.run)
 timed("rest", pipeline.predict_chunk)(predictor, part, range(count))
 seconds["rest"] -= seconds["network"] + seconds["prepare"]
