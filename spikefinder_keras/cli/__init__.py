@@ -68,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in argv:
             raise
+        if "can't start new thread" in str(error):  # Python says it by no class of its own
+            return _complain("the system allows no more threads; end other programs, or ulimit -u")
         return _complain(
             f"{type(error).__name__}: {error}; this is a fault of the program: run it again with "
             "--debug, and report what it prints"

@@ -237,7 +237,10 @@ class ZarrSink:
 
     def worth_keeping(self) -> bool:
         """Whether an interrupted run has done a part of what there is to do."""
-        done = self._done() if self._run.is_file() else []
+        try:
+            done = self._done() if self._run.is_file() else []
+        except OSError:  # what cannot be read now, the next run may read
+            return True
         return bool(done) and (len(done) > 1 or len(done[0]) < self.rates.shape[0])
 
     def finish(self, prediction: Prediction) -> Prediction:
