@@ -5,12 +5,14 @@
 For each size, neurons x frames, raw traces at 30 Hz are simulated (Poisson spikes through a
 decaying exponential, noise and a slow drift) into a temporary folder, and `spikefinder-keras
 predict` predicts them in a process of its own, with their certainty: `.csv` to `.csv` below 100
-neurons, else `.npy` to `.npy`, or Zarr to Zarr with `--store zarr`. Then, on up to 40 of the
+neurons, else `.npy` to `.npy`, or Zarr to Zarr with `--store zarr`. Then, on 40 of the
 neurons and one core, the milliseconds that each part takes for a neuron.
 
 OASIS (`oasis-deconv`, with its own search for its parameters: `deconvolve(trace)`, and with an L1
 penalty, `penalty=1`) deconvolves up to 100 of the same neurons in two processes; its seconds are
-those for all neurons. `--scheduler local` adds a line by Dask's workers.
+those for all neurons. `--scheduler local` adds a line by Dask's workers. Of short recordings the
+parts are measured on more neurons, as many of them are prepared at once
+(`--sizes 5000x100 --no-oasis`).
 """
 
 import argparse
@@ -28,6 +30,7 @@ SPIKE_RATE = 0.5  # Hz
 DECAY = 0.7  # s
 AMPLITUDE, NOISE, DRIFT = 0.2, 0.1, 0.3  # dF/F
 AT_A_TIME = 50
+FEWEST, VALUES = 40, 200_000  # the parts are measured on so many neurons, or on so many values
 
 PARTS = """
 import json, sys, time
@@ -45,13 +48,13 @@ def timed(name, function):
         finally:
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
     return work
-reading = ReadOptions(frame_rate=30.0, unit="dF/F")
+reading = ReadOptions(frame_rate=30.0, unit="dF/F", orientation="neuron-time")
 prediction = PredictOptions(weights=weights, dataset=dataset or None)
 recording, predictor = Task(Path(path), reading, prediction).open()
 part = recording.part(range(count))
 predictor.engine.threads = 1
 convi6.prepare = timed("prepare", convi6.prepare)
-universal.prepare_neuron = timed("prepare", universal.prepare_neuron)
+universal.prepare_neurons = timed("prepare", universal.prepare_neurons)
 predictor.engine.run = timed("network", predictor.engine.run)
 timed("rest", pipeline.predict_chunk)(predictor, part, range(count))
 seconds["rest"] -= seconds["network"] + seconds["prepare"]
@@ -142,7 +145,8 @@ def main(argv=None):
                 found = [oasis(folder / "traces.npy", neurons, penalty) for penalty in (0, 1)]
             for weights in arguments.weights:
                 row = whole(path, folder / f"rates.{store}", weights, arguments)
-                count, chosen = min(neurons, 40), dataset(weights, arguments)
+                count = min(neurons, max(FEWEST, VALUES // frames))
+                chosen = dataset(weights, arguments)
                 row |= {"neurons": neurons, "frames": frames, "weights": weights}
                 row |= {"ms": answer(PARTS, folder / "traces.npy", weights, count, chosen or 0)}
                 row |= {"oasis_s": found[0], "oasis_l1_s": found[1]}
@@ -156,7 +160,9 @@ def whole(path, out, weights, arguments):
     """Seconds and peak memory (GiB) of the command."""
     command = [sys.executable, "-m", "spikefinder_keras", "predict", path, "--quiet"]
     command += ["--frame-rate", FRAME_RATE, "--unit", "dF/F", "--weights", weights, "--out", out]
-    options = {"dataset": dataset(weights, arguments)}
+    # More neurons than frames may be either, for all that the program knows.
+    turned = "time-neuron" if path.suffix == ".csv" else "neuron-time"
+    options = {"dataset": dataset(weights, arguments), "orientation": turned}
     options |= {name: getattr(arguments, name) for name in ("memory", "scheduler")}
     for name, value in options.items():
         command += [f"--{name}", value] if value else []
@@ -175,7 +181,7 @@ def show(row):
         row["weights"],
         f"{row['s']:.1f}",
         f"{row['peak_GiB']:.2f}",
-        *(f"{ms[part]:.0f}" for part in ("prepare", "network", "rest")),
+        *(f"{ms[part]:.{0 if ms[part] >= 10 else 2}f}" for part in ("prepare", "network", "rest")),
         *(("-", "-", "-") if oasis_s is None else (
             f"{oasis_s:.1f}", f"{row['oasis_l1_s']:.1f}", f"{row['s'] / oasis_s:.1f}"
         )),

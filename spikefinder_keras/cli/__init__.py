@@ -69,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in argv:
             raise
+        if "can't start new thread" in str(error):  # Python says it by no class of its own
+            return _complain("the system allows no more threads; end other programs, or ulimit -u")
         if _while_loading(error):
             return _complain(
                 f"a library does not load ({type(error).__name__}: {error}); the installation is "

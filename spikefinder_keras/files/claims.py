@@ -12,7 +12,6 @@ late, finds nothing there to write into.
 import os
 import re
 import secrets
-import shutil
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ SILENT = 600.0
 """s; a claim of another computer is void if nothing in the folder has changed for longer. Twenty
 signs in a row are lost by no network drive that is still there."""
 
-_NEW = "new-"
+_NEW, _GONE = "new-", "gone-"
 _CLAIM = re.compile(r"claim-(\d{1,9})")
 _HELD: set[str] = set()
 """Tokens of the claims of this process: another run in it is as much another as one elsewhere."""
@@ -53,7 +52,11 @@ class Claim:
         self._owner, self._holder = folder / f"claim-{number}" / "owner", (number, token)
         self._over = threading.Event()
         _HELD.add(token)
-        threading.Thread(target=self._renew, daemon=True).start()
+        try:
+            threading.Thread(target=self._renew, daemon=True).start()
+        except RuntimeError:  # the system allows no more of them
+            self.end()
+            raise
 
     def _renew(self) -> None:
         while not self._over.wait(SIGN):
@@ -66,7 +69,9 @@ class Claim:
 
     def check(self) -> None:
         """Raise `OutputError` if another run has taken over."""
-        if not self._is_ours():
+        with writing(self.folder):
+            ours = self._is_ours()
+        if not ours:
             raise OutputError(
                 f"another run has taken over {self.folder}, as this one gave no sign for "
                 f"{SILENT / 60:g} minutes; wait for that one, or choose another place (--out)"
@@ -85,23 +90,37 @@ class Claim:
         """Go on with what an earlier run has left, which becomes the place of this one."""
         left.rename(self.place)
 
+    def remove(self, left: Path) -> None:
+        """Remove what an earlier run has left, which may only sleep."""
+        # In one step first: half removed under its old name, its run could wake up and finish it.
+        gone = self.folder / f"{_GONE}{secrets.token_hex(8)}"
+        left.rename(gone)
+        remove_folder(gone)
+
     def release(self) -> None:
         """Leave the place to whoever goes on with it."""
         self._stop()
-        with suppress(OutputError):  # a full disk; then it is left when this process ends
+        # A full disk; then it is left when this process ends.
+        with suppress(OSError, OutputError):
             if self._is_ours():
                 write_text(self._owner, "")
 
     def end(self, *, failed: bool = False) -> None:
         """Remove the folder with all that is in it; `failed` is as for `remove_folder`."""
         self._stop()
-        if not self._is_ours():
-            return
         # In one step, so that a run that begins just now finds all of it or nothing.
         gone = self.folder.with_name(f".partial-{process_mark()}-{self.place.name}")
         with suppress(OSError):
-            self.folder.rename(gone)
-            remove_folder(gone, failed=failed)
+            if not self._is_ours():
+                return
+            try:
+                self.folder.rename(gone)
+            except OSError:  # then one that begins just now may be refused, or have to begin anew
+                gone = self.folder
+            remove_folder(gone)
+            if failed:  # what the threads have made anew under the old name
+                remove_folder(self.place, failed=True)
+                self.folder.rmdir()
 
     def _stop(self) -> None:
         self._over.set()
@@ -112,30 +131,43 @@ def claim(folder: Path, what: Path) -> Claim:
     """Claim a folder, made if there is none, in which `what` grows; `OutputError` if another run is
     at it."""
     token = secrets.token_hex(8)
+    new = folder / f"{_NEW}{token}"
     with writing(what):
-        while True:
-            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-                raise OutputError(f"{folder} is in the way, which is no folder; remove it")
-            folder.mkdir(parents=True, exist_ok=True)
-            new = folder / f"{_NEW}{token}"
-            with suppress(FileNotFoundError):  # the last run has just ended, and took it along
-                new.mkdir(exist_ok=True)
-                (new / "owner").write_text(f"{token} {process_mark()}")
-                # By the clock of the drive, which all computers share.
-                now = newest(new)
-                last = _holder(folder)
-                if last and _is_alive(last, folder, now, but=new):
-                    shutil.rmtree(new)
-                    raise OutputError(_busy(last, folder, what))
-                number = last.number + 1 if last else 1
-                try:
-                    # Refused if another one was faster: a folder with something in it stays.
-                    new.rename(folder / f"claim-{number}")
-                except OSError:
-                    if (folder / f"claim-{number}").exists():
-                        continue
-                    raise
-                return Claim(folder, number, token)
+        try:
+            while True:
+                with suppress(FileNotFoundError):  # the last run has just ended, and took it along
+                    number = _enter(new, what)
+                    if number:
+                        return Claim(folder, number, token)
+        except BaseException:
+            remove_folder(new)
+            with suppress(OSError):  # others are in it
+                folder.rmdir()
+            raise
+
+
+def _enter(new: Path, what: Path) -> int:
+    """The number of a new claim, a folder that is made; 0 if another one was faster."""
+    folder, token = new.parent, new.name.removeprefix(_NEW)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise OutputError(f"{folder} is in the way, which is no folder; remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    new.mkdir(exist_ok=True)
+    (new / "owner").write_text(f"{token} {process_mark()}")
+    # By the clock of the drive, which all computers share.
+    now = newest(new)
+    last = _holder(folder)
+    if last and _is_alive(last, folder, now, but=new):
+        raise OutputError(_busy(last, folder, what))
+    number = last.number + 1 if last else 1
+    try:
+        # Refused if another one was faster: a folder with something in it stays.
+        new.rename(folder / f"claim-{number}")
+    except OSError:
+        if (folder / f"claim-{number}").exists():
+            return 0
+        raise
+    return number
 
 
 def _holder(folder: Path) -> _Holder | None:
@@ -145,7 +177,8 @@ def _holder(folder: Path) -> _Holder | None:
         return None
     name = max(numbers, key=numbers.__getitem__)
     text = ""
-    with suppress(OSError, ValueError):
+    # One that cannot be read for another reason may be held all the same.
+    with suppress(FileNotFoundError, ValueError):
         text = read_small(folder / name / "owner")
     token, _, mark = text.partition(" ")
     return _Holder(numbers[name], token, mark)
@@ -165,8 +198,9 @@ def _is_alive(holder: _Holder, folder: Path, now: float, *, but: Path) -> bool:
         return False
     runs = runs_here(holder.mark)
     if runs is None:  # on another computer
-        others = (newest(each) for each in folder.iterdir() if each != but)
-        return now - max(others, default=0.0) < SILENT
+        others = [newest(each) for each in folder.iterdir() if each != but]
+        # Nor is a time to come a sign of life: the clock was set back, or was wrong before.
+        return any(abs(now - each) < SILENT for each in others)
     own = holder.mark == process_mark()
     return holder.token in _HELD if own else runs
 

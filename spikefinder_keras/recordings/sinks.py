@@ -32,7 +32,6 @@ from ..files.atomic import (
     partial_folder,
     read_json,
     remove_files,
-    remove_folder,
     replace_folder,
     whole_file,
     write_text,
@@ -193,7 +192,7 @@ class ZarrSink:
                         "an unfinished result of another recording, or of other settings or "
                         "weights, was there: begun anew",
                     )
-                remove_folder(left)
+                held.remove(left)
             if not self.folder.exists():
                 (self.folder / "done").mkdir(parents=True)
                 begin_store(self._store, neurons, frames)
@@ -238,7 +237,10 @@ class ZarrSink:
 
     def worth_keeping(self) -> bool:
         """Whether an interrupted run has done a part of what there is to do."""
-        done = self._done() if self._run.is_file() else []
+        try:
+            done = self._done() if self._run.is_file() else []
+        except OSError:  # what cannot be read now, the next run may read
+            return True
         return bool(done) and (len(done) > 1 or len(done[0]) < self.rates.shape[0])
 
     def finish(self, prediction: Prediction) -> Prediction:

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..arrays import Array, ArrayLike, Mask, Rates, Times, Trace
+from ..arrays import Array, ArrayLike, Mask, Rates, Table, Times, Trace
 from ..constants import SAMPLE_RATE
 from ..network.engine import load_engine
 from ..network.predict import predict_steps
 from ..network.universal import CHANNELS, STEP, STEPS_PER_SECOND
 from ..network.weights import find_weights
 from ..signals.measures import noise_density, runs, smooth_trace, smoothing_of_noise
-from ..signals.preprocess import resampled_length, robust_line, scale
+from ..signals.preprocess import resampled_length, robust_lines, scale
 from .calibration import (
     UNKNOWN,
     apply_delay,
@@ -76,31 +76,48 @@ NO_SCALES = Scales(noise=np.nan, baseline=np.nan, spread=np.nan, level=np.nan)
 """Those of a neuron without any value."""
 
 
-def line_of(trace: Trace) -> Trace:
-    """The robust straight line of a trace `(frame,)`, `preprocess.robust_line`, found on averages:
-    the line through the means of some frames each is the line through the frames, and is found as
-    much faster."""
-    trace = np.asarray(trace, np.float64)
-    together = trace.size // LINE_POINTS
+def lines_of(traces: Table) -> Table:
+    """The robust straight lines of traces `(neuron, frame)`, `preprocess.robust_lines`, found on
+    averages: the line through the means of some frames each is the line through the frames, and is
+    found as much faster."""
+    frames = traces.shape[1]
+    together = frames // LINE_POINTS
     if together < 2:
-        return robust_line(trace)
-    count = trace.size // together
-    means = trace[: count * together].reshape(count, together).mean(axis=1)
-    line = robust_line(means)
-    slope = (line[-1] - line[0]) / ((count - 1) * together)
-    return line[0] + slope * (np.arange(trace.size) - (together - 1) / 2)
+        return robust_lines(traces)
+    count = frames // together
+    means = traces[:, : count * together].reshape(-1, count, together).mean(axis=2)
+    lines = robust_lines(means)
+    slopes = (lines[:, -1] - lines[:, 0]) / ((count - 1) * together)
+    return lines[:, :1] + slopes[:, None] * (np.arange(frames) - (together - 1) / 2)
 
 
-def prepare_neuron(trace: Trace, segments: Sequence[Segment]) -> tuple[list[Trace], Scales]:
-    """One neuron's trace `(frame,)`, NaN where missing, for each segment as float64 `(sample,)` at
-    100 Hz in its own unit, trend and baseline subtracted, and its scales; both NaN where there is
-    no value at all."""
-    trace = np.array(trace, np.float64)
-    there = np.isfinite(trace)
+def prepare_neurons(traces: Table, segments: Sequence[Segment]) -> list[tuple[list[Trace], Scales]]:
+    """Of each neuron's trace, `(neuron, frame)`, NaN where missing: for each segment a float64
+    `(sample,)` at 100 Hz in its own unit, trend and baseline subtracted, and its scales; both NaN
+    where there is no value at all."""
+    traces = np.array(traces, np.float64, order="C")
+    there = np.isfinite(traces)
+    levels, counts = np.full(len(traces), np.nan), np.count_nonzero(there, axis=1)
+    # Those of equally many values at once, as most are.
+    for count in np.unique(counts[counts > 0]):
+        alike = np.flatnonzero(counts == count)
+        known = np.zeros_like(there)
+        known[alike] = there[alike]
+        values = traces[known].reshape(alike.size, count)
+        levels[alike] = np.median(values, axis=1)
+        traces[known] = (values - lines_of(values)).ravel()
+    return [
+        _prepare_neuron(trace, known, segments=segments, level=float(level))
+        for trace, known, level in zip(traces, there, levels, strict=True)
+    ]
+
+
+def _prepare_neuron(
+    trace: Trace, there: Mask, *, segments: Sequence[Segment], level: float
+) -> tuple[list[Trace], Scales]:
+    """The same of one neuron, from whose trace `(frame,)` the line is subtracted."""
     if not there.any():
         return [np.full(segment.samples, np.nan) for segment in segments], NO_SCALES
-    level = float(np.median(trace[there]))
-    trace[there] -= line_of(trace[there])
     at_100_hz, noises, weights = [], [], []
     for segment in segments:
         samples = segment.at_100_hz(trace, there)
@@ -116,6 +133,11 @@ def prepare_neuron(trace: Trace, segments: Sequence[Segment]) -> tuple[list[Trac
     noise = float(np.average(noises, weights=weights))
     scales = Scales(noise, baseline, spread=float(smoothed.std()), level=level)
     return [x - baseline for x in at_100_hz], scales
+
+
+def prepare_neuron(trace: Trace, segments: Sequence[Segment]) -> tuple[list[Trace], Scales]:
+    """As `prepare_neurons` for one neuron's trace `(frame,)`."""
+    return prepare_neurons(np.asarray(trace)[None], segments)[0]
 
 
 def prepare_trace(trace: Trace, frame_rate: float) -> tuple[Trace, Scales]:
@@ -155,7 +177,7 @@ def network_input(trace: Trace, scales: Scales, delay: float = 0.0) -> Array:
 
 
 def to_samples(rates: Rates, samples: int) -> Rates:
-    """Rates per step `(step,)`, not negative, as `(sample,)` at 100 Hz.
+    """Rates per step `(..., step)`, not negative, as `(..., sample)` at 100 Hz.
 
     The mean over each step stays what it is; between, the running integral is a monotone cubic, so
     that frames that do not coincide with steps see no stairs. What is beyond the steps holds the
@@ -164,11 +186,12 @@ def to_samples(rates: Rates, samples: int) -> Rates:
     from scipy.interpolate import PchipInterpolator
 
     rates = np.asarray(rates, np.float64)
-    missing = max(-(-samples // STEP) - rates.size, 0)
-    rates = np.pad(rates, (0, missing), mode="edge")
-    integral = np.concatenate([[0.0], np.cumsum(rates)]) * STEP
-    edges = np.arange(integral.size) * STEP
-    between = PchipInterpolator(edges, integral)(np.arange(samples + 1))
+    steps = max(-(-samples // STEP), rates.shape[-1])
+    rates = rates[..., np.minimum(np.arange(steps), rates.shape[-1] - 1)]
+    integral = np.zeros((*rates.shape[:-1], steps + 1))
+    np.cumsum(rates, axis=-1, out=integral[..., 1:])
+    edges = np.arange(steps + 1) * STEP
+    between = PchipInterpolator(edges, integral * STEP, axis=-1)(np.arange(samples + 1))
     return np.maximum(np.diff(between), 0.0)
 
 
@@ -226,7 +249,7 @@ class Universal:
         """Predict the neurons of a recording in memory, each by itself."""
         segments = recording.segments
         missing = ~np.isfinite(recording.traces)
-        prepared = [prepare_neuron(trace, segments) for trace in recording.traces.T]
+        prepared = prepare_neurons(recording.traces.T, segments)
         neurons = self._neurons(prepared, recording.frame_rate)
         tables = [
             np.stack(rates, axis=1) for rates in zip(*(n.rates for n in neurons), strict=True)
@@ -256,7 +279,7 @@ class Universal:
             if _has_values(trace)
         ]
         outputs = iter(predict_steps(self.engine, inputs))
-        return [
+        neurons = [
             self._neuron(
                 traces,
                 [next(outputs) if _has_values(trace) else np.empty(0) for trace in traces],
@@ -265,11 +288,18 @@ class Universal:
             )
             for traces, scales in prepared
         ]
+        for k, trace in enumerate(neurons[0].traces):
+            answered = [neuron for neuron in neurons if neuron.steps[k].size]
+            if answered:
+                steps = np.stack([neuron.steps[k] for neuron in answered])
+                for neuron, rates in zip(answered, to_samples(steps, trace.size), strict=True):
+                    neuron.rates[k] = rates
+        return neurons
 
     def _neuron(
         self, traces: list[Trace], outputs: list[Rates], *, scales: Scales, frame_rate: float
     ) -> UniversalNeuron:
-        """The answer for one neuron: the network's output at its time, in spikes/s."""
+        """The answer for one neuron: the network's output at its time, in spikes/s, as steps."""
         rates = [np.full(trace.size, np.nan) for trace in traces]
         steps = [np.empty(0)] * len(traces)
         # Of a trace that never changes the network would see noise of its own making.
@@ -283,7 +313,6 @@ class Universal:
         for k, output in enumerate(outputs):
             if output.size:
                 steps[k] = factor * apply_delay(output, weights)
-                rates[k] = to_samples(steps[k], traces[k].size)
         return UniversalNeuron(traces, rates, steps, expected_score(np.concatenate(steps)))
 
     def describe(self, recording: Recording) -> dict[str, Any]:

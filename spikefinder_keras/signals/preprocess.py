@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..arrays import Array, ArrayLike, Trace
+from ..arrays import Array, ArrayLike, Mask, Table, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
 
@@ -34,6 +34,10 @@ ROUNDING = 1e-12  # Differences below this share of the largest value are round-
 STEP_FACTOR = 4.0  # By which the longest step, in ordinary ones, grows and shrinks
 LEAST_SHARE = -60.0  # Logarithm of a Gaussian's least share
 NARROWEST = 1e-12  # Least variance of a Gaussian, as a share of the residual's
+VALUES_TOGETHER = 16_384
+"""Lines are fitted to traces of so many values together: more leave the cache, and of fewer it is
+calling numpy that takes the time."""
+
 LARGEST_VALUE = 1e300  # Twice as much still is a number
 
 LARGEST_OUTPUT = 100_000_000
@@ -98,96 +102,131 @@ def robust_line(trace: ArrayLike) -> Trace:
     `(frame,)` in and out. A trace that is a straight line but for round-off is returned as it is.
     Raises `DataError` as `preprocess` does.
     """
-    trace = check_trace(trace)
+    return robust_lines(check_trace(trace)[None])[0]
+
+
+def robust_lines(traces: Table) -> Table:
+    """The `robust_line` of each trace `(trace, frame)`, finite float64: of each by itself, to the
+    bit, but of many short ones in much less time."""
+    largest = np.abs(traces).max(axis=1)
     # Squares of larger values would be infinite, so they are taken as shares of the largest.
-    largest = np.abs(trace).max()
-    if largest > LARGEST_VALUE:
+    if (largest > LARGEST_VALUE).any():
         raise DataError(f"the trace has values beyond {LARGEST_VALUE:g}; give it in another unit")
-    if trace.size <= 2 or largest == 0:
-        return trace.copy()
-    y = trace / largest
-    time = np.linspace(-1, 1, y.size)
+    lines, (count, frames) = traces.copy(), traces.shape
+    if frames <= 2:
+        return lines
+    time = np.linspace(-1, 1, frames)
     time /= time.std()
-    line = y.mean() + time * (y * time).mean()
-    if np.abs(y - line).max() <= ROUNDING:
-        return trace.copy()
-    return _refit_line(y, time, line) * largest
+    size = max(1, VALUES_TOGETHER // frames)
+    for first in range(0, count, size):
+        some = np.flatnonzero(largest[first : first + size]) + first
+        y = traces[some] / largest[some, None]
+        line = y.mean(axis=1)[:, None] + time * (y * time).mean(axis=1)[:, None]
+        bent = np.abs(y - line).max(axis=1) > ROUNDING
+        some = some[bent]
+        if not some.size:
+            continue
+        lines[some] = _refit_lines(y[bent], time, line[bent]) * largest[some, None]
+    return lines
 
 
-def _refit_line(y: Trace, time: Trace, line: Trace) -> Trace:
-    """Expectation-maximisation for `robust_line`; all arrays `(frame,)`.
+def _refit_lines(y: Table, time: Trace, lines: Table) -> Table:
+    """Expectation-maximisation for `robust_lines`; tables `(trace, frame)`, time `(frame,)`.
 
     Accelerated by SQUAREM, scheme 3 of Varadhan & Roland 2008 (Scand J Stat 35:335-353): from two
     steps, their direction and how it bends, a longer one, kept if it does not lower the likelihood.
     Without it a long trace of little but noise takes thousands of steps.
     """
-    variance = ((y - line) ** 2).mean()
-    slope = (line[-1] - line[0]) / (time[-1] - time[0])
+    count, frames = y.shape
+    variance = ((y - lines) ** 2).mean(axis=1)
+    slope = (lines[:, -1] - lines[:, 0]) / (time[-1] - time[0])
     # The line's height in the middle and slope, logarithms of the variances and of the shares.
-    start = np.array([(line[0] + line[-1]) / 2, slope, *np.log(variance * SPREADS**2), 0, 0, 0])
-    unit = np.array([math.sqrt(variance)] * 2 + [1.0] * 6)
-    low = np.array([-np.inf] * 2 + [math.log(NARROWEST * variance)] * 3 + [LEAST_SHARE] * 3)
-    high = np.array([np.inf] * 2 + [math.log(variance * y.size)] * 3 + [0.0] * 3)
+    start = np.zeros((count, 8))
+    start[:, 0], start[:, 1] = (lines[:, 0] + lines[:, -1]) / 2, slope
+    start[:, 2:5] = np.log(variance[:, None] * SPREADS**2)
+    spread = np.sqrt(variance)
+    unit = np.ones((count, 8))
+    unit[:, :2] = spread[:, None]
+    low, high = np.full((count, 8), -np.inf), np.full((count, 8), np.inf)
+    # Of numbers one by one, as numpy's logarithms and powers may differ in the last bit.
+    low[:, 2:5] = [[math.log(NARROWEST * each)] * 3 for each in variance]
+    high[:, 2:5] = [[math.log(each * frames)] * 3 for each in variance]
+    low[:, 5:], high[:, 5:] = LEAST_SHARE, 0.0
+    narrowest, longest = NARROWEST * variance, np.ones(count)
+    found, at = np.empty((count, 8)), np.arange(count)
 
-    def step(parameters: Array) -> tuple[Array, float]:
-        return _maximise(y, time, parameters, NARROWEST * variance)
-
-    def rests(after: Array, before: Array) -> bool:
+    def rest(after: Table, before: Table) -> Mask:
         # Two straight lines differ most at an end.
-        change = np.abs(after[0] - before[0]) + np.abs((after[1] - before[1]) * time[-1])
-        return bool(change <= CONVERGED * math.sqrt(variance))
+        change = np.abs(after[:, 0] - before[:, 0])
+        change += np.abs((after[:, 1] - before[:, 1]) * time[-1])
+        return change <= CONVERGED * spread
 
-    longest = 1.0
     for _ in range(MAX_ITERATIONS // 3):
-        first, _ = step(start)
-        second, likelihood = step(first)
-        if rests(first, start) or rests(second, first):
-            start = second
-            break
+        first, _ = _maximise(y, time, start, narrowest)
+        second, likelihood = _maximise(y, time, first, narrowest)
+        ready = rest(first, start) | rest(second, first)
+        if ready.any():
+            found[at[ready]] = second[ready]
+            if ready.all():
+                return found[:, :1] + found[:, 1:2] * time
+            on = ~ready
+            y, at, start, first, second = y[on], at[on], start[on], first[on], second[on]
+            low, high, unit, spread, narrowest = (
+                low[on],
+                high[on],
+                unit[on],
+                spread[on],
+                narrowest[on],
+            )
+            likelihood, longest = likelihood[on], longest[on]
         direction = (first - start) / unit
         bend = (second - first) / unit - direction
-        length = math.sqrt((direction**2).sum() / max((bend**2).sum(), 1e-300))
-        length = min(max(length, 1.0), longest)
-        longer = start + unit * (2 * length * direction + length**2 * bend)
-        third, likelihood_there = step(np.clip(longer, low, high))
-        if likelihood_there < likelihood:  # downhill, perhaps to another hill
-            start, longest = second, max(longest / STEP_FACTOR, 1.0)
-        else:
-            start = third
-            if length == longest:
-                longest *= STEP_FACTOR
-    return start[0] + start[1] * time
+        length = np.sqrt((direction**2).sum(axis=1) / np.maximum((bend**2).sum(axis=1), 1e-300))
+        length = np.minimum(np.maximum(length, 1.0), longest)
+        squared = np.array([each**2 for each in length.tolist()])
+        longer = start + unit * ((2 * length)[:, None] * direction + squared[:, None] * bend)
+        third, likelihood_there = _maximise(y, time, np.clip(longer, low, high), narrowest)
+        downhill = likelihood_there < likelihood  # perhaps to another hill
+        start = np.where(downhill[:, None], second, third)
+        longer_yet = np.where(length == longest, longest * STEP_FACTOR, longest)
+        longest = np.where(downhill, np.maximum(longest / STEP_FACTOR, 1.0), longer_yet)
+    found[at] = start
+    return found[:, :1] + found[:, 1:2] * time
 
 
-def _maximise(y: Trace, time: Trace, parameters: Array, narrowest: float) -> tuple[Array, float]:
-    """One step of expectation-maximisation from and to the eight numbers of `_refit_line`.
+def _maximise(y: Table, time: Trace, parameters: Table, narrowest: Array) -> tuple[Table, Array]:
+    """One step of expectation-maximisation from and to the eight numbers of `_refit_lines`.
 
-    Also gives the log-likelihood from where it starts, less a constant.
+    `parameters` are `(trace, number)`. Also gives the log-likelihood from where it starts, less a
+    constant, `(trace,)`.
     """
-    squares = (y - parameters[0] - parameters[1] * time) ** 2
-    variance = np.exp(parameters[2:5])
+    height, slope = parameters[:, :1], parameters[:, 1:2]
+    squares = (y - height - slope * time) ** 2
+    variance = np.exp(parameters[:, 2:5])
     # Plain sums, no matrix products: those of many threads differ in the last digits between
     # machines, and wait for each other on a busy one.
-    # (gaussian, frame), first as logarithm
-    posterior = squares * (-0.5 / variance)[:, None]
-    posterior += (parameters[5:] - parameters[2:5] / 2)[:, None]
-    largest = posterior.max(axis=0)
-    posterior -= largest
+    # (trace, gaussian, frame), first as logarithm
+    posterior = squares[:, None] * (-0.5 / variance)[:, :, None]
+    posterior += (parameters[:, 5:] - parameters[:, 2:5] / 2)[:, :, None]
+    largest = posterior.max(axis=1)
+    posterior -= largest[:, None]
     np.exp(posterior, out=posterior)
-    density = posterior.sum(axis=0)
-    posterior /= density
+    density = posterior.sum(axis=1)
+    posterior /= density[:, None]
 
-    mass = posterior.sum(axis=1) + np.finfo(float).tiny
-    variance = np.maximum((posterior * squares).sum(axis=1) / mass, narrowest)
-    weight = (posterior / variance[:, None]).sum(axis=0)
-    weight /= weight.sum()
-    middle = (weight * time).sum()
-    lever = weight * (time - middle)
-    slope = (lever * y).sum() / (lever * (time - middle)).sum()
-    height = (weight * y).sum() - slope * middle
-    share = np.maximum(np.log(mass / y.size), LEAST_SHARE)
-    likelihood = (largest + np.log(density)).sum()
-    return np.array([height, slope, *np.log(variance), *share]), likelihood
+    mass = posterior.sum(axis=2) + np.finfo(float).tiny
+    variance = (posterior * squares[:, None]).sum(axis=2) / mass
+    variance = np.maximum(variance, narrowest[:, None])
+    weight = (posterior / variance[:, :, None]).sum(axis=1)
+    weight /= weight.sum(axis=1)[:, None]
+    middle = (weight * time).sum(axis=1)
+    from_middle = time - middle[:, None]
+    lever = weight * from_middle
+    slopes = (lever * y).sum(axis=1) / (lever * from_middle).sum(axis=1)
+    heights = (weight * y).sum(axis=1) - slopes * middle
+    share = np.maximum(np.log(mass / y.shape[1]), LEAST_SHARE)
+    likelihood = (largest + np.log(density)).sum(axis=1)
+    return np.column_stack([heights, slopes, np.log(variance), share]), likelihood
 
 
 def scale(trace: ArrayLike) -> Trace:

@@ -43,14 +43,7 @@ class Victims:
         """
         from spikefinder_keras.cli import main
 
-        child = os.fork()
-        if not child:
-            status = 1
-            with contextlib.suppress(BaseException):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, 1)
-                status = main([str(part) for part in command])
-            os._exit(status)
+        child = forked(lambda: main([str(part) for part in command]))
         end, done = float("inf"), 0
         if folder:
             end = time.monotonic() + self.draw.uniform(0, self.seconds)
@@ -80,6 +73,21 @@ class Victims:
         started = time.monotonic()
         assert self.run(command)
         self.seconds = time.monotonic() - started
+
+
+def forked(act, errors=None):
+    """The number of a process that ends with the status which `act` returns; its standard error
+    goes into the file `errors`, if there is one."""
+    child = os.fork()
+    if not child:
+        status = 1
+        with contextlib.suppress(BaseException):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if errors:
+                os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+            status = act()
+        os._exit(status)
+    return child
 
 
 def temporary(folder):
@@ -211,6 +219,189 @@ def contents(folder):
     }
 
 
+# Two runs at once into one store
+
+NEURONS, FRAMES = 9, 300
+NOT_ITS_OWN = 3  # the status of a victim that says it is through while its store is not whole
+SIGN, SILENT = 0.05, 0.3  # s, instead of 30 and 600
+LEFT_SINCE = 0.6  # s; so long after its last sign what another computer left is a stale temporary
+NAMES = 60  # about as many files and folders appear while a store is written, and go again
+
+
+class Rival:
+    """One of two runs of `predict` into one place, which may believe to be on another computer, be
+    killed, or sleep for a while."""
+
+    def __init__(self, command, expected, *, draw, seconds, elsewhere, folder):
+        self.command, self.expected, self.folder = command, expected, folder
+        self.errors = folder.parent / f"errors-{id(self)}"
+        self.elsewhere, self.status, self.stale = elsewhere, None, 86_400
+        self.starts = draw.uniform(0, 0.3 * seconds)
+        # It dies at some time, or when so many names have appeared in the folder, or not.
+        self.dies, self.skips, how = float("inf"), 0, draw.random()
+        if how < 0.35:
+            self.dies = draw.uniform(0, 1.5 * seconds)
+        elif how < 0.7:
+            self.skips = draw.randrange(1, NAMES)
+        self.sleeps = self.wakes = float("inf")
+        if elsewhere and draw.random() < 0.7:
+            self.sleeps = draw.uniform(0, seconds)
+            self.wakes = self.sleeps + SILENT + draw.uniform(0, 1.5 * seconds)
+
+    def spare(self):
+        """Let it live."""
+        self.dies, self.skips = float("inf"), 0
+
+    def start(self):
+        self.errors.touch()  # it may die before it can
+        self.child = forked(self._act, self.errors)
+
+    def _act(self):
+        from spikefinder_keras.cli import main
+        from spikefinder_keras.files import atomic
+        from spikefinder_keras.recordings import sinks
+
+        atomic.STALE = self.stale
+        if self.elsewhere:
+            atomic._system = lambda: "ffffffff"
+        replace, whole = sinks.replace_folder, []
+
+        def replace_and_look(new, path):
+            handle = os.open(new, os.O_RDONLY)  # of the store, wherever it is moved to
+            replace(new, path)
+            now = contents(Path(f"/proc/self/fd/{handle}/"))
+            # While this one slept, another may have replaced it and removed it since.
+            replaced = not os.path.samestat(os.fstat(handle), path.stat())
+            whole.append(now == self.expected or replaced)
+
+        sinks.replace_folder = replace_and_look
+        status = main([str(part) for part in self.command])
+        return NOT_ITS_OWN if status == 0 and whole != [True] else status
+
+    def step(self, seconds, names):
+        """What happens to it, so many s after the beginning, when so many names have appeared."""
+        if self.status is not None or seconds < self.starts:
+            return
+        if not hasattr(self, "child"):
+            self.start()
+        done, status = os.waitpid(self.child, os.WNOHANG)
+        if done:
+            self.status = os.waitstatus_to_exitcode(status)
+        elif names > self.skips if self.skips else seconds > self.dies:
+            self.dies = float("inf")
+            os.kill(self.child, signal.SIGKILL)
+        elif seconds > self.wakes:
+            self.wakes = float("inf")
+            os.kill(self.child, signal.SIGCONT)
+        elif seconds > self.sleeps:
+            self.sleeps = float("inf")
+            os.kill(self.child, signal.SIGSTOP)
+
+    def check(self):
+        """Its status is one that it may have, and its error one line."""
+        said = self.errors.read_text()
+        self.errors.unlink()
+        assert self.status in (0, 2, -signal.SIGKILL), (self.status, said)
+        if self.status == 2:
+            assert said.count("\n") == 1, said
+            assert "fault of the program" not in said, said
+        return self.status
+
+
+def claims(folder, count, seed):
+    """Two runs at once, of two recordings or one, on one computer or two; at the end of each round
+    stands the whole store of one of them, or of one before."""
+    from spikefinder_keras.files import claims as module
+    from spikefinder_keras.recordings import recording as memory
+    from spikefinder_keras.recordings.formats import writers
+
+    # Chunks of two neurons, as of a store that is much larger.
+    memory.CHUNK, writers.STORE_CHUNK = 2 * 4 * FRAMES, FRAMES
+    module.SIGN, module.SILENT = SIGN, SILENT
+    draw, values = random.Random(seed), np.random.default_rng(0)
+    work, expected, commands = folder / "work", {}, {}
+    out = work / "same.zarr"
+    work.mkdir()
+    victims = Victims(seed)
+    for name in "ab":
+        source = folder / f"{name}.npy"
+        np.save(source, values.normal(1, 0.1, (NEURONS, FRAMES)).astype("f4"))
+        commands[name] = ["predict", source, "--frame-rate", "30", "--quiet", "--out", out]
+        victims.time(commands[name])
+        expected[name] = contents(out)
+        shutil.rmtree(out)
+    assert expected["a"] != expected["b"]
+    kills, rounds, ended, stood = 0, 0, Counter(), None
+    while kills < count:
+        if draw.random() < 0.4:  # else the last store stands there, to be replaced
+            shutil.rmtree(out, ignore_errors=True)
+            stood = None
+        two = draw.choice(("ab", "ba", "ab", "ba", "aa"))
+        elsewhere = draw.randrange(6) if draw.random() < 1 / 3 else None
+        rivals = [
+            Rival(
+                commands[name],
+                expected[name],
+                draw=draw,
+                seconds=victims.seconds,
+                elsewhere=elsewhere is not None and elsewhere % 2 == k,
+                folder=work,
+            )
+            for k, name in enumerate(two)
+        ]
+        if count - kills < len(rivals):
+            rivals[0].spare()
+        compete(rivals, work)
+        statuses = [rival.check() for rival in rivals]
+        through = [name for name, status in zip(two, statuses, strict=True) if status == 0]
+        now = contents(out) if out.exists() else None
+        # One that was killed may have given its store the name before.
+        allowed = through or [stood, *two]
+        names = [name for name in allowed if now == expected.get(name)]
+        assert names, (two, statuses, stood)
+        stood = names[0]
+        kills += statuses.count(-signal.SIGKILL)
+        ended.update(statuses)
+        rounds += 1
+        if draw.random() < 0.1 or kills >= count:
+            stood = draw.choice("ab")
+            undisturbed(commands[stood], expected[stood], draw, work)
+            assert contents(out) == expected[stood]
+            assert [path.name for path in work.iterdir()] == [out.name]
+    runs = f"{ended[0]} runs through, {ended[2]} refused"
+    return f"{kills} kills in {rounds} rounds, {runs}; every store whole, and of one run"
+
+
+def compete(rivals, folder):
+    """Let them run to their ends."""
+    began, seen = time.monotonic(), set()
+    before = names_in(folder)
+    while any(rival.status is None for rival in rivals):
+        seen |= names_in(folder) - before
+        for rival in rivals:
+            rival.step(time.monotonic() - began, len(seen))
+        time.sleep(0.001)
+
+
+def undisturbed(command, expected, draw, folder):
+    """One run by itself, some time after all the others."""
+    time.sleep(LEFT_SINCE)
+    last = Rival(command, expected, draw=draw, seconds=0.0, elsewhere=False, folder=folder)
+    last.spare()
+    last.stale = LEFT_SINCE
+    compete([last], folder)
+    assert last.check() == 0
+
+
+def names_in(folder):
+    """Paths of all files and folders below a folder."""
+    return {
+        os.path.join(place, name)  # noqa: PTH118 - a thousand times a second
+        for place, folders, files in os.walk(folder)
+        for name in (*folders, *files)
+    }
+
+
 # Downloads
 
 
@@ -272,7 +463,7 @@ def download(folder, count, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("training", "prediction", "download"))
+    parser.add_argument("what", choices=("training", "prediction", "claims", "download"))
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
@@ -282,7 +473,7 @@ def main():
         import keras  # noqa: F401
 
         import spikefinder_keras.training.convi6  # noqa: F401
-    elif arguments.what == "prediction":
+    elif arguments.what in ("prediction", "claims"):
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,10 +27,10 @@ from matplotlib.figure import Figure
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition import simulated_data as simulation
 from spikefinder_keras.competition.tables import write_csv
-from spikefinder_keras.errors import SpikefinderError
+from spikefinder_keras.errors import OutputError, SpikefinderError
 from spikefinder_keras.figures import learning_curves, save
 from spikefinder_keras.files import atomic as whole_files
-from spikefinder_keras.files import downloads
+from spikefinder_keras.files import claims, downloads
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings import calibration
 from spikefinder_keras.training import calibrate, universal
@@ -44,8 +45,9 @@ MOST = 600
 class Faults:
     """Counts what is done to files in a folder, and lets the call number `at` fail."""
 
-    def __init__(self, folder, monkeypatch):
+    def __init__(self, folder, monkeypatch, reads=False):
         self.folder, self.at, self.code = str(folder), None, errno.EIO
+        self.reads = reads
         self.calls, self.kinds = 0, Counter()
         for module, name, writes in (
             (os, "fsync", None),
@@ -60,6 +62,7 @@ class Faults:
             (tempfile, "TemporaryFile", None),
             (shutil, "copyfile", None),
             (whole_files, "_exchange", None),
+            *(((os, "utime", None), (os, "listdir", None), (os, "scandir", None)) if reads else ()),
         ):
             monkeypatch.setattr(module, name, self.watch(name, getattr(module, name), writes))
 
@@ -81,7 +84,8 @@ class Faults:
         if name == "fsync":
             return self.ours(str(Path(f"/proc/self/fd/{arguments[0]}").readlink()))
         if writes == "flags":
-            return self.ours(arguments[0]) and bool(arguments[1] & (os.O_WRONLY | os.O_RDWR))
+            written = bool(arguments[1] & (os.O_WRONLY | os.O_RDWR))
+            return self.ours(arguments[0]) and (written or self.reads)
         if writes == "mode":
             mode = arguments[1] if len(arguments) > 1 else options.get("mode", "r")
             return self.ours(arguments[0]) and bool(set(mode) & set("wax+"))
@@ -138,7 +142,9 @@ def without_date(name, content):
     return content[116:] if content and name.endswith(".mat") else content
 
 
-def every_fault(folder, act, capsys, prepare, codes=CODES, after=lambda status, before: None):
+def every_fault(
+    folder, act, capsys, prepare, codes=CODES, after=lambda status, before: None, reads=False
+):
     """Do something until no call is left to fail; the number of calls, and the last ones by kind.
 
     Parameters
@@ -151,18 +157,21 @@ def every_fault(folder, act, capsys, prepare, codes=CODES, after=lambda status, 
     codes : sequence of int, or of sequences of int
         The error of each round; of several, each call meets the next.
     after : function of exit status and what `prepare` has returned
+    reads : bool
+        Listing folders, opening files to read and setting times fails too; then it is `after` that
+        says what may be left.
     """
     total = 0
     for code in codes:
         for at in range(1, MOST):
             before = prepare()
             with pytest.MonkeyPatch.context() as patch:
-                faults = Faults(folder, patch)
+                faults = Faults(folder, patch, reads)
                 faults.at, faults.code = at, np.ravel(code)[at % np.size(code)].item()
                 status = act() if callable(act) else main([str(part) for part in act])
             said = capsys.readouterr().err
             left = [path.name for path in Path(folder).rglob(".partial-*")]
-            assert not left, (at, faults.kinds)
+            assert reads or not left, (at, faults.kinds)
             if faults.calls < at:
                 assert status == 0, said
                 break
@@ -254,6 +263,132 @@ def test_predict(tmp_path, folder, capsys, monkeypatch, name):
     many = {"codes": CODES[:1], "states": 1} if name in ("quick", "r.zarr") else {}
     name = "r.csv" if name == "quick" else name
     tried(folder, ["predict", source, *options, "--out", folder / name], capsys, **many)
+
+
+@SLOW
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EACCES, errno.ESTALE])
+def test_claims_and_what_others_have_left(tmp_path, folder, capsys, monkeypatch, code):
+    """Nothing that fails makes a store with a hole, nor bars the place to the next run."""
+    source, out = tmp_path / "a.npy", folder / "r.zarr"
+    np.save(source, np.random.default_rng(0).normal(1, 0.1, (2, 300)).astype("f4"))
+    for name in ("choose_predictor", "predict_chunk"):
+        once(monkeypatch, f"recordings.pipeline.{name}")
+    monkeypatch.setattr(claims, "SIGN", 0.01)
+    monkeypatch.setattr(whole_files, "PAUSES", (0.01, 0.01, 0.01))
+    act = ["predict", source, "--frame-rate", "30", "--quiet", "--out", out]
+    act = [str(part) for part in act]
+    assert main(act) == 0
+    whole = contents(folder)
+
+    def prepare():
+        """Two runs of another computer, one silent for long; and a store that is another's."""
+        shutil.rmtree(folder)
+        left = folder / ".partial-r.zarr"
+        for name in ("claim-1", "claim-2", "0123456789abcdef/store", "fedcba9876543210/done"):
+            (left / name).mkdir(parents=True)
+        for number in (1, 2):
+            (left / f"claim-{number}" / "owner").write_text("0123456789abcdef ffffffff-1")
+        (left / "0123456789abcdef/run.json").write_text("{}")
+        for path in left.rglob("*"):
+            os.utime(path, (0, 0))
+
+    def after(status, _):
+        if status == 0 or out.exists():
+            found = contents(folder)
+            assert {name: found[name] for name in whole} == whole
+        assert main(act) == 0, capsys.readouterr().err
+        capsys.readouterr()
+        assert not (folder / ".partial-r.zarr").exists()
+        assert contents(out) == {name.removeprefix("r.zarr/"): each for name, each in whole.items()}
+
+    total, kinds = every_fault(folder, act, capsys, prepare, [code], after, reads=True)
+    assert total > 60, kinds
+    assert {"listdir", "open", "rename", "mkdir"} <= set(kinds)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".zarr"])
+def test_each_thread_that_does_not_start(tmp_path, folder, capsys, monkeypatch, suffix):
+    """As under a limit on processes, which counts threads."""
+    source, start, begun = tmp_path / "a.npy", threading.Thread.start, []
+    np.save(source, np.random.default_rng(0).normal(1, 0.1, (2, 300)).astype("f4"))
+    act = ["predict", source, "--frame-rate", "30", "--quiet", "--out", folder / f"r{suffix}"]
+    act = [str(part) for part in act]
+    assert main(act) == 0
+    shutil.rmtree(folder)
+
+    def start_unless(self):
+        if self.name != "zarr_io":  # of its own, which it would miss ever after
+            begun.append(self.name)
+            if len(begun) == at:
+                raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", start_unless)
+    for at in range(1, MOST):
+        begun.clear()
+        status, said = main(act), capsys.readouterr().err
+        assert not list(folder.glob(".partial-*")), begun
+        if len(begun) < at:
+            break
+        assert status == 2, begun
+        assert said.count("\n") == 1, said
+        assert "the system allows no more threads" in said
+        assert not (folder / f"r{suffix}").exists()
+    assert status == 0
+    assert at > 3
+
+
+def claimed_by(folder, mark, age):
+    """A claim of the process with a mark, whose last sign is so many s old."""
+    owner = folder / "claim-1" / "owner"
+    owner.parent.mkdir(parents=True)
+    owner.write_text(f"token {mark}")
+    when = owner.stat().st_mtime - age
+    for path in (owner, owner.parent):
+        os.utime(path, (when, when))
+    return owner
+
+
+@pytest.mark.parametrize(("age", "alive"), [(-9, True), (9, True), (-9e6, False), (9e6, False)])
+def test_signs_of_life_that_are_to_come(age, alive, tmp_path):
+    """Of a clock that was wrong, a year ahead, and was set right while another computer wrote."""
+    folder = tmp_path / ".partial-r.zarr"
+    claimed_by(folder, "ffffffff-1", age)
+    if alive:
+        with pytest.raises(OutputError, match="another computer is writing"):
+            claims.claim(folder, tmp_path / "r.zarr")
+    else:
+        claims.claim(folder, tmp_path / "r.zarr").end()
+        assert not folder.exists()
+
+
+def test_a_run_whose_clock_was_set_back_is_alive(tmp_path):
+    """What it has written before is of a time to come, its signs are not."""
+    folder = tmp_path / ".partial-r.zarr"
+    claimed_by(folder, "ffffffff-1", 20)
+    chunk = folder / "token" / "store" / "0.0"
+    chunk.parent.mkdir(parents=True)
+    chunk.write_text("")
+    for path in (chunk, chunk.parent, chunk.parent.parent):
+        os.utime(path, (4e9, 4e9))
+    with pytest.raises(OutputError, match="another computer is writing"):
+        claims.claim(folder, tmp_path / "r.zarr")
+
+
+def test_an_owner_that_cannot_be_read_may_be_alive(tmp_path, monkeypatch):
+    folder, read = tmp_path / ".partial-r.zarr", claims.read_small
+    claimed_by(folder, f"{whole_files.process_mark().partition('-')[0]}-{os.getppid()}", 0)
+
+    def fail(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(claims, "read_small", fail)
+    with pytest.raises(OutputError, match="Input/output error"):
+        claims.claim(folder, tmp_path / "r.zarr")
+    assert [path.name for path in folder.iterdir()] == ["claim-1"]
+    monkeypatch.setattr(claims, "read_small", read)
+    with pytest.raises(OutputError, match=f"process {os.getppid()} is writing"):
+        claims.claim(folder, tmp_path / "r.zarr")
 
 
 @SLOW

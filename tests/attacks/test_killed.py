@@ -7,12 +7,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from spikefinder_keras.errors import OutputError
 from spikefinder_keras.files import atomic as whole_files
+from spikefinder_keras.files import claims
 from spikefinder_keras.files.atomic import partial_folder, whole_file
+from spikefinder_keras.recordings import sinks
+from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
+from spikefinder_keras.recordings.pipeline import Task, predict_file
 
-SLOW = ("training", "prediction")
+SLOW = ("training", "prediction", "claims")
 KILL = """
 import os, signal, sys
 from spikefinder_keras.files.atomic import partial_folder, whole_file
@@ -99,13 +105,49 @@ def test_a_link_among_stale_temporaries_is_removed_and_not_followed(tmp_path):
     assert (secret / "kept").exists()
 
 
+def test_a_run_that_wakes_up_never_finishes_what_another_has_half_removed(tmp_path, monkeypatch):
+    """It slept while its files reached the disk; the other one was killed while it removed them."""
+    out, tables = tmp_path / "rates.zarr", []
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(0).normal(1, 0.1, (3, 300)))
+        tables.append(
+            Task(tmp_path / f"{name}.npy", ReadOptions(frame_rate=30.0), PredictOptions())
+        )
+    flush, removed = sinks.flush_folder, []
+
+    def half_removed(folder, **_):
+        (chunk,) = Path(folder).glob("store/spike_rates/0.0")
+        chunk.unlink()
+        removed.append(folder)
+        raise KeyboardInterrupt
+
+    def sleep(folder):
+        flush(folder)
+        for owner in tmp_path.glob(".partial-rates.zarr/claim-*/owner"):
+            owner.write_text("")
+        with monkeypatch.context() as other, pytest.raises(KeyboardInterrupt):
+            other.setattr(claims, "remove_folder", half_removed)
+            other.setattr(claims.Claim, "end", lambda self, **_: self._stop())
+            other.setattr(sinks, "flush_folder", flush)
+            predict_file(tables[1], out)
+
+    monkeypatch.setattr(sinks, "flush_folder", sleep)
+    with pytest.raises(OutputError):
+        predict_file(tables[0], out)
+    assert removed
+    assert not out.exists()
+    monkeypatch.undo()
+    predict_file(tables[1], out)
+    assert not list(tmp_path.glob(".partial-*"))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
 @pytest.mark.parametrize(
     "what", ["download", *(pytest.param(w, marks=pytest.mark.slow) for w in SLOW)]
 )
 def test_killed_at_any_moment(what):
     """See `kills.py`, which does it any number of times."""
-    count = 8 if what == "download" else 20
+    count = {"download": 8, "claims": 12}.get(what, 20)
     command = [sys.executable, Path(__file__).with_name("kills.py"), what, str(count)]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
