@@ -129,7 +129,8 @@ def _impossible(trace: Trace, there: Mask, frame_rate: float) -> Mask | None:
     values = trace if there.all() else trace[there]
     if values.size < FEWEST_FRAMES:
         return None
-    steps = np.diff(values)
+    with np.errstate(over="ignore"):  # of numbers near the largest that there are
+        steps = np.diff(values)
     noise = np.median(np.abs(steps)) / (GAUSSIAN_MEDIAN * np.sqrt(2))
     far = STANDING_OUT * noise
     # So it is in nearly every trace. Without noise nothing can be said of a frame.
