@@ -41,6 +41,9 @@ STANDING_OUT = 30.0
 """A frame that cannot be calcium is farther than so many noise levels from its neighbours. In 7.5
 million frames of 23 sets with known spikes none is, but for dark ones as a recording begins."""
 
+STANDING = 0.1
+"""A trace of which a larger share of the steps is 0 was rounded, or cut off below something: the
+steps do not show its noise."""
 FEWEST_FRAMES = 100  # of fewer the noise is not known well enough to say so
 BY_FAR = 0.5  # and is back at less than this share of what the fastest indicator would leave
 NOISE_LEFT = 5.0  # what is left is known to so many noise levels
@@ -135,6 +138,8 @@ def _impossible(trace: Trace, there: Mask, frame_rate: float) -> Mask | None:
     far = STANDING_OUT * noise
     # So it is in nearly every trace. Without noise nothing can be said of a frame.
     if not noise > 0 or (steps.max() <= far and steps.min() >= -far):
+        return None
+    if np.mean(steps == 0) > STANDING:
         return None
     base = np.percentile(values, 1)  # low, as what is left of a transient is measured from there
     odd = np.zeros(values.size, bool)

@@ -503,12 +503,15 @@ def test_an_overflow_is_missing():
     assert not found[~beside].any()
 
 
-@pytest.mark.parametrize("kind", ["photons", "spikes", "no noise"])
+@pytest.mark.parametrize("kind", ["photons", "spikes", "no noise", "cut off"])
 def test_what_is_a_trace_s_nature_is_no_fault(kind):
     rng = np.random.default_rng(0)
     trace = rng.poisson(0.05, 3_000) + rng.normal(0, 1e-3, 3_000)
     if kind == "spikes":
         trace = np.where(rng.random(3_000) < 0.05, rng.exponential(1.0, 3_000), 0.0)
+    elif kind == "cut off":  # as of a sparse matrix: what is small is 0
+        trace = seen(20.0, "GCaMP6f", signal_to_noise=15.0)
+        trace = np.where(trace > 0.3, trace, 0.0)
     elif kind == "no noise":
         trace = np.exp(-np.arange(3_000) % 100 / 10)
     assert "impossible" not in no_data(trace, 30.0)

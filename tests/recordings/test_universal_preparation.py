@@ -7,7 +7,7 @@ from spikefinder_keras.recordings.segments import find_segments
 from spikefinder_keras.recordings.universal import (
     CHANNELS,
     Scales,
-    line_of,
+    lines_of,
     network_input,
     prepare_neuron,
     prepare_trace,
@@ -83,7 +83,7 @@ def test_the_15th_percentile_of_the_smoothed_trace_is_0():
 def test_the_line_found_on_averages_is_that_of_the_frames():
     for frames in (4_000, 6_001, 20_003):
         ramp = 0.5 * np.arange(frames) + 3
-        np.testing.assert_allclose(line_of(ramp), ramp, rtol=1e-9)
+        np.testing.assert_allclose(lines_of(ramp[None])[0], ramp, rtol=1e-9)
 
 
 def test_the_noise_of_segments_counts_by_their_frames():
