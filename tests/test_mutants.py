@@ -51,6 +51,6 @@ def test_every_fault_has_its_turn():
 
 @pytest.mark.slow
 def test_some_faults_of_today_are_noticed():
-    program = [sys.executable, str(RUNNER), "--sample", "10"]
+    program = [sys.executable, str(RUNNER), "--sample", "6"]
     done = subprocess.run(program, capture_output=True, text=True, timeout=1_200)
     assert done.returncode == 0, done.stdout + done.stderr

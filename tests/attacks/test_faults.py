@@ -502,7 +502,7 @@ def test_train(tmp_path, folder, capsys, monkeypatch):
 def test_train_universal(tmp_path, folder, capsys, monkeypatch):
     """Its checkpoints, its weights, its delays and the calibration measured with them."""
     shipped = calibration.load_calibration(calibration.calibration_path(find_weights("universal")))
-    neurons = [SimpleNamespace(group="a", spikes=[np.ones(9)])]
+    neurons = [SimpleNamespace(group="a", traces=[np.ones(9)], spikes=[np.ones(9)])]
     for module, name, stand_in in (
         (ground_truth, "find_ground_truth", lambda folder: []),
         (ground_truth, "ground_truth_neurons", lambda folder: neurons),
