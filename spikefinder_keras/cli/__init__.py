@@ -6,7 +6,6 @@ Whatever is decided or computed lives in the other rooms.
 import argparse
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -85,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _while_loading(error: Exception) -> bool:
     """Whether a module was being imported: its own code runs under this name, and no other."""
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     return any(frame.name == "<module>" for frame in frames)
 

@@ -70,8 +70,7 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from ..files.atomic import check_apart, check_output, check_replaceable
-    from ..recordings.formats.detect import check_prediction_path, read_from
-    from ..recordings.formats.writers import sidecar_path
+    from ..recordings.formats.detect import check_prediction_path, read_from, written
     from ..recordings.pipeline import Task, check_options
     from ..recordings.recording import parse_memory
     from ..signals.preprocess import check_rate
@@ -87,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
     check_prediction_path(out, source, arguments.series, arguments.overwrite)
     report = arguments.report and check_output(arguments.report)
-    outputs = [("--out", each) for each in (out, sidecar_path(out))]
+    outputs = [("--out", each) for each in written(out)]
     if report:
         check_apart({"the recording": read_from(source)}, [("--report", report)])
         outputs.append(("--report", report))

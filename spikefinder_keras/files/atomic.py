@@ -150,13 +150,14 @@ def check_apart(
     made: list[tuple[str, Path]] = []
     for option, each in writes:
         path = Path(each)
+        place = path.resolve()
         for name, sources in reads.items():
             for source in map(Path, sources):
                 if _same(path, source):
                     raise OutputError(f"{path} is {name} itself; choose another name ({option})")
-                if source.resolve().is_relative_to(path.resolve()):
+                if source.resolve().is_relative_to(place):
                     raise OutputError(f"{path} holds {name}; choose another name ({option})")
-        for parent in path.resolve().parents:
+        for parent in place.parents:
             if is_zarr(parent):
                 raise OutputError(f"{path} lies in the store {parent}; choose a place ({option})")
         for other, there in made:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,32 +152,27 @@ def _seccomp(writes: bool) -> bool:
         rules.set_attr(seccomp.Attr.CTL_TSYNC, 1)
     except (ImportError, OSError, RuntimeError):  # another system, or no libseccomp
         return False
+    allow = partial(_add, rules, seccomp.ALLOW)
     for call in (*chain(*_ALLOWED.values()), *(_FOR_WRITING if writes else ())):
-        _allow(rules, call)
+        allow(call)
     for call in _NEW_CALLS:
         _add(rules, seccomp.ERRNO(errno.ENOSYS), call)
     if not writes:
         for call, place in (("open", 1), ("openat", 2)):
-            _allow(rules, call, seccomp.Arg(place, seccomp.MASKED_EQ, _WRITING, 0))
+            allow(call, seccomp.Arg(place, seccomp.MASKED_EQ, _WRITING, 0))
     # Threads are fine, other processes are not.
-    _allow(rules, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
+    allow("clone", seccomp.Arg(0, seccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD))
     # A process may signal itself, as abort does, and ask for its own limits.
-    _allow(rules, "tgkill", seccomp.Arg(0, seccomp.EQ, os.getpid()))
-    _allow(rules, "prlimit64", seccomp.Arg(0, seccomp.EQ, 0), seccomp.Arg(2, seccomp.EQ, 0))
+    allow("tgkill", seccomp.Arg(0, seccomp.EQ, os.getpid()))
+    allow("prlimit64", seccomp.Arg(0, seccomp.EQ, 0), seccomp.Arg(2, seccomp.EQ, 0))
     # Others of these type into a terminal, or have a signal sent to another process.
     for call, number in (*(("ioctl", each) for each in _IOCTL), *(("fcntl", n) for n in _FCNTL)):
-        _allow(rules, call, seccomp.Arg(1, seccomp.EQ, number))
+        allow(call, seccomp.Arg(1, seccomp.EQ, number))
     # A pair of its own, and nothing to an address.
-    _allow(rules, "socketpair", seccomp.Arg(0, seccomp.EQ, _AF_UNIX))
-    _allow(rules, "sendto", seccomp.Arg(4, seccomp.EQ, 0))
+    allow("socketpair", seccomp.Arg(0, seccomp.EQ, _AF_UNIX))
+    allow("sendto", seccomp.Arg(4, seccomp.EQ, 0))
     rules.load()
     return True
-
-
-def _allow(rules: "SyscallFilter", call: str, *arguments: "Arg") -> None:
-    import pyseccomp as seccomp
-
-    _add(rules, seccomp.ALLOW, call, *arguments)
 
 
 def _add(rules: "SyscallFilter", action: int, call: str, *arguments: "Arg") -> None:

@@ -141,6 +141,11 @@ def test_what_is_read_is_not_written_over(case, here, capsys):
     assert everything(here) == before
 
 
+def test_a_report_beside_a_result_that_has_no_description(here):
+    """Only what is written counts as such."""
+    assert main([*PREDICT, "--out", "r.npz", "--report", "r.npz.json"]) == 0
+
+
 FOREIGN = {
     "table.csv": PREDICT,
     "foreign.npz": PREDICT,

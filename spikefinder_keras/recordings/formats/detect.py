@@ -256,9 +256,8 @@ def check_prediction_path(
     if suffix == ".zarr":
         check_store(path)
     else:
-        check_output(path)
-        if suffix in DESCRIBED:
-            check_output(sidecar_path(path))
+        for each in written(path):
+            check_output(each)
     _check_spared(path, source, overwrite)
     return path
 
@@ -268,7 +267,7 @@ def _check_spared(path: Path, source: Path | str | None, overwrite: bool) -> Non
     beside = (path.parent / "F.npy").is_file() and path.is_file()
     if beside and path.name in suite2p.OWN_FILES:
         raise OutputError(f"{path} is suite2p's own; choose another name (--out)")
-    made = (path, sidecar_path(path)) if path.suffix.lower() in DESCRIBED else (path,)
+    made = written(path)
     if source is not None:
         check_apart({"the recording": read_from(Path(source))}, [("--out", each) for each in made])
     if is_prediction(path):
@@ -280,6 +279,11 @@ def _check_spared(path: Path, source: Path | str | None, overwrite: bool) -> Non
         )
     for each in made:
         check_replaceable(each, overwrite=overwrite)
+
+
+def written(path: Path) -> list[Path]:
+    """The files that a prediction is written to: the one of that name, and its description."""
+    return [path, sidecar_path(path)] if path.suffix.lower() in DESCRIBED else [path]
 
 
 def read_from(source: Path) -> list[Path]:
