@@ -25,9 +25,9 @@ from scipy.signal import fftconvolve
 from spikefinder_keras import predict
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
-    FAST,
     UNKNOWN,
     Calibration,
+    Delay,
     calibration_path,
     load_calibration,
     save_calibration,
@@ -103,8 +103,9 @@ def trained_on_fast(folder, steps, seed=0):
     settings = UniversalSettings(steps=steps, simulated=0.0, seed=seed)
     run = train_universal(neurons, folder, settings, progress=True, say=print)
     path = run.folder / "universal.weights.h5"
-    rates = load_calibration(calibration_path(find_weights("universal"))).rates
-    save_calibration(Calibration({UNKNOWN: FAST}, rates), calibration_path(path))
+    known = load_calibration(calibration_path(find_weights("universal")))
+    nothing = {UNKNOWN: Delay(0.0, 0.0, "trained for it, so none")}
+    save_calibration(Calibration(nothing, known.rates, known.score), calibration_path(path))
     return path
 
 

@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
     _add_fields(
         option,
         PredictOptions,
-        ("indicator", "species", "weights", "dataset", "area", "engine", "spikes"),
+        ("indicator", "species", "delay", "weights", "dataset", "area", "engine", "spikes"),
     )
     option("--report", metavar="FILE.html", help="write how far to trust the rates, with pictures")
     _add_fields(option, ReadOptions, ("orientation", "unit", "variable", "neuropil", "all_rois"))

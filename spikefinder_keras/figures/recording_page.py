@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..files.atomic import write_text
-from ..recordings.quality import FAR, NOISY, shown_number, verdict
+from ..recordings.calibration import CENTRAL
+from ..recordings.quality import FAR, NOISY, shown_number, shown_rate, verdict
 from ..recordings.recording import Certainty, NeuronQuality, Prediction, Quality
 from ..text import counted, shown
 from .style import BLUE, GREY, ORANGE, extent, figure_of, house_style, new_axes
@@ -62,6 +63,8 @@ def report(prediction: Prediction) -> str:
         limits={"noise": f"{NOISY:g}", "far": f"{FAR:g}"},
         pictures={name: _picture(ax) for name, ax in zip(names, pictures, strict=True)},
         hatched=pictures[1].patch.get_hatch() is not None,
+        rated=any(shown_rate(neuron) for neuron in quality.neurons),
+        central=f"{CENTRAL:.0%}",
         neurons=[_row(neuron, quality.certainty) for neuron in quality.neurons],
         facts=[
             (shown(name).replace("_", " "), shown(value))
@@ -72,11 +75,11 @@ def report(prediction: Prediction) -> str:
     return page.rstrip() + "\n"
 
 
-def _row(neuron: NeuronQuality, certainty: Certainty) -> tuple[str, list[str], str]:
-    """A neuron's cells: its name, numbers as text, and what they mean."""
+def _row(neuron: NeuronQuality, certainty: Certainty) -> tuple[str, str, list[str], str]:
+    """A neuron's cells: its name, mean rate, numbers as text, and what they mean."""
     numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
-    cells = [shown_number(number, "–") for number in numbers]
-    return neuron.name, [*cells, str(neuron.bridged), str(neuron.lost)], verdict(neuron, certainty)
+    cells = [*(shown_number(each, "–") for each in numbers), str(neuron.bridged), str(neuron.lost)]
+    return neuron.name, shown_rate(neuron) or "–", cells, verdict(neuron, certainty)
 
 
 def _picture(ax: Axes) -> str:

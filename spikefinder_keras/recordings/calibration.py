@@ -5,22 +5,28 @@ are stored beside (`NAME.calibration.json`), and say so.
 
 The delay. The network is trained with every set's delay taken out, so its output says when
 something happened but for a delay of the recording: indicators answer late, fish are colder than
-mice, and frames are stamped at their start, middle or end. A delay is here weights over shifts of
-the output by whole steps of 40 ms, of which the answer is the weighted mean. A stated indicator
-makes them narrow. Where nothing is known they are as wide as the recordings with known spikes are,
-and lean to late answers where the recording's own average transient rises slowly.
+mice, and frames are stamped at their start, middle or end. The neurons of a recording share it,
+within 10 ms, so it is a property of the recording, and its trace is read so much later:
+
+    delay = typical + slope x slowness
+
+`typical` and `slope` belong to the family of the stated indicator and species, or to all recordings
+together where nothing is known. The slowness is how slowly the recording's own average transient
+rises, found once on a sample of its neurons, and counts as much as there are events to see it on.
+What is left uncertain is spread over the neighbouring steps (`blurred`).
 
 The rates. The network is trained on correlation, so it says when a neuron fires and how much more
-often than at another time. How often in all, a small map says for each neuron, from the output
-alone:
+often than at another time. How often in all, a map says for each neuron, from the form of the
+output alone:
 
-    log(rate + 0.01) = a + b log(mean + 0.01) + c log(busy + 0.001) + d log(kurtosis)
+    log(rate + 0.01) = a + b log(busy + 0.001) + c log(kurtosis) + d log(events + 0.01)
+                         + e r(0.04 s) + f r(0.2 s) + g r(1 s) + h r(5 s)
 
-Rate and mean are in spikes/s, `busy` is the share of the time in which the output is high, a
-quarter of its peaks or more, and the kurtosis is the output's (3 for a Gaussian, more for rare
-events). How much of the time a neuron is active, and how evenly, says as much about its rate as
-the mean, whose factor differs between recordings. Nothing of it depends on the gain, the offset or
-the unit of the trace.
+The rate is in spikes/s, `busy` is the share of the time in which the output is high, a quarter of
+its peaks or more, the kurtosis is the output's (3 for a Gaussian, more for rare events), `events`
+are the isolated peaks per second, and r is the autocorrelation. The output's mean, whose factor
+differs between recordings, is not in it. Nothing of it depends on the gain, the offset or the unit
+of the trace.
 
 Noise alone makes the network answer too, a little. So the rates of a recording are multiplied by
 the share of its smoothed variance that is not noise (`signal_share`): 0 for noise, whatever its
@@ -34,7 +40,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import Array, ArrayLike, Rates, Trace
+from ..arrays import Array, Rates, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import UsageError, WeightsError
 from ..files.atomic import read_json, write_text
@@ -42,10 +48,6 @@ from ..network.universal import STEP, STEPS_PER_SECOND
 from ..text import clean_name, letters
 
 # The delay
-
-OFFSETS = np.arange(-2, 4)  # the output may be read later by so many steps
-PRIOR = np.array([-3.0, -1.0, 1.0, 0.0, -2.0, -3.0])
-"""The logits of the offsets before any recording is seen: little delay is likeliest."""
 
 BEFORE, AFTER = 60, 120  # samples of the average transient before and after an event (0.6 s, 1.2 s)
 AT_REST = 35  # its first samples are before the rise, whatever the indicator
@@ -55,11 +57,18 @@ another delay may put it, to 0.8 s behind."""
 
 ALONE = 15  # steps; an event is the largest within these on both sides: transients do not overlap
 PROMINENT = 4.0  # an event's rate is so many mean rates
-FEWEST_EVENTS = 5  # the average of fewer transients says nothing about their rise
-EVENT_WIDTH = 0.05  # events found at 25 Hz scatter by so many s, which adds to an apparent rise
-FRAME_WIDTH = 0.8  # frames do the same by so many frame intervals
-SLOW = 0.2  # a rise (10 to 90%) of so many s or more has slowness 1
-UNKNOWN_SLOWNESS = 0.35  # of a recording with too few events; about the mean over recordings
+MOST_EVENTS = 50  # a neuron counts as much as so many events, however many it has
+USUAL_RISE = 0.04  # s; from a quarter to three quarters of the peak, the middle of 23 sets
+FASTEST_RISE, SLOWEST_RISE = 0.015, 0.1
+"""s; faster is less than a step of 40 ms shows, and slower are neurons whose transients overlap."""
+
+HALF_SURE = 30  # of so many events the slowness counts half, as the average of few shows noise
+LONGEST_DELAY = 0.15  # s; no set has more, and what is stated may not be more either
+SMALLEST_BLUR, BLUR_FRAME = 0.15, 0.01
+"""Of the output this share goes to each of the neighbouring steps where frames are much longer than
+`BLUR_FRAME` s: there the delay is known less well, as one frame may be stamped at its start or at
+its end. It is less where they are shorter."""
+
 UNKNOWN = "unknown"  # the family of a recording of which nothing is stated
 _FAMILIES = (
     ("fast GCaMP", ("gcamp8", "gcamp6fu")),
@@ -77,14 +86,23 @@ SPECIES = {
 
 # The rates
 
-SMALLEST = 0.01  # so many spikes/s are added before the logarithm
+SMALLEST = 0.01  # so many spikes/s, and events per second, are added before the logarithm
 PEAK, HIGH, LEAST_BUSY = 99.9, 0.25, 1e-3
 """This percentile of the output counts as its peaks, this share of it is high, and so much is added
 to the time that it is before the logarithm."""
 
-TERMS = 4  # the map has so many terms: a, b, c and d
+LAGS = (1, 5, 25, 125)  # steps: 40 ms to 5 s
+TERMS = 4 + len(LAGS)
+CENTRAL = 0.8  # the interval of a mean rate holds the true one in this share of the neurons
 CHANCE = 2.2
 """The clarity of noise alone reaches above 1 by this times 1 / sqrt(seconds), in 1 of 100."""
+
+# The correlation to be expected
+
+TYPICAL_RATE = 0.6  # spikes/s; about the median over neurons with known spikes
+CLEAR_BAND = 10.0  # Hz; about that of a transient
+LEAST_CLEARNESS = 0.05  # of a neuron without events, or with ones that noise makes
+SCORES = (0.01, 0.98)  # what is beyond has an inverse of tanh that means nothing
 
 LARGEST = 100.0  # no term is larger; the exponential of more is no number of spikes
 
@@ -114,39 +132,79 @@ def indicator_family(indicator: str, species: str | None = None) -> str | None:
 
 @dataclass(frozen=True)
 class Delay:
-    """The delay of one kind of recording: the logits of `OFFSETS` with slowness 0, `(offset,)`, and
-    the slopes by which they change up to slowness 1; `source` says what it was measured on."""
+    """The delay of one kind of recording in s: the `typical` one, and the `slope` by which it
+    changes with the slowness; `source` says what they were measured on."""
 
-    logits: Array
-    slopes: Array
+    typical: float
+    slope: float
     source: str = ""
 
-    def weights(self, slowness: float = UNKNOWN_SLOWNESS) -> Array:
-        """Weights of the offsets, `(offset,)`, that sum to 1."""
-        logits = PRIOR + self.logits + self.slopes * slowness
-        weights = np.exp(logits - logits.max())
-        return weights / weights.sum()
+    def of(self, slowness: float) -> float:
+        """The delay in s of a recording of some `slowness`."""
+        found = self.typical + self.slope * slowness
+        return float(np.clip(found, -LONGEST_DELAY, LONGEST_DELAY))
 
 
-FAST = Delay(
-    np.where(OFFSETS == 0, 2.0, 0.0),
-    np.zeros(OFFSETS.size),
-    "not measured: half-rise of 2 to 10 ms (Zhang et al. 2023, Nature 615:884-891), so no delay "
-    "beyond that of the simulated indicators",
-)
-"""The delay of jGCaMP8 and its like, of which there is no recording to measure on."""
+def blurred(rates: Rates, frame_rate: float) -> Rates:
+    """Rates `(step,)` spread over as much time as the delay is uncertain at a frame rate in Hz; the
+    ends are held."""
+    share = SMALLEST_BLUR / (1 + BLUR_FRAME * frame_rate)
+    padded = np.pad(np.asarray(rates, np.float64), 1, mode="edge")
+    return (1 - 2 * share) * padded[1:-1] + share * (padded[:-2] + padded[2:])
 
 
-def shifted(rates: Rates) -> Array:
-    """Rates `(step,)` read later by each of `OFFSETS`, `(offset, step)`; ends are held."""
-    reach = max(abs(OFFSETS.min()), OFFSETS.max())
-    padded = np.pad(np.asarray(rates, np.float64), reach, mode="edge")
-    return np.stack([padded[reach + k : reach + k + len(rates)] for k in OFFSETS])
+class Transients:
+    """The average transient of a recording, put together of those of its neurons, each in units of
+    its own peak: its `shape` `(180,)`, from 0.6 s before to 1.2 s after an event, and how many
+    `events` it is seen on."""
+
+    def __init__(self) -> None:
+        self.shape, self.events = np.zeros(BEFORE + AFTER), 0
+
+    def add(self, traces: Sequence[Trace], rates: Sequence[Rates]) -> None:
+        """Add a neuron: `traces` `(sample,)` at 100 Hz in one unit and `rates` `(step,)`, the
+        network's output, are one for each segment."""
+        transient, events = average_transient(traces, rates)
+        if transient is None:
+            return
+        peak = transient[FIRST_PEAK:LAST_PEAK].max()
+        if peak > 0:
+            self.shape += min(events, MOST_EVENTS) * transient / peak
+            self.events += events
+
+    def rise(self) -> float:
+        """Seconds in which it rises from a quarter to three quarters of its peak; NaN without any
+        event."""
+        peak = int(self.shape[FIRST_PEAK:LAST_PEAK].argmax()) + FIRST_PEAK
+        if not self.shape[peak] > 0:
+            return float("nan")
+        rise = _crossing(self.shape, peak, 0.75) - _crossing(self.shape, peak, 0.25)
+        return rise / SAMPLE_RATE
+
+    def slowness(self) -> float:
+        """How slowly it rises, 0 for what is usual: log(rise / 40 ms), less the fewer events."""
+        rise = self.rise()
+        if np.isnan(rise):
+            return 0.0
+        own = np.log(np.clip(rise, FASTEST_RISE, SLOWEST_RISE) / USUAL_RISE)
+        return float(own * self.events / (self.events + HALF_SURE))
 
 
-def apply_delay(rates: Rates, weights: Array) -> Rates:
-    """The answer: the mean of rates `(step,)` over the weighted shifts, `(step,)`."""
-    return np.asarray(weights) @ shifted(rates)
+def find_events(rates: Rates) -> Array:
+    """Where a segment's output `(step,)` has isolated peaks, in steps, between them: `(event,)`."""
+    from scipy.ndimage import maximum_filter1d
+
+    rate = np.asarray(rates, np.float64)
+    # Without a neighbour on both sides nothing is a peak.
+    if rate.size < 3:
+        return np.empty(0)
+    middle = rate[1:-1]
+    peaks = (middle > rate[:-2]) & (middle >= rate[2:]) & (middle > PROMINENT * rate.mean())
+    peaks &= middle >= maximum_filter1d(rate, 2 * ALONE + 1, mode="nearest")[1:-1]
+    k = np.flatnonzero(peaks) + 1
+    # The peak of the parabola through three steps, which bends down at every peak.
+    before, at, after = rate[k - 1], rate[k], rate[k + 1]
+    return k + 0.5 * (before - after) / (before - 2 * at + after)
 
 
 def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[Trace | None, int]:
@@ -156,44 +214,17 @@ def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[
     `traces` `(sample,)` at 100 Hz in one unit and `rates` `(step,)`, the network's output, are one
     for each segment. The mean `(180,)` is from 0.6 s before to 1.2 s after an event, or None.
     """
-    from scipy.ndimage import maximum_filter1d
-
     total, weight, events = np.zeros(BEFORE + AFTER), 0.0, 0
-    for trace, segment_rates in zip(traces, rates, strict=True):
-        rate = np.asarray(segment_rates, np.float64)
-        # Without a neighbour on both sides nothing is a peak.
-        if rate.size < 3:
-            continue
-        middle = rate[1:-1]
-        peaks = (middle > rate[:-2]) & (middle >= rate[2:]) & (middle > PROMINENT * rate.mean())
-        peaks &= middle >= maximum_filter1d(rate, 2 * ALONE + 1, mode="nearest")[1:-1]
-        for k in np.flatnonzero(peaks) + 1:
-            # The peak of the parabola through three steps.
-            bend = rate[k - 1] - 2 * rate[k] + rate[k + 1]
-            off = 0.5 * (rate[k - 1] - rate[k + 1]) / bend if bend else 0.0
-            at = round((k + 0.5 + off) * STEP)
+    for trace, rate in zip(traces, rates, strict=True):
+        for event in find_events(rate):
+            height = float(rate[int(event + 0.5)])
+            at = round((event + 0.5) * STEP)
             if BEFORE <= at <= len(trace) - AFTER:
                 # From the level before the event, or slow drift would count as a rise.
                 piece = np.asarray(trace[at - BEFORE : at + AFTER], np.float64)
-                total += rate[k] * (piece - piece[:AT_REST].mean())
-                weight, events = weight + rate[k], events + 1
+                total += height * (piece - piece[:AT_REST].mean())
+                weight, events = weight + height, events + 1
     return (total / weight if weight > 0 else None), events
-
-
-def slowness(traces: Sequence[Trace], rates: Sequence[Rates], frame_rate: float) -> float:
-    """How slowly a recording's own transients rise, 0 (at once) to 1 (0.2 s or more), but for what
-    frames smear. `traces` and `rates` are as for `average_transient`, `frame_rate` is in Hz."""
-    transient, events = average_transient(traces, rates)
-    # The average of a few events shows noise, so nothing is said of their rise.
-    if transient is None or events < FEWEST_EVENTS:
-        return UNKNOWN_SLOWNESS
-    peak = int(transient[FIRST_PEAK:LAST_PEAK].argmax()) + FIRST_PEAK
-    if not transient[peak] > 0:
-        return UNKNOWN_SLOWNESS
-    rise = (_crossing(transient, peak, 0.9) - _crossing(transient, peak, 0.1)) / SAMPLE_RATE
-    # Widths of independent causes add up as squares.
-    own = rise**2 - EVENT_WIDTH**2 - (FRAME_WIDTH / frame_rate) ** 2
-    return float(min(np.sqrt(max(own, 0.0)) / SLOW, 1.0))
 
 
 def _crossing(transient: Trace, peak: int, share: float) -> float:
@@ -218,34 +249,93 @@ def signal_share(clarity: float, seconds: float) -> float:
     return float(max(1 - (by_chance / clarity) ** 2, 0.0))
 
 
-def output_features(output: ArrayLike) -> Array:
-    """The three logarithms of the map, `(3,)`, of an output `(step,)` in spikes/s."""
-    output = np.asarray(output, np.float64)
-    mean = output.mean()
-    squares = (output - mean) ** 2
-    variance = squares.mean()
+def output_features(outputs: Sequence[Rates]) -> Array:
+    """What the map knows of a neuron's output, arrays `(step,)` for each segment: `(7,)`, see the
+    head of this module."""
+    output = np.concatenate(outputs).astype(np.float64)
+    deviation = output - output.mean()
+    variance = float(deviation @ deviation) / output.size
     busy = np.mean(output > HIGH * np.percentile(output, PEAK))
-    kurtosis = squares @ squares / squares.size / variance**2 if variance > 0 else 1.0
-    return np.array([np.log(mean + SMALLEST), np.log(busy + LEAST_BUSY), np.log(kurtosis)])
+    squares = deviation**2
+    kurtosis = float(squares @ squares) / output.size / variance**2 if variance > 0 else 1.0
+    seconds = output.size / STEPS_PER_SECOND
+    events = sum(find_events(each).size for each in outputs) / seconds
+    together = [
+        float(deviation[lag:] @ deviation[:-lag]) / (output.size - lag) / variance
+        if variance > 0 and output.size > lag
+        else 0.0
+        for lag in LAGS
+    ]
+    logs = np.log(np.array([float(busy) + LEAST_BUSY, kurtosis, events + SMALLEST]))
+    return np.concatenate([logs, together])
 
 
 @dataclass(frozen=True)
 class RateMap:
-    """`terms` are a, b, c and d; `source` says what they were fitted on."""
+    """`terms` are a to h. By the factors `interval` the true mean rate is below and above the one
+    that is found at most, in `CENTRAL` of the neurons of sets left out. `source` says what it was
+    fitted on."""
 
     terms: tuple[float, ...]
+    interval: tuple[float, float] = (1.0, 1.0)
     source: str = ""
 
-    def mean_rate(self, output: Rates) -> float:
-        """Mean spikes/s of a neuron with an output `(step,)` in spikes/s."""
+    def mean_rate(self, outputs: Sequence[Rates]) -> float:
+        """Mean spikes/s of a neuron with an output `(step,)` for each segment; 0 of one of 0."""
+        if not any(output.any() for output in outputs):
+            return 0.0
         a, *slopes = self.terms
-        value = a + np.dot(slopes, output_features(output))
+        value = a + np.dot(slopes, output_features(outputs))
         return float(max(np.exp(value) - SMALLEST, 0.0))
 
-    def factor(self, output: Rates) -> float:
-        """By what the output is multiplied; 0 for an output of 0."""
-        mean = np.mean(output)
-        return self.mean_rate(output) / float(mean) if mean > 0 else 0.0
+
+# The correlation to be expected
+
+
+def expected_score(output: Rates) -> float:
+    """The correlation with true spikes at 25 Hz that is to be expected, 0 (a constant output) to 1,
+    of an output `(step,)` that is right but for a factor; NaN without any.
+
+    Spikes with Poisson statistics and rates x per step of 40 ms correlate with x by sqrt(var x /
+    (var x + mean x)): the more, the more of the rate is in few certain events. Here x is the output
+    brought to a mean of `TYPICAL_RATE`, the same for all neurons. With the neuron's own mean rate,
+    which is a guess, it orders neurons worse.
+    """
+    x = np.asarray(output, np.float64)
+    x = x[np.isfinite(x)]
+    if not x.size or not x.mean() > 0:
+        return float("nan")
+    x = x * (TYPICAL_RATE * (1 / STEPS_PER_SECOND) / x.mean())
+    return float(np.sqrt(x.var() / (x.var() + x.mean())))
+
+
+def clearness(transient: Trace | None, noise: float) -> float:
+    """How far the peak of a neuron's average transient stands out of the noise: its logarithm in
+    units of the noise in a band of 10 Hz. `transient` `(180,)`, None for a neuron without events,
+    and `noise` per square root of Hz are in one unit."""
+    height = 0.0 if transient is None else float(transient[FIRST_PEAK:LAST_PEAK].max())
+    return float(np.log(max(height / (noise * np.sqrt(CLEAR_BAND)), LEAST_CLEARNESS)))
+
+
+@dataclass(frozen=True)
+class ScoreMap:
+    """The correlation with true spikes at 25 Hz to be expected of a neuron, tanh(a + b atanh(x) + c
+    clearness), x its `expected_score`: how certain the output looks, and how large its transients
+    are. `terms` are a, b and c; `source` says what they were fitted on."""
+
+    terms: tuple[float, float, float]
+    source: str = ""
+
+    def expected(self, outputs: Sequence[Rates], clearness: float) -> float:
+        """Of a neuron with an output `(step,)` for each segment; between 0 and 1."""
+        value = self.terms @ np.array([1.0, *score_features(outputs, clearness)])
+        return float(np.clip(np.tanh(value), 0.0, 1.0))
+
+
+def score_features(outputs: Sequence[Rates], clearness: float) -> tuple[float, float]:
+    """What the map knows of a neuron."""
+    score = np.clip(expected_score(np.concatenate(outputs)), *SCORES)
+    return float(np.arctanh(score)), clearness
 
 
 # Both together, and their file
@@ -253,10 +343,12 @@ class RateMap:
 
 @dataclass(frozen=True)
 class Calibration:
-    """`delays` by families of indicators and `UNKNOWN`; `rates`, the map to spikes/s."""
+    """`delays` by families of indicators and `UNKNOWN`; `rates`, the map to spikes/s; `score`, that
+    to the correlation to be expected."""
 
     delays: dict[str, Delay]
     rates: RateMap
+    score: ScoreMap
 
     def delay_of(
         self, indicator: str | None = None, species: str | None = None
@@ -267,8 +359,6 @@ class Calibration:
             for family in (indicator_family(indicator, species), indicator_family(indicator)):
                 if family in self.delays:
                     return self.delays[family], family
-                if family == "fast GCaMP":
-                    return FAST, family
         return self.delays[UNKNOWN], UNKNOWN
 
 
@@ -287,16 +377,20 @@ def save_calibration(calibration: Calibration, path: str | Path) -> None:
         return [float(f"{value:.5g}") for value in values]
 
     stored = {
-        "offsets_s": plain(OFFSETS / STEPS_PER_SECOND),
         "timing": {
             name: {
-                "logits": plain(delay.logits),
-                "slopes": plain(delay.slopes),
+                "typical_s": float(f"{delay.typical:.4g}"),
+                "slope_s": float(f"{delay.slope:.4g}"),
                 "source": delay.source,
             }
             for name, delay in calibration.delays.items()
         },
-        "rates": {"terms": plain(calibration.rates.terms), "source": calibration.rates.source},
+        "rates": {
+            "terms": plain(calibration.rates.terms),
+            "interval": plain(calibration.rates.interval),
+            "source": calibration.rates.source,
+        },
+        "score": {"terms": plain(calibration.score.terms), "source": calibration.score.source},
     }
     write_text(path, json.dumps(stored, indent=1) + "\n")
 
@@ -307,22 +401,25 @@ def load_calibration(path: str | Path) -> Calibration:
         stored = read_json(path)
         delays = {}
         for name, each in stored["timing"].items():
-            logits, slopes = (np.array(each[key], float) for key in ("logits", "slopes"))
-            delays[name] = Delay(logits, slopes, clean_name(each["source"]))
-        for delay in delays.values():
-            if delay.logits.shape != OFFSETS.shape or delay.slopes.shape != OFFSETS.shape:
-                raise ValueError("a delay has another number of offsets")
-            if not (np.abs([delay.logits, delay.slopes]) < LARGEST).all():
+            typical, slope = float(each["typical_s"]), float(each["slope_s"])
+            if not (np.abs([typical, slope]) < LONGEST_DELAY).all():
                 raise ValueError("a delay is no credible number")
+            delays[name] = Delay(typical, slope, clean_name(each["source"]))
         rates = stored["rates"]
         terms = tuple(float(term) for term in rates["terms"])
         if len(terms) != TERMS:
             raise ValueError("the map to spikes/s has another number of terms")
-        if not (np.abs(terms) < LARGEST).all():
+        low, high = (float(factor) for factor in rates["interval"])
+        if not (np.abs(terms) < LARGEST).all() or not 0 < low <= 1 <= high < LARGEST:
             raise ValueError("the map to spikes/s is no credible number")
         if UNKNOWN not in delays:
             raise LookupError(repr(UNKNOWN))
-        return Calibration(delays, RateMap(terms, clean_name(rates["source"])))
+        rate_map = RateMap(terms, (low, high), clean_name(rates["source"]))
+        a, b, c = (float(term) for term in stored["score"]["terms"])
+        if not (np.abs([a, b, c]) < LARGEST).all():
+            raise ValueError("the map to the expected correlation is no credible number")
+        score = ScoreMap((a, b, c), clean_name(stored["score"]["source"]))
+        return Calibration(delays, rate_map, score)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise WeightsError(
             f"{path} does not hold what belongs to the weights ({error}); fetch or train them again"

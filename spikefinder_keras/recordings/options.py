@@ -92,6 +92,9 @@ class PredictOptions:
     indicator, species
         Such as "GCaMP6f" and "mouse". They tell `universal` how late calcium answers; to convi6 an
         indicator is the choice of dataset IDs that have it. By default what the file says.
+    delay
+        Of `universal`: ms by which calcium answers later than the network expects, instead of what
+        is found; 0 is the answer of simulated indicators to spikes that are stamped right.
     dataset, area
         Of convi6: which of the ten datasets the recording resembles, see `convi6.choose_datasets`.
     spikes
@@ -113,6 +116,14 @@ class PredictOptions:
     )
     species: str | None = field(
         default=None, metadata=_help("such as mouse or zebrafish: likewise", metavar="NAME")
+    )
+    delay: float | None = field(
+        default=None,
+        metadata=_help(
+            "by which calcium answers later than usual, -150 to 150 (default: found, see the "
+            "result's timing)",
+            metavar="MS",
+        ),
     )
     dataset: int | None = field(
         default=None,

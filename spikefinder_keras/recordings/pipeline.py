@@ -24,7 +24,7 @@ from ..console import cores, count_bar
 from ..errors import UsageError
 from ..files.atomic import fingerprint, open_ordinary
 from ..network.weights import find_weights
-from .calibration import calibration_path, check_species
+from .calibration import LONGEST_DELAY, calibration_path, check_species
 from .convi6 import Convi6, choose_datasets
 from .dask_workers import LOCAL, Update, Workers, workers
 from .formats import read_recording
@@ -33,12 +33,13 @@ from .inputs import as_recording
 from .options import PredictOptions, ReadOptions
 from .quality import recording_warnings
 from .recording import Predicted, Prediction, Predictor, Quality, Recording, budget, chunk_size
-from .segments import NONE_MISSING
+from .segments import MOST_LOOKED_AT, NONE_MISSING, brightness_steps
 from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
 from .universal import WEIGHTS as UNIVERSAL
 from .universal import Universal
 
 GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
+MOST_STEPS_SAID = 5  # a note names no more of them
 FEWEST_CHUNKS = 16
 """A recording that workers share has at least so many chunks, so that none waits long for the
 last."""
@@ -52,6 +53,16 @@ def check_options(options: PredictOptions) -> bool:
         check_species(options.species)
     universal = weights is not None and _is_universal(weights)
     of_2017 = options.dataset is not None or options.area is not None
+    if options.delay is not None:
+        if of_2017 or (weights is not None and not universal):
+            raise UsageError(
+                "a --delay is for universal alone; leave it out, or --dataset, --area and --weights"
+            )
+        if not abs(options.delay) <= 1_000 * LONGEST_DELAY:
+            raise UsageError(
+                f"a --delay of {options.delay:g} ms is impossible; give one from "
+                f"-{1_000 * LONGEST_DELAY:g} to {1_000 * LONGEST_DELAY:g}"
+            )
     if of_2017 and universal:
         raise UsageError(
             "--dataset and --area are for the networks of 2017; leave them out, or name their "
@@ -68,6 +79,23 @@ def check_options(options: PredictOptions) -> bool:
     return of_2017
 
 
+def split_at_steps(recording: Recording) -> Recording:
+    """The recording, with a segment and a note for each step of brightness, found on a sample of
+    its neurons."""
+    if recording.unit == "competition":
+        return recording
+    count = len(recording.names)
+    sample = np.unique(np.linspace(0, count - 1, min(count, MOST_LOOKED_AT)).astype(int))
+    steps = brightness_steps(recording.part(sample).traces, recording.frame_rate)
+    new = sorted(set(steps) - set(recording.segment_starts))
+    if not new:
+        return recording
+    at = ", ".join(f"{recording.times[frame]:.1f}" for frame in new[:MOST_STEPS_SAID])
+    note = f"the brightness of most neurons steps at {at} s, as between days: segments begin there"
+    starts = tuple(sorted({*recording.segment_starts, *new}))
+    return replace(recording, segment_starts=starts, notes=(*recording.notes, note))
+
+
 def choose_predictor(
     recording: Recording, options: PredictOptions, *, progress: bool = False
 ) -> Predictor:
@@ -78,7 +106,7 @@ def choose_predictor(
     if recording.unit != "competition":
         if of_2017:
             return Convi6(options, progress=progress)
-        return Universal(options, recording.about, progress=progress)
+        return Universal(options, recording, progress=progress)
     if not of_2017:
         if options.weights is not None:
             raise UsageError(
@@ -110,7 +138,7 @@ class Task:
     ) -> tuple[Recording, Predictor]:
         """Read the recording, as far as it has to be, say each note on it, and then load its
         predictor."""
-        recording = read(self.source, self.reading)
+        recording = split_at_steps(read(self.source, self.reading))
         for line in recording.notes:
             say(f"{self.source.name}: {line}")
         return recording, choose_predictor(recording, self.prediction, progress=progress)
@@ -163,6 +191,7 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
     weights: Any = None,
     indicator: str | None = None,
     species: str | None = None,
+    delay: float | None = None,
     dataset: int | None = None,
     area: str | None = None,
     spikes: bool = False,
@@ -181,7 +210,7 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
         In Hz; for a file that tells it, not needed.
     times : (frame,)
         Time stamps of an array in s, instead of `frame_rate`.
-    weights, indicator, species, dataset, area, spikes, engine
+    weights, indicator, species, delay, dataset, area, spikes, engine
         See `options.PredictOptions`. The default weights, `universal`, give spikes per second.
     progress
         Show a bar on the standard error.
@@ -205,6 +234,7 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
         weights=weights,
         indicator=indicator,
         species=species,
+        delay=delay,
         dataset=dataset,
         area=area,
         spikes=spikes,
@@ -220,6 +250,7 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
     else:
         about = {name: value for name, value in reading.items() if name != "memory"}
         recording = as_recording(source, frame_rate, times, **about)
+    recording = split_at_steps(recording)
     predictor = choose_predictor(recording, options, progress=progress)
     sink = MemorySink(recording)
     return predict_into(sink, predictor, recording=recording, memory=memory, progress=progress)

@@ -13,6 +13,7 @@ from ..console import text_table
 from ..constants import POOL, SAMPLE_RATE
 from ..signals.measures import noise_level
 from ..signals.preprocess import BASELINE, TOP
+from .calibration import CENTRAL
 from .recording import Certainty, NeuronQuality, Quality, Recording
 from .segments import common_jumps, gaps
 
@@ -126,19 +127,26 @@ def agreement(rates: Sequence[Trace]) -> float:
     return float(np.mean(deviation @ mean / norms))
 
 
+def is_raw(trace: Trace, unit: str | None) -> bool:
+    """Whether a trace `(frame,)` is raw fluorescence: as stated, else where its 10th percentile is
+    high."""
+    if unit is not None:
+        return unit == "F"
+    return bool(np.isfinite(trace).any()) and np.nanpercentile(trace, 10) > RAW_BASELINE
+
+
 def as_dff(trace: Trace, unit: str | None) -> Trace | None:
     """A trace `(frame,)` as dF/F, for the noise level alone; None in the competition's form.
 
-    F becomes (F - F0) / F0 with F0 its 10th percentile. Where nobody stated the unit, a trace with
-    a high 10th percentile is taken for F.
+    F becomes (F - F0) / F0 with F0 its 10th percentile.
     """
     if unit == "competition":
         return None
     trace = np.asarray(trace, np.float64)
+    if not is_raw(trace, unit):
+        return trace
     baseline = np.nanpercentile(trace, 10) if np.isfinite(trace).any() else np.nan
-    if unit == "F" or (unit is None and baseline > RAW_BASELINE):
-        return (trace - baseline) / baseline if baseline > 0 else None
-    return trace
+    return (trace - baseline) / baseline if baseline > 0 else None
 
 
 def neuron_quality(
@@ -313,6 +321,14 @@ def shown_number(number: float, none: str = "-") -> str:
     return none if np.isnan(number) else f"{number:.{SHOWN_DIGITS}f}"
 
 
+def shown_rate(neuron: NeuronQuality) -> str:
+    """A neuron's mean rate and its interval, such as `0.82 (0.35 to 1.90)`, or nothing."""
+    if np.isnan(neuron.rate):
+        return ""
+    rate, low, high = map(shown_number, (neuron.rate, neuron.rate_low, neuron.rate_high))
+    return f"{rate} ({low} to {high})"
+
+
 def verdict(neuron: NeuronQuality, certainty: Certainty) -> str:
     """What a neuron's numbers mean, as they are shown, in a few words; empty for a good neuron."""
     if np.isnan(neuron.distance):
@@ -340,22 +356,25 @@ def _rank(neuron: NeuronQuality, certainty: Certainty) -> tuple[float, int, floa
 def quality_table(quality: Quality) -> str:
     """The neurons of a `Quality` as text, the `SHOWN` worst of them, and what the columns mean."""
     certainty, neurons = quality.certainty, quality.neurons
-    rows: list[tuple[str, ...]] = [
-        ("neuron", "noise level", "distance", certainty.name, "missing", "")
-    ]
+    # Rates of the networks of 2017 have no unit.
+    rated = any(shown_rate(neuron) for neuron in neurons)
+    head = ("neuron", *(("spikes/s",) if rated else ()), "noise level", "distance")
+    rows: list[tuple[str, ...]] = [(*head, certainty.name, "missing", "")]
     shown: Sequence[NeuronQuality] = neurons
     if len(neurons) > SHOWN:
         shown = sorted(neurons, key=lambda n: _rank(n, certainty), reverse=True)[:SHOWN]
     for neuron in shown:
         numbers = (neuron.noise_level, neuron.distance, neuron.certainty)
         missing = str(neuron.bridged + neuron.lost)
-        rows.append((neuron.name, *map(shown_number, numbers), missing, verdict(neuron, certainty)))
-    text = text_table(rows, right=(1, 2, 3, 4))
+        name = (neuron.name, *((shown_rate(neuron) or "-",) if rated else ()))
+        rows.append((*name, *map(shown_number, numbers), missing, verdict(neuron, certainty)))
+    text = text_table(rows, right=range(1, len(rows[0]) - 1))
     if len(neurons) > SHOWN:
         text += f"\nthe worst {SHOWN} of {len(neurons)}; {len(neurons) - SHOWN} more are better"
         text += ", and --report shows them all"
+    meaning = f"mean rate with its {CENTRAL:.0%} interval; " if rated else ""
     return (
-        f"{text}\nnoise level in % dF/F per sqrt(Hz), above {NOISY:g} poor; distance from training,"
-        f" above {FAR:g} unlike it; {certainty.words}, below {certainty.limit:g} unsure; "
+        f"{text}\n{meaning}noise level in % dF/F per sqrt(Hz), above {NOISY:g} poor; distance from "
+        f"training, above {FAR:g} unlike it; {certainty.words}, below {certainty.limit:g} unsure; "
         "missing frames"
     )

@@ -310,7 +310,9 @@ class NeuronQuality:
     network's input from what it was trained on: 0 like the median training trace, 1 like the most
     extreme one, in the `feature` farthest off. For `certainty` see `Certainty`; which of the two it
     is, `Quality` says. Of the missing frames so many were `bridged` by interpolation, and of so
-    many the rates are `lost`: left empty.
+    many the rates are `lost`: left empty. `rate` is the mean rate in spikes/s, and in
+    `calibration.CENTRAL` of the neurons the true one is between `rate_low` and `rate_high`; NaN of
+    rates without a unit.
     """
 
     name: str
@@ -320,6 +322,9 @@ class NeuronQuality:
     certainty: float
     bridged: int
     lost: int
+    rate: float = float("nan")
+    rate_low: float = float("nan")
+    rate_high: float = float("nan")
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,17 @@ LONGEST_DIP = 0.5  # so many s below all else, as by an overflow, can be bridged
 RARELY = (
     0.005  # more of such frames than this share are the trace's nature: photons counted, or spikes
 )
+STEP_WINDOW, STEP_BIN = 40.0, 0.5
+"""s; so long before and after a step of brightness the trace keeps to its level, and the step is
+within one bin."""
+
+LOW = 20  # this percentile is the level, between transients
+LEVELS_APART = 5.0  # the levels are so many noise levels of a bin apart
+TOGETHER_AT_STEP = 0.6
+"""This share of the neurons step at once, where there are enough of them: a few may begin to fire
+together, as in one recording of a hundred with known spikes, but most do so on a new day alone."""
+
+FEWEST_AT_STEP, MOST_LOOKED_AT = 5, 12
 KINDS = ("infinite", "constant", "still", "impossible")
 
 
@@ -274,6 +285,54 @@ class Segment:
         grid = np.arange(self.grid_frames)
         values = np.interp(grid, self.positions[known], trace[self.frames][known])
         return fast_resample(values, self.frame_rate)
+
+
+def brightness_steps(traces: Table, frame_rate: float) -> list[int]:
+    """The frames at which the brightness of most neurons `(frame, neuron)` steps to another level,
+    as where the days of a recording were put one after the other; `frame_rate` is in Hz."""
+    together = max(1, int(frame_rate * STEP_BIN))
+    count = len(traces) // together
+    window = int(STEP_WINDOW * frame_rate / together) // 2 * 2
+    if window < 8 or count < 2 * window + 4 or traces.shape[1] < FEWEST_AT_STEP:
+        return []
+    means = np.asarray(traces[: count * together], np.float64)
+    means = means.reshape(count, together, -1).mean(axis=1).T
+    steps = np.array([_steps(levels, window) for levels in means])
+    # The frame of a step may lie on either side of where bins meet.
+    near = steps | np.roll(steps, 1, axis=1) | np.roll(steps, -1, axis=1)
+    share = near.mean(axis=0)
+    found: list[int] = []
+    # The clearest first; others so near that their levels are not known are part of it.
+    for first, last in sorted(
+        runs(share >= TOGETHER_AT_STEP).tolist(), key=lambda run: -share[slice(*run)].max()
+    ):
+        start = max(first - 1, 0) * together
+        part = np.asarray(traces[start : (last + 1) * together], np.float64)
+        jumps = np.abs(np.diff(part, axis=0)) / np.ptp(part, axis=0)
+        at = int(start + 1 + np.median(jumps, axis=1).argmax())
+        if all(abs(at - other) > window * together for other in found):
+            found.append(at)
+    return sorted(found)
+
+
+def _steps(levels: Trace, window: int) -> Mask:
+    """In which bins one neuron steps; `levels` `(bin,)` are its means, `window` is in bins."""
+    from scipy.ndimage import percentile_filter
+
+    found = np.zeros(levels.size, bool)
+    noise = np.median(np.abs(np.diff(levels))) / (GAUSSIAN_MEDIAN * np.sqrt(2))
+    if not noise > 0:  # NaN where frames are missing
+        return found
+    low = percentile_filter(levels, LOW, window + 1, mode="nearest")
+    bins = np.arange(window + 1, levels.size - window - 2)
+    change = low[bins + 1 + window // 2] - low[bins - 1 - window // 2]
+    # At once: the bins beside it differ by half of it, too.
+    before, after = (
+        np.median([levels[bins + side * k] for k in range(1, 5)], axis=0) for side in (-1, 1)
+    )
+    apart = np.abs(change) > LEVELS_APART * noise
+    found[bins] = apart & ((after - before) * np.sign(change) > 0.5 * np.abs(change))
+    return found
 
 
 def find_segments(

@@ -4,31 +4,40 @@ One pass per neuron, each by itself: nothing depends on the others.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ..arrays import Array, ArrayLike, Mask, Rates, Table, Times, Trace
+from ..arrays import Array, ArrayLike, Mask, Rates, Table, Times, Trace, numpy_settings
 from ..constants import SAMPLE_RATE
 from ..network.engine import load_engine
 from ..network.predict import predict_steps
 from ..network.universal import CHANNELS, STEP, STEPS_PER_SECOND
 from ..network.weights import find_weights
-from ..signals.measures import noise_density, runs, smooth_trace, smoothing_of_noise
+from ..signals.measures import (
+    SMOOTHING,
+    noise_density,
+    runs,
+    smooth_trace,
+    smoothing_of_noise,
+)
 from ..signals.preprocess import resampled_length, robust_lines, scale
+from ..text import counted
 from .calibration import (
     UNKNOWN,
-    apply_delay,
+    Transients,
+    average_transient,
+    blurred,
     calibration_path,
+    clearness,
     load_calibration,
     signal_share,
-    slowness,
 )
 from .options import PredictOptions
-from .quality import EXPECTED, neuron_quality
+from .quality import EXPECTED, is_raw, neuron_quality
 from .recording import Predicted, Recording, described_alike
 from .segments import LONGEST_BRIDGED, Segment, samples_in_gaps, to_frames
 
@@ -41,6 +50,21 @@ NOISE_BAND = 10.0
 
 NOISE_UNITS = 3.0
 
+WINDOW = 60.0
+"""s; over so many the baseline runs. Half of it takes from cells that fire tonically, and twice as
+many follow bleaching within a minute less well."""
+
+WINDOW_SMOOTHING = 8.0  # s; spread of the Gaussian that takes the corners off a running percentile
+PASSES = 3  # each finds half of what the one before has missed where the baseline falls
+BASELINE_STEP = 0.25  # s; it is found on means over so many, as smoothing leaves nothing faster
+NEAR_ZERO = 0.2
+"""Raw fluorescence is divided by a baseline that nowhere falls below this share of its largest:
+below, what was subtracted from it (an offset, neuropil) weighs as much as the light."""
+
+CHANGES = 1.1
+"""It is subtracted where its largest is less than so many times its least: then the gain hardly
+changes, and neither gain nor offset of the recording matter."""
+
 LINE_POINTS = 2_000  # the line is fitted to so many means, at least
 LEAST_NOISE = 1e-3
 """A trace with less noise than this share of its spread counts as having this much: simulated and
@@ -51,18 +75,17 @@ LARGEST_INPUT = 100.0  # scaled traces are clipped beyond it: an artefact, not a
 
 @dataclass(frozen=True)
 class Scales:
-    """What a neuron's trace was measured by, in the trace's own unit (dF/F, counts).
+    """What a neuron's trace was measured by, in the trace's own unit, or as a share of its baseline
+    where it was divided by that.
 
     `noise` is the standard deviation of the white noise of a frame, per square root of the frame
-    rate in Hz; `baseline` becomes 0, after the line is subtracted; `spread` is the standard
-    deviation of the trace smoothed by 0.3 s; `level` its median before the line was subtracted, for
-    dF/F from counts.
+    rate in Hz; `baseline` becomes 0, after the trend is gone; `spread` is the standard deviation of
+    the trace smoothed by 0.3 s.
     """
 
     noise: float
     baseline: float
     spread: float
-    level: float
 
     @property
     def clarity(self) -> float:
@@ -72,7 +95,7 @@ class Scales:
         return float(self.spread / (self.noise * smoothing_of_noise()))
 
 
-NO_SCALES = Scales(noise=np.nan, baseline=np.nan, spread=np.nan, level=np.nan)
+NO_SCALES = Scales(noise=np.nan, baseline=np.nan, spread=np.nan)
 """Those of a neuron without any value."""
 
 
@@ -91,31 +114,90 @@ def lines_of(traces: Table) -> Table:
     return lines[:, :1] + slopes[:, None] * (np.arange(frames) - (together - 1) / 2)
 
 
-def prepare_neurons(traces: Table, segments: Sequence[Segment]) -> list[tuple[list[Trace], Scales]]:
+def running_baseline(trace: Trace, frame_rate: float) -> Trace:
+    """The baseline of a trace `(frame,)` without missing values, frame by frame: a low percentile
+    over `WINDOW` of the smoothed trace, itself smoothed. `frame_rate` is in Hz."""
+    from scipy.ndimage import gaussian_filter1d, percentile_filter
+
+    together = max(1, int(frame_rate * BASELINE_STEP))
+    count, rate = len(trace) // together, frame_rate / together
+    means = trace[: count * together].reshape(count, together).mean(axis=1)
+    smoothed = gaussian_filter1d(means, SMOOTHING / SAMPLE_RATE * rate, mode="nearest")
+    baseline = np.zeros(count)
+    # Again, as of a baseline that falls within the window the percentile is that of its end.
+    for _ in range(PASSES):
+        # Reflected, so that at an end it is the percentile of what is there.
+        low = percentile_filter(
+            smoothed - baseline, BASELINE, size=int(WINDOW * rate) | 1, mode="reflect"
+        )
+        baseline += gaussian_filter1d(low, WINDOW_SMOOTHING * rate, mode="nearest")
+    centres = (np.arange(count) + 0.5) * together - 0.5
+    return np.interp(np.arange(len(trace)), centres, baseline)
+
+
+def _trends(traces: Table, frame_rate: float) -> Table:
+    """The trends of traces `(neuron, frame)` without missing values: the straight line, and what
+    is left of a running baseline if they are longer than its window."""
+    lines = lines_of(traces)
+    if traces.shape[1] < WINDOW * frame_rate:
+        return lines
+    # A line first, as what runs does not follow a steep one at the ends.
+    return lines + [running_baseline(trace, frame_rate) for trace in traces - lines]
+
+
+def _may_divide(trend: Trace) -> bool:
+    """Whether raw fluorescence loses or gains brightness along a trend `(frame,)`, and nowhere
+    nearly all of it."""
+    lowest, highest = np.nanmin(trend), np.nanmax(trend)
+    return bool(lowest > 0 and NEAR_ZERO * highest <= lowest and CHANGES * lowest <= highest)
+
+
+def _stretches(segments: Sequence[Segment]) -> list[tuple[slice, float]]:
+    """The frames that have a trend of their own, and their frame rate in Hz: a segment longer than
+    `WINDOW`, and shorter ones, such as trials, together with their neighbours."""
+    stretches: list[tuple[slice, float]] = []
+    together = False
+    for segment in segments:
+        short = segment.samples < WINDOW * SAMPLE_RATE
+        if short and together:
+            (frames, rate) = stretches[-1]
+            stretches[-1] = slice(frames.start, segment.frames.stop), rate
+        else:
+            stretches.append((segment.frames, segment.frame_rate))
+        together = short
+    return stretches
+
+
+def prepare_neurons(
+    traces: Table, segments: Sequence[Segment], unit: str | None = None
+) -> list[tuple[list[Trace], Scales]]:
     """Of each neuron's trace, `(neuron, frame)`, NaN where missing: for each segment a float64
-    `(sample,)` at 100 Hz in its own unit, trend and baseline subtracted, and its scales; both NaN
-    where there is no value at all."""
+    `(sample,)` at 100 Hz, trend and baseline subtracted, and its scales; both NaN where there is no
+    value at all. `unit` is that of `Recording`."""
     traces = np.array(traces, np.float64, order="C")
-    there = np.isfinite(traces)
-    levels, counts = np.full(len(traces), np.nan), np.count_nonzero(there, axis=1)
-    # Those of equally many values at once, as most are.
-    for count in np.unique(counts[counts > 0]):
-        alike = np.flatnonzero(counts == count)
-        known = np.zeros_like(there)
-        known[alike] = there[alike]
-        values = traces[known].reshape(alike.size, count)
-        levels[alike] = np.median(values, axis=1)
-        traces[known] = (values - lines_of(values)).ravel()
+    there, trends = np.isfinite(traces), np.full(traces.shape, np.nan)
+    for frames, frame_rate in _stretches(segments):
+        part, known = traces[:, frames], there[:, frames]
+        counts = np.count_nonzero(known, axis=1)
+        # Those of equally many values at once, as most are.
+        for count in np.unique(counts[counts > 0]):
+            alike = (counts == count)[:, None] & known
+            found = _trends(part[alike].reshape(-1, count), frame_rate)
+            trends[:, frames][alike] = found.ravel()
+    for trace, trend in zip(traces, trends, strict=True):
+        raw = is_raw(trace, unit)
+        trace -= trend
+        if raw and _may_divide(trend):
+            trace /= trend
     return [
-        _prepare_neuron(trace, known, segments=segments, level=float(level))
-        for trace, known, level in zip(traces, there, levels, strict=True)
+        _prepare_neuron(trace, known, segments) for trace, known in zip(traces, there, strict=True)
     ]
 
 
 def _prepare_neuron(
-    trace: Trace, there: Mask, *, segments: Sequence[Segment], level: float
+    trace: Trace, there: Mask, segments: Sequence[Segment]
 ) -> tuple[list[Trace], Scales]:
-    """The same of one neuron, from whose trace `(frame,)` the line is subtracted."""
+    """The same of one neuron, from whose trace `(frame,)` the trend is gone."""
     if not there.any():
         return [np.full(segment.samples, np.nan) for segment in segments], NO_SCALES
     at_100_hz, noises, weights = [], [], []
@@ -131,13 +213,15 @@ def _prepare_neuron(
     smoothed = np.concatenate([smooth_trace(x) for x in at_100_hz if np.isfinite(x[:1]).all()])
     baseline = float(np.percentile(smoothed, BASELINE))
     noise = float(np.average(noises, weights=weights))
-    scales = Scales(noise, baseline, spread=float(smoothed.std()), level=level)
+    scales = Scales(noise, baseline, spread=float(smoothed.std()))
     return [x - baseline for x in at_100_hz], scales
 
 
-def prepare_neuron(trace: Trace, segments: Sequence[Segment]) -> tuple[list[Trace], Scales]:
+def prepare_neuron(
+    trace: Trace, segments: Sequence[Segment], unit: str | None = None
+) -> tuple[list[Trace], Scales]:
     """As `prepare_neurons` for one neuron's trace `(frame,)`."""
-    return prepare_neurons(np.asarray(trace)[None], segments)[0]
+    return prepare_neurons(np.asarray(trace)[None], segments, unit)[0]
 
 
 def prepare_trace(trace: Trace, frame_rate: float) -> tuple[Trace, Scales]:
@@ -203,7 +287,11 @@ FLOOR = 0.25
 SHARE = 0.1
 
 LEAST = 0.4  # expected spikes of the least bout that is one; below 0.5, as rates are cautious
-TYPICAL_RATE = 0.6  # spikes/s; about the median over neurons with known spikes
+
+
+CLOCK_NEURONS, CLOCK_SAMPLES = 100, 2_000_000
+"""The delay of a recording is found on so many of its neurons at most, and on so many samples at
+100 Hz of them together, unless a single one has more: beyond it changes by less than 5 ms."""
 
 
 @dataclass(frozen=True)
@@ -212,44 +300,93 @@ class UniversalNeuron:
 
     `traces` `(sample,)` at 100 Hz have trend and baseline subtracted, `rates` `(sample,)` are the
     expected spikes/s there; both are NaN where a segment has no value. `steps` `(step,)` are the
-    rates at 25 Hz, as the network gave them, else empty, and `expected` is their `expected_score`.
+    rates at 25 Hz, as the network gave them, else empty. `mean` is the mean rate in spikes/s and
+    `expected` the correlation with the true spikes to be expected, both NaN without a signal.
     """
 
     traces: list[Trace]
     rates: list[Rates]
     steps: list[Rates]
-    expected: float
+    mean: float = float("nan")
+    expected: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When calcium answers in a recording: its `delay` in s, and `words` on where that is from."""
+
+    delay: float
+    words: str
 
 
 class Universal:
-    """The network, and what is known of the recording's indicator: as stated, else what its file
-    says (`about`). With `progress` the terminal says that Keras is loading."""
+    """The network, and when calcium answers in a recording: as stated, else as its indicator, which
+    is stated or the file tells, and its own transients say. With `progress` the terminal says that
+    Keras is loading."""
 
     certainty = EXPECTED
 
     def __init__(
-        self,
-        options: PredictOptions | None = None,
-        about: dict[str, str] | None = None,
-        *,
-        progress: bool = False,
+        self, options: PredictOptions, recording: Recording, *, progress: bool = False
     ) -> None:
-        options, about = options or PredictOptions(), about or {}
         self.name = WEIGHTS if options.weights is None else str(options.weights)
         path = find_weights(self.name)
         self.path: Path | None = path
         self.calibration = load_calibration(calibration_path(path))
         self.engine = load_engine(path, engine=options.engine, progress=progress)
         self.spikes = options.spikes
-        self.indicator = options.indicator or about.get("indicator")
-        species = options.species or about.get("species")
-        self.delay, self.family = self.calibration.delay_of(self.indicator, species)
+        self.indicator = options.indicator or recording.about.get("indicator")
+        self.species = options.species or recording.about.get("species")
+        if options.delay is None:
+            self.clock = self._find_clock(recording)
+        else:
+            self.clock = Clock(options.delay / 1_000, "as stated")
+
+    def _find_clock(self, recording: Recording) -> Clock:
+        """Find the delay of a recording on a sample of its neurons, always the same ones."""
+        rule, family = self.calibration.delay_of(self.indicator, self.species)
+        transients = Transients()
+        samples = sum(segment.samples for segment in recording.segments)
+        count = len(recording.names)
+        most = int(np.clip(CLOCK_SAMPLES // samples, 1, CLOCK_NEURONS))
+        sample = np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+        part = recording.part(sample)
+        with numpy_settings():
+            prepared = prepare_neurons(part.traces.T, recording.segments, recording.unit)
+            for traces, outputs in zip(*self._outputs(prepared, delay=0.0), strict=True):
+                transients.add(traces, outputs)
+        kind = "of recordings in general" if family == UNKNOWN else f"of {family}"
+        words = f"{kind} ({rule.source})"
+        if transients.events:
+            words += (
+                f", and a rise in {1_000 * transients.rise():.0f} ms, seen in "
+                f"{counted(transients.events, 'event')} of {counted(sample.size, 'neuron')}"
+            )
+        return Clock(rule.of(transients.slowness()), words)
+
+    def _outputs(
+        self, prepared: Sequence[tuple[list[Trace], Scales]], *, delay: float
+    ) -> tuple[list[list[Trace]], list[list[Rates]]]:
+        """Traces and the network's output of neurons, of each for each segment: an array `(step,)`,
+        empty where it has no value."""
+        inputs = [
+            network_input(trace, scales, delay)
+            for traces, scales in prepared
+            for trace in traces
+            if _has_values(trace)
+        ]
+        found = iter(predict_steps(self.engine, inputs))
+        every = [traces for traces, _ in prepared]
+        return every, [
+            [next(found) if _has_values(trace) else np.empty(0) for trace in traces]
+            for traces in every
+        ]
 
     def predict(self, recording: Recording) -> Predicted:
         """Predict the neurons of a recording in memory, each by itself."""
         segments = recording.segments
         missing = ~np.isfinite(recording.traces)
-        prepared = prepare_neurons(recording.traces.T, segments)
+        prepared = prepare_neurons(recording.traces.T, segments, recording.unit)
         neurons = self._neurons(prepared, recording.frame_rate)
         tables = [
             np.stack(rates, axis=1) for rates in zip(*(n.rates for n in neurons), strict=True)
@@ -265,28 +402,19 @@ class Universal:
             calcium = np.concatenate(neuron.traces)
             calcium = calcium[np.isfinite(calcium)]
             calcium = scale(calcium) if calcium.size else calcium
-            quality.append(neuron_quality(recording, k, calcium=calcium, certainty=neuron.expected))
+            found = neuron_quality(recording, k, calcium=calcium, certainty=neuron.expected)
+            low, high = (factor * neuron.mean for factor in self.calibration.rates.interval)
+            quality.append(replace(found, rate=neuron.mean, rate_low=low, rate_high=high))
         return Predicted(to_frames(tables, segments, missing), spike_times, quality)
 
     def _neurons(
         self, prepared: Sequence[tuple[list[Trace], Scales]], frame_rate: float
     ) -> list[UniversalNeuron]:
         """Run the network on all neurons together."""
-        inputs = [
-            network_input(trace, scales)
-            for traces, scales in prepared
-            for trace in traces
-            if _has_values(trace)
-        ]
-        outputs = iter(predict_steps(self.engine, inputs))
+        every, outputs = self._outputs(prepared, delay=self.clock.delay)
         neurons = [
-            self._neuron(
-                traces,
-                [next(outputs) if _has_values(trace) else np.empty(0) for trace in traces],
-                scales=scales,
-                frame_rate=frame_rate,
-            )
-            for traces, scales in prepared
+            self._neuron(traces, output, scales=scales, frame_rate=frame_rate)
+            for traces, output, (_, scales) in zip(every, outputs, prepared, strict=True)
         ]
         for k, trace in enumerate(neurons[0].traces):
             answered = [neuron for neuron in neurons if neuron.steps[k].size]
@@ -299,37 +427,49 @@ class Universal:
     def _neuron(
         self, traces: list[Trace], outputs: list[Rates], *, scales: Scales, frame_rate: float
     ) -> UniversalNeuron:
-        """The answer for one neuron: the network's output at its time, in spikes/s, as steps."""
+        """The answer for one neuron: the network's output in spikes/s, as steps."""
         rates = [np.full(trace.size, np.nan) for trace in traces]
         steps = [np.empty(0)] * len(traces)
         # Of a trace that never changes the network would see noise of its own making.
         if not scales.spread > 0:  # NaN without any value
-            return UniversalNeuron(traces, rates, steps, float("nan"))
-        weights = self.delay.weights(slowness(traces, outputs, frame_rate))
+            return UniversalNeuron(traces, rates, steps)
         seconds = sum(trace.size for trace in traces if _has_values(trace)) / SAMPLE_RATE
-        factor = self.calibration.rates.factor(STEPS_PER_SECOND * np.concatenate(outputs))
+        there = [output for output in outputs if output.size]
         # What noise alone could have made is taken off the rates, so that none come of noise.
-        factor *= STEPS_PER_SECOND * signal_share(scales.clarity, seconds)
+        mean = self.calibration.rates.mean_rate(there) * signal_share(scales.clarity, seconds)
+        found = float(np.concatenate(there).mean())
         for k, output in enumerate(outputs):
             if output.size:
-                steps[k] = factor * apply_delay(output, weights)
-        return UniversalNeuron(traces, rates, steps, expected_score(np.concatenate(steps)))
+                steps[k] = mean / found * blurred(output, frame_rate) if found > 0 else 0 * output
+        if not mean > 0:
+            return UniversalNeuron(traces, rates, steps, mean)
+        noise = max(scales.noise, LEAST_NOISE * scales.spread)
+        transient, _ = average_transient(traces, outputs)
+        score = self.calibration.score.expected(there, clearness(transient, noise))
+        return UniversalNeuron(traces, rates, steps, mean, score)
 
     def describe(self, recording: Recording) -> dict[str, Any]:
         """What the rates are, as every written file says it: text and numbers."""
-        known = f"{self.indicator}, so {self.family}" if self.indicator else "not stated"
-        if self.indicator and self.family == UNKNOWN:
-            known = f"{self.indicator}, of which no delay is known"
+        indicator, (_, family) = (
+            "not stated",
+            self.calibration.delay_of(self.indicator, self.species),
+        )
+        if self.indicator:
+            indicator = f"{self.indicator}, so {family}"
+            if family == UNKNOWN:
+                indicator = f"{self.indicator}, of which no delay is known"
         return {
             "unit": "spikes per second (expected)",
             **described_alike(recording),
             "weights": self.name,
-            "indicator": known,
-            "timing": f"delay {self.delay.source}",
+            "indicator": indicator,
+            "delay_ms": round(1_000 * self.clock.delay, 1),
+            "timing": f"delay {self.clock.words}",
             "preprocessing": (
-                "robust line subtracted, resampling to 100 Hz, base subtracted, in units of the "
-                f"noise and of the spread; gaps up to {LONGEST_BRIDGED:g} s interpolated, longer "
-                "ones left empty"
+                f"running baseline over {WINDOW:g} s subtracted (raw fluorescence divided by it, "
+                "but where it is near zero; of shorter recordings a straight line), resampling to "
+                "100 Hz, in units of the noise and of the spread; gaps up to "
+                f"{LONGEST_BRIDGED:g} s interpolated, longer ones left empty"
             ),
             "rates": f"map from output to spikes per second {self.calibration.rates.source}",
             "engine": self.engine.name,
@@ -389,20 +529,3 @@ def discrete_spikes(rates: ArrayLike, start: float, rate: float, *, least: float
             wanted = (np.arange(count) + 0.5) * mass[-1] / count
             times.append((bout.start + np.interp(wanted, mass, np.arange(mass.size))) / rate)
     return start + np.concatenate(times) if times else np.empty(0)
-
-
-def expected_score(output: ArrayLike) -> float:
-    """The correlation with true spikes at 25 Hz that is to be expected, 0 (a constant output) to 1,
-    of an output `(step,)` that is right but for a factor; NaN without any.
-
-    Spikes with Poisson statistics and rates x per step of 40 ms correlate with x by sqrt(var x /
-    (var x + mean x)): the more, the more of the rate is in few certain events. Here x is the output
-    brought to a mean of `TYPICAL_RATE`, the same for all neurons. With the neuron's own mean rate,
-    which is a guess, it orders neurons worse.
-    """
-    x = np.asarray(output, np.float64)
-    x = x[np.isfinite(x)]
-    if not x.size or not x.mean() > 0:
-        return float("nan")
-    x = x * (TYPICAL_RATE * (1 / STEPS_PER_SECOND) / x.mean())
-    return float(np.sqrt(x.var() / (x.var() + x.mean())))

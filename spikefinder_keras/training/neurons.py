@@ -30,7 +30,6 @@ from ..signals.preprocess import bin_spikes, resample
 IN_COMPETITION = {"DS09": 7, "DS14": 8, "DS16": 5, "DS17": 6, "DS19": 9, "DS20": 10}
 """These datasets, or some of their recordings, are those of a competition set."""
 
-LEFT_OUT = {("DS20", "neuron_008")}  # these neurons are neither trained nor scored on
 _NAME = re.compile(r"(DS\d+)-(.+?)-(?:\d+-)?(m|zf)-(.+)\.h5")
 _SPELLING = {"OGB1": "OGB-1", "jGECO1a": "jRGECO1a"}  # as papers have them, not the files
 _ARRAYS = ("dff", "time", "spike_times")
@@ -94,8 +93,6 @@ def read_ground_truth(path: str | Path) -> list[GroundTruth]:
     values = parse(parse_groups, path, libraries=["h5py"])
     truths = []
     for number, neuron in enumerate(values["neurons"]):
-        if (dataset, neuron) in LEFT_OUT:
-            continue
         dff, times, spikes = (values[f"{name} {number}"] for name in _ARRAYS)
         source = f"{dataset} {neuron}"
         if dff.ndim != 1 or dff.shape != times.shape or spikes.ndim != 1:
@@ -157,7 +154,9 @@ def ground_truth_neurons(folder: str | Path) -> list[TrainingNeuron]:
                 ),
             )
             segments = truth.recording.segments
-            traces, scales = prepare_neuron(truth.recording.traces[:, 0], segments)
+            traces, scales = prepare_neuron(
+                truth.recording.traces[:, 0], segments, truth.recording.unit
+            )
             neuron.traces.extend(trace.astype(np.float32) for trace in traces)
             neuron.scales.extend([scales] * len(segments))
             neuron.spikes.extend(x.astype(np.float32) for x in truth.spikes(segments))

@@ -90,6 +90,7 @@ class UniversalSettings:
 
     `windows` of `window` steps (40 ms each) from each of `neurons` neurons make a batch.
     `simulated` is the share of simulated neurons, of whom there are `simulated_neurons`.
+    `smoothed` is the share of the loss that is of smoothed rates.
     `averaging` is how much of the averaged weights is kept per step. At the shares `align_at` of
     the run the delays of the sets are found anew.
     """
@@ -101,6 +102,7 @@ class UniversalSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     averaging: float = 0.995
+    smoothed: float = 0.3
     simulated: float = 0.25
     simulated_neurons: int = 400
     align_at: tuple[float, ...] = (0.15, 0.3, 0.45, 0.6)
@@ -119,6 +121,7 @@ class UniversalSettings:
                 "learning_rate": 0 < self.learning_rate < np.inf,
                 "weight_decay": 0 <= self.weight_decay < 1,
                 "averaging": 0 <= self.averaging < 1,
+                "smoothed": 0 <= self.smoothed <= 1,
                 "simulated": 0 <= self.simulated <= 1,
                 "simulated_neurons": self.simulated_neurons >= 1,
                 "align_at": all(0 < share < 1 for share in self.align_at),

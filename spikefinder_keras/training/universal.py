@@ -2,7 +2,8 @@
 
 A batch is four neurons of four windows of 20 s each. They come from sets drawn evenly, a
 quarter from the simulation. The loss is one minus the Pearson correlation of a neuron's four
-windows together, as the score is.
+windows together, as the score is; a part of it is of both smoothed, so that the rate is right over
+half a second where it cannot be right to the step.
 
 Sets differ in when the calcium answers, by the indicator but also by how frames were stamped. So
 each set has its own delay, found during training as the shift of its spikes that fits the network
@@ -50,6 +51,7 @@ ops = keras.ops
 
 CHECKPOINT_EVERY = 100  # the state is kept after so many steps, half a minute
 LONG_ENOUGH = 2_000  # the simulation replays recorded spike trains of more samples (20 s)
+SMOOTHED = 0.2  # s; spread of the Gaussian under which a part of the loss is taken
 DELAYS = np.arange(-12, 19) / SAMPLE_RATE  # s; the shifts of the spikes among which `align` chooses
 SIMULATION = 2**32 - 1
 """A part of the seed of the simulation: another stream than those of the batches, which have the
@@ -73,17 +75,19 @@ class UniversalRun:
 
 def universal_loss(settings: UniversalSettings) -> Callable[[Any, Any], Any]:
     """The loss for batches of `settings.windows` windows of each neuron, one after another: 1 -
-    mean over neurons of r, the Pearson correlation over a neuron's steps.
+    mean over neurons of r, the Pearson correlation over a neuron's steps; the share
+    `settings.smoothed` of it is of both under a Gaussian of 0.2 s.
 
     `y_true` `(row, step, 1)` holds the true spikes per step, -1 where missing. A neuron without
     spikes, or an output that does not vary, has r = 0 and takes no part in the gradient.
     """
+    spread = SMOOTHED * STEPS_PER_SECOND
+    reach = np.arange(-int(3 * spread), int(3 * spread) + 1)
+    kernel = np.exp(-0.5 * (reach / spread) ** 2).astype(np.float32)[:, None, None]
 
-    def loss(y_true: Any, y_pred: Any) -> Any:
+    def one_minus_r(truth: Any, rates: Any, known: Any) -> Any:
         steps = settings.windows * settings.window
-        x, y = (ops.reshape(signal, (-1, steps)) for signal in (y_true, y_pred))
-        x = ops.cast(x, y.dtype)
-        mask = ops.cast(x >= 0, y.dtype)
+        x, y, mask = (ops.reshape(signal, (-1, steps)) for signal in (truth, rates, known))
         count = ops.maximum(ops.sum(mask, axis=1), 1)
 
         def centred(signal: Any) -> Any:
@@ -97,6 +101,16 @@ def universal_loss(settings: UniversalSettings) -> Callable[[Any, Any], Any]:
         root = ops.sqrt(ops.where(varies, variances, 1.0) + 1e-12)
         r = ops.where(varies, ops.sum(a * b, axis=1) / root, 0.0)
         return ops.mean(1 - r)
+
+    def loss(y_true: Any, y_pred: Any) -> Any:
+        truth = ops.cast(y_true, y_pred.dtype)
+        known = ops.cast(truth >= 0, y_pred.dtype)
+        truth, rates = known * truth, known * y_pred
+        sharp = one_minus_r(truth, rates, known)
+        # A constant factor, so the kernel need not sum to 1.
+        truth, rates = (ops.conv(signal, kernel, padding="same") for signal in (truth, rates))
+        blunt = one_minus_r(truth, rates, known)
+        return (1 - settings.smoothed) * sharp + settings.smoothed * blunt
 
     return loss
 

@@ -1,40 +1,37 @@
 """What is kept beside the weights of `universal`."""
 
+import json
+
 import numpy as np
 import pytest
 
 from spikefinder_keras.errors import WeightsError
 from spikefinder_keras.recordings.calibration import (
-    FAST,
-    OFFSETS,
+    TERMS,
     Calibration,
     Delay,
     RateMap,
+    ScoreMap,
     load_calibration,
     save_calibration,
 )
 from spikefinder_keras.training.calibrate import whole_steps
 
-FLAT = np.zeros(OFFSETS.size)
 KNOWN = Calibration(
     {
-        "unknown": Delay(FLAT + 0.5, FLAT - 0.25, "all"),
-        "dye": Delay(FLAT, FLAT, "DS02"),
-        "GCaMP": Delay(FLAT, FLAT, "DS09"),
+        "unknown": Delay(0.01, 0.03, "all"),
+        "dye": Delay(-0.01, 0.03, "DS02"),
+        "GCaMP": Delay(0.012, 0.03, "DS09"),
     },
-    RateMap((1.0, 0.9, 0.3, -0.5), "all"),
+    RateMap(tuple(np.arange(TERMS) / 10), (0.4, 2.5), "all"),
+    ScoreMap((0.1, 0.5, 0.2), "all"),
 )
 
 
 def test_the_file_gives_back_what_was_saved(tmp_path):
     path = tmp_path / "universal.calibration.json"
     save_calibration(KNOWN, path)
-    found = load_calibration(path)
-    assert found.rates == KNOWN.rates
-    for name, delay in KNOWN.delays.items():
-        np.testing.assert_array_equal(found.delays[name].logits, delay.logits)
-        np.testing.assert_array_equal(found.delays[name].slopes, delay.slopes)
-        assert found.delays[name].source == delay.source
+    assert load_calibration(path) == KNOWN
 
 
 def test_the_stated_indicator_chooses_the_delay():
@@ -42,7 +39,6 @@ def test_the_stated_indicator_chooses_the_delay():
     assert KNOWN.delay_of("OGB-1")[1] == "dye"
     # No zebrafish was measured here: GCaMP is the nearest.
     assert KNOWN.delay_of("GCaMP6f", "zebrafish") == (KNOWN.delays["GCaMP"], "GCaMP")
-    assert KNOWN.delay_of("jGCaMP8f") == (FAST, "fast GCaMP")
     assert KNOWN.delay_of("jRGECO1a")[1] == "unknown"
     assert KNOWN.delay_of("a new one")[1] == "unknown"
 
@@ -51,6 +47,29 @@ def test_the_stated_indicator_chooses_the_delay():
 def test_a_damaged_file(tmp_path, text):
     path = tmp_path / "universal.calibration.json"
     path.write_text(text)
+    with pytest.raises(WeightsError, match="does not hold what belongs to the weights"):
+        load_calibration(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("timing", "unknown", {"typical_s": 0.15, "slope_s": 0.0, "source": ""}),
+        ("timing", "unknown", {"typical_s": 0.0, "slope_s": float("nan"), "source": ""}),
+        ("rates", "terms", [0.0] * (TERMS - 1)),
+        ("rates", "terms", [100.0] * TERMS),
+        ("rates", "interval", [1.1, 2.0]),
+        ("rates", "interval", [0.5, float("inf")]),
+        ("score", "terms", [0.0, 100.0, 0.0]),
+        ("score", "terms", [0.0, 1.0]),
+    ],
+)
+def test_numbers_that_cannot_be(tmp_path, part, key, value):
+    path = tmp_path / "universal.calibration.json"
+    save_calibration(KNOWN, path)
+    stored = json.loads(path.read_text())
+    stored[part][key] = value
+    path.write_text(json.dumps(stored))
     with pytest.raises(WeightsError, match="does not hold what belongs to the weights"):
         load_calibration(path)
 

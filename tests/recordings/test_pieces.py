@@ -411,7 +411,8 @@ def test_a_late_worker_writes_into_no_other_run(begun, interrupted, tmp_path, mo
     """Dask's workers outlive the program that gave them work."""
     out = tmp_path / "rates.zarr"
     late = ZarrSink(left(out))
-    piece = predict_chunk(Universal(), read_recording(tmp_path / "dff.npy", 30.0), range(NEURONS))
+    whole = read_recording(tmp_path / "dff.npy", 30.0)
+    piece = predict_chunk(Universal(PredictOptions(), whole), whole, range(NEURONS))
     wrong = replace(piece, rates=np.full_like(piece.rates, 77.0))
     write = ZarrSink.write
 

@@ -385,6 +385,15 @@ def test_table():
     assert second.split() == ["a", "b", "-", "-", "-", "7", "no", "signal"]
 
 
+def test_a_table_of_rates_with_a_unit():
+    known = dataclasses.replace(GOOD, rate=0.824, rate_low=0.349, rate_high=1.9)
+    header, first, second, words = quality_table(Quality((known, GOOD), (), EXPECTED)).splitlines()
+    assert header.split()[:3] == ["neuron", "spikes/s", "noise"]
+    assert first.split()[:5] == ["7", "0.82", "(0.35", "to", "1.90)"]
+    assert second.split()[:3] == ["7", "-", "1.00"]
+    assert words.startswith("mean rate with its 80% interval; ")
+
+
 def test_a_table_of_many_neurons_has_the_worst():
     neurons = [dataclasses.replace(GOOD, name=f"n{k}") for k in range(SHOWN + 5)]
     bad = {

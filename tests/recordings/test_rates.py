@@ -1,12 +1,17 @@
-"""From the network's output to spikes per second."""
+"""From the network's output to spikes per second, and to the correlation to be expected."""
 
 import numpy as np
 import pytest
 
 from spikefinder_keras.recordings.calibration import (
+    FIRST_PEAK,
     TERMS,
     RateMap,
+    ScoreMap,
+    clearness,
+    expected_score,
     output_features,
+    score_features,
     signal_share,
 )
 from spikefinder_keras.recordings.universal import Scales
@@ -20,42 +25,41 @@ def output(events, rng, steps=5_000):
     return rates
 
 
-def test_a_map_that_was_fitted_gives_back_a_power_law():
+KNOWN = RateMap((0.2, 0.6, 0.1, 0.4, 0.5, -0.2, 0.3, 0.1))
+
+
+def test_a_map_that_was_fitted_gives_back_the_rates():
     rng = np.random.default_rng(0)
-    known = RateMap((1.2, 0.8, 0.3, -0.2))
     cases = []
     for k in range(600):
-        own = rng.uniform(0.2, 3) * output(int(np.exp(rng.uniform(2, 7))), rng)
-        cases.append((f"set {k % 6}", own, known.mean_rate(own)))
+        own = [rng.uniform(0.2, 3) * output(int(np.exp(rng.uniform(2, 7))), rng)]
+        cases.append((f"set {k % 6}", own, KNOWN.mean_rate(own)))
     groups, outputs, rates = zip(*cases, strict=True)
     found = fit_rate_map(groups, outputs, rates=rates, source="simulated")
     assert len(found.terms) == TERMS
     assert found.source == "simulated"
     for _, own, rate in cases[:20]:
-        assert found.mean_rate(own) == pytest.approx(rate, rel=0.15, abs=0.02)
+        assert found.mean_rate(own) == pytest.approx(rate, rel=0.25, abs=0.02)
 
 
-def test_the_factor_brings_the_mean_to_the_map_and_keeps_silence():
+def test_gain_changes_nothing_and_silence_stays():
     own = output(200, np.random.default_rng(1))
-    known = RateMap((0.0, 1.0, 0.2, -0.1))
-    assert (known.factor(own) * own).mean() == pytest.approx(known.mean_rate(own))
-    assert known.factor(np.zeros(100)) == 0.0
+    assert KNOWN.mean_rate([1e6 * own]) == pytest.approx(KNOWN.mean_rate([own]))
+    assert KNOWN.mean_rate([np.zeros(100)]) == 0.0
 
 
 def test_features_of_a_constant_and_of_rare_events():
-    mean, busy, kurtosis = output_features(np.full(1_000, 2.0))
-    assert np.exp(mean) == pytest.approx(2.01)
-    assert np.exp(busy) == pytest.approx(1.001)
-    assert kurtosis == 0.0
+    found = output_features([np.full(1_000, 2.0)])
+    np.testing.assert_allclose(found, [np.log(1.001), 0, np.log(0.01), 0, 0, 0, 0], atol=1e-12)
     rng = np.random.default_rng(2)
-    few, many = output_features(output(20, rng)), output_features(output(1_000, rng))
-    assert (few[:2] < many[:2]).all()
-    assert few[2] > many[2]
+    few, many = output_features([output(20, rng)]), output_features([output(1_000, rng)])
+    assert few[0] < many[0]
+    assert few[1] > many[1]
 
 
 @pytest.mark.parametrize(("clarity", "share"), [(0.9, 0.0), (1.0, 0.0), (1.4, 0.394), (5.0, 0.952)])
 def test_a_recording_fades_out_towards_noise(clarity, share):
-    scales = Scales(1.0, 0.0, clarity * smoothing_of_noise(), 0.0)
+    scales = Scales(1.0, 0.0, clarity * smoothing_of_noise())
     assert signal_share(scales.clarity, 600.0) == pytest.approx(share, abs=0.01)
 
 
@@ -63,7 +67,7 @@ def fitted_on_random_neurons():
     """A rate map fitted on 40 neurons of four unequal sets, and its parts as the text says them."""
     rng = np.random.default_rng(3)
     groups = [f"set {k}" for k in np.repeat([0, 1, 2, 3], [4, 6, 10, 20])]
-    outputs = [output(int(n), rng) for n in np.exp(rng.uniform(3, 7, len(groups)))]
+    outputs = [[output(int(n), rng)] for n in np.exp(rng.uniform(3, 7, len(groups)))]
     rates = np.exp(rng.normal(1.0, 0.7, len(groups)))
     found = fit_rate_map(groups, outputs, rates=rates)
     weight = np.array([1 / groups.count(group) for group in groups])
@@ -78,12 +82,24 @@ def test_the_intercept_of_the_map_is_free():
     assert weight @ left == pytest.approx(0.0, abs=1e-6)  # sums of 40 numbers of about 1
 
 
-def test_slopes_of_the_map_cost_as_much_as_twenty_neurons():
-    """At the least cost what a slope gains in error is what it costs: 20 times itself."""
+def test_slopes_of_the_map_cost_as_much_as_sixty_neurons():
+    """At the least cost what a slope gains in error is what it costs: 60 times itself."""
     found, features, left, weight = fitted_on_random_neurons()
     spread = features.std(axis=0)
     gain = ((features - features.mean(axis=0)) / spread).T @ (weight * left)
-    np.testing.assert_allclose(gain, 20 * np.array(found.terms[1:]) * spread, rtol=1e-5)
+    np.testing.assert_allclose(gain, 60 * np.array(found.terms[1:]) * spread, rtol=1e-5)
+
+
+def test_the_interval_is_of_sets_left_out():
+    """Sets that the output says nothing of, at 1 and at 4 spikes/s: each is a factor of four off
+    what the other tells."""
+    rng = np.random.default_rng(4)
+    outputs = [[output(100, rng)] for _ in range(20)]
+    groups, rates = ["a"] * 10 + ["b"] * 10, [1.0] * 10 + [4.0] * 10
+    low, high = fit_rate_map(groups, outputs, rates=rates).interval
+    assert low == pytest.approx(0.25, rel=0.1)
+    assert high == pytest.approx(4.0, rel=0.1)
+    assert fit_rate_map(groups[:10], outputs[:10], rates=rates[:10]).interval == (1.0, 1.0)
 
 
 def test_the_share_of_signal_by_hand():
@@ -95,19 +111,52 @@ def test_the_share_of_signal_by_hand():
 
 
 def test_features_of_the_map_by_hand():
-    """One step of 1,000 at 40 spikes/s: busy is what exceeds a quarter of the 99.9th percentile."""
+    """150 of 1,000 steps active: busy is what exceeds a quarter of the 99.9th percentile; of the
+    peaks the one at step 500 is isolated and prominent. The second segment is as long as a lag."""
     rates = np.zeros(1_000)
     rates[:50] = 40.0
     rates[50:100] = 11.0
     rates[100:150] = 9.0
-    mean, busy, kurtosis = output_features(rates)
-    assert mean == pytest.approx(np.log(3.0 + 0.01))
-    assert busy == pytest.approx(np.log(0.1 + 0.001))
-    deviation = rates - 3.0
-    assert kurtosis == pytest.approx(np.log(np.mean(deviation**4) / np.mean(deviation**2) ** 2))
+    rates[500] = 30.0
+    found = output_features([rates[:875], rates[875:]])
+    assert found[0] == pytest.approx(np.log(0.101 + 0.001))
+    deviation = rates - rates.mean()
+    variance = np.mean(deviation**2)
+    assert found[1] == pytest.approx(np.log(np.mean(deviation**4) / variance**2))
+    assert found[2] == pytest.approx(np.log(1 / 40 + 0.01))
+    for k, lag in enumerate((1, 5, 25, 125)):
+        together = np.mean(deviation[lag:] * deviation[:-lag]) / variance
+        assert found[3 + k] == pytest.approx(together)
+    assert output_features([rates[:125]])[6] == 0.0
 
 
 def test_the_map_is_an_exponential_less_what_was_added():
-    known = RateMap((0.5, 1.0, 0.0, 0.0))
-    assert known.mean_rate(np.full(100, 2.0)) == pytest.approx(np.exp(0.5) * 2.01 - 0.01)
-    assert RateMap((-9.0, 1.0, 0.0, 0.0)).mean_rate(np.full(100, 2.0)) == 0.0
+    constant = [np.full(100, 2.0)]
+    known = RateMap((0.5, 1.0, *[0.0] * 6))
+    assert known.mean_rate(constant) == pytest.approx(np.exp(0.5) * 1.001 - 0.01)
+    assert RateMap((-9.0, 1.0, *[0.0] * 6)).mean_rate(constant) == 0.0
+
+
+# The correlation to be expected
+
+
+def test_the_expected_correlation_by_hand():
+    rates = np.array([0.0, 0.0, 0.0, 4.0])
+    x = rates * 0.6 / 25
+    assert expected_score(rates) == pytest.approx(np.sqrt(x.var() / (x.var() + x.mean())))
+    transient = np.zeros(180)
+    transient[FIRST_PEAK] = 3.0
+    transient[0] = 100.0  # no peak of this event
+    assert clearness(transient, 0.1) == pytest.approx(np.log(3 / (0.1 * np.sqrt(10))))
+    assert clearness(None, 0.1) == clearness(-transient, 0.1) == np.log(0.05)
+    score = ScoreMap((0.1, 0.5, 0.2))
+    value = 0.1 + 0.5 * np.arctanh(expected_score(rates)) + 0.2 * 1.5
+    assert score.expected([rates[:2], rates[2:]], 1.5) == pytest.approx(np.tanh(value))
+    assert ScoreMap((-9.0, 0.0, 0.0)).expected([rates], 0.0) == 0.0
+
+
+def test_scores_have_an_end_before_the_inverse_of_tanh_explodes():
+    certain = np.zeros(1_000_000)
+    certain[5] = 1.0
+    assert score_features([certain], 0.0)[0] == pytest.approx(np.arctanh(0.98))
+    assert score_features([np.ones(50)], 0.0)[0] == pytest.approx(np.arctanh(0.01))

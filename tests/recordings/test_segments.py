@@ -13,6 +13,7 @@ from spikefinder_keras.recordings.convi6 import prepare
 from spikefinder_keras.recordings.inputs import as_recording as recording_of
 from spikefinder_keras.recordings.pipeline import predict
 from spikefinder_keras.recordings.segments import (
+    brightness_steps,
     common_jumps,
     gaps,
     no_data,
@@ -515,3 +516,53 @@ def test_what_is_a_trace_s_nature_is_no_fault(kind):
     elif kind == "no noise":
         trace = np.exp(-np.arange(3_000) % 100 / 10)
     assert "impossible" not in no_data(trace, 30.0)
+
+
+# Steps of brightness
+
+
+def neurons_of(seed, rate, seconds=400.0, neurons=8):
+    """Raw fluorescence `(frame, neuron)` of neurons that fire now and then."""
+    rng = np.random.default_rng(seed)
+    frames = int(rate * seconds)
+    spikes = rng.poisson(0.2 / rate, (neurons, frames)).astype(float)
+    kernel = np.exp(-np.arange(0, 3, 1 / rate) / 0.6)
+    clean = np.array([np.convolve(each, kernel)[:frames] for each in spikes]) * 0.3
+    noise = rng.normal(0, 0.05 * np.sqrt(rate / 15), clean.shape)
+    return (rng.uniform(300, 600, (neurons, 1)) * (1 + clean + noise)).T
+
+
+@pytest.mark.parametrize("rate", [4.0, 15.0, 60.0])
+@pytest.mark.parametrize("factor", [0.6, 0.75, 1.4, 2.0])
+def test_a_step_of_brightness_is_found_to_the_frame(rate, factor):
+    table = neurons_of(int(rate), rate)
+    assert brightness_steps(table, rate) == []
+    at = len(table) // 2 + 7
+    table[at:] *= factor
+    assert brightness_steps(table, rate) == [at]
+
+
+def test_what_begins_to_fire_is_no_step():
+    """Two of eight neurons, and four of them, go to another level."""
+    table = neurons_of(0, 15.0)
+    for active in (2, 4):
+        table[3_000:, :active] += 300
+        assert brightness_steps(table, 15.0) == []
+
+
+def test_bleaching_and_common_responses_are_no_steps():
+    table = neurons_of(1, 15.0)
+    time = np.arange(len(table)) / 15
+    assert brightness_steps(table * (0.3 + 0.7 * np.exp(-time / 60))[:, None], 15.0) == []
+    response = (time % 60 > 40) * 300.0  # all answer for 20 s
+    assert brightness_steps(table + response[:, None], 15.0) == []
+
+
+def test_few_neurons_and_short_recordings_have_no_steps_to_be_found():
+    table = neurons_of(2, 15.0)
+    table[3_000:] *= 2
+    assert brightness_steps(table, 15.0) == [3_000]
+    assert brightness_steps(table[:, :4], 15.0) == []
+    assert brightness_steps(table[2_500:3_500], 15.0) == []
+    table[:, :6] = np.nan
+    assert brightness_steps(table, 15.0) == []

@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spikefinder_keras.recordings.calibration import TYPICAL_RATE, expected_score
 from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.universal import (
-    TYPICAL_RATE,
     _spike_times,
     discrete_spikes,
-    expected_score,
     spike_bouts,
 )
 

@@ -11,6 +11,7 @@ from spikefinder_keras.recordings.universal import (
     network_input,
     prepare_neuron,
     prepare_trace,
+    running_baseline,
     to_samples,
 )
 from spikefinder_keras.signals.measures import noise_density, smooth_trace
@@ -108,13 +109,13 @@ def test_noise_density_by_hand():
 
 def test_what_the_network_gets_by_hand():
     """Two means of 20 ms, in three times the noise of 10 Hz, then in units of the spread."""
-    scales = Scales(noise=0.1, baseline=0.0, spread=2.0, level=0.0)
+    scales = Scales(noise=0.1, baseline=0.0, spread=2.0)
     found = network_input(np.array([0.0, 2.0, 4.0, 6.0, 8.0]), scales)
     unit = 3 * 0.1 * np.sqrt(10)
     np.testing.assert_allclose(
         found, [[1 / unit, 5 / unit, 0.5, 2.5], [8 / unit, 8 / unit, 4, 4]], rtol=1e-6
     )
-    clean = Scales(noise=0.0, baseline=0.0, spread=2.0, level=0.0)
+    clean = Scales(noise=0.0, baseline=0.0, spread=2.0)
     assert network_input(np.array([0.0, 0.0, 2e-3, 2e-3]), clean)[0, 1] == pytest.approx(
         1 / (3 * np.sqrt(10)), rel=1e-6
     )
@@ -123,5 +124,81 @@ def test_what_the_network_gets_by_hand():
 
 def test_clarity_is_spread_over_the_noise_that_smoothing_leaves():
     """A Gaussian of 0.3 s leaves 1 / sqrt(2 sqrt(pi) 0.3) of white noise of density 1."""
-    scales = Scales(noise=0.1, baseline=0.0, spread=0.3, level=0.0)
+    scales = Scales(noise=0.1, baseline=0.0, spread=0.3)
     assert scales.clarity == pytest.approx(3 * np.sqrt(2 * np.sqrt(np.pi) * 0.3))
+
+
+# The running baseline
+
+
+@pytest.mark.parametrize("rate", [4.0, 15.0, 100.0])
+def test_a_baseline_runs_below_the_transients(rate):
+    """Transients of 1 in two fifths of the time, over a level that falls to 40% within 60 s."""
+    rng = np.random.default_rng(0)
+    time = np.arange(int(300 * rate)) / rate
+    level = 0.4 + 0.6 * np.exp(-time / 60)
+    active = (time % 5.0 > 3.0).astype(float)
+    trace = level * (1 + active) + 0.01 * rng.normal(size=time.size)
+    found = running_baseline(trace, rate)
+    # A low percentile of the noise is below its middle, and the start has no past.
+    assert np.abs(found / level - 1)[int(5 * rate) :].max() < 0.05
+
+
+def test_a_recording_shorter_than_the_window_has_a_straight_line():
+    short, long = trace_of(30.0, seconds=59.0), trace_of(30.0, seconds=61.0)
+    bent = 0.5 * np.sin(np.arange(short.size) / short.size * np.pi)
+    (found,), _ = prepare_neuron(short + bent, one_segment(short.size))
+    assert (
+        np.corrcoef(
+            smooth_trace(found, 500.0),
+            np.interp(np.arange(found.size), np.arange(bent.size) * 100 / 30, bent),
+        )[0, 1]
+        > 0.9
+    )
+    drift = np.interp(np.arange(long.size), [0, long.size], [0.0, 3.0])
+    (with_drift,), _ = prepare_neuron(long + drift, one_segment(long.size))
+    assert np.ptp(smooth_trace(with_drift, 1_000.0)) < 0.2 * 3.0
+
+
+def one_segment(frames, rate=30.0, starts=(0,)):
+    return find_segments(np.arange(frames) / rate, rate, starts=starts, source="x")
+
+
+def test_raw_fluorescence_is_divided_and_dff_is_not():
+    """Half the light, half the gain."""
+    steady = trace_of(30.0, seconds=240.0) + 10
+    time = np.arange(steady.size) / 30
+    light = 0.5 + 0.5 * np.exp(-time / 60)
+    raw, _ = prepare_neuron(400 * steady * light, one_segment(steady.size))
+    known, scales = prepare_neuron(steady, one_segment(steady.size))
+    units = 10 + scales.baseline
+    # But at the ends, where the window is cut.
+    inside = slice(3_000, -3_000)
+    np.testing.assert_allclose(raw[0][inside] * units, known[0][inside], atol=0.012 * units)
+    for unit in ("F", None, "dF/F"):
+        found, _ = prepare_neuron(400 * steady * light, one_segment(steady.size), unit)
+        divided = np.ptp(found[0]) < 1
+        assert divided == (unit != "dF/F")
+
+
+@pytest.mark.parametrize("least", [-5.0, 0.0, 1.5])
+def test_nothing_is_divided_by_a_baseline_near_zero(least):
+    falling = trace_of(30.0, seconds=240.0)
+    falling = falling + np.linspace(10, least, falling.size)
+    found, _ = prepare_neuron(falling, one_segment(falling.size), "F")
+    assert np.ptp(found[0]) == pytest.approx(np.ptp(trace_of(30.0, seconds=240.0)), rel=0.3)
+
+
+def test_days_have_baselines_of_their_own_and_trials_one_together():
+    first, second = (trace_of(30.0, seconds=120.0, seed=seed) for seed in (0, 1))
+    days = np.concatenate([first + 5, 0.5 * second + 2])
+    together, _ = prepare_neuron(days, one_segment(days.size, starts=(0, first.size)), "dF/F")
+    for part, alone in zip(together, (first, 0.5 * second), strict=True):
+        (expected,), _ = prepare_neuron(alone, one_segment(alone.size), "dF/F")
+        # The percentile of both days together is what becomes 0.
+        assert np.ptp(part - expected) < 1e-6
+    trials = np.arange(0, first.size, 300)
+    split, _ = prepare_neuron(first, one_segment(first.size, starts=trials), "dF/F")
+    (whole,), _ = prepare_neuron(first, one_segment(first.size), "dF/F")
+    difference = np.concatenate(split)[: whole.size] - whole
+    assert abs(np.median(difference)) < 0.05

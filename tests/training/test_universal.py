@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 
 import spikefinder_keras.training.universal as training
 from spikefinder_keras.errors import TrainingError, UsageError
@@ -41,7 +42,7 @@ def neuron(group="a", seconds=30.0, seed=0):
 
 
 def test_loss_by_hand():
-    settings = UniversalSettings(windows=2, window=16)
+    settings = UniversalSettings(windows=2, window=16, smoothed=0.0)
     truth = np.zeros((2, 16, 1), np.float32)
     rates = np.zeros((2, 16, 1), np.float32)
     truth[0, :4, 0] = (1, 0, 2, 0)
@@ -52,6 +53,25 @@ def test_loss_by_hand():
     x[:4], y[:4] = (1, 0, 2, 0), (2, 1, 0, 0)
     r = np.corrcoef(x, y)[0, 1]
     assert float(universal_loss(settings)(truth, rates)) == pytest.approx(1 - r, abs=1e-5)
+
+
+def test_the_smoothed_part_of_the_loss():
+    """Of truth and rates that are a step apart; what is missing counts as 0, and not at all."""
+    rng = np.random.default_rng(0)
+    truth = rng.poisson(0.1, 512).astype(np.float32)
+    rates = np.roll(truth, 1)
+    truth[500:] = -1.0
+    known = truth >= 0
+    spread = 0.2 * 25
+    r = [np.corrcoef(truth[known], rates[known])[0, 1]]
+    smooth = [
+        gaussian_filter1d(x * known, spread, mode="constant", truncate=3) for x in (truth, rates)
+    ]
+    r.append(np.corrcoef(*(x[known] for x in smooth))[0, 1])
+    settings = UniversalSettings(windows=1, window=512, smoothed=0.3)
+    loss = float(universal_loss(settings)(truth[None, :, None], rates[None, :, None]))
+    # The kernel is summed in float32.
+    assert loss == pytest.approx(0.7 * (1 - r[0]) + 0.3 * (1 - r[1]), abs=1e-4)
 
 
 def test_windows_overhang_a_short_recording():
@@ -178,7 +198,7 @@ def test_noise_of_any_level_has_no_share_of_signal(rate, seconds):
 
 def test_a_window_reads_the_trace_later_by_the_delay():
     """Of a trace that rises by 0.001 in a sample and is in units of its spread: 0.008 in 80 ms."""
-    scales = Scales(noise=1.0, baseline=0.0, spread=1.0, level=0.0)
+    scales = Scales(noise=1.0, baseline=0.0, spread=1.0)
     ramp = TrainingNeuron("a", [0.001 * np.arange(4_000)], [scales], [np.zeros(4_000)])
     now, later, earlier = (
         draw_window(ramp, delay, steps=64, rng=np.random.default_rng(3))[0]
@@ -190,7 +210,7 @@ def test_a_window_reads_the_trace_later_by_the_delay():
 
 def test_a_window_holds_the_spikes_of_its_own_samples():
     """Trace and spikes of the sample's number: each step's spikes are those of its two means."""
-    scales = Scales(noise=1.0, baseline=0.0, spread=1_000.0, level=0.0)
+    scales = Scales(noise=1.0, baseline=0.0, spread=1_000.0)
     count = np.arange(4_000.0)
     numbered = TrainingNeuron("a", [count], [scales], [count])
     for seed in range(4):
@@ -199,7 +219,7 @@ def test_a_window_holds_the_spikes_of_its_own_samples():
 
 
 def test_every_second_of_a_neuron_comes_as_often():
-    scales = Scales(noise=1.0, baseline=0.0, spread=1.0, level=0.0)
+    scales = Scales(noise=1.0, baseline=0.0, spread=1.0)
     traces, spikes = [np.zeros(1_000), np.ones(9_000)], [np.zeros(1_000), np.ones(9_000)]
     two = TrainingNeuron("a", traces, [scales] * 2, spikes)
     rng = np.random.default_rng(0)
