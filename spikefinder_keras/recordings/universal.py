@@ -184,10 +184,10 @@ def prepare_neurons(
             alike = (counts == count)[:, None] & known
             found = _trends(part[alike].reshape(-1, count), frame_rate)
             trends[:, frames][alike] = found.ravel()
-    for trace, trend in zip(traces, trends, strict=True):
-        raw = is_raw(trace, unit)
+    for trace, trend, known in zip(traces, trends, there, strict=True):
+        divided = known.any() and is_raw(trace, unit) and _may_divide(trend)
         trace -= trend
-        if raw and _may_divide(trend):
+        if divided:
             trace /= trend
     return [
         _prepare_neuron(trace, known, segments) for trace, known in zip(traces, there, strict=True)
