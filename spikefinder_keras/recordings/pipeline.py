@@ -111,7 +111,7 @@ class Task:
         """Read the recording, as far as it has to be, say each note on it, and then load its
         predictor."""
         recording = read(self.source, self.reading)
-        for line in recording.notes:
+        for line in (*recording.notes, f"{recording.frame_rate:g} Hz, {recording.rate_from}"):
             say(f"{self.source.name}: {line}")
         return recording, choose_predictor(recording, self.prediction, progress=progress)
 

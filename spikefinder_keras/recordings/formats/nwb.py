@@ -15,6 +15,7 @@ import numpy as np
 
 from ...arrays import Array, Numbers
 from ...errors import DataError, UsageError
+from ..inputs import times_in
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
 from .container import Scalar, plain
@@ -187,6 +188,10 @@ class Contents:
             theirs = region_of(file, other)[0]
             labels |= {} if theirs is None else {theirs: f"{other.name}/rois"}
         self._values = file.read(labels)
+
+    @property
+    def unit_of_times(self) -> str | None:
+        return None if self.times is None else self.file.arrays[self.times].unit
 
     def array(self, name: str | None) -> Array | None:
         return None if name is None or name not in self._values else np.asarray(self._values[name])
@@ -406,17 +411,16 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
         notes.append(f"{rois.size} of {len(ids)} ROIs")
     times = contents.array(contents.times)
     facts = Facts(
-        times=None if times is None else times.astype(np.float64),
+        times=None if times is None else times_in(times, contents.unit_of_times),
         frame_rate=rate,
         orientation=orientation,
         usual_orientation="time-neuron",
         names=[str(ids[k]) for k in rois],
         unit="dF/F" if series.is_relative else "F",
         notes=[*notes, *of_neuropil],
+        start=start,
     )
     made = make_recording(path, table.T if turned else table, options, facts)
-    if start and times is None:
-        made.times[:] += start
     return replace(made, about=found_about)
 
 
