@@ -28,8 +28,8 @@ def add(commands: Commands) -> None:
         "predict",
         run,
         "Predict the spike rates of a recording: suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, "
-        ".mat, HDF5, Zarr or CSV. A CSV under the header 0, 1, ... without a time column and "
-        "without a frame rate is taken for the competition's form: 100 Hz, preprocessed.",
+        ".mat, HDF5, Zarr or CSV. A CSV under the header 0, 1, ... of the competition needs "
+        "--unit competition, a network of 2017 (--weights, --dataset), or the frame rate.",
     )
     option("recording", metavar="PATH", help="file or folder of raw dF/F or F")
     option(
@@ -53,7 +53,8 @@ def add(commands: Commands) -> None:
         ("indicator", "species", "weights", "dataset", "area", "engine", "spikes"),
     )
     option("--report", metavar="FILE.html", help="write how far to trust the rates, with pictures")
-    _add_fields(option, ReadOptions, ("orientation", "unit", "variable", "neuropil", "all_rois"))
+    _add_fields(option, ReadOptions, ("orientation", "unit", "variable", "segments"))
+    _add_fields(option, ReadOptions, ("neuropil", "all_rois"))
     option(
         "--memory",
         metavar="SIZE",
@@ -86,6 +87,8 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
     check_prediction_path(out, source, arguments.series, arguments.overwrite)
     report = arguments.report and check_output(arguments.report)
+    if report and report.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(f"{report} would be a page; end its name in .html (--report)")
     outputs = [("--out", each) for each in written(out)]
     if report:
         check_apart({"the recording": read_from(source)}, [("--report", report)])

@@ -1,5 +1,7 @@
 """The main job: all sets of a competition folder in, the submission's CSV files and scores out."""
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,21 +11,24 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..arrays import Numbers, Table, numpy_settings
 from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
-from ..files.atomic import check_output_folder
+from ..files.atomic import check_output_folder, read_small, whole_file
 from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
-from ..network.weights import PUBLISHED
+from ..network.weights import PUBLISHED, find_weights
 from ..text import counted
 from .scoring import Scores, best_published, published_score, score
 from .simulated_data import simulate
 from .tables import REAL, data_origin, file_name, find_file, find_sets, read_set, write_csv
 
+BEST = "best.weights.h5"
+"""The best weights in the folder of a training run."""
 COLUMNS = (
     "mean correlation with the true spikes at 25 Hz: plain, rescaled as published, and the "
     "published means of 2017"
@@ -79,9 +84,11 @@ def submission(
         `$SPIKEFINDER_DATA`, else the folder of `spikefinder-keras download data`, else simulated
         data, made in `out/simulated`.
     weights
-        See `weights.find_weights`. By default `"published"` if downloaded, else `"described"`.
+        See `weights.find_weights`; or the folder of a training run. By default `"published"` if
+        downloaded, else `"described"`.
     out
-        Folder for `<n>.train.spikes.csv` and `<n>.test.spikes.csv`.
+        Folder for `<n>.train.spikes.csv` and `<n>.test.spikes.csv`, and `RECORD`. What an earlier
+        run has written there is replaced as a whole.
     progress
         Show it on the standard error.
     say
@@ -90,6 +97,8 @@ def submission(
     out = check_output_folder(out)
     data, kind = find_data(data, out, progress)
     weights = weights or default_weights()
+    best = Path(weights, BEST)
+    weights = best if best.is_file() else weights
     sets = find_sets(data)
     among = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
     # Calcium of these names is beside them where the spikes of anybody's are the true ones.
@@ -107,6 +116,9 @@ def submission(
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
     network = as_engine(weights)
+    record = _begin(out, weights, [file_name(*each, "spikes") for each in sets])
+    record |= {"data": str(data.absolute()), "origin": origin}
+    _write_record(out, record)
 
     # Writing and scoring a set takes about as long as predicting one.
     def finish(each: PredictedSet) -> tuple[SetResult, list[str]]:
@@ -127,7 +139,47 @@ def submission(
             results.append(result)
             for line in lines:
                 say(line)
+    _write_record(out, record | {"complete": True})
     return results
+
+
+RECORD = "run.json"
+"""Says in the folder of a submission which run wrote it: weights, data, files, and whether it came
+to its end."""
+
+
+def _begin(out: Path, weights: Path | str, files: list[str]) -> dict[str, Any]:
+    """Take away what an earlier run has written; returns what this one is.
+
+    `OutputError` if there are rates of which nothing says that they are ours.
+    """
+    try:
+        before = json.loads(read_small(out / RECORD))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        before = []
+    ours = {name for name in before if isinstance(name, str)}
+    known = {file_name(split, d.number, "spikes") for split in SPLITS for d in DATASETS}
+    there = {name for name in known if (out / name).is_file()}
+    if strange := sorted(there - ours - set(files)):
+        raise OutputError(
+            f"{out} holds rates of another run, such as {strange[0]}, of which no {RECORD} says "
+            "what made them; choose another folder (--out)"
+        )
+    for name in there & ours:
+        (out / name).unlink()
+    path = find_weights(weights)
+    return {
+        "program": f"spikefinder-keras {__version__}",
+        "weights": str(weights),
+        "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "files": files,
+        "complete": False,
+    }
+
+
+def _write_record(out: Path, record: dict[str, Any]) -> None:
+    with whole_file(out / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def predict_sets(
