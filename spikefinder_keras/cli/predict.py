@@ -154,7 +154,7 @@ def _add_fields(option: AddOption, options: type, names: Iterable[str]) -> None:
             metadata["default"] = field.default
         # "float | None": what argparse has to call.
         for kind in (int, float):
-            if kind.__name__ in str(field.type):
+            if field.type in (kind, kind | None):
                 metadata["type"] = kind
         option(f"--{name.replace('_', '-')}", **metadata)
 

@@ -226,6 +226,12 @@ class _Listing(Cells):
                 pieces = [item.file[reference] for reference in item[()].ravel() if reference]
                 self._add_pieces(pieces, where, depth=0)
             return
+        # pandas' names of columns.
+        if where.endswith("/block0_items") and item.dtype.kind == "S" and item.ndim == 1:
+            names = b"\n".join(item[()]) if item.nbytes <= _PLAIN_TEXT else b""
+            text = names.decode(errors="replace")
+            self.objects[where] = ArrayInfo(item.shape, "object", text=text)
+            return
         single = item.shape == () and h5py.check_string_dtype(item.dtype) is not None
         self.objects[where] = ArrayInfo(
             self._shape(item),

@@ -95,6 +95,8 @@ HELPERS = (
 """Other names of arrays that are never taken for fluorescence without being asked for."""
 BACKGROUND_NEIGHBOURS = _names("c a b s yra cn")
 """Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
+PANDAS = "block0values"
+"""What pandas calls the values of a table in HDF5 (`format="fixed"`)."""
 MOST_LISTED = 12
 """More arrays than this make no readable message."""
 ABSENT = "NoneType"
@@ -113,7 +115,8 @@ class Source:
 
     `inside` is what the container calls each. Attributes that are frame rates are among them, as
     arrays of one number; their values in Hz are `rates`. `orientation` is that of the traces, where
-    it is known for certain. `others` are objects that are no arrays, and their class.
+    it is known for certain. `others` are objects that are no arrays, and their class, and `texts`
+    what stands in texts.
     """
 
     path: Path
@@ -122,6 +125,7 @@ class Source:
     rates: dict[str, float]
     orientation: str | None = None
     others: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     @property
     def listed(self) -> str:
@@ -330,6 +334,8 @@ def source_of(container: Container) -> Source:
                 kind = str(info.attributes.get("MATLAB_class", ""))
                 if info.text is None:
                     source.others[shown] = kind
+                else:
+                    source.texts[shown] = info.text
                 continue
             source.arrays[shown], source.inside[shown] = info, name
         for attribute, value in info.attributes.items():
@@ -479,11 +485,16 @@ def choose(source: Source, variable: str | None = None, segments: str | None = N
     orientation = orientation_of(info.dimensions) if len(info.shape) == 2 else None
     beside = [n for n in source.beside(traces) if n not in (traces, residuals, neuropil)]
     rates = (n for n in beside if plain(n) in FRAME_RATES)
+    times = source.times(traces, beside)
+    if name == PANDAS:
+        index = f"{_group(traces)}.axis1"
+        kind = str(source.arrays[index].attributes.get("kind")) if index in source.arrays else ""
+        times = index if kind.startswith(("float", "datetime64")) else None
     names = Roles(
         traces,
         residuals,
         neuropil,
-        times=source.times(traces, beside),
+        times=times,
         # What another array has as its attribute is that one's.
         rate=_first(n for n in rates if _group(n) == traces or _group(n) not in source.arrays),
         cells=_first(n for n in beside if plain(n) in CELLS),
@@ -495,7 +506,8 @@ def choose(source: Source, variable: str | None = None, segments: str | None = N
             else source.array(segments, "--segments")
         ),
     )
-    if name == "temporalweights":  # EXTRACT writes time x neuron, against MATLAB's habit
+    # EXTRACT writes time x neuron, against MATLAB's habit, and so does pandas.
+    if name in ("temporalweights", PANDAS):
         orientation = "time-neuron"
     others = ", ".join(n for n in source.candidates if n != traces and plain(n) in UNITS)
     also = f" (there are also {others})" if others else ""
@@ -656,7 +668,9 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
         rate = one_rate(source.path, str(names.rate), np.asarray(values.rate))
     times, notes = None, []
     if values.times is not None and names.times is not None:
-        stamps, unit = np.asarray(values.times), source.arrays[names.times].unit
+        info = source.arrays[names.times]
+        is_date = str(info.attributes.get("kind")).startswith("datetime64")  # pandas'
+        stamps, unit = np.asarray(values.times), "ns" if is_date else info.unit
         counted = stamps.size > 2 and stamps.flat[0] in (0, 1)
         counted = counted and bool((np.diff(stamps.ravel()) == 1).all())
         # Numbers of the frames, from 0 or 1, are no times where nothing names a unit.
@@ -687,9 +701,15 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
         rate_from=str(names.rate or ""),
         orientation=orientation,
         unit=choice.unit,
+        names=_names_of_pandas(source, names.traces, traces.shape),
         notes=notes,
         segment_starts=_starts(source, choice, values, options, notes),
     )
+
+
+def _names_of_pandas(source: Source, traces: str, shape: tuple[int, ...]) -> Sequence[str] | None:
+    names = source.texts.get(f"{_group(traces)}.block0_items", "").split("\n")
+    return names if plain(traces) == PANDAS and len(names) == shape[-1] else None
 
 
 def _starts(

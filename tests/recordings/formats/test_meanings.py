@@ -310,6 +310,7 @@ def test_neurons_in_rows(tmp_path):
     refused(tmp_path / "a.csv", "go on along the rows.*--orientation", UsageError, frame_rate=RATE)
     stated = {"frame_rate": RATE, "orientation": "neuron-time"}
     check(read_recording(tmp_path / "a.csv", **stated), many)
+    many = many[:150]
     pd.DataFrame(many.T).to_csv(tmp_path / "a.csv", index=False)
     check(read_recording(tmp_path / "a.csv", frame_rate=RATE), many)
 
@@ -565,3 +566,21 @@ def test_the_competitions_header_is_asked_about(tmp_path):
         Task(path, ReadOptions(), PredictOptions()).open()
     for stated in ({"unit": "competition"}, {"dataset": 3}, {"weights": "described"}):
         assert predict(path, **stated).recording.unit == "competition"
+
+
+@pytest.mark.parametrize("index", ["float", "integer", "datetime64[ns]"])
+def test_pandas_in_hdf5(tmp_path, index):
+    stamps = {"float": TIMES, "integer": np.arange(FRAMES)}.get(index, (TIMES * 1e9).astype("i8"))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("df")
+        group.attrs["pandas_type"] = "frame"
+        group["axis0"] = group["block0_items"] = np.array([b"a", b"b", b"c"])
+        group["axis1"] = stamps
+        group["axis1"].attrs["kind"] = index
+        group["block0_values"] = DFF.T
+    stated = {"frame_rate": RATE} if index == "integer" else {}
+    check(read_recording(tmp_path / "a.h5", **stated), names="abc")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        kind = [("index", "f8"), ("values_block_0", "f8", (3,))]
+        file.create_group("df")["table"] = np.zeros(FRAMES, kind)
+    refused(tmp_path / "a.h5", "df.table is a table of pandas or PyTables; save it with", DataError)
