@@ -103,6 +103,7 @@ def _check_form(recording: Recording, unit: str | None, options: PredictOptions)
     if recording.unit == "competition" and unit is None and options.weights is None:
         if check_options(options):  # a network of 2017 is asked for
             return
+        check_options(replace(options, weights="described"))  # what it could not do anyway
         raise UsageError(
             f"{recording.source}: its header 0, 1, ... without time stamps is the competition's, "
             "of 2017: state --unit competition if it is preprocessed as there, at 100 Hz, or the "
@@ -132,7 +133,10 @@ class Task:
         predictor."""
         recording = read(self.source, self.reading)
         _check_form(recording, self.reading.unit, self.prediction)
-        for line in (*recording.notes, f"{recording.frame_rate:g} Hz, {recording.rate_from}"):
+        lines = [*recording.notes]
+        if recording.unit != "competition" and self.reading.frame_rate is None:
+            lines.append(f"{recording.frame_rate:g} Hz, {recording.rate_from}")
+        for line in lines:
             say(f"{self.source.name}: {line}")
         return recording, choose_predictor(recording, self.prediction, progress=progress)
 

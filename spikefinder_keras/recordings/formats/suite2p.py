@@ -36,7 +36,8 @@ KEYS = {
 DEFAULT_RATE = 10.0
 """Hz; what suite2p's settings say where nobody has changed them."""
 MOST_PLANES = 1_000  # of a volume; more are a damaged number
-CHANNELS = {"F": "Fneu", "F_chan2": "Fneu_chan2"}
+SECOND = "F_chan2"
+CHANNELS = {"F": "Fneu", SECOND: "Fneu_chan2"}
 """Fluorescence of the two channels, and its neuropil."""
 OWN_FILES = (
     "F_chan2.npy",
@@ -76,7 +77,7 @@ def files_of(folder: Path) -> list[Path]:
 
 def read_recording(folder: Path, options: ReadOptions) -> Recording:
     """Recording of a plane folder, or of all planes in `suite2p/`."""
-    if options.variable not in (None, *CHANNELS):
+    if options.variable != SECOND:
         only_one_array(folder, options.variable)
     only_orientation(folder, options.orientation, "neuron-time")
     planes = {plane: read_plane(plane, options) for plane in planes_of(folder)}
