@@ -4,6 +4,7 @@ Headers of CSV files, names of columns, dimensions and arrays, and attributes su
 all labels; every container and every kind of Python object asks here.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -36,6 +37,7 @@ _FIRST_EXCEL, _LAST_EXCEL = 20_000, 80_000  # days since 1900: the years 1954 to
 _FIRST_DATENUM, _LAST_DATENUM = 690_000, 780_000  # days since the year 0: 1889 to 2135
 
 
+@functools.lru_cache(4096)
 def plain(label: object) -> str:
     """A label in lower case without marks, the micro sign as u: `timeus` of `Time [µs]`."""
     return re.sub(r"[^a-z0-9]", "", _ascii(label).lower())
@@ -45,6 +47,7 @@ def _ascii(label: object) -> str:
     return str(label).replace("µ", "u").replace("μ", "u")
 
 
+@functools.lru_cache(4096)
 def words(label: object) -> list[str]:
     """The words of a label in lower case, and its numbers: `system time 2` of `SystemTime_2`."""
     return [word.lower() for word in _WORD.findall(_ascii(label))]
@@ -57,6 +60,7 @@ def scale_of(unit: object) -> float | None:
     return None if rest and rest[0] != "since" else SECONDS.get(first.rstrip("."))
 
 
+@functools.lru_cache(4096)
 def time_unit(label: object) -> str | None:
     """The unit in a label that is a word for time and nothing else, empty where none stands; None
     for another label."""
@@ -65,6 +69,7 @@ def time_unit(label: object) -> str | None:
     return match and (match[1] or match[2] or "")
 
 
+@functools.lru_cache(4096)
 def unit_of_time(label: object) -> str | None:
     """As `time_unit`, of a label that mentions time among other words, as `Prof 1 Time(ms)`."""
     unit, found = time_unit(label), words(label)
@@ -162,17 +167,22 @@ FEWEST_FRAMES = 50
 def is_state(values: Array) -> bool:
     """Whether a column `(row,)` changes among a handful of values only. One that never changes may
     be a dead neuron."""
-    known = values[np.isfinite(values)]
     # The first ones decide for nearly every trace.
-    if known.size < FEWEST_FRAMES or np.unique(known[:FEWEST_FRAMES]).size > FEW_VALUES:
+    first = values[:FEWEST_FRAMES]
+    if len({*first[np.isfinite(first)].tolist()}) > FEW_VALUES:
+        return False
+    known = values[np.isfinite(values)]
+    if known.size < FEWEST_FRAMES:
         return False
     return 1 < np.unique(known).size <= FEW_VALUES
 
 
-def only_rises(values: Array) -> bool:
-    """Whether a column increases from row to row, as no trace does that has noise."""
-    first = values[:FEWEST_FRAMES]
-    if values.size < FEWEST_FRAMES or not (np.diff(first) > 0).all():
+def only_rises(values: Array, fewest: int | None = None) -> bool:
+    """Whether a column of at least the `fewest` rows increases from row to row, as no trace does
+    that has noise."""
+    fewest = FEWEST_FRAMES if fewest is None else fewest
+    first = values[:fewest]
+    if values.size < fewest or not (np.diff(first) > 0).all():
         return False
     return bool((np.diff(values) > 0).all())
 

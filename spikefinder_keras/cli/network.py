@@ -88,7 +88,8 @@ def describe(arguments: argparse.Namespace) -> None:
 def export(arguments: argparse.Namespace) -> None:
     from ..network.onnx_model import export
 
-    if Path(arguments.path).suffix.lower() != ".onnx":
+    # What is there already is refused for what it is.
+    if Path(arguments.path).suffix.lower() != ".onnx" and not Path(arguments.path).exists():
         raise OutputError(f"{arguments.path} would be an ONNX file; end its name in .onnx")
     export(arguments.path, arguments.weights or "described", overwrite=arguments.overwrite)
     tell(f"the network is in {arguments.path}; docs/network.md says what goes in and comes out")

@@ -21,6 +21,9 @@ WHERE_SPIKES_ARE = {
     ".nwb": "it too, as a table of units beside the rates",
 }
 
+OTHER_PAGES = (".pdf", ".png", ".jpg", ".svg", ".docx", ".odt", ".xlsx", ".csv", ".md", ".txt")
+"""Suffixes of what other programs write as reports."""
+
 
 def add(commands: Commands) -> None:
     option = add_command(
@@ -87,8 +90,6 @@ def run(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
     check_prediction_path(out, source, arguments.series, arguments.overwrite)
     report = arguments.report and check_output(arguments.report)
-    if report and report.suffix.lower() not in (".html", ".htm"):
-        raise OutputError(f"{report} would be a page; end its name in .html (--report)")
     outputs = [("--out", each) for each in written(out)]
     if report:
         check_apart({"the recording": read_from(source)}, [("--report", report)])
@@ -97,6 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_apart({"the file of --weights": weights}, outputs)
     if report:
         check_replaceable(report, overwrite=arguments.overwrite, option="--report")
+        if report.suffix.lower() in OTHER_PAGES:
+            raise OutputError(f"{report} would be HTML; end its name in .html (--report)")
     if arguments.scheduler is not None:
         from ..recordings.dask_workers import check_scheduler
 

@@ -838,7 +838,7 @@ def _neurons_in_rows(sheet: _Sheet, columns: list[Array]) -> CsvTable | None:
 
 def _beside(sheet: _Sheet, columns: list[Array], found: _Found, strict: bool) -> dict[int, str]:
     """Which of the columns that are left are no fluorescence, and why."""
-    names, kept = sheet.names, found.kept
+    names, kept, known = sheet.names, found.kept, {*sheet.names}
     reasons = {k: "is no fluorescence by its name" for k in kept if is_no_trace(names[k])}
     if strict:
         return reasons
@@ -848,14 +848,16 @@ def _beside(sheet: _Sheet, columns: list[Array], found: _Found, strict: bool) ->
     for k in kept:
         values, name = columns[k], names[k]
         partner = re.sub("^([xX])", lambda match: chr(ord(match[1]) + 1), name)
-        rises = values.size >= FEWEST_ROWS and bool((np.diff(values) > 0).all())
         if k in reasons or sheet.numbered:
             continue
         if unit_of_time(name) is not None:
             reasons[k] = "is time by its name"
-        elif any(np.array_equal(values, columns[j]) for j in found.frames):
+        elif any(
+            np.array_equal(values[:2], columns[j][:2]) and np.array_equal(values, columns[j])
+            for j in found.frames
+        ):
             reasons[k] = f"repeats {_label(names[found.frames[0]])}"
-        elif (rises and partner != name and partner in names) or only_rises(values):
+        elif only_rises(values, FEWEST_ROWS if partner != name and partner in known else None):
             reasons[k] = _Role.INCREASES
         elif is_state(values):
             reasons[k] = "has a handful of values, as states have"
