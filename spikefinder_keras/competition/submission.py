@@ -116,12 +116,21 @@ def submission(
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
     network = as_engine(weights)
-    record = _begin(out, weights, [file_name(*each, "spikes") for each in sets])
-    record |= {"data": str(data.absolute()), "origin": origin}
-    _write_record(out, record)
+    record = {
+        "program": f"spikefinder-keras {__version__}",
+        "weights": str(weights),
+        "weights_sha256": hashlib.sha256(find_weights(weights).read_bytes()).hexdigest(),
+        "data": str(data.absolute()),
+        "origin": origin,
+        "files": [file_name(*each, "spikes") for each in sets],
+    }
+    earlier = _earlier(out, record)
 
     # Writing and scoring a set takes about as long as predicting one.
     def finish(each: PredictedSet) -> tuple[SetResult, list[str]]:
+        # Not before there is something to put in their place.
+        while earlier:
+            earlier.pop().unlink(missing_ok=True)
         split, number = each.split, each.number
         path = out / file_name(split, number, "spikes")
         write_csv(path, each.rates)
@@ -139,47 +148,35 @@ def submission(
             results.append(result)
             for line in lines:
                 say(line)
-    _write_record(out, record | {"complete": True})
+    with whole_file(out / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
     return results
 
 
 RECORD = "run.json"
-"""Says in the folder of a submission which run wrote it: weights, data, files, and whether it came
-to its end."""
+"""Says in the folder of a submission which run wrote it: weights, data, files."""
 
 
-def _begin(out: Path, weights: Path | str, files: list[str]) -> dict[str, Any]:
-    """Take away what an earlier run has written; returns what this one is.
-
-    `OutputError` if there are rates of which nothing says that they are ours.
-    """
+def _earlier(out: Path, record: dict[str, Any]) -> list[Path]:
+    """What an earlier run has written and this one does not replace: if it was one of other weights
+    or data, all. `OutputError` if there are rates of which nothing says that they are ours."""
     try:
-        before = json.loads(read_small(out / RECORD))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        before = []
-    ours = {name for name in before if isinstance(name, str)}
+        before = dict(json.loads(read_small(out / RECORD)))
+    except (OSError, ValueError, TypeError):
+        before = {}
+    listed = before.get("files")
+    ours = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
     known = {file_name(split, d.number, "spikes") for split in SPLITS for d in DATASETS}
     there = {name for name in known if (out / name).is_file()}
-    if strange := sorted(there - ours - set(files)):
+    if strange := sorted(there - ours - set(record["files"])):
         raise OutputError(
             f"{out} holds rates of another run, such as {strange[0]}, of which no {RECORD} says "
             "what made them; choose another folder (--out)"
         )
-    for name in there & ours:
-        (out / name).unlink()
-    path = find_weights(weights)
-    return {
-        "program": f"spikefinder-keras {__version__}",
-        "weights": str(weights),
-        "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "files": files,
-        "complete": False,
-    }
-
-
-def _write_record(out: Path, record: dict[str, Any]) -> None:
-    with whole_file(out / RECORD) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    same = all(before.get(key) == record[key] for key in ("weights_sha256", "data", "origin"))
+    gone = there & ours - set(record["files"]) if same else there & ours
+    # Until all is there again, nothing says that it is one run's.
+    return [out / name for name in (*gone, *([RECORD] if before else []))]
 
 
 def predict_sets(

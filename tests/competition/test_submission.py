@@ -30,7 +30,7 @@ def test_a_second_run_replaces_the_first_whole(tmp_path):
     out = tmp_path / "out"
     submission(data(tmp_path / "a", [1, 2]), "described", out)
     record = json.loads((out / RECORD).read_text())
-    assert record["complete"] and record["weights"] == "described"
+    assert record["weights"] == "described"
     assert record["data"] == str(tmp_path / "a") and len(record["weights_sha256"]) == 64
     assert rates_in(out) == {"1.train.spikes.csv", "2.train.spikes.csv"}
     submission(data(tmp_path / "b", [3]), "released", out)
