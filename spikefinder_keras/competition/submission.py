@@ -17,7 +17,7 @@ from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
-from ..files.atomic import check_output_folder, read_small, whole_file
+from ..files.atomic import check_output_folder, open_ordinary, read_small, remove_files, whole_file
 from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
@@ -119,7 +119,7 @@ def submission(
     record = {
         "program": f"spikefinder-keras {__version__}",
         "weights": str(weights),
-        "weights_sha256": hashlib.sha256(find_weights(weights).read_bytes()).hexdigest(),
+        "weights_sha256": _digest(find_weights(weights)),
         "data": str(data.absolute()),
         "origin": origin,
         "files": [file_name(*each, "spikes") for each in sets],
@@ -130,7 +130,7 @@ def submission(
     def finish(each: PredictedSet) -> tuple[SetResult, list[str]]:
         # Not before there is something to put in their place.
         while earlier:
-            earlier.pop().unlink(missing_ok=True)
+            remove_files(out, earlier.pop().name)
         split, number = each.split, each.number
         path = out / file_name(split, number, "spikes")
         write_csv(path, each.rates)
@@ -155,6 +155,11 @@ def submission(
 
 RECORD = "run.json"
 """Says in the folder of a submission which run wrote it: weights, data, files."""
+
+
+def _digest(path: Path) -> str:
+    with open_ordinary(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _earlier(out: Path, record: dict[str, Any]) -> list[Path]:
