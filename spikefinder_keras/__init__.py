@@ -4,11 +4,13 @@ The public names below load what they need when first used, so that importing th
 instant. Each room says in its first lines what lives there.
 """
 
+from typing import Any
+
 import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+_load, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "errors": ["SpikefinderError"],
@@ -23,3 +25,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "training": ["pearson_loss", "pearson_loss_per_trace"],
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    value = _load(name)
+    # What the command line calls as well speaks of its options; here it speaks of parameters.
+    if name in ("predict", "read_recording", "score", "write_prediction"):
+        from .errors import in_python
+
+        value = globals()[name] = in_python(value)
+    return value

@@ -1,6 +1,12 @@
 """The one family of errors that a user can cause; the command line prints them as one line."""
 
-from .text import shown
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .text import did_you_mean, one_line, shown
 
 
 class SpikefinderError(Exception):
@@ -44,3 +50,39 @@ def reason(error: BaseException) -> str:
         error = below
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split())[:200]
+
+
+_OPTION = re.compile(r"--([a-z][a-z-]*)")
+
+
+def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `UsageError` for a keyword that a function does not know."""
+    known = [*known]
+    for name in given:
+        if name not in known:
+            raise UsageError(f"{function} has no {name}{did_you_mean(name, known)}")
+
+
+def in_python(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as users of Python call it: whatever is wrong with its arguments is a
+    `SpikefinderError`, and names parameters (`frame_rate`), not options (`--frame-rate`)."""
+    parameters = inspect.signature(function).parameters
+    takes_more = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **options: Any) -> Any:
+        try:
+            if not takes_more:
+                check_keywords(function.__name__, options, parameters)
+            return function(*arguments, **options)
+        except SpikefinderError as error:
+            text = _OPTION.sub(lambda match: match[1].replace("-", "_"), str(error))
+            raise type(error)(text) from error.__cause__
+        except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
+            raise UsageError(
+                f"{function.__name__} cannot use these arguments "
+                f"({one_line(f'{type(error).__name__}: {error}')[:150]}); it takes "
+                f"{', '.join(parameters)}"
+            ) from error
+
+    return called

@@ -7,6 +7,8 @@ spreadsheets calculate cells that begin as formulas do.
 """
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # what terminals obey
@@ -76,6 +78,30 @@ def _escaped(match: re.Match[str]) -> str:
 def letters(name: object) -> str:
     """A name without capitals, hyphens and spaces: GCaMP-6f, gcamp6f and "GCaMP 6f" are one."""
     return "".join(c for c in str(name).lower() if c.isalnum())
+
+
+USUAL_WORDS = {
+    **dict.fromkeys(
+        ("fs", "fps", "fr", "hz", "rate", "framerate", "samplingrate", "samplerate", "frequency"),
+        "framerate",
+    ),
+    **dict.fromkeys(("time", "t", "timestamp", "timestamps"), "times"),
+    **dict.fromkeys(("output", "o", "outfile", "save", "to"), "out"),
+    **dict.fromkeys(("model", "network"), "weights"),
+    **dict.fromkeys(("sensor", "gcamp", "dye"), "indicator"),
+    **dict.fromkeys(("key", "array", "series", "channel"), "variable"),
+    **dict.fromkeys(("trials", "sessions", "blocks", "epochs"), "segments"),
+}
+"""What others call what is called otherwise here, by `letters`."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean frame_rate?` of fps, or nothing: the one of some known words that is nearest
+    to another."""
+    names = {letters(name): name for name in known}
+    found = USUAL_WORDS.get(letters(word), "")
+    near = [found] if found in names else get_close_matches(letters(word), names, 1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
 
 
 def counted(number: int, what: str) -> str:

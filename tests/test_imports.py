@@ -19,7 +19,7 @@ ROOMS = [
     "__main__", "cli", "training", "figures", "recordings", "competition", "simulation", "network",
     "files", "signals",
 ]  # fmt: skip
-GROUND = ["keras_backend", "console", "datasets", "errors", "text", "constants", "arrays"]
+GROUND = ["keras_backend", "console", "datasets", "errors", "labels", "text", "constants", "arrays"]
 PUBLIC = "__init__"
 """The package itself, which looks up its public names when they are used."""
 

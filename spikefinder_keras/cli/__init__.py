@@ -5,6 +5,7 @@ Whatever is decided or computed lives in the other rooms.
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import NoReturn
 from .. import __version__
 from ..console import cores, quiet_libraries, tell
 from ..errors import SpikefinderError, UsageError
-from ..text import one_line
+from ..text import did_you_mean, one_line
 from . import competition, network, predict, training
 from .options import PROGRAM
 
@@ -130,7 +131,22 @@ def _open_closed_streams() -> None:
 # argparse prints its usage above the mistake; here a mistake is one line.
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see `{self.prog} --help`")
+        raise UsageError(f"{message}{self._meant(message)}; see `{self.prog} --help`")
+
+    def _meant(self, message: str) -> str:
+        """What a word that is not known may stand for."""
+        commands = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]
+        parsers = [parser for action in commands for parser in action.choices.values()]
+        if match := re.search(r"invalid choice: '([^']*)'", message):
+            return did_you_mean(match[1], [name for a in commands for name in a.choices])
+        words = message.partition("unrecognized arguments: ")[2].split()
+        options = [word for word in words if word.startswith("-")]
+        if words and not options:
+            return (
+                ": give one recording, or one file of a kind, at a time; run the command for each"
+            )
+        known = {option for each in parsers for option in each._option_string_actions}
+        return did_you_mean(options[0].partition("=")[0], known) if options else ""
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,9 +2,11 @@
 figure."""
 
 import argparse
+from pathlib import Path
 
 from ..console import say_unless, tell, tell_table
 from ..constants import SPLITS
+from ..errors import OutputError
 from .options import Commands, add_command, add_overwrite, add_weights
 
 
@@ -86,6 +88,9 @@ def describe(arguments: argparse.Namespace) -> None:
 def export(arguments: argparse.Namespace) -> None:
     from ..network.onnx_model import export
 
+    # What is there already is refused for what it is.
+    if Path(arguments.path).suffix.lower() != ".onnx" and not Path(arguments.path).exists():
+        raise OutputError(f"{arguments.path} would be an ONNX file; end its name in .onnx")
     export(arguments.path, arguments.weights or "described", overwrite=arguments.overwrite)
     tell(f"the network is in {arguments.path}; docs/network.md says what goes in and comes out")
 

@@ -21,6 +21,9 @@ WHERE_SPIKES_ARE = {
     ".nwb": "it too, as a table of units beside the rates",
 }
 
+OTHER_PAGES = (".pdf", ".png", ".jpg", ".svg", ".docx", ".odt", ".xlsx", ".csv", ".md", ".txt")
+"""Suffixes of what other programs write as reports."""
+
 
 def add(commands: Commands) -> None:
     option = add_command(
@@ -28,8 +31,8 @@ def add(commands: Commands) -> None:
         "predict",
         run,
         "Predict the spike rates of a recording: suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, "
-        ".mat, HDF5, Zarr or CSV. A CSV under the header 0, 1, ... without a time column and "
-        "without a frame rate is taken for the competition's form: 100 Hz, preprocessed.",
+        ".mat, HDF5, Zarr or CSV. A CSV under the header 0, 1, ... of the competition needs "
+        "--unit competition, a network of 2017 (--weights, --dataset), or the frame rate.",
     )
     option("recording", metavar="PATH", help="file or folder of raw dF/F or F")
     option(
@@ -53,7 +56,8 @@ def add(commands: Commands) -> None:
         ("indicator", "species", "delay", "weights", "dataset", "area", "engine", "spikes"),
     )
     option("--report", metavar="FILE.html", help="write how far to trust the rates, with pictures")
-    _add_fields(option, ReadOptions, ("orientation", "unit", "variable", "neuropil", "all_rois"))
+    _add_fields(option, ReadOptions, ("orientation", "unit", "variable", "segments"))
+    _add_fields(option, ReadOptions, ("neuropil", "all_rois"))
     option(
         "--memory",
         metavar="SIZE",
@@ -94,6 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_apart({"the file of --weights": weights}, outputs)
     if report:
         check_replaceable(report, overwrite=arguments.overwrite, option="--report")
+        if report.suffix.lower() in OTHER_PAGES:
+            raise OutputError(f"{report} would be HTML; end its name in .html (--report)")
     if arguments.scheduler is not None:
         from ..recordings.dask_workers import check_scheduler
 
@@ -151,7 +157,7 @@ def _add_fields(option: AddOption, options: type, names: Iterable[str]) -> None:
             metadata["default"] = field.default
         # "float | None": what argparse has to call.
         for kind in (int, float):
-            if kind.__name__ in str(field.type):
+            if field.type in (kind, kind | None):
                 metadata["type"] = kind
         option(f"--{name.replace('_', '-')}", **metadata)
 

@@ -1,5 +1,7 @@
 """The main job: all sets of a competition folder in, the submission's CSV files and scores out."""
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,21 +11,24 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..arrays import Numbers, Table, numpy_settings
 from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
-from ..files.atomic import check_output_folder
+from ..files.atomic import check_output_folder, open_ordinary, read_small, remove_files, whole_file
 from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
-from ..network.weights import PUBLISHED
+from ..network.weights import PUBLISHED, find_weights
 from ..text import counted
 from .scoring import Scores, best_published, published_score, score
 from .simulated_data import simulate
 from .tables import REAL, data_origin, file_name, find_file, find_sets, read_set, write_csv
 
+BEST = "best.weights.h5"
+"""The best weights in the folder of a training run."""
 COLUMNS = (
     "mean correlation with the true spikes at 25 Hz: plain, rescaled as published, and the "
     "published means of 2017"
@@ -79,9 +84,11 @@ def submission(
         `$SPIKEFINDER_DATA`, else the folder of `spikefinder-keras download data`, else simulated
         data, made in `out/simulated`.
     weights
-        See `weights.find_weights`. By default `"published"` if downloaded, else `"described"`.
+        See `weights.find_weights`; or the folder of a training run. By default `"published"` if
+        downloaded, else `"described"`.
     out
-        Folder for `<n>.train.spikes.csv` and `<n>.test.spikes.csv`.
+        Folder for `<n>.train.spikes.csv` and `<n>.test.spikes.csv`, and `RECORD`. What an earlier
+        run has written there is replaced as a whole.
     progress
         Show it on the standard error.
     say
@@ -90,6 +97,8 @@ def submission(
     out = check_output_folder(out)
     data, kind = find_data(data, out, progress)
     weights = weights or default_weights()
+    best = Path(weights, BEST)
+    weights = best if best.is_file() else weights
     sets = find_sets(data)
     among = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
     # Calcium of these names is beside them where the spikes of anybody's are the true ones.
@@ -107,9 +116,21 @@ def submission(
             "the scores of 2017 in the table are those of the real recordings, for comparison alone"
         )
     network = as_engine(weights)
+    record = {
+        "program": f"spikefinder-keras {__version__}",
+        "weights": str(weights),
+        "weights_sha256": _digest(find_weights(weights)),
+        "data": str(data.absolute()),
+        "origin": origin,
+        "files": [file_name(*each, "spikes") for each in sets],
+    }
+    earlier = _earlier(out, record)
 
     # Writing and scoring a set takes about as long as predicting one.
     def finish(each: PredictedSet) -> tuple[SetResult, list[str]]:
+        # Not before there is something to put in their place.
+        while earlier:
+            remove_files(out, earlier.pop().name)
         split, number = each.split, each.number
         path = out / file_name(split, number, "spikes")
         write_csv(path, each.rates)
@@ -127,7 +148,40 @@ def submission(
             results.append(result)
             for line in lines:
                 say(line)
+    with whole_file(out / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
     return results
+
+
+RECORD = "run.json"
+"""Says in the folder of a submission which run wrote it: weights, data, files."""
+
+
+def _digest(path: Path) -> str:
+    with open_ordinary(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _earlier(out: Path, record: dict[str, Any]) -> list[Path]:
+    """What an earlier run has written and this one does not replace: if it was one of other weights
+    or data, all. `OutputError` if there are rates of which nothing says that they are ours."""
+    try:
+        before = dict(json.loads(read_small(out / RECORD)))
+    except (OSError, ValueError, TypeError):
+        before = {}
+    listed = before.get("files")
+    ours = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
+    known = {file_name(split, d.number, "spikes") for split in SPLITS for d in DATASETS}
+    there = {name for name in known if (out / name).is_file()}
+    if strange := sorted(there - ours - set(record["files"])):
+        raise OutputError(
+            f"{out} holds rates of another run, such as {strange[0]}, of which no {RECORD} says "
+            "what made them; choose another folder (--out)"
+        )
+    same = all(before.get(key) == record[key] for key in ("weights_sha256", "data", "origin"))
+    gone = there & ours - set(record["files"]) if same else there & ours
+    # Until all is there again, nothing says that it is one run's.
+    return [out / name for name in (*gone, *([RECORD] if before else []))]
 
 
 def predict_sets(

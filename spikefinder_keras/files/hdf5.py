@@ -20,6 +20,13 @@ if TYPE_CHECKING:  # the library is imported in the sandbox
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
+FILTERS = {
+    **{32000: "LZF", 32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle", 32013: "ZFP"},
+    **{32015: "Zstandard", 32017: "SZ", 32022: "SZ3", 32026: "Blosc2", 307: "bzip2"},
+}
+"""Numbers of filters by which values are compressed, and what they are called."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """How large the tree of a file may be before it is refused.
@@ -120,6 +127,21 @@ def resolve(file: h5py.Group, path: str, *, depth: int = 0) -> Any:
     return item
 
 
+def check_filters(dataset: h5py.Dataset, where: str) -> None:
+    """Raise `Unreadable` if the library has not what decompresses an array."""
+    import h5py
+
+    made = dataset.id.get_create_plist()
+    for number in range(made.get_nfilters()):
+        code = made.get_filter(number)[0]
+        if not h5py.h5z.filter_avail(code):
+            raise Unreadable(
+                f"{where} is compressed by {FILTERS.get(code, 'a filter')} (HDF5 filter {code}), "
+                "which is not installed: pip install hdf5plugin, or write the file anew with "
+                "h5repack -f GZIP=4"
+            )
+
+
 def checked(dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY) -> h5py.Dataset:
     """Return `dataset` if it is an array of real numbers of a credible size, else `Unreadable`.
 
@@ -133,6 +155,7 @@ def checked(dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY) ->
         raise Unreadable(f"{where} {reason}")
     if dataset.dtype.kind not in "fiub":
         raise Unreadable(f"{where} holds {dataset.dtype} values, not real numbers")
+    check_filters(dataset, where)
     stored = dataset.id.get_storage_size()  # of chunks that were never written nothing
     check_size(where, dataset.shape, dataset.dtype.itemsize, stored, dataset.chunks, largest)
     return dataset

@@ -231,6 +231,8 @@ def main(text_of_request: str) -> int:
     except Exception as error:  # whatever the library says of a damaged file
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
         kind, text = "Unreadable", f"it is damaged, or of a kind not known here ({reason})"
+        if isinstance(error, BlockingIOError) or "unable to lock file" in reason:
+            text = "another program has it open for writing; close it there"
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             text = f"there is no room for its values ({error.strerror}); see the temporary folder"
     _write_answer(answer, [("kind", kind), ("text", text)])

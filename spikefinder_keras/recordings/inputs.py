@@ -6,7 +6,7 @@ None of these libraries is imported: an object that is not there cannot be hande
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -14,15 +14,29 @@ import numpy as np
 
 from ..arrays import Array, ArrayLike, Times
 from ..errors import DataError, UsageError
-from ..files.csv import SECONDS
+from ..files.csv import NUMBER, TableOptions, arrange, dates
+from ..labels import (
+    RATES,
+    SECONDS,
+    likely_units,
+    looks_like_days,
+    names_pieces,
+    plain,
+    restarts,
+    scale_of,
+    starts_of,
+    time_unit,
+    unit_of_time,
+)
 from ..signals.preprocess import check_rate
-from ..text import clean_name, one_line
-from .options import ORIENTATIONS, UNITS
+from ..text import clean_name, counted, one_line
+from .options import ORIENTATIONS, UNITS, Segments
 from .recording import AnyTable, LazyTable, Recording, elementwise
-from .segments import mark_missing
+from .segments import is_column, mark_missing, stated_starts
 
-TIMES = ("time", "times", "t", "timestamp", "timestamps")
-TIME_DIMENSIONS = (*TIMES, "frame", "frames", "sample", "samples")
+TIME_DIMENSIONS = (
+    "time", "times", "t", "timestamp", "timestamps", "frame", "frames", "sample", "samples",
+)  # fmt: skip
 NEURON_DIMENSIONS = (
     "neuron", "neurons", "unit", "units", "unit_id", "cell", "cells", "cell_id", "roi", "rois",
     "roi_id", "component", "components", "column", "columns",
@@ -55,6 +69,7 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     source: str = "array",
     notes: Sequence[str] = (),
     segment_starts: Sequence[int] = (0,),
+    segments: Segments | None = None,
     usual_orientation: str = "neuron-time",
     in_place: bool = False,
 ) -> Recording:
@@ -76,6 +91,8 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
         `usual_orientation`, and an array with more neurons than frames is refused.
     names, unit, source, notes, segment_starts
         As in `Recording`; names are by default 0, 1, ...
+    segments
+        As in `options.ReadOptions`; a column's name is for pandas' and polars' tables.
     in_place
         The array may be changed.
 
@@ -91,8 +108,10 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
         raise UsageError(f"orientation {orientation!r}? choose from {', '.join(ORIENTATIONS)}")
     if unit not in (None, *UNITS):
         raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
-    given = as_input(traces, source)
-    stamps = given.times if times is None else seconds(times)
+    column = str(segments) if is_column(segments) else None
+    given = as_input(traces, source, column)
+    stamps = given.times if times is None else stamps_of(times, source)
+    frame_rate = given.frame_rate if frame_rate is None else as_rate(frame_rate)
     # What is stated goes before what a type says, and that before what its shape allows.
     certain = orientation or given.orientation
     if certain is None and stamps is not None:
@@ -110,8 +129,14 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     of_frames, of_neurons = given.labels if orientation == "time-neuron" else given.labels[::-1]
     if stamps is None:
         stamps = as_times(of_frames)
-    stamps, frame_rate, time_notes = check_times(stamps, frame_rate, frames=frames, source=source)
-    all_notes = [one_line(note) for note in (*notes, *given.notes, *time_notes)]
+    clock = check_times(stamps, frame_rate, frames=frames, source=source)
+    rate_from = "as stated" if stamps is None else "by the time stamps"
+    stamps, frame_rate = clock.times, clock.frame_rate
+    starts = sorted({*_starts(segment_starts, frames), *given.starts, *clock.starts})
+    all_notes = [one_line(note) for note in (*notes, *given.notes, *clock.notes)]
+    if segments is not None and column is None:
+        starts = list(stated_starts(segments, frames))
+        all_notes.append(f"{len(starts)} segments, as stated")
     if unit == "competition":  # as in 2017: nothing is taken for missing but what is
         fluorescence = np.asarray(fluorescence)
     elif not isinstance(fluorescence, LazyTable):
@@ -125,9 +150,10 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
         unit=unit,
         source=str(source),
         notes=tuple(all_notes),
-        segment_starts=_starts(segment_starts, frames),
+        segment_starts=_starts(starts, frames),
         # A single trace has no other way round.
         orientation="time-neuron" if np.ndim(given.values) == 1 else orientation,
+        rate_from=rate_from,
     )
     if unit == "competition":
         _check_finite(recording)
@@ -192,8 +218,8 @@ def _check_finite(recording: Recording) -> None:
 @dataclass(frozen=True)
 class Input:
     """Traces, and what the object that holds them says of them: the orientation where it is
-    certain, the one that is usual for such an object, the labels of rows and columns, and certain
-    time stamps in s, `(frame,)`."""
+    certain, the one that is usual for such an object, the labels of rows and columns, certain time
+    stamps in s, `(frame,)`, the frame rate in Hz, and frames with which segments begin."""
 
     values: Array | LazyTable
     orientation: str | None = None
@@ -201,46 +227,206 @@ class Input:
     labels: tuple[Any, Any] = (None, None)
     times: Times | None = None
     notes: tuple[str, ...] = ()
+    frame_rate: float | None = None
+    starts: tuple[int, ...] = (0,)
 
 
-def as_input(traces: Any, source: str) -> Input:
-    """The `Input` of whatever holds traces; `DataError` if it is no rectangular table of
-    numbers."""
-    # A mask is more than numpy's array knows of itself, and is lost in every conversion.
-    if isinstance(traces, np.ma.MaskedArray):
-        values = traces.astype(np.result_type(traces.dtype, np.float32))
-        count = np.ma.count_masked(traces)
-        notes = (f"{count} masked values: taken as missing",) if count else ()
-        return Input(np.ma.filled(values, np.nan), notes=notes)
-    if isinstance(traces, np.ndarray | LazyTable):
+def as_input(traces: Any, source: str, column: str | None = None) -> Input:
+    """The `Input` of whatever holds traces; `column` names that of a table which says where its
+    segments begin. `DataError` if it is no rectangular table of numbers."""
+    if isinstance(traces, LazyTable):
         return Input(traces)
-    if hasattr(traces, "dims") and hasattr(traces, "coords"):
-        return _from_xarray(traces)
-    if hasattr(traces, "t") and hasattr(traces, "values"):  # pynapple's
-        labels = (None, getattr(traces, "columns", None))
-        times = np.asarray(traces.t, np.float64)
-        return Input(np.asarray(traces.values), "time-neuron", labels=labels, times=times)
+    # Of these each says something else of itself; who knows most goes first.
+    for there, read in (
+        # A mask is more than numpy's array knows of itself, and is lost in every conversion.
+        (isinstance(traces, np.ma.MaskedArray), _from_masked),
+        (hasattr(traces, "data_vars"), _from_dataset),
+        (hasattr(traces, "dims") and hasattr(traces, "coords"), _from_xarray),
+        (hasattr(traces, "magnitude") and hasattr(traces, "times"), _from_neo),
+        (hasattr(traces, "t") and hasattr(traces, "values"), _from_pynapple),
+    ):
+        if there:
+            return read(traces, source)
+    columns = _columns_of(traces)
+    if column is not None and columns is None and not hasattr(traces, "columns"):
+        stated_starts(column, 0)  # says that there is no such column
+    if columns is not None:
+        texts = {n: [*map(str, v)] for n, v in columns.items() if v.dtype.kind in "OUSMm"}
+        numbers = {n: v for n, v in columns.items() if n not in texts}
+        return _from_columns(numbers, texts, order=[*columns], source=source, column=column)
     if hasattr(traces, "iloc"):
-        return _from_pandas(traces, source)
+        return _from_pandas(traces, source, column)
     return Input(_from_list(traces, source))
 
 
-def _from_xarray(traces: Any) -> Input:
-    orientation, times, labels = orientation_of(traces.dims), None, []
+def _from_masked(traces: Any, source: str) -> Input:
+    values = traces.astype(np.result_type(traces.dtype, np.float32))
+    count = np.ma.count_masked(traces)
+    notes = (f"{count} masked values: taken as missing",) if count else ()
+    return Input(np.ma.filled(values, np.nan), notes=notes)
+
+
+def _from_pynapple(traces: Any, source: str) -> Input:
+    labels = (None, getattr(traces, "columns", None))
+    times = np.asarray(traces.t, np.float64)
+    # What lies between two epochs was cut out.
+    begin = np.ravel(getattr(getattr(traces, "time_support", None), "start", []))
+    firsts: Iterable[Any] = ()
+    if len(begin) > 1:
+        firsts = np.unique(np.searchsorted(times, begin))
+    starts = (0, *(int(k) for k in firsts if 0 < k < times.size))
+    values = np.asarray(traces.values)
+    return Input(values, "time-neuron", labels=labels, times=times, starts=starts)
+
+
+def _from_neo(traces: Any, source: str) -> Input:
+    """neo's signals are time x channel, and know their times with a unit."""
+    names = dict(getattr(traces, "array_annotations", {})).get("channel_names")
+    values = np.asarray(traces.magnitude)
+    return Input(values, "time-neuron", labels=(None, names), times=seconds(traces.times))
+
+
+def _from_dataset(traces: Any, source: str) -> Input:
+    tables = [name for name, array in traces.data_vars.items() if array.ndim in (1, 2, 3)]
+    largest = [name for name in tables if traces[name].ndim == max(traces[n].ndim for n in tables)]
+    if len(largest) != 1:
+        raise UsageError(
+            f"{source} holds several arrays ({', '.join(map(str, tables)) or 'none'}); give one, "
+            f"such as ds[{str(next(iter(tables), 'dff'))!r}]"
+        )
+    found = _from_xarray(traces[largest[0]], source)
+    return replace(found, notes=(f"traces from {largest[0]}", *found.notes))
+
+
+def _from_xarray(traces: Any, source: str) -> Input:
+    trials = [name for name in traces.dims if names_pieces(name)] if traces.ndim == 3 else []
+    if len(trials) == 1:
+        return _from_trials(traces, trials[0], source)
+    orientation, labels = orientation_of(traces.dims), []
     for name in traces.dims:
         there = name in traces.coords
-        label = np.asarray(traces.coords[name].values) if there else None
-        if there and str(name).lower() in TIMES:
-            times = times_in(label, traces.coords[name].attrs.get("units"))
-        labels.append(label)
+        labels.append(np.asarray(traces.coords[name].values) if there else None)
+    times, along = None, None
+    starts: tuple[int, ...] = (0,)
+    # Along one dimension there may be several coordinates, as frame numbers and times.
+    for name, coordinate in traces.coords.items():
+        unit = time_unit(name)
+        if coordinate.ndim != 1 or coordinate.dims[0] not in traces.dims:
+            continue
+        if unit is not None and times is None:
+            times = times_in(coordinate.values, coordinate.attrs.get("units") or unit)
+            along = traces.dims.index(coordinate.dims[0])
+        elif names_pieces(name):
+            starts = starts_of(coordinate.values)
+    if along is not None and traces.ndim == 2:
+        orientation = ORIENTATIONS[along]
     if len(labels) == 1:
         labels, orientation = [labels[0], None], "time-neuron"
     rows, columns, *_ = [*labels, None, None]
-    return Input(np.asarray(traces.values), orientation, labels=(rows, columns), times=times)
+    rates = [value for name, value in traces.attrs.items() if plain(name) in RATES]
+    return Input(
+        np.asarray(traces.values),
+        orientation,
+        labels=(rows, columns),
+        times=times,
+        frame_rate=as_rate(rates[0]) if len(rates) == 1 else None,
+        starts=starts,
+    )
 
 
-def _from_pandas(traces: Any, source: str) -> Input:
+def _from_trials(traces: Any, trial: Any, source: str) -> Input:
+    """An xarray of trials, one after another."""
+    rest = [name for name in traces.dims if name != trial]
+    first = _from_xarray(traces.isel({trial: 0}), source)
+    if first.orientation is None:
+        raise DataError(
+            f"{source} has the dimensions {', '.join(map(str, traces.dims))}; call them trial, "
+            "neuron and time"
+        )
+    axis = ORIENTATIONS.index(first.orientation)
+    turned = traces.transpose(trial, rest[axis], rest[1 - axis])
+    count, frames = turned.shape[:2]
+    values = np.asarray(turned.values).reshape(count * frames, -1)
+    return replace(
+        first,
+        values=values,
+        orientation="time-neuron",
+        labels=(None, first.labels[1 - axis]),
+        times=None if first.times is None else np.tile(first.times, count),
+        starts=tuple(range(0, count * frames, frames)),
+    )
+
+
+def _columns_of(traces: Any) -> dict[str, Array] | None:
+    """The columns of a table by name: of polars, a dict, or numpy's records; None for others."""
+    if hasattr(traces, "get_columns"):  # polars'
+        return {str(each.name): np.asarray(each.to_numpy()) for each in traces.get_columns()}
+    names = getattr(getattr(traces, "dtype", None), "names", None)
+    if names and len(names) > 1:
+        return {str(name): np.asarray(traces[name]) for name in names}
+    if isinstance(traces, dict):
+        return {str(name): np.asarray(_on_host(trace, name)) for name, trace in traces.items()}
+    return None
+
+
+def _from_columns(
+    numbers: dict[str, Array],
+    texts: dict[str, list[str]],
+    *,
+    order: Sequence[str],
+    source: str,
+    column: str | None,
+) -> Input:
+    """Columns go the way that those of a CSV file go."""
+    shapes = {v.shape for v in numbers.values()} | {(len(v),) for v in texts.values()}
+    kinds = {values.dtype.kind for values in numbers.values()}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1 or not kinds <= set("fiub"):
+        raise DataError(
+            f"{source} has columns of different length or kind; give each neuron as many frames, "
+            "NaN where missing"
+        )
+    [(rows,)] = shapes
+    columns = {
+        name: np.asarray(numbers[name], np.float64) if name in numbers else np.full(rows, np.nan)
+        for name in order
+    }
+    options = TableOptions(strict=False, segments=column)
+    table = arrange(source, columns, options, texts=texts)
+    return Input(
+        table.values,
+        None if table.times is None else "time-neuron",
+        "time-neuron",
+        (None, table.names),
+        table.times,
+        tuple(table.notes),
+        table.frame_rate,
+        table.starts,
+    )
+
+
+def _from_pandas(traces: Any, source: str, column: str | None) -> Input:
     columns = getattr(traces, "columns", None)  # a Series has none
+    if stacked := _stacked(traces, source):
+        return stacked
+    index = traces.index
+    if columns is not None and _has_names(traces):
+        named = [
+            name is not None and _kind(index.get_level_values(k)) in "fiuO"
+            for k, name in enumerate(index.names)
+        ]
+        # What an index is called says as much as the header of a column.
+        if index.nlevels > 1 or (named[0] and unit_of_time(index.name) is not None):
+            traces = traces.reset_index()
+        found = {str(name): traces[name] for name in traces.columns}
+        kinds = {name: getattr(values.dtype, "kind", "O") for name, values in found.items()}
+        texts = {n: [*map(str, v)] for n, v in found.items() if kinds[n] not in "fiub"}
+        numbers = {
+            n: v.to_numpy(np.float64, na_value=np.nan) for n, v in found.items() if n not in texts
+        }
+        given = _from_columns(numbers, texts, order=[*found], source=source, column=column)
+        if given.times is None and len(index) == len(given.values):
+            given = replace(given, times=as_times(index), labels=(index, given.labels[1]))
+        return given
     try:
         values = traces.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
@@ -253,9 +439,8 @@ def _from_pandas(traces: Any, source: str) -> Input:
         raise DataError(
             f"{source} is a table with values that are no numbers{which}; leave these out"
         ) from None
-    index = traces.index
-    named = str(index.name).lower() in TIMES and _kind(index) in "fiuMm"
-    times = seconds(index) if named else as_times(index)
+    unit = time_unit(index.name) if index.name is not None and _kind(index) in "fiuMm" else None
+    times = as_times(index) if unit is None else times_in(index, unit)
     certain = None if times is None else "time-neuron"
     if columns is None:
         certain = "time-neuron"
@@ -264,14 +449,70 @@ def _from_pandas(traces: Any, source: str) -> Input:
     return Input(values, certain, "time-neuron", (index, columns), times)
 
 
-def _from_list(traces: Any, source: str) -> Array:
+def _has_names(traces: Any) -> bool:
+    """Whether the columns of pandas' table are called by text, each by its own, and not more than
+    there are rows, as frames may be."""
+    names = [str(name) for name in traces.columns]
+    texts = all(isinstance(name, str) for name in traces.columns) or traces.columns.nlevels > 1
+    return texts and len(set(names)) == len(names) <= len(traces)
+
+
+def _stacked(traces: Any, source: str) -> Input | None:
+    """Arrays in the cells of pandas' tables, a trace for each neuron, as the Allen Institute has
+    them; None for others."""
+    frame = traces.to_frame() if getattr(traces, "columns", None) is None else traces
+    found = [
+        name
+        for name in frame.columns
+        if len(frame) and frame[name].dtype == object and np.ndim(frame[name].iloc[0]) == 1
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            f"{source} has several columns of arrays ({', '.join(map(str, found))}); give one, "
+            f"such as table[{found[0]!r}]"
+        )
+    if not found:
+        return None
+    return Input(
+        _from_list(list(frame[found[0]]), source), "neuron-time", labels=(frame.index, None)
+    )
+
+
+def _on_host(traces: Any, source: str) -> Any:
+    """An array that numpy can read, of one that may be on a device or hold gradients."""
     try:
-        values = np.asarray(traces)
+        for step in ("detach", "cpu"):  # torch's
+            if hasattr(traces, step):
+                traces = getattr(traces, step)()
+        found = np.asarray(traces)
+    except ValueError:  # rows of different length
+        raise
+    except Exception as error:  # each library has its own
+        raise DataError(
+            f"{source} cannot be copied from where it is ({one_line(error)[:120]}); give a numpy "
+            "array of it: x.get(), x.detach().cpu().numpy()"
+        ) from None
+    # Short floats of machine learning are no types of numpy's.
+    named = found.dtype.kind == "V" and "float" in found.dtype.name
+    return found.astype(np.float32) if named else found
+
+
+def _from_list(traces: Any, source: str) -> Array:
+    traces = list(traces) if hasattr(traces, "__next__") else traces  # a generator
+    try:
+        values = np.asarray(_on_host(traces, source))
     except ValueError:
         values = None
-    if values is not None and values.dtype == object and isinstance(traces, list | tuple):
+    # Numbers among other objects are no trace, but for what a list holds as missing.
+    if (
+        values is not None
+        and values.dtype == object
+        and values.ndim
+        and (isinstance(traces, list | tuple) or any(map(np.ndim, values)))
+    ):
         try:
-            values = np.array(traces, np.float64)  # None becomes NaN
+            rows = [_on_host(row, source) for row in values.tolist()]
+            values = np.array(rows, np.float64)  # None becomes NaN
         except (TypeError, ValueError):
             values = None
     if values is None:
@@ -337,14 +578,18 @@ def as_times(labels: Any) -> Times | None:
 
 def times_in(values: Any, unit: str | None = None) -> Times:
     """Time stamps in s of those in another unit, by its name; without a known one they are in s."""
-    values = np.asarray(values)
-    scale = SECONDS.get(str(unit).strip().lower(), 1.0) if values.dtype.kind in "fiu" else 1.0
-    return seconds(values) * scale
+    if _kind(values) not in "fiu":
+        return seconds(values)
+    return seconds(values) * (scale_of(unit or "s") or 1.0)
 
 
 def seconds(times: Any) -> Times:
-    """Time stamps as float64 s: numbers as they are, dates and time differences in s since the
-    first of them, or since 0."""
+    """Time stamps as float64 s: numbers as they are, or in their own unit where they have one;
+    dates and time differences in s since the first of them, or since 0."""
+    if hasattr(times, "magnitude") and hasattr(times, "units"):  # quantities' and pint's
+        unit = str(getattr(times, "dimensionality", times.units))
+        scale = scale_of(unit) or scale_of(str(times.units)) or 1.0
+        return np.ravel(np.asarray(times.magnitude, np.float64)) * scale
     values = times if hasattr(times, "tz") else np.ravel(times)  # pandas' dates know their zone
     if _kind(values) not in "OMm":
         return np.asarray(values, np.float64)
@@ -363,6 +608,28 @@ def seconds(times: Any) -> Times:
     return found.to_numpy(np.float64)
 
 
+def stamps_of(times: Any, source: str) -> Times:
+    """Time stamps in s of what a user gives; `DataError` if they are none."""
+    try:
+        if not hasattr(times, "tz") and np.asarray(times).dtype.kind in "UST":
+            texts = [str(each) for each in np.ravel(times)]
+            stamps = dates(texts)
+            if stamps is None and all(map(NUMBER.fullmatch, texts)):
+                stamps = np.array(texts, np.float64)
+        else:
+            stamps = seconds(times if _kind(times) != "O" or hasattr(times, "iloc") else [*times])
+    except Exception:  # whatever object stands for times
+        stamps = None
+    if stamps is None:
+        raise DataError(f"{source}: the times are no numbers and no dates; give them in s (times)")
+    return stamps
+
+
+def as_rate(frame_rate: Any) -> Any:
+    """A frame rate in Hz, of one that may have a unit of its own."""
+    return frame_rate.rescale("Hz").magnitude if hasattr(frame_rate, "rescale") else frame_rate
+
+
 def plausible_rate(frame_rate: float) -> float:
     """A stated frame rate in Hz, or `UsageError` if none is made so."""
     frame_rate = check_rate(frame_rate)
@@ -374,27 +641,42 @@ def plausible_rate(frame_rate: float) -> float:
     return frame_rate
 
 
+@dataclass(frozen=True)
+class Clock:
+    """Time stamps in s, `(frame,)`, frame rate in Hz, notes, and the frames at which the stamps
+    that were given start anew."""
+
+    times: Times
+    frame_rate: float
+    notes: Sequence[str] = ()
+    starts: tuple[int, ...] = ()
+
+
 def check_times(
     times: Times | None, frame_rate: float | None, *, frames: int, source: str
-) -> tuple[Times, float, list[str]]:
-    """Time stamps in s, frame rate in Hz, and notes, of what is stated of `frames` frames; raises
-    as `as_recording` does."""
+) -> Clock:
+    """The clock of `frames` frames by what is stated of them; raises as `as_recording` does."""
     if times is None:
         if frame_rate is None:
             raise UsageError(
                 f"{source} does not tell its frame rate; state it in Hz (--frame-rate)"
             )
         frame_rate = plausible_rate(frame_rate)
-        return np.arange(frames) / frame_rate, frame_rate, []
+        return Clock(np.arange(frames) / frame_rate, frame_rate)
     frame_rate = None if frame_rate is None else check_rate(frame_rate)
     if times.shape != (frames,):
-        raise DataError(f"{source} has {frames} frames but {times.size} time stamps; give as many")
+        raise DataError(
+            f"{source} has {frames} frames but {times.size} time stamps; give as many"
+            f"{_of_other_frames(times, frames)}"
+        )
     times, notes = _fill_times(times, frame_rate, source)
+    times, starts = _joined(times, notes)
     bad = np.flatnonzero(~(np.diff(times) > 0))
     if bad.size:
         raise DataError(
             f"{source}: the time stamp of frame {int(bad[0]) + 1} (counted from 0) is not later "
-            "than the one before; give increasing times in s"
+            "than the one before; give increasing times in s, or the frame rate alone "
+            "(--frame-rate), and where sessions begin (--segments)"
         )
     # One frame has no interval.
     if frames == 1:
@@ -402,20 +684,62 @@ def check_times(
             raise UsageError(
                 f"{source} is one frame long; state its frame rate in Hz (--frame-rate)"
             )
-        return times, frame_rate, notes
+        return Clock(times, frame_rate, notes)
     found = rate_of(times)
+    if SLOWEST <= found / SECONDS["days"] <= FASTEST and looks_like_days(times):
+        times = (times - times[0]) * SECONDS["days"]
+        found = rate_of(times)
+        notes.append("the time stamps are days, as Excel or datenum count them: turned into s")
     if frame_rate is None and not SLOWEST <= found <= FASTEST:
         raise UsageError(
-            f"{source}: the time stamps are {found:.3g} frames per second; are these ms? give them "
-            f"in s, or state that frame rate (--frame-rate {found:.3g}) if it is true"
+            f"{source}: the time stamps are {found:.3g} frames per second; {_asked(found)}? give "
+            f"them in s, or state that frame rate (--frame-rate {found:.3g}) if it is true"
         )
     if frame_rate is not None and not _same_rate(times, found, frame_rate):
         raise UsageError(
             f"{source}: the time stamps are {found:.6g} frames per second, not {frame_rate:g}; "
             "leave the frame rate out (--frame-rate), or correct the time stamps (they are in s: "
-            "are these ms?)"
+            f"{_asked(found, frame_rate)}?)"
         )
-    return times, found, notes
+    return Clock(times, found, notes, starts)
+
+
+def _asked(found: float, stated: float | None = None) -> str:
+    """A question for the likely units of time stamps of so many frames per unit."""
+    near = (0.5 * stated, 2 * stated) if stated else (SLOWEST, FASTEST)
+    return f"are these {' or '.join(likely_units(found, *near)[:2]) or 'ms'}"
+
+
+def _of_other_frames(times: Times, frames: int) -> str:
+    """What may be wrong with time stamps of another number than the frames."""
+    ways = ", or the frame rate instead of them (--frame-rate)"
+    # Of a volume each plane has a frame, and its stamp.
+    if frames and times.size > frames and times.size % frames == 0:
+        count = times.size // frames
+        word = {2: "twice", 3: "three times"}.get(count, f"{count} times")
+        return f"{ways}; {word} as many: are they of {count} planes or channels?"
+    return ways
+
+
+def _joined(times: Times, notes: list[str]) -> tuple[Times, tuple[int, ...]]:
+    """Time stamps that start anew as if one session had followed the other at once, and the frames
+    at which they do."""
+    starts = restarts(times)
+    if not starts.size:
+        return times, ()
+    steps = np.diff(times)
+    every = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
+    shifts = np.zeros(times.size)
+    shifts[starts] = times[starts - 1] + every - times[starts]
+    notes.append(
+        f"the time stamps start anew at {counted(starts.size, 'frame')}, {_listed(starts)}: "
+        f"{starts.size + 1} segments, whose times follow one another"
+    )
+    return times + np.cumsum(shifts), tuple(int(k) for k in starts)
+
+
+def _listed(numbers: Array) -> str:
+    return ", ".join(map(str, numbers[:5])) + (", ..." if numbers.size > 5 else "")
 
 
 def rate_of(times: Times) -> float:

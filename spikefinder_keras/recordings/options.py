@@ -4,8 +4,9 @@ The public functions take the fields as keywords, the command line has an option
 build these two; everything below is handed one of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..network import ENGINES
 
@@ -14,6 +15,10 @@ ORIENTATIONS = ("time-neuron", "neuron-time")  # what the rows and columns of an
 UNITS = ("dF/F", "F", "competition")
 """What the values of a recording are: relative change of fluorescence as a fraction, fluorescence
 in the microscope's own unit, or traces in the competition's form (see `signals.preprocess`)."""
+
+Segments: TypeAlias = str | int | Sequence[int]
+"""What says where segments begin: the name of a column or array, the number of frames of each, or
+the frames with which they begin."""
 
 
 def _help(text: str, **metadata: Any) -> dict[str, Any]:
@@ -36,7 +41,12 @@ class ReadOptions:
     unit
         One of `UNITS`; by default what the file tells, or None.
     variable
-        Name of the array, or NWB series, where there are several.
+        Name of the array, or NWB series, where there are several; of a table whose rows take turns
+        between lights, those to read, such as `LedState=2`.
+    segments
+        Where trials or sessions begin, each predicted by itself, where nothing tells: the name of a
+        column or array that has another value in each, the number of frames of each, or the frames
+        with which they begin.
     neuropil
         Share of the neuropil that is subtracted from fluorescence that has one; by default what
         suite2p's settings say, else `USUAL_NEUROPIL`.
@@ -60,6 +70,14 @@ class ReadOptions:
     unit: str | None = field(default=None, metadata=_help("of the values", choices=UNITS))
     variable: str | None = field(
         default=None, metadata=_help("array or series, where there are more", metavar="NAME")
+    )
+    segments: Segments | None = field(
+        default=None,
+        metadata=_help(
+            "trials or sessions: the column that tells them, such as trial, the number of frames "
+            "of each, such as 90, or the frames they begin with, such as 0,3000",
+            metavar="COLUMN|FRAMES",
+        ),
     )
     neuropil: float | None = field(
         default=None,

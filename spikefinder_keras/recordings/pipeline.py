@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 
 from ..arrays import ArrayLike, numpy_settings
 from ..console import cores, count_bar
-from ..errors import UsageError
+from ..errors import UsageError, check_keywords
 from ..files.atomic import fingerprint, open_ordinary
 from ..network.weights import find_weights
 from .calibration import LONGEST_DELAY, calibration_path, check_species
@@ -40,6 +40,13 @@ from .universal import Universal
 
 GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
 MOST_STEPS_SAID = 5  # a note names no more of them
+READ_KEYWORDS = tuple(field.name for field in fields(ReadOptions))
+PREDICT_KEYWORDS = ("frame_rate", "times", *(field.name for field in fields(PredictOptions)))
+ARRAY_KEYWORDS = (
+    "orientation", "names", "unit", "source", "notes", "segment_starts", "segments", "in_place",
+    "usual_orientation",
+)  # fmt: skip
+"""What may be stated of a file, of a prediction, and of an array."""
 FEWEST_CHUNKS = 16
 """A recording that workers share has at least so many chunks, so that none waits long for the
 last."""
@@ -118,6 +125,20 @@ def choose_predictor(
     return Convi6(options, as_in_2017=True, progress=progress)
 
 
+def _check_form(recording: Recording, unit: str | None, options: PredictOptions) -> None:
+    """Raise `UsageError` where a header alone says that a recording is in the competition's form:
+    other people number their neurons, too."""
+    if recording.unit == "competition" and unit is None and options.weights is None:
+        if check_options(options):  # a network of 2017 is asked for
+            return
+        check_options(replace(options, weights="described"))  # what it could not do anyway
+        raise UsageError(
+            f"{recording.source}: its header 0, 1, ... without time stamps is the competition's, "
+            "of 2017: state --unit competition if it is preprocessed as there, at 100 Hz, or the "
+            "--frame-rate of raw traces"
+        )
+
+
 def _is_universal(weights: Any) -> bool:
     """Whether weights, by name or file, are of `universal`: its calibration stands beside them."""
     if not isinstance(weights, (str, Path)):
@@ -139,7 +160,11 @@ class Task:
         """Read the recording, as far as it has to be, say each note on it, and then load its
         predictor."""
         recording = split_at_steps(read(self.source, self.reading))
-        for line in recording.notes:
+        _check_form(recording, self.reading.unit, self.prediction)
+        lines = [*recording.notes]
+        if recording.unit != "competition" and self.reading.frame_rate is None:
+            lines.append(f"{recording.frame_rate:g} Hz, {recording.rate_from}")
+        for line in lines:
             say(f"{self.source.name}: {line}")
         return recording, choose_predictor(recording, self.prediction, progress=progress)
 
@@ -216,8 +241,8 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
         Show a bar on the standard error.
     **reading
         Of a file the further fields of `options.ReadOptions`: `orientation`, `unit`, `variable`,
-        `neuropil`, `all_rois`, `memory`; of an array the keywords of `inputs.as_recording`, and
-        `memory`.
+        `neuropil`, `all_rois`, `segments`, `memory`; of an array the keywords of
+        `inputs.as_recording`, and `memory`.
 
     Returns
     -------
@@ -240,14 +265,20 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
         spikes=spikes,
         engine=engine,
     )
+    check_keywords("predict", reading, (*PREDICT_KEYWORDS, *READ_KEYWORDS, *ARRAY_KEYWORDS))
     memory = reading.get("memory")
+    if np.ndim(frame_rate):  # type: ignore[arg-type]
+        raise UsageError("the frame rate is an array; give time stamps as times")
     if isinstance(source, Recording):
         recording = source
     elif isinstance(source, (str, Path)):
         if times is not None:
             raise UsageError(f"{source} is a file; time stamps go with an array, or into the file")
+        check_keywords("predict of a file", reading, READ_KEYWORDS)
         recording = read_recording(source, frame_rate, **reading)
+        _check_form(recording, reading.get("unit"), options)
     else:
+        check_keywords("predict of an array", reading, ("memory", *ARRAY_KEYWORDS))
         about = {name: value for name, value in reading.items() if name != "memory"}
         recording = as_recording(source, frame_rate, times, **about)
     recording = split_at_steps(recording)

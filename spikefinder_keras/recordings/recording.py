@@ -233,6 +233,8 @@ class Recording:
         What the file says of `indicator` and `species`, where it does.
     missing
         What was found to be no data when this part of a file was read.
+    rate_from
+        Where the frame rate is from, for messages.
     """
 
     fluorescence: AnyTable
@@ -246,6 +248,7 @@ class Recording:
     orientation: str = "time-neuron"
     about: dict[str, str] = field(default_factory=dict)
     missing: MissingCounts = NONE_MISSING
+    rate_from: str = ""
 
     def __repr__(self) -> str:
         frames, neurons = self.fluorescence.shape

@@ -4,6 +4,7 @@ frames, NaN where missing -> a regular grid per segment, short gaps bridged -> 1
 ... the network ... -> the mean over each frame's interval, at the recording's own time stamps
 """
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -251,6 +252,12 @@ LONGEST_BRIDGED = 0.5
 """Gaps up to so many s are interpolated, within longer ones the rates are left empty: a transient
 of GCaMP6f lasts about as long, so nothing larger hides in a shorter one."""
 
+SEGMENTS = (
+    "give the name of a column, the number of frames of each, or the frames that they begin with, "
+    "such as 0,3000 (--segments)"
+)
+"""What to state of segments, for messages."""
+_FRAMES = re.compile(r" *\d{1,12}( *, *\d{1,12})* *", re.ASCII)
 LONGEST_PAUSE = 10.0  # after a pause of more s between two time stamps a new segment begins
 FRAMES_OF_A_PAUSE = 3  # a pause is longer than so many frames, too: at 0.3 Hz each lasts 3 s
 IRREGULAR = 0.25
@@ -333,6 +340,33 @@ def _steps(levels: Trace, window: int) -> Mask:
     apart = np.abs(change) > LEVELS_APART * noise
     found[bins] = apart & ((after - before) * np.sign(change) > 0.5 * np.abs(change))
     return found
+
+
+def is_column(segments: object) -> bool:
+    """Whether what a user states of segments is the name of a column or array."""
+    return isinstance(segments, str) and not _FRAMES.fullmatch(segments)
+
+
+def stated_starts(segments: str | int | Sequence[int], frames: int) -> tuple[int, ...]:
+    """Frames with which segments begin by what a user states: `90`, so many frames each, or the
+    first frames, `0,3000`. `UsageError` if it is neither."""
+    if isinstance(segments, str):
+        if is_column(segments):
+            raise UsageError(f"there is no column {segments}; {SEGMENTS}")
+        found = np.array([int(part) for part in segments.split(",")])
+    else:
+        found = np.atleast_1d(np.asarray(segments))
+        if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
+            raise UsageError(f"{segments} for segments? {SEGMENTS}")
+    each = found.size == 1 and not isinstance(segments, list | tuple)
+    stated = range(0, frames, max(int(found[0]), 1)) if each else [int(k) for k in found]
+    starts = sorted({0, *stated})
+    if starts[0] < 0 or starts[-1] >= frames or (len(starts) > 1 and min(np.diff(starts)) < 2):
+        raise UsageError(
+            f"segments cannot begin at {', '.join(map(str, stated[:6]))} of {frames} frames; "
+            f"{SEGMENTS}"
+        )
+    return tuple(starts)
 
 
 def find_segments(

@@ -376,3 +376,43 @@ def test_download_from_a_folder(data, folder, capsys):
     assert main(["download", "weights", "--mirror", str(data / "published")]) == 0
     path = capsys.readouterr().out.removeprefix("the published weights are in ").strip()
     assert Path(path).read_bytes() == (data / "published" / "model_convnet_6").read_bytes()
+
+
+# What was meant
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "a.npy", "b.npy"], "one recording, or one file of a kind, at a time"),
+        (["predit", "a.npy"], "did you mean predict?"),
+        (["predict", "a.npy", "--fps", "30"], "did you mean --frame-rate?"),
+        (["predict", "a.npy", "--indicater", "GCaMP6f"], "did you mean --indicator?"),
+        (["predict", "https://a.org/b.nwb", "--out", "b.csv"], "is an address; download the file"),
+        (
+            ["predict", "calcium.csv", "--frame-rate", "30", "--out", "a.csv", "--report", "t.pdf"],
+            "end its name in .html (--report)",
+        ),
+        (["export", "m.txt"], "end its name in .onnx"),
+        (["predict", "calcium.csv", "--out", "a.csv"], "--unit competition"),
+        (
+            [
+                "predict",
+                "calcium.csv",
+                "--frame-rate",
+                "9",
+                "--out",
+                "a.csv",
+                "--segments",
+                "trial",
+            ],
+            "has no column trial (--segments)",
+        ),
+    ],
+)
+def test_what_was_meant_is_asked(arguments, message, folder, capsys):
+    before = files(folder)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.count("\n") == 1
+    assert files(folder) == before

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spikefinder_keras.errors import DataError
+from spikefinder_keras.errors import DataError, SpikefinderError, UsageError
 from spikefinder_keras.recordings.inputs import as_recording
 
 TRACES = np.random.default_rng(0).random((3, 200))
@@ -123,3 +123,168 @@ def test_times_and_names():
     check(as_recording(TRACES, 20, names=[1.0, 2.0, 3.0]), "123")
     with pytest.raises(DataError, match="3 neurons and 2 different names; give each neuron"):
         as_recording(TRACES, 20, names=["a", "b"])
+
+
+# Objects of other libraries
+
+SECONDS = np.arange(200) / 20
+
+
+class OnDevice:
+    """As CuPy's array, or torch's that needs a gradient: no copy in silence."""
+
+    shape, dtype, ndim = TRACES.shape, TRACES.dtype, 2
+
+    def __array__(self, *arguments, **options):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed")
+
+
+class Detached:
+    """As torch's tensor."""
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return TRACES
+
+
+class Column:
+    """As polars' Series."""
+
+    def __init__(self, name, values):
+        self.name, self.values = name, values
+
+    def to_numpy(self):
+        return self.values
+
+
+class Frame:
+    """As polars' DataFrame."""
+
+    def __init__(self, columns):
+        self.columns = [*columns]
+        self.get_columns = lambda: [Column(name, values) for name, values in columns.items()]
+
+
+def test_arrays_of_other_libraries():
+    with pytest.raises(DataError, match=r"cannot be copied from where it is.*x\.get\(\)"):
+        as_recording(OnDevice(), 20)
+    check(as_recording(Detached(), 20))
+    check(as_recording(np.matrix(TRACES), 20))
+    check(as_recording((row for row in TRACES), 20))
+    check(as_recording(TRACES.astype(object), 20))
+    rows = np.empty(3, object)
+    rows[:] = list(TRACES)
+    check(as_recording(rows, 20))
+    with pytest.raises(DataError, match="is no table"):
+        as_recording([TRACES[0], TRACES[1][:9]], 20)
+
+
+def test_tables_of_other_libraries():
+    columns = dict(zip("abc", TRACES, strict=True))
+    check(as_recording(columns, 20), "abc")
+    check(as_recording({"Time (ms)": SECONDS * 1000} | columns), "abc")
+    check(as_recording(Frame({"time": SECONDS} | columns)), "abc", orientation="time-neuron")
+    records = np.rec.fromarrays([SECONDS, *TRACES], names="time,a,b,c")
+    check(as_recording(records), "abc")
+    with pytest.raises(DataError, match="different length or kind"):
+        as_recording({"a": TRACES[0], "b": TRACES[1][:9]}, 20)
+
+
+@pytest.mark.parametrize("name, scale", [("Time (s)", 1), ("time_ms", 1e3), ("Time [us]", 1e6)])
+def test_the_unit_of_an_index(name, scale):
+    index = pd.Index(SECONDS * scale, name=name)
+    frame = pd.DataFrame(TRACES.T, columns=list("abc"), index=index)
+    check(as_recording(frame), "abc")
+    check(as_recording(frame.reset_index()), "abc")
+    tidy = frame.reset_index().melt(name, var_name="cell", value_name="dff")
+    check(as_recording(tidy), "abc")
+
+
+def test_a_level_of_trials():
+    levels = pd.MultiIndex.from_product([range(4), SECONDS[:50]], names=["trial", "time"])
+    frame = pd.DataFrame(TRACES.T, columns=list("abc"), index=levels)
+    for stated in ({}, {"frame_rate": 20}):
+        recording = as_recording(frame, **stated)
+        check(recording, "abc")
+        assert recording.segment_starts == (0, 50, 100, 150)
+    flat = frame.reset_index().drop(columns=["trial", "time"]).assign(odor=np.arange(200) // 100)
+    assert as_recording(flat, 20, segments="odor").segment_starts == (0, 100)
+    with pytest.raises(UsageError, match="no column smell"):
+        as_recording(TRACES, 20, segments="smell")
+
+
+def test_arrays_in_cells():
+    table = pd.DataFrame({"cell_roi_id": [1, 2, 3], "dff": list(TRACES)}, index=[11, 12, 13])
+    check(as_recording(table, 20), ["11", "12", "13"])
+    check(as_recording(table["dff"], 20), ["11", "12", "13"])
+    with pytest.raises(UsageError, match=r"several columns of arrays.*table\['dff'\]"):
+        as_recording(table.assign(f=list(TRACES)), 20)
+
+
+def test_what_xarray_says_elsewhere():
+    xarray = pytest.importorskip("xarray")
+    coordinates = {"cell": list("abc"), "time": ("frame", SECONDS * 1000, {"units": "ms"})}
+    array = xarray.DataArray(TRACES, dims=("cell", "frame"), coords=coordinates, name="dff")
+    check(as_recording(array), "abc", orientation="neuron-time")
+    check(as_recording(array.to_dataset()), "abc")
+    check(as_recording(xarray.DataArray(TRACES, dims=("cell", "frame"), attrs={"fps": 20.0})))
+    with pytest.raises(UsageError, match=r"several arrays.*ds\['dff'\]"):
+        as_recording(xarray.Dataset({"dff": array, "raw": array}))
+    trials = TRACES.reshape(3, 4, 50).transpose(1, 0, 2)
+    array = xarray.DataArray(
+        trials, dims=("trial", "cell", "time"), coords={"time": SECONDS[:50], "cell": list("abc")}
+    )
+    recording = as_recording(array)
+    check(recording, "abc")
+    assert recording.segment_starts == (0, 50, 100, 150)
+
+
+def test_neo_and_quantities():
+    neo, quantities = pytest.importorskip("neo"), pytest.importorskip("quantities")
+    signal = neo.AnalogSignal(TRACES.T, units="V", sampling_rate=0.02 * quantities.kHz)
+    check(as_recording(signal), orientation="time-neuron")
+    check(as_recording(TRACES, 20 * quantities.Hz))
+    check(as_recording(TRACES, times=SECONDS * 1000 * quantities.ms))
+
+
+def test_epochs_of_pynapple():
+    pynapple = pytest.importorskip("pynapple")
+    frame = pynapple.TsdFrame(t=SECONDS, d=TRACES.T)
+    epochs = pynapple.IntervalSet([0, 5], [3, 9.97])
+    assert as_recording(frame.restrict(epochs)).segment_starts == (0, 61)
+
+
+def test_times_as_text():
+    stamps = [str(pd.Timestamp("2026-03-01") + pd.Timedelta(seconds=s)) for s in SECONDS]
+    check(as_recording(TRACES, times=stamps))
+    for wrong in (["now"] * 200, [object()] * 200):
+        with pytest.raises(DataError, match="the times are no numbers and no dates"):
+            as_recording(TRACES, times=wrong)
+
+
+def test_public_functions_name_parameters(tmp_path):
+    """Whatever is handed to them ends as a result or a `SpikefinderError`."""
+    import spikefinder_keras as public
+
+    np.save(tmp_path / "a.npy", TRACES)
+    for arguments, options, message in (
+        ((TRACES,), {"fps": 30}, "predict has no fps; did you mean frame_rate"),
+        ((tmp_path / "a.npy",), {"frame_rte": 30}, "has no frame_rte; did you mean frame_rate"),
+        ((TRACES,), {}, r"state it in Hz \(frame_rate\)"),
+        ((tmp_path / "a.npy",), {}, r"state it in Hz \(frame_rate\)"),
+        ((20, TRACES), {}, "the frame rate is an array; give time stamps as times"),
+        ((object(), 20), {}, "give"),
+    ):
+        with pytest.raises(SpikefinderError, match=message) as raised:
+            public.predict(*arguments, **options)
+        assert "--" not in str(raised.value)
+    for function, arguments, options in (
+        (public.read_recording, (tmp_path / "a.npy",), {"fs": 30}),
+        (public.read_recording, (3,), {}),
+        (public.score, (TRACES,), {}),
+        (public.write_prediction, (TRACES, tmp_path / "a.csv"), {}),
+    ):
+        with pytest.raises(SpikefinderError):
+            function(*arguments, **options)

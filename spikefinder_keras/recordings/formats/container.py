@@ -5,8 +5,10 @@ sandbox says of an array before it is read: its shape and type, the attributes t
 numbers mean, and where the trials begin from which it is put together.
 """
 
+import base64
 import math
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -20,7 +22,7 @@ from ...errors import DataError
 from ...files.atomic import State, state_of
 from ...files.npy import NpyFile
 from ...files.sandbox import Job, parse
-from ..recording import AnyTable, LazyTable, Rows
+from ..recording import AnyTable, LazyTable, Rows, elementwise
 
 LEVELS = 2
 """Groups or structs around an array that is offered as fluorescence; what lies deeper belongs to
@@ -160,8 +162,13 @@ class Container:
                 raise self._changed()
             if self.reverses:
                 found[name] = found[name].T
+            found[name] = decoded(found[name], info.attributes, is_netcdf=self._is_netcdf)
         self._check_unchanged()
         return found
+
+    @property
+    def _is_netcdf(self) -> bool:
+        return "" in self.groups and "_NCProperties" in self.groups[""].attributes
 
     def rows(self, name: str, axis: int, numbers: Numbers) -> Rows:
         """Rows of a table as it is stored, see `recording.Loader`."""
@@ -215,13 +222,63 @@ def open_container(
 
 def plain(name: str) -> str:
     """The last part of a name, in lower case without marks: `dff` of `data.dF_F` and `dF_F{2}`."""
-    last = re.split(r"[./]", re.sub(r"\{\d+\}$", "", name))[-1]
+    # Octave calls what a variable holds its value.
+    last = re.split(r"[./]", re.sub(r"\{\d+\}$|[./]value$", "", name))[-1]
     return re.sub(r"[^a-z0-9]", "", last.lower())
 
 
 def is_table(shape: Sequence[int]) -> bool:
     """Whether an array of this shape can be read by rows."""
     return len(shape) == 2 and min(shape) > 1
+
+
+# What the attributes of netCDF's conventions say of stored numbers
+
+NETCDF_FILL = 9.969209968386869e36
+"""What netCDF's library writes where floats are missing and nobody names another number."""
+
+
+def decoded(table: AnyTable, attributes: Mapping[str, Scalar], *, is_netcdf: bool) -> AnyTable:
+    """The numbers that stored ones stand for: NaN for `_FillValue` and `missing_value`, all others
+    times `scale_factor`, plus `add_offset`."""
+    fills = [_fill_value(attributes.get(name)) for name in ("_FillValue", "missing_value")]
+    fills += [NETCDF_FILL] if is_netcdf and table.dtype.kind == "f" else []
+    fills = [fill for fill in fills if fill is not None and np.isfinite(fill)]
+    factor, offset = (
+        float(number) if isinstance(number, int | float) else default
+        for number, default in (
+            (attributes.get("scale_factor"), 1.0), (attributes.get("add_offset"), 0.0)
+        )
+    )  # fmt: skip
+    scales = (factor, offset) != (1.0, 0.0)
+    if not (fills or scales) or table.dtype.kind not in "fiu":
+        return table
+    # Single precision holds 24 bits: all of a camera's, not all of a time stamp's.
+    small = table.dtype.kind != "f" and table.dtype.itemsize <= 2
+    dtype = np.result_type(table.dtype if table.dtype.kind == "f" or small else np.float64, "f4")
+    dtype = np.result_type(dtype, np.float64) if scales else dtype
+
+    def decode(rows: Array) -> Array:
+        values = rows.astype(dtype)
+        for fill in fills:
+            values[rows == rows.dtype.type(fill)] = np.nan
+        return values * factor + offset if scales else values
+
+    if not scales and isinstance(table, np.ndarray):
+        lost = [(table == table.dtype.type(fill)).any() for fill in fills]
+        if not any(lost):
+            return table
+    return elementwise(decode, table, dtype=dtype)
+
+
+def _fill_value(value: Scalar) -> float | None:
+    """A fill value as a number; xarray writes floats into Zarr as text of their bytes."""
+    if isinstance(value, str):
+        try:
+            (value,) = struct.unpack("<d", base64.b64decode(value, validate=True))
+        except (ValueError, struct.error):
+            return None
+    return None if value is None or isinstance(value, bool) else float(value)
 
 
 # Recordings in pieces, one for each trial

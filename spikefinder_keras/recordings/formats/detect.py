@@ -3,6 +3,7 @@
 Files are recognised by what is in them; a result's format is chosen by the suffix of its path.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from ...files.atomic import check_apart, check_output, check_replaceable, is_zar
 from ...files.csv import read_table
 from ...files.hdf5 import SIGNATURE
 from ...files.npy import NPY, NpyFile
-from ..options import ReadOptions
+from ..options import ReadOptions, Segments
 from ..recording import Prediction, Recording, chunk_size
+from ..segments import is_column
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
 from .container import Container, npy_table, open_container, plain
 from .named_arrays import Facts, make_recording, only_one_array
@@ -26,6 +28,7 @@ DESCRIBED = (".csv", ".npy")  # beside such a file a description is written
 """Of the files that can be written."""
 HDF5_OFFSETS = (0, 512, 1024, 2048)
 """Where HDF5 can begin: MATLAB writes 512 bytes of its own before it."""
+ADDRESS = re.compile(r"(https?|ftps?|s3|gs|gcs|az|abfs|dandi|file|sftp|ssh|hdfs):/", re.IGNORECASE)
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 NOT_DATA = {
@@ -53,6 +56,7 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
     neuropil: float | None = None,
     all_rois: bool = False,
     memory: int | None = None,
+    segments: Segments | None = None,
 ) -> Recording:
     """Read a recording, whatever program wrote it.
 
@@ -60,7 +64,7 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
     ----------
     path
         A file or folder of one of `KINDS`.
-    frame_rate, orientation, unit, variable, neuropil, all_rois, memory
+    frame_rate, orientation, unit, variable, neuropil, all_rois, memory, segments
         See `options.ReadOptions`.
 
     Returns
@@ -86,6 +90,7 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
         neuropil=neuropil,
         all_rois=all_rois,
         memory=memory,
+        segments=segments,
     )
     return read(path, options)
 
@@ -93,6 +98,10 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
 def read(path: Path | str, options: ReadOptions) -> Recording:
     """As `read_recording`, with what is stated in one object."""
     path = Path(path)
+    if ADDRESS.match(str(path)):
+        raise DataError(
+            f"{path} is an address; download the file, and name it where it is on this computer"
+        )
     try:
         if path.is_dir():
             return _read_folder(path, options)
@@ -129,10 +138,19 @@ def _read_folder(path: Path, options: ReadOptions) -> Recording:
         return suite2p.read_recording(path, options)
     raise DataError(
         f"the folder {path} is neither suite2p's (with F.npy) nor a Zarr store; name the file"
+        f"{_files_in(path)}"
     )
 
 
-def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
+def _files_in(folder: Path) -> str:
+    """What a folder holds that may be meant, for messages."""
+    known = {".npy", ".npz", ".mat", ".csv", ".h5", ".hdf5", ".nwb", ".txt", ".nc"}
+    found = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in known)
+    return f", such as {', '.join(found[:4])}" if found else ""
+
+
+def _refuse_others(path: Path, start: bytes) -> None:
+    """Raise `DataError` for a file that holds no traces, by its first bytes."""
     if not start:
         raise DataError(f"{path} is empty; save it again")
     for sign, what in NOT_DATA.items():
@@ -141,6 +159,10 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
     # Nothing in a table of rates tells it from one of dF/F but the file beside it.
     if is_prediction(path):
         raise DataError(f"{path} holds predicted spike rates already; give the fluorescence")
+
+
+def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
+    _refuse_others(path, start)
     if start.startswith(NPY):
         return _read_npy(path, options)
     if start.startswith(npz.ZIP):
@@ -154,6 +176,10 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
             Container, path, mat.JOBS, chunk_size(options.memory), *wanted, always_tables=True
         )
         return named_arrays.read_recording(file, options)
+    for signs, jobs in ((mat.NETCDF, mat.NETCDF_JOBS), ((mat.OCTAVE,), mat.OCTAVE_JOBS)):
+        if start.startswith(signs):
+            file = open_container(Container, path, jobs, chunk_size(options.memory))
+            return named_arrays.read_recording(file, options)
     if start.startswith(b"MATLAB"):
         raise DataError(f"{path} is a damaged .mat file; save it again in MATLAB with -v7")
     # No text has such bytes, but for UTF-16, which begins with a mark.
@@ -188,8 +214,13 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
     notes = []
     # F.npy is suite2p's fluorescence, f.npy may be anything.
     unit = named_arrays.UNITS.get(plain(path.stem)) if path.stem != "f" else None
-    if path.name == "F.npy":
-        notes.append("F.npy alone: neuropil not subtracted, all ROIs kept; name its folder instead")
+    if path.stem in suite2p.CHANNELS:
+        what = "" if path.stem == "F" else f", and --variable {path.stem},"
+        unit = "F"
+        notes.append(
+            f"{path.name} alone: neuropil not subtracted, all ROIs kept; name its folder{what} "
+            "instead"
+        )
     traces = npy_table(file, chunk_size(options.memory))
     return make_recording(path, traces, options, Facts(unit=unit, notes=notes))
 
@@ -197,24 +228,33 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
 def _read_csv(path: Path, options: ReadOptions) -> Recording:
     """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
     without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
-    only_one_array(path, options.variable)
-    table = read_table(path, strict=False, all_cells=options.all_rois)
+    column = str(options.segments) if is_column(options.segments) else None
+    table = read_table(
+        path, strict=False, all_cells=options.all_rois, rows=options.variable, segments=column
+    )
+    options = options if column is None else replace(options, segments=None)
     if table.turned and options.orientation == "neuron-time":
         options = replace(options, orientation=None)  # it has been turned already
     turned = options.orientation == "neuron-time"
     competition = options.unit == "competition" or (
         options.unit is None and table.competition and options.frame_rate is None and not turned
     )
+    if table.asks and options.orientation is None and options.unit != "competition":
+        raise UsageError(
+            f"{path}: its header only counts, and the values go on along the rows: are the neurons "
+            "rows? state the orientation (--orientation), neuron-time or time-neuron"
+        )
     # A single row contradicts no orientation, so the competition's has to be said.
     certain = table.turned or (competition and len(table.values) == 1)
     facts = Facts(
         times=None if competition else table.times,
-        frame_rate=SAMPLE_RATE if competition else None,
+        frame_rate=SAMPLE_RATE if competition else table.frame_rate,
         orientation="time-neuron" if certain else None,
         usual_orientation="time-neuron",
         unit="competition" if competition else options.unit,
         names=None if turned else table.names,  # a header that numbers frames names no neurons
         notes=table.notes,
+        segment_starts=(0,) if turned or competition else table.starts,
     )
     return make_recording(path, table.values, options, facts)
 

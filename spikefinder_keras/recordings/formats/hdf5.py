@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,9 @@ def parse_rows(path: str, name: str, axis: int, numbers: list[int]) -> Iterator[
         yield "rows", pick(table, axis, np.array(numbers))
 
 
-_JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("h5py",))
+# It brings further decompression, and has to be imported before a file is opened.
+_PLUGIN = () if find_spec("hdf5plugin") is None else ("hdf5plugin",)
+_JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("h5py", *_PLUGIN))
 
 
 @sandboxed
@@ -162,7 +165,8 @@ def _listing(path: str, file: h5py.File) -> _Listing:
         matlab = plain.read(len(MATLAB_7_3)) == MATLAB_7_3
     # Octave and libraries write the attributes, but not always the user's block.
     top = (file[name] for name in file if _is_hard(file, name))
-    listing = _Listing(file, reverse=matlab or any("MATLAB_class" in item.attrs for item in top))
+    signs = {"MATLAB_class", "OCTAVE_NEW_FORMAT"}
+    listing = _Listing(file, reverse=matlab or any(not signs.isdisjoint(i.attrs) for i in top))
     for where, item in walk(file, RECORDINGS):
         listing.add(where, item)
     return listing
@@ -213,16 +217,27 @@ class _Listing(Cells):
         # An empty array is stored as its shape, a text as numbers.
         if "MATLAB_empty" in attributes or attributes.get("MATLAB_class") == "char":
             return
+        # Pointers to an object, such as a table, which stands elsewhere.
+        if "MATLAB_object_decode" in attributes:
+            self.objects[where] = ArrayInfo(item.shape, "object", attributes=attributes)
+            return
         if _holds_references(item):
             if item.size <= MOST_PIECES and where.count("/") <= LEVELS:
                 pieces = [item.file[reference] for reference in item[()].ravel() if reference]
                 self._add_pieces(pieces, where, depth=0)
+            return
+        # pandas' names of columns.
+        if where.endswith("/block0_items") and item.dtype.kind == "S" and item.ndim == 1:
+            names = b"\n".join(item[()]) if item.nbytes <= _PLAIN_TEXT else b""
+            text = names.decode(errors="replace")
+            self.objects[where] = ArrayInfo(item.shape, "object", text=text)
             return
         single = item.shape == () and h5py.check_string_dtype(item.dtype) is not None
         self.objects[where] = ArrayInfo(
             self._shape(item),
             type_name(item.dtype),
             _dimensions(item, attributes),
+            unit=_unit(attributes),
             attributes=attributes,
             text=_as_text(item[()]) if single and item.dtype.itemsize <= _PLAIN_TEXT else None,
         )
@@ -264,6 +279,11 @@ def _holds_references(item: h5py.Dataset) -> bool:
 
     # Types that are equal otherwise: texts are objects to numpy, too.
     return h5py.check_ref_dtype(item.dtype) is h5py.Reference
+
+
+def _unit(attributes: Mapping[str, Scalar]) -> str | None:
+    found = attributes.get("units", attributes.get("unit"))  # netCDF's, and NWB's
+    return found if isinstance(found, str) else None
 
 
 def _as_text(value: bytes | str) -> str:

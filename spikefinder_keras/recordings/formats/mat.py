@@ -1,8 +1,10 @@
-"""The container of MATLAB's `.mat` of version 5; that of version 7.3 is HDF5.
+"""The containers that SciPy reads: MATLAB's `.mat` of version 5 (that of version 7.3 is HDF5) and
+NetCDF 3; and Octave's text.
 
 Structs are looked into two levels deep, and a cell array with a matrix for each trial is one array.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,19 @@ import numpy as np
 
 from ...arrays import Array
 from ...files.sandbox import check_size, sandboxed
-from .container import LEVELS, MOST_PIECES, ArrayInfo, Cells, Info, Jobs, as_json, assemble, plain
+from .container import (
+    LEVELS,
+    MOST_PIECES,
+    ArrayInfo,
+    Cells,
+    GroupInfo,
+    Info,
+    Jobs,
+    Scalar,
+    as_json,
+    assemble,
+    plain,
+)
 
 _WHOLE_NUMBERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _TYPES = {"double": "<f8", "single": "<f4", "logical": "|u1", "sparse": "<f8"}
@@ -19,6 +33,8 @@ _TYPES |= {name: np.dtype(name).str for name in _WHOLE_NUMBERS}
 """MATLAB's classes of numbers."""
 VERSION_5 = (b"\x00\x01IM", b"\x01\x00MI")
 """The last bytes of the header of 128 bytes."""
+_OBJECTS = ("table", "timetable")
+"""MATLAB's classes that may hold traces, but nobody else can read."""
 _STRUCTURES = ("struct", "cell")
 """MATLAB's classes that hold others."""
 ALWAYS = ("ops",)
@@ -38,6 +54,11 @@ def parse_objects(path: str, variable: str | None, enough: list[str]) -> Iterato
         name: ArrayInfo(shape, _TYPES[kind])
         for name, (shape, kind) in listing.items()
         if kind in _TYPES
+    }
+    arrays |= {
+        name: ArrayInfo((), "object", attributes={"MATLAB_class": kind})
+        for name, (_, kind) in listing.items()
+        if kind in _OBJECTS
     }
     structures = [name for name, (_, kind) in listing.items() if kind in _STRUCTURES]
     # As in Fall.mat of suite2p, whose struct stat has the pixels of each ROI.
@@ -81,7 +102,34 @@ JOBS = Jobs(parse_objects, parse_arrays, libraries=("scipy.io",))
 def _list_variables(path: str) -> dict[str, tuple[tuple[int, ...], str]]:
     from scipy.io import whosmat
 
-    return {name: (tuple(map(int, shape)), kind) for name, shape, kind in whosmat(path)}
+    try:
+        listed = whosmat(path)
+    except TypeError:  # what it says of an object, which has no shape
+        listed = _list_one_by_one(path)
+    return {
+        name: (tuple(map(int, shape)), kind)
+        for name, shape, kind in listed
+        if not name.startswith("__")  # where MATLAB keeps what objects hold
+    }
+
+
+@sandboxed
+def _list_one_by_one(path: str) -> list[tuple[str, tuple[int, ...], str]]:
+    """As SciPy's `whosmat`, of a file with objects, which have their class."""
+    from scipy.io import loadmat, whosmat
+    from scipy.io.matlab import varmats_from_mat
+
+    listed: list[tuple[str, tuple[int, ...], str]] = []
+    with Path(path).open("rb") as file:
+        for _, stream in varmats_from_mat(file):
+            try:
+                listed += whosmat(stream)
+            except TypeError:
+                stream.seek(0)
+                found = [v for v in loadmat(stream).values() if isinstance(v, np.ndarray)]
+                record = np.ravel(found[0])[0]
+                listed.append((record["s0"].decode(), (), record["s2"].decode()))
+    return listed
 
 
 @sandboxed
@@ -137,3 +185,86 @@ class _Inside(Cells):
         if isinstance(value, np.ndarray):
             check_size(name, value.shape, value.dtype.itemsize, self._stored)
         super().keep(name, info, value)
+
+
+# NetCDF 3
+
+NETCDF = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+
+
+@sandboxed
+def parse_netcdf_objects(path: str) -> Iterator[tuple[str, Any]]:
+    from scipy.io import netcdf_file
+
+    objects: dict[str, Info] = {"": GroupInfo({"_NCProperties": "3"})}
+    with netcdf_file(path, mmap=False) as file:
+        for name, variable in file.variables.items():
+            attributes = {key: _scalar(value) for key, value in variable._attributes.items()}
+            unit = attributes.get("units")
+            objects[name] = ArrayInfo(
+                tuple(map(int, variable.shape)),
+                np.dtype(variable.data.dtype).newbyteorder("=").str,
+                tuple(variable.dimensions) or None,
+                unit=unit if isinstance(unit, str) else None,
+                attributes=attributes,
+            )
+    yield "objects", as_json(objects)
+
+
+@sandboxed
+def parse_netcdf_arrays(
+    path: str, labels: Mapping[str, str], large: Sequence[str]
+) -> Iterator[tuple[str, Array]]:
+    from scipy.io import netcdf_file
+
+    with netcdf_file(path, mmap=False) as file:
+        for name in labels:
+            yield name, np.array(file.variables[name].data)
+
+
+def _scalar(value: Any) -> Scalar:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    number = np.ravel(value)
+    return number[0].item() if number.size == 1 and number.dtype.kind in "fiu" else None
+
+
+NETCDF_JOBS = Jobs(parse_netcdf_objects, parse_netcdf_arrays, libraries=("scipy.io",))
+
+# Octave's text
+
+OCTAVE = b"# Created by Octave"
+_VARIABLE = re.compile(
+    r"^# name: (\S+)\n# type: (?:scalar|matrix|(?:u?int\d+|float) (?:scalar|matrix))\n"
+    r"(?:# rows: (\d+)\n# columns: (\d+)\n)?([^#]*)",
+    re.MULTILINE,
+)
+
+
+@sandboxed
+def parse_octave_objects(path: str) -> Iterator[tuple[str, Any]]:
+    arrays = _octave(path)
+    yield "objects", as_json({name: ArrayInfo(a.shape, a.dtype.str) for name, a in arrays.items()})
+
+
+@sandboxed
+def parse_octave_arrays(
+    path: str, labels: Mapping[str, str], large: Sequence[str]
+) -> Iterator[tuple[str, Array]]:
+    arrays = _octave(path)
+    yield from ((name, arrays[name]) for name in labels)
+
+
+@sandboxed
+def _octave(path: str) -> dict[str, Array]:
+    """The scalars and matrices in a file of Octave's text."""
+    text = Path(path).read_text(errors="replace").replace("\r\n", "\n")
+    found = {}
+    for name, rows, columns, body in _VARIABLE.findall(text):
+        values = np.array(body.replace("NA", "nan").split(), np.float64)
+        shape = (int(rows), int(columns)) if rows else (1, 1)
+        found[name] = values.reshape(shape)
+    return found
+
+
+OCTAVE_JOBS = Jobs(parse_octave_objects, parse_octave_arrays)

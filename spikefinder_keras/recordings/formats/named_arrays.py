@@ -11,7 +11,7 @@ import functools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -19,6 +19,8 @@ import numpy as np
 
 from ...arrays import ArrayLike, Times
 from ...errors import DataError, UsageError
+from ...files.csv import SHORTEST_PIECES
+from ...labels import RATES, names_pieces, starts_of, time_unit
 from ...signals.preprocess import check_rate
 from ..inputs import (
     RATE_MISMATCH,
@@ -31,6 +33,7 @@ from ..inputs import (
 )
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
+from ..segments import is_column
 from .container import ArrayInfo, Container, is_table, plain
 from .hdf5 import Hdf5File
 from .rois import Kept, Neuropil, accepted, corrected, numbered
@@ -68,29 +71,32 @@ DENOISED = _names("c denoised cdec cdenoised denoisedtraces")
 RESIDUALS = _names("yra r residuals")
 """Names of what denoising took away; Minian's YrA is the whole trace."""
 NEUROPIL = _names("fneu fcellneu neuropil neuropiltraces")
+SECOND = {"fchan2": "fneuchan2"}
+"""Fluorescence and neuropil of suite2p's second channel, which has to be asked for."""
 CELLS = _names("iscell")
 COMPONENTS = _names("idxcomponents")
 IDS = _names("unitid unitids roiid roiids cellid cellids neuronid neuronids")
-FRAME_RATES = _names(
-    """framerate fs fr fps samplingrate imagingrate samplerate framerates volumerate
-    samplingfrequency"""
-)
+FRAME_RATES = frozenset(RATES)
 
 PROCESSED = DECONVOLVED | DENOISED | RESIDUALS
 """Names of what is no fluorescence any more."""
-HELPERS = (FRAME_RATES | NEUROPIL | CELLS | COMPONENTS | IDS) | _names(
-    """a b b0 w cn sn spatialweights coordinates ain corrimg
+HELPERS = (
+    (FRAME_RATES | NEUROPIL | CELLS | COMPONENTS | IDS)
+    | {*SECOND, *SECOND.values()}
+    | _names(
+        """a b b0 w cn sn spatialweights coordinates ain corrimg
     names spiketimes spikeneurons frame frames index id ids f0 bl snr snrcomp rvalues cnnpreds
     stim stimulus x y xy centroid centroids com center centers coords xoff yoff redcell lam g
     animal session height width depth trial trials unit neuron cell cells rois roi neurons
     accepted rejected keep baseline background meanimg maxproj refimg framenumber framenumbers
     counter"""
+    )
 )
 """Other names of arrays that are never taken for fluorescence without being asked for."""
 BACKGROUND_NEIGHBOURS = _names("c a b s yra cn")
 """Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
-_TIME = re.compile("(?:frame)?(?:times?|t|timestamps?)(?:in)?(s|sec|seconds|ms|us|min|minutes)?")
-
+PANDAS = "block0values"
+"""What pandas calls the values of a table in HDF5 (`format="fixed"`)."""
 MOST_LISTED = 12
 """More arrays than this make no readable message."""
 ABSENT = "NoneType"
@@ -98,14 +104,6 @@ ABSENT = "NoneType"
 CAIMAN_TRACES = ("F_dff", "C", "YrA", "R")
 CAIMAN_ARRAYS = (*CAIMAN_TRACES, "S", "f", "idx_components")
 CAIMAN_RATE = "params/data/fr"
-
-
-def time_unit(name: str, unit: str | None = None) -> str | None:
-    """The unit of time stamps by their name, `ms` of `time_ms`, else `unit`; None for no times."""
-    # Such as frame_times, t and timestamps_ms.
-    match = _TIME.fullmatch(plain(name))
-    usual = "s" if unit is None else unit
-    return None if match is None else match[1] or usual
 
 
 # What there is, and which array is what
@@ -117,7 +115,8 @@ class Source:
 
     `inside` is what the container calls each. Attributes that are frame rates are among them, as
     arrays of one number; their values in Hz are `rates`. `orientation` is that of the traces, where
-    it is known for certain.
+    it is known for certain. `others` are objects that are no arrays, and their class, and `texts`
+    what stands in texts.
     """
 
     path: Path
@@ -125,6 +124,8 @@ class Source:
     inside: dict[str, str]
     rates: dict[str, float]
     orientation: str | None = None
+    others: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     @property
     def listed(self) -> str:
@@ -165,13 +166,30 @@ class Source:
     def times(self, traces: str, beside: Sequence[str]) -> str | None:
         """The time stamps, if possible as many as there are frames; single numbers are none."""
         shape = self.arrays[traces].shape
-        sizes = {n: self.arrays[n].size for n in beside if time_unit(n)}
+        sizes = {n: self.arrays[n].size for n in beside if is_time(n)}
         found = [n for n, size in sizes.items() if size > 1 or set(shape) == {1}]
         return _first(sorted(found, key=lambda n: sizes[n] not in shape))
 
+    def pieces(self, traces: str, beside: Sequence[str]) -> str | None:
+        """The numbers of each frame's trial or session."""
+        shape = self.arrays[traces].shape
+        named = (n for n in beside if names_pieces(_last(n)))
+        return _first(n for n in named if self.arrays[n].size == max(shape, default=0) > 1)
+
+    def array(self, name: str, option: str = "--variable") -> str:
+        """The array that a user names, else `UsageError`."""
+        # The whole name, else the end of one: dff of data.dff.
+        matches = [n for n in self.arrays if n == name]
+        matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{name}")]
+        if len(matches) != 1:
+            raise UsageError(
+                f"{self.path} has no array {name}; choose from {self.listed} ({option})"
+            )
+        return matches[0]
+
     def is_background(self, name: str) -> bool:
         """Whether `f` is CaImAn's temporal background, and no suite2p fluorescence `F`."""
-        if re.split(r"[./]", name)[-1] != "f":
+        if _last(name) != "f":
             return False
         dimensions = self.arrays[name].dimensions
         alone = dimensions is not None and orientation_of(dimensions) is None
@@ -180,7 +198,7 @@ class Source:
     @functools.cached_property
     def frame_counts(self) -> set[int]:
         """Numbers of frames that time stamps or traces of known names have; may be empty."""
-        sizes = {info.size for name, info in self.arrays.items() if time_unit(name)}
+        sizes = {info.size for name, info in self.arrays.items() if is_time(name)}
         known = UNITS.keys() | PROCESSED | NEUROPIL
         tables = [
             info.shape
@@ -206,12 +224,19 @@ class Source:
             name
             for name in self.arrays
             if plain(name) not in HELPERS | PROCESSED
-            and not time_unit(name)
+            and not is_time(name)
             and not self.is_background(name)
             and self.fits(name)
         ]
 
     def fluorescence(self) -> str:
+        for name, info in self.arrays.items():
+            if plain(name) == "dffmat" and len(info.shape) == 3:
+                raise DataError(
+                    f"{self.path}: {name} {listed({name: info}).rpartition(' ')[2]} is AQuA's dF/F "
+                    "of events, with (1) and without (2) those beside them; save one of the two: "
+                    f"squeeze({name}(:,:,2))"
+                )
         depths = {n: _group(n).count(".") for n in self.candidates if plain(n) in UNITS}
         near = [n for n in depths if depths[n] == min(depths.values())]
         # dF/F goes before fluorescence: its program has found the baseline already.
@@ -232,10 +257,33 @@ class Source:
         for name in self.arrays:
             if plain(name) in PROCESSED or self.is_background(name):
                 self.refuse_processed(name)
+        self._name_others()
         raise DataError(
             f"{self.path} holds no array of traces (it has {self.listed}); save neurons x frames "
             "in it, or name an array (--variable)"
         )
+
+    def _name_others(self) -> None:
+        """Raise `DataError` for what may hold the traces, but is no array."""
+        for name, kind in self.others.items():
+            if kind in ("table", "timetable"):
+                into = (
+                    "table2array(timetable2table(T))" if kind == "timetable" else "table2array(T)"
+                )
+                raise DataError(
+                    f"{self.path}: {name} is a MATLAB {kind}; save an array of it: "
+                    f"{into.replace('T)', f'{name})')}"
+                )
+            if plain(name) in ("result", "raw", "deltafresult"):
+                raise DataError(
+                    f"{self.path}: {name} holds Python objects, as FISSA's results do; give what "
+                    "its save_to_matlab() writes, or the first row of each cell as .npy"
+                )
+            if name.rpartition(".")[2] == "table":
+                raise DataError(
+                    f"{self.path}: {name} is a table of pandas or PyTables; save it with "
+                    "format='fixed', or as CSV (to_csv)"
+                )
 
     def _only(self, names: Sequence[str]) -> str | None:
         """The array, None if there is none, `UsageError` if there are several."""
@@ -258,14 +306,7 @@ class Source:
         return _first(same)
 
     def named(self, variable: str) -> str:
-        # The whole name, else the end of one: dff of data.dff.
-        matches = [n for n in self.arrays if n == variable]
-        matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{variable}")]
-        if len(matches) != 1:
-            raise UsageError(
-                f"{self.path} has no array {variable}; choose from {self.listed} (--variable)"
-            )
-        name = matches[0]
+        name = self.array(variable)
         # Denoised traces can be had back with what was taken away.
         if plain(name) in DENOISED and self.residuals(name):
             return name
@@ -290,6 +331,11 @@ def source_of(container: Container) -> Source:
         if isinstance(info, ArrayInfo):
             # Texts, such as names of neurons, are never chosen.
             if not info.is_numeric:
+                kind = str(info.attributes.get("MATLAB_class", ""))
+                if info.text is None:
+                    source.others[shown] = kind
+                else:
+                    source.texts[shown] = info.text
                 continue
             source.arrays[shown], source.inside[shown] = info, name
         for attribute, value in info.attributes.items():
@@ -349,6 +395,7 @@ def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None
         "deconvolved already": DECONVOLVED,
         "denoised already": DENOISED,
         "only what denoising took away": RESIDUALS,
+        "the neuropil around the ROIs": NEUROPIL | {*SECOND.values()},
     }
     if what is None and plain(name) in DENOISED:
         there = f" (C + YrA of CaImAn, YrA of Minian){there}"
@@ -357,6 +404,16 @@ def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None
         raise DataError(
             f"{path}: {name} is {what}; give the fluorescence or dF/F it was made from{there}"
         )
+
+
+def _last(name: str) -> str:
+    """The last part of a name."""
+    return re.split(r"[./]", name)[-1]
+
+
+def is_time(name: str) -> bool:
+    """Whether an array is called time, such as frame_times, t and timestamps_ms."""
+    return time_unit(_last(name)) is not None
 
 
 def _first(names: Iterable[str]) -> str | None:
@@ -380,7 +437,8 @@ class Roles(Generic[T]):
     """What arrays are: first their names, then what was read.
 
     `residuals` are to be added to the traces, `cells` has 1 for each ROI that is one, `components`
-    the numbers of those that are, and `ids` those of the neurons.
+    the numbers of those that are, `ids` those of the neurons, and `pieces` of each frame's trial or
+    session.
     """
 
     traces: T
@@ -391,6 +449,7 @@ class Roles(Generic[T]):
     cells: T | None = None
     components: T | None = None
     ids: T | None = None
+    pieces: T | None = None
 
 
 @dataclass(frozen=True)
@@ -404,7 +463,7 @@ class Choice:
     also: str = ""
 
 
-def choose(source: Source, variable: str | None = None) -> Choice:
+def choose(source: Source, variable: str | None = None, segments: str | None = None) -> Choice:
     """Say which array of a file is fluorescence, time stamps, frame rate and so on.
 
     It raises `DataError` if there is no fluorescence, or none but deconvolved or denoised, and
@@ -418,26 +477,37 @@ def choose(source: Source, variable: str | None = None) -> Choice:
         if residuals is None:
             source.refuse_processed(traces)
     # C + YrA is what CaImAn was given: fluorescence, whatever its scale.
-    unit = "F" if residuals or name == "yra" else UNITS.get(name)
+    unit = "F" if residuals or name == "yra" or name in SECOND else UNITS.get(name)
     if not residuals and (unit == "F" or name in TRACES):
-        near = source.same_group(traces, NEUROPIL)
+        near = source.same_group(traces, {SECOND[name]} if name in SECOND else NEUROPIL)
         neuropil = _first(n for n in near if source.arrays[n].shape == info.shape)
     # Names of dimensions come from attributes, which may be another array's.
     orientation = orientation_of(info.dimensions) if len(info.shape) == 2 else None
     beside = [n for n in source.beside(traces) if n not in (traces, residuals, neuropil)]
     rates = (n for n in beside if plain(n) in FRAME_RATES)
+    times = source.times(traces, beside)
+    if name == PANDAS:
+        index = f"{_group(traces)}.axis1"
+        kind = str(source.arrays[index].attributes.get("kind")) if index in source.arrays else ""
+        times = index if kind.startswith(("float", "datetime64")) else None
     names = Roles(
         traces,
         residuals,
         neuropil,
-        times=source.times(traces, beside),
+        times=times,
         # What another array has as its attribute is that one's.
         rate=_first(n for n in rates if _group(n) == traces or _group(n) not in source.arrays),
         cells=_first(n for n in beside if plain(n) in CELLS),
         components=_first(n for n in beside if plain(n) in COMPONENTS),
         ids=source.ids(traces, orientation, beside),
+        pieces=(
+            source.pieces(traces, beside)
+            if segments is None
+            else source.array(segments, "--segments")
+        ),
     )
-    if name == "temporalweights":  # EXTRACT writes time x neuron, against MATLAB's habit
+    # EXTRACT writes time x neuron, against MATLAB's habit, and so does pandas.
+    if name in ("temporalweights", PANDAS):
         orientation = "time-neuron"
     others = ", ".join(n for n in source.candidates if n != traces and plain(n) in UNITS)
     also = f" (there are also {others})" if others else ""
@@ -455,7 +525,10 @@ def read_recording(container: Container, options: ReadOptions) -> Recording:
         source = source_of_caiman(container, options.variable)
     else:
         source = source_of(container)
-    choice = choose(source, options.variable)
+    column = str(options.segments) if is_column(options.segments) else None
+    if fissa := _fissa(source, options):
+        return _of_fissa(container, source, fissa, options)
+    choice = choose(source, options.variable, column)
     values = _read(container, source, choice.names)
     if source.orientation:
         only_orientation(source.path, options.orientation, source.orientation)
@@ -463,9 +536,55 @@ def read_recording(container: Container, options: ReadOptions) -> Recording:
     if options.variable is None and plain(names.traces) == "fdff":
         _refuse_stale(source, names.traces)
     facts = _facts(source, choice, values, options)
+    options = options if column is None else replace(options, segments=None)
     if names.residuals or names.neuropil or names.cells or names.components:
         return _of_rois(source.path, choice, values, options, facts)
     return _of_traces(source.path, choice, values, options, facts)
+
+
+FISSA = re.compile(r"(?:result\.)?cell(\d+)(?:\.trial(\d+))?")
+"""What FISSA calls the rows of a cell and its surroundings in a trial."""
+MOST_SURROUNDINGS = 50
+
+
+def _fissa(source: Source, options: ReadOptions) -> dict[tuple[int, int], str]:
+    """FISSA's arrays by cell and trial; empty where there are none, or others are asked for."""
+    found = {}
+    for name, info in source.arrays.items():
+        if match := FISSA.fullmatch(name):
+            if len(info.shape) != 2 or not 1 < info.shape[0] <= MOST_SURROUNDINGS:
+                return {}
+            found[int(match[1]), int(match[2] or 0)] = name
+    cells, trials = ({key[k] for key in found} for k in (0, 1))
+    whole = len(found) == len(cells) * len(trials)
+    return found if whole and options.variable is None else {}
+
+
+def _of_fissa(
+    container: Container,
+    source: Source,
+    names: Mapping[tuple[int, int], str],
+    options: ReadOptions,
+) -> Recording:
+    """The first row of each cell, which is the cell without its surroundings, trial by trial."""
+    read = container.read({source.inside[name]: name for name in names.values()})
+    cells, trials = (sorted({key[k] for key in names}) for k in (0, 1))
+    rows = [
+        [np.asarray(read[source.inside[names[cell, trial]]])[0] for trial in trials]
+        for cell in cells
+    ]
+    lengths = [trial.size for trial in rows[0]]
+    if any([trial.size for trial in each] != lengths for each in rows):
+        raise DataError(f"{source.path}: the cells of FISSA's result have trials of other lengths")
+    facts = Facts(
+        orientation="neuron-time",
+        unit="F",
+        names=[str(cell) for cell in cells],
+        notes=[f"FISSA's result, the first row of {len(cells)} cells, {len(trials)} trials"],
+        segment_starts=[0, *np.cumsum(lengths)[:-1].tolist()],
+    )
+    table = np.stack([np.concatenate(each) for each in rows])
+    return make_recording(source.path, table, options, facts)
 
 
 def read_pickled(container: Container, options: ReadOptions) -> Recording:
@@ -524,7 +643,9 @@ class Facts:
 
     `times` `(frame,)` in s tell the frame rate, and which axis of the traces is time. `frame_rate`
     is in Hz; where another one is stated, that one is used, with a note. `orientation` is known for
-    certain, `usual_orientation` is what such a file has as a rule. All else is a `Recording`'s.
+    certain, `usual_orientation` is what such a file has as a rule. `rate_from` says where the frame
+    rate stands, and `start` is the time of the first frame in s, where there are no `times`. All
+    else is a `Recording`'s.
     """
 
     times: Times | None = None
@@ -535,6 +656,8 @@ class Facts:
     names: Sequence[str] | None = None
     notes: Sequence[str] = ()
     segment_starts: Sequence[int] = (0,)
+    rate_from: str = ""
+    start: float = 0.0
 
 
 def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: ReadOptions) -> Facts:
@@ -545,14 +668,16 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
         rate = one_rate(source.path, str(names.rate), np.asarray(values.rate))
     times, notes = None, []
     if values.times is not None and names.times is not None:
-        stamps, unit = np.asarray(values.times), source.arrays[names.times].unit
+        info = source.arrays[names.times]
+        is_date = str(info.attributes.get("kind")).startswith("datetime64")  # pandas'
+        stamps, unit = np.asarray(values.times), "ns" if is_date else info.unit
         counted = stamps.size > 2 and stamps.flat[0] in (0, 1)
         counted = counted and bool((np.diff(stamps.ravel()) == 1).all())
         # Numbers of the frames, from 0 or 1, are no times where nothing names a unit.
-        if counted and unit is None and time_unit(names.times, "") == "":
+        if counted and unit is None and time_unit(_last(names.times)) == "":
             notes.append(f"{names.times} counts the frames: not used")
         else:
-            times = times_in(stamps, time_unit(names.times, unit))
+            times = times_in(stamps, time_unit(_last(names.times)) or unit)
     # A single trace, of no name of fluorescence, that only counts up.
     if choice.unit is None and traces.size == max(traces.shape, default=0) > 2:
         steps = np.diff(np.ravel(np.asarray(traces)))
@@ -573,11 +698,45 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
     return Facts(
         times=times,
         frame_rate=rate,
+        rate_from=str(names.rate or ""),
         orientation=orientation,
         unit=choice.unit,
+        names=_names_of_pandas(source, names.traces, traces.shape),
         notes=notes,
-        segment_starts=source.arrays[names.traces].starts,
+        segment_starts=_starts(source, choice, values, options, notes),
     )
+
+
+def _names_of_pandas(source: Source, traces: str, shape: tuple[int, ...]) -> Sequence[str] | None:
+    names = source.texts.get(f"{_group(traces)}.block0_items", "").split("\n")
+    return names if plain(traces) == PANDAS and len(names) == shape[-1] else None
+
+
+def _starts(
+    source: Source,
+    choice: Choice,
+    values: Roles[AnyTable],
+    options: ReadOptions,
+    notes: list[str],
+) -> tuple[int, ...]:
+    """Frames with which trials or sessions begin: those of the cells that the traces were put
+    together from, or where the numbers in an array change."""
+    starts = source.arrays[choice.names.traces].starts
+    if values.pieces is None or len(starts) > 1:
+        return starts
+    labels = np.ravel(np.asarray(values.pieces))
+    if labels.size not in values.traces.shape:
+        raise DataError(
+            f"{source.path}: {choice.names.pieces} has {labels.size} values, not one for each "
+            "frame; name another (--segments)"
+        )
+    found = starts_of(labels)
+    # What changes all the time is no number of a trial.
+    if not is_column(options.segments) and labels.size < SHORTEST_PIECES * len(found):
+        return starts
+    if len(found) > 1:
+        notes.append(f"{len(found)} segments, where {choice.names.pieces} changes")
+    return found
 
 
 def _of_traces(
@@ -659,7 +818,7 @@ def make_recording(
                 f"the frame rate is {stated:g} Hz as stated, but {facts.frame_rate:g} Hz in the "
                 "file"
             )
-    return as_recording(
+    made = as_recording(
         traces,
         frame_rate,
         times,
@@ -669,9 +828,15 @@ def make_recording(
         source=str(path),
         notes=notes,
         segment_starts=facts.segment_starts,
+        segments=options.segments,
         usual_orientation=facts.usual_orientation,
         in_place=True,
     )
+    if times is None:
+        made.times[:] += facts.start
+        if options.frame_rate is None:
+            made = replace(made, rate_from=facts.rate_from or "of the file")
+    return made
 
 
 def one_rate(path: Path | str, name: str, value: ArrayLike) -> float:

@@ -46,6 +46,8 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
             # Headers alone are unpacked here.
             if (header := member_header(archive, member)) is not None:
                 arrays[name.removesuffix(".npy")] = ArrayInfo(header[0], header[1].str)
+            elif name.endswith(".npy"):
+                arrays[name.removesuffix(".npy")] = ArrayInfo((), "object")
         yield "objects", as_json(arrays)
 
 

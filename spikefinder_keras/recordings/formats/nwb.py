@@ -15,6 +15,7 @@ import numpy as np
 
 from ...arrays import Array, Numbers
 from ...errors import DataError, UsageError
+from ..inputs import times_in
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
 from .container import Scalar, plain
@@ -24,6 +25,8 @@ from .rois import Kept, Neuropil, accepted, corrected, scaled
 
 SERIES = "series "
 """Begins the note that says which series a recording is of."""
+PHOTOMETRY = "photometry"
+"""What is read as such: a column for each fibre, which sees many cells at once."""
 OWN = "Spike rates predicted from fluorescence"
 """Begins the description of the series that are written."""
 PROCESSED = re.compile(
@@ -57,14 +60,16 @@ def is_version_2(file: Hdf5File) -> bool:
 
 @dataclass(frozen=True)
 class Series:
-    """A series such as `ophys/DfOverF/RoiResponseSeries`: its type and that of its container, empty
-    where that is a folder alone, where it stands in the file, and its description."""
+    """A series such as `ophys/DfOverF/RoiResponseSeries`: what it is read as (see `_read_as`), the
+    type of its container, empty where that is a folder alone, where it stands in the file, its
+    description, and its own type."""
 
     name: str
     kind: str
     container: str
     path: str = ""
     description: str = ""
+    type_name: str = ""
 
     @property
     def is_processed(self) -> bool:
@@ -100,11 +105,11 @@ def all_series(file: Hdf5File) -> dict[str, Series]:
                 continue
             attributes = file.groups[item].attributes
             kind = _as_text(attributes.get("neurodata_type"))
-            # Only these two are read: CaImAn writes residuals, and others dF/F, as TimeSeries.
-            if kind in ("RoiResponseSeries", "TimeSeries"):
+            read_as = _read_as(file, item)
+            if read_as:
                 name = f"{path}/{key}".lstrip("/")
                 description = _as_text(attributes.get("description"))
-                found[name] = Series(name, kind, container, item, description)
+                found[name] = Series(name, read_as, container, item, description, kind)
             elif kind not in ("PlaneSegmentation", "DynamicTable"):
                 visit(item, f"{path}/{key}", depth + 1, kind or container)
 
@@ -113,6 +118,26 @@ def all_series(file: Hdf5File) -> dict[str, Series]:
         if group := _group(file, top):
             visit(group, "" if top == "processing" else f"/{top}", 0, "")
     return found
+
+
+def _read_as(file: Hdf5File, group: str) -> str:
+    """What a series is read as, by what it has; empty for one that is no table of traces.
+
+    Laboratories have types of their own, which extend those of the standard: what is of ROIs is a
+    `RoiResponseSeries`, whatever it is called. CaImAn writes residuals, and others dF/F, as
+    `TimeSeries`; of photometry each column is a fibre."""
+    attributes = file.groups[group].attributes
+    kind, has = _as_text(attributes.get("neurodata_type")), file.members.get(group, ())
+    if kind in ("RoiResponseSeries", "TimeSeries"):
+        return kind
+    if "data" not in has or not kind or not {"timestamps", "starting_time"} & {*has}:
+        return ""
+    if "rois" in has:
+        return "RoiResponseSeries"
+    own = _as_text(attributes.get("namespace")) not in ("", "core", "hdmf-common")
+    if own and "photometry" in kind.lower():
+        return PHOTOMETRY
+    return "TimeSeries" if own else ""
 
 
 def _group(file: Hdf5File, path: str) -> str | None:
@@ -146,8 +171,9 @@ def choose(path: Path | str, series: Mapping[str, Series], variable: str | None)
     # The Allen Institute keeps all steps from the demixed to the corrected traces.
     after_neuropil = [each for each in of_rois if "corrected" in each.name.lower()]
     others = [each for each in raw if each.kind == "TimeSeries" and each.is_relative]
+    fibres = [each for each in raw if each.kind == PHOTOMETRY]
     # dF/F goes first: its program has found the baseline already.
-    possible = relative or after_neuropil or of_rois or others
+    possible = relative or after_neuropil or of_rois or others or fibres
     if not possible:
         raise DataError(
             f"{path} has no RoiResponseSeries of fluorescence (it has {listed}); extract the traces"
@@ -187,6 +213,10 @@ class Contents:
             theirs = region_of(file, other)[0]
             labels |= {} if theirs is None else {theirs: f"{other.name}/rois"}
         self._values = file.read(labels)
+
+    @property
+    def unit_of_times(self) -> str | None:
+        return None if self.times is None else self.file.arrays[self.times].unit
 
     def array(self, name: str | None) -> Array | None:
         return None if name is None or name not in self._values else np.asarray(self._values[name])
@@ -386,6 +416,8 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     orientation = "time-neuron" if turned else "neuron-time"
     found_about = about(contents.file, contents.table)
     notes = [SERIES + series.name]
+    if series.kind == PHOTOMETRY:
+        notes.append(f"photometry ({series.type_name}): each column is a fibre, of many cells")
     if found_about:
         notes.append("the file says: " + ", ".join(f"{k} {v}" for k, v in found_about.items()))
     if not turned:
@@ -406,17 +438,16 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
         notes.append(f"{rois.size} of {len(ids)} ROIs")
     times = contents.array(contents.times)
     facts = Facts(
-        times=None if times is None else times.astype(np.float64),
+        times=None if times is None else times_in(times, contents.unit_of_times),
         frame_rate=rate,
         orientation=orientation,
         usual_orientation="time-neuron",
         names=[str(ids[k]) for k in rois],
         unit="dF/F" if series.is_relative else "F",
         notes=[*notes, *of_neuropil],
+        start=start,
     )
     made = make_recording(path, table.T if turned else table, options, facts)
-    if start and times is None:
-        made.times[:] += start
     return replace(made, about=found_about)
 
 

@@ -30,9 +30,25 @@ KEYS = {
     "share": ["extraction.neuropil_coefficient", "neucoeff"],
     "bad": ["badframes"],
     "folders": ["frames_per_folder", "nframes_per_folder"],
+    "planes": ["nplanes"],
 }
 """What the settings call these, in 1.x and before."""
-OWN_FILES = ("F.npy", "Fneu.npy", "iscell.npy", "stat.npy", "redcell.npy", *SETTINGS)
+DEFAULT_RATE = 10.0
+"""Hz; what suite2p's settings say where nobody has changed them."""
+MOST_PLANES = 1_000  # of a volume; more are a damaged number
+SECOND = "F_chan2"
+CHANNELS = {"F": "Fneu", SECOND: "Fneu_chan2"}
+"""Fluorescence of the two channels, and its neuropil."""
+OWN_FILES = (
+    "F_chan2.npy",
+    "Fneu_chan2.npy",
+    "F.npy",
+    "Fneu.npy",
+    "iscell.npy",
+    "stat.npy",
+    "redcell.npy",
+    *SETTINGS,
+)
 """Files of suite2p that no prediction may replace."""
 
 
@@ -44,6 +60,9 @@ def planes_of(source: Path | str) -> list[Path]:
     if not folder.is_dir():
         return []
     found = {*folder.glob("plane*"), *folder.glob("suite2p/plane*")}
+    # suite2p writes all planes together as well; some keep nothing else.
+    if not any((f / "F.npy").is_file() for f in found):
+        found = {folder / "combined", folder / "suite2p" / "combined"}
     folders = [f for f in found if (f / "F.npy").is_file()]
     # plane10 comes behind plane2.
     return sorted(folders, key=lambda f: [int(n) for n in re.findall(r"\d+", f.name)] or [0])
@@ -58,7 +77,8 @@ def files_of(folder: Path) -> list[Path]:
 
 def read_recording(folder: Path, options: ReadOptions) -> Recording:
     """Recording of a plane folder, or of all planes in `suite2p/`."""
-    only_one_array(folder, options.variable)
+    if options.variable != SECOND:
+        only_one_array(folder, options.variable)
     only_orientation(folder, options.orientation, "neuron-time")
     planes = {plane: read_plane(plane, options) for plane in planes_of(folder)}
     if len(planes) > 1:
@@ -83,6 +103,12 @@ def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tupl
     together = np.full((sum(len(t) for t, _ in planes.values()), frames), np.nan, np.float32)
     names: list[str] = []
     notes = [f"{len(planes)} planes, neurons named by plane and ROI"]
+    if len({own.start for _, own in planes.values()}) > 1:
+        last = max(own.start for _, own in planes.values())
+        notes.append(
+            f"the planes were scanned one after another, the last {last:.3g} s after the first, "
+            "whose time stamps these are; a plane that is predicted alone has its own"
+        )
     for plane, (traces, own) in planes.items():
         row, count = len(names), traces.shape[1]
         together[row : row + len(traces), :count] = traces
@@ -97,30 +123,35 @@ def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tupl
         orientation="neuron-time" if classified else None,
         names=names,
         notes=notes,
+        start=0.0,
     )
 
 
 def read_plane(folder: Path, options: ReadOptions) -> tuple[AnyTable, Facts]:
     """The traces `(cell, frame)` of a plane folder, corrected for neuropil, NaN where missing, and
     what is known of them; `DataError` if its files are damaged or contradict each other."""
-    files = [_file(folder / f"{name}.npy") for name in ("F", "Fneu", "iscell")]
+    name = options.variable or "F"
+    beside = CHANNELS[name]
+    files = [_file(folder / f"{each}.npy") for each in (name, beside, "iscell")]
     fluorescence, around, cells = (
         None if file is None else npy_table(file, chunk_size(options.memory)) for file in files
     )
     if fluorescence is None:
-        raise DataError(f"{folder} has no F.npy any more")
+        raise DataError(f"{folder} has no {name}.npy; leave out the variable (--variable)")
     if fluorescence.ndim != 2 or not fluorescence.size:
-        raise DataError(f"{folder}: F has shape {fluorescence.shape}; give ROIs x frames")
+        raise DataError(f"{folder}: {name} has shape {fluorescence.shape}; give ROIs x frames")
     count, frames = fluorescence.shape
     settings = read_settings(folder, options)
     kept = None
     if cells is not None and not options.all_rois:
         kept = Kept(accepted(folder, np.asarray(cells), count=count))
-    neuropil = Neuropil(around, "Fneu", settings.share)
+    neuropil = Neuropil(around, beside, settings.share)
     traces, rois, notes = corrected(
         folder, fluorescence, neuropil, kept, options, frame_rate=settings.rate
     )
-    notes = [f"F from F.npy, {rois.size} of {count} ROIs", *notes, *settings.notes]
+    notes = [f"F from {name}.npy, {rois.size} of {count} ROIs", *notes, *settings.notes]
+    if name == "F" and (folder / "F_chan2.npy").is_file():
+        notes.append("there is a second channel, too (--variable F_chan2)")
     starts = _starts(settings.folders, frames, notes)
     bad = _bad_frames(settings.bad, frames, notes)
     # After the neuropil, so that runs of one value are looked for in what was measured.
@@ -133,6 +164,8 @@ def read_plane(folder: Path, options: ReadOptions) -> tuple[AnyTable, Facts]:
         names=[str(roi) for roi in rois],
         notes=notes,
         segment_starts=starts,
+        rate_from=settings.rate_from,
+        start=settings.start,
     )
 
 
@@ -144,15 +177,17 @@ def _without(bad: Mask, rows: Array) -> Array:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the pickled settings of a plane say: `rate` in Hz and `share` of neuropil, None where
-    they say none; `bad`, a truth value for each frame, and `folders`, the number of frames in each,
-    unchecked."""
+    """What the pickled settings of a plane say: `rate` in Hz, `rate_from` which file, and `share`
+    of neuropil, None where they say none; `bad`, a truth value for each frame, and `folders`, the
+    number of frames in each, unchecked. At `start` in s the plane is scanned in a volume."""
 
     rate: float | None
     share: float | None
     bad: Array | None
     folders: Array | None
     notes: tuple[str, ...]
+    rate_from: str = ""
+    start: float = 0.0
 
 
 def read_settings(folder: Path, options: ReadOptions) -> Settings:
@@ -169,13 +204,31 @@ def read_settings(folder: Path, options: ReadOptions) -> Settings:
         raise DataError(f"{unread[0]}; state the frame rate (--frame-rate) to do without it")
     notes = [f"not used: {each}" for each in unread]
     rate = one_rate(sources["rate"], "fs", found["rate"]) if "rate" in found else None
+    where = f"fs in {sources['rate'].name}" if "rate" in sources else ""
+    if rate == DEFAULT_RATE and options.frame_rate is None:
+        notes.append(
+            f"the settings say {rate:g} Hz, which is suite2p's default: state the frame rate "
+            "(--frame-rate) if it is another"
+        )
     share, stated = found.get("share"), None
     # Anything else is no share, and the usual one is taken.
     if share is not None and share.size == 1 and 0 <= share.item() <= LARGEST_SHARE:
         stated = float(share.item())
         if options.neuropil is None and stated != USUAL_NEUROPIL:
             notes.append(f"the settings' own share of neuropil is used: {stated:g}")
-    return Settings(rate, stated, found.get("bad"), found.get("folders"), tuple(notes))
+    start = _start(folder, found.get("planes"), options.frame_rate or rate)
+    return Settings(
+        rate, stated, found.get("bad"), found.get("folders"), tuple(notes), where, start
+    )
+
+
+def _start(folder: Path, planes: Array | None, rate: float | None) -> float:
+    """s after the beginning of a volume at which the plane of a folder is scanned."""
+    number = re.fullmatch(r"plane(\d+)", folder.name)
+    if number is None or planes is None or planes.size != 1 or not rate:
+        return 0.0
+    count, place = planes.item(), int(number[1])
+    return place / (rate * count) if 1 < count < MOST_PLANES and place < count else 0.0
 
 
 def _bad_frames(bad: Array | None, frames: int, notes: list[str]) -> Mask | None:

@@ -116,12 +116,16 @@ def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
 
 def _info(array: Any) -> ArrayInfo:
     unit = array.attrs.get("units")  # as xarray calls it
+    attributes, fill = _attributes(array), array.fill_value
+    # In version 2 xarray means it by this; 0 is what Zarr writes of itself.
+    if "_ARRAY_DIMENSIONS" in array.attrs and isinstance(fill, np.number) and fill != 0:
+        attributes.setdefault("_FillValue", fill.item())
     return ArrayInfo(
         tuple(array.shape),
         type_name(array.dtype),
         _dimensions(array),
         unit=None if unit is None else str(unit),
-        attributes=_attributes(array),
+        attributes=attributes,
     )
 
 

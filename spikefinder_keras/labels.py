@@ -1,0 +1,221 @@
+"""What a label says of the numbers beside it: the unit of times, and what a column is.
+
+Headers of CSV files, names of columns, dimensions and arrays, and attributes such as `units` are
+all labels; every container and every kind of Python object asks here.
+"""
+
+import functools
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from .arrays import Array, Times
+
+# Units of time
+
+SECONDS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "sek", "sekunden"), 1.0),
+    **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "usec", "usecs", "micros", "microsecond", "microseconds"), 1e-6),
+    **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosecond", "nanoseconds"), 1e-9),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("day", "days"), 86400.0),
+}
+"""Length in s of the units of time, as people write them in lower case; the micro sign is a u."""
+
+_UNIT = "|".join(sorted(SECONDS, key=len, reverse=True))
+_CALLED_TIME = re.compile(
+    r"(?:frame_?)?(?:times?|t|time_?stamps?|zeit|elapsed(?:_?time)?)(?:_?in)?"
+    rf"(?:_?({_UNIT}))?"
+    r"|(seconds?|secs?|milliseconds?|ms|minutes?)"
+)
+_WORDS_OF_TIME = {"time", "times", "timestamp", "timestamps", "zeit", "datetime", "clock"}
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_FIRST_EXCEL, _LAST_EXCEL = 20_000, 80_000  # days since 1900: the years 1954 to 2119
+_FIRST_DATENUM, _LAST_DATENUM = 690_000, 780_000  # days since the year 0: 1889 to 2135
+
+
+@functools.lru_cache(4096)
+def plain(label: object) -> str:
+    """A label in lower case without marks, the micro sign as u: `timeus` of `Time [µs]`."""
+    return re.sub(r"[^a-z0-9]", "", _ascii(label).lower())
+
+
+def _ascii(label: object) -> str:
+    return str(label).replace("µ", "u").replace("μ", "u")
+
+
+@functools.lru_cache(4096)
+def words(label: object) -> list[str]:
+    """The words of a label in lower case, and its numbers: `system time 2` of `SystemTime_2`."""
+    return [word.lower() for word in _WORD.findall(_ascii(label))]
+
+
+def scale_of(unit: object) -> float | None:
+    """Seconds in a unit of time by its name, also in CF's `milliseconds since 2024-03-05`, or None
+    for another."""
+    first, *rest = _ascii(unit).strip(" []()").lower().split() or [""]
+    return None if rest and rest[0] != "since" else SECONDS.get(first.rstrip("."))
+
+
+@functools.lru_cache(4096)
+def time_unit(label: object) -> str | None:
+    """The unit in a label that is a word for time and nothing else, empty where none stands; None
+    for another label."""
+    marked = re.sub(r"[^a-z0-9]+", "_", _ascii(label).lower()).strip("_")
+    match = _CALLED_TIME.fullmatch(marked)
+    return match and (match[1] or match[2] or "")
+
+
+@functools.lru_cache(4096)
+def unit_of_time(label: object) -> str | None:
+    """As `time_unit`, of a label that mentions time among other words, as `Prof 1 Time(ms)`."""
+    unit, found = time_unit(label), words(label)
+    if unit is not None or not _WORDS_OF_TIME.intersection(found):
+        return unit
+    # A number after the unit counts the columns.
+    named = [word for word in found if not word.isdigit()]
+    return named[-1] if named[-1] in SECONDS else ""
+
+
+def looks_like_days(times: Times) -> bool:
+    """Whether times are days, as Excel and MATLAB's `datenum` count them: `(frame,)`, finite."""
+    low, high = times.min(), times.max()
+    return bool(
+        (low > _FIRST_EXCEL and high < _LAST_EXCEL)
+        or (low > _FIRST_DATENUM and high < _LAST_DATENUM)
+    )
+
+
+def likely_units(rate: float, slowest: float, fastest: float) -> list[str]:
+    """The units other than s in which time stamps of `rate` frames per unit, in Hz if they were s,
+    are between the `slowest` and the `fastest` rate in Hz."""
+    units = {name: SECONDS[name] for name in ("ms", "us", "ns", "minutes", "hours", "days")}
+    return [name for name, scale in units.items() if slowest <= rate / scale <= fastest]
+
+
+# Columns and arrays that are no neuron
+
+RATES = {
+    *("framerate", "framerates", "fs", "fr", "fps", "samplingrate", "samplerate", "imagingrate"),
+    *("volumerate", "samplingfrequency", "samplefrequency", "frameratehz", "samplingratehz"),
+}
+"""Labels of frame rates in Hz."""
+_PIECES = re.compile(
+    r"(trial|session|epoch|block|sweep|run|day|recording|episode|file|repeat)s?"
+    r"(no|nr|number|num|id|idx|index|count|counter|name)?"
+)
+_COUNTS_FRAMES = re.compile(
+    r"(frame|sample|image|slice)s?(no|number|nr|num|id|idx|index|count|counter)?|index"
+)
+_NO_TRACE = re.compile(
+    r"(stim\w*|(running|wheel|treadmill)?(speed|velocity|position)|running|locomotion|licks?|licking"
+    r"|rewards?|pupil\w*|ttl|trigger|sync|temperature|whisk\w*|flags?|states?|leds?|led\w*state"
+    r"|digital\w*|di|do|dio|din|dout|gpio|bit|mouse|animal|subject|animalid|mouseid|subjectid"
+    r"|isosbestic\w*|\w*isosbestic|iso)\d*"
+)
+_LIGHT = re.compile(r"(led\w*|flags?|light\w*|excitation\w*|wavelength\w*|laser\w*)\d*")
+_ISOSBESTIC = {"395", "405", "410", "415"}  # nm; at these GCaMP shines alike with and without Ca
+_SIGNAL = {
+    *("465", "470", "473", "475", "480", "488", "490", "500"),
+    *("532", "550", "555", "560", "561", "565", "570", "580", "590"),
+}
+"""nm, of lights by which indicators are excited."""
+
+
+LONGEST_STEP = 3.0
+"""Behind the first frame of a session the second one follows within so many usual intervals."""
+
+
+def names_pieces(label: object) -> bool:
+    """Whether a column of this name says which trial or session a frame is of."""
+    return _PIECES.fullmatch(plain(label)) is not None
+
+
+def counts_frames(label: object) -> bool:
+    """Whether a column of this name counts frames, from anew in each trial or not."""
+    return _COUNTS_FRAMES.fullmatch(plain(label)) is not None
+
+
+def is_no_trace(label: object) -> bool:
+    """Whether a column of this name is what is recorded beside fluorescence."""
+    return _NO_TRACE.fullmatch(plain(label)) is not None
+
+
+def names_light(label: object) -> bool:
+    """Whether a column of this name says which light a frame was taken with."""
+    return _LIGHT.fullmatch(plain(label)) is not None
+
+
+def isosbestic(labels: Sequence[str]) -> list[int]:
+    """The places of labels that name an isosbestic wavelength, where all name one in nm and some
+    another, such as `Region0_415` beside `Region0_470`; a number alone may count neurons."""
+    lights = [set(words(label)) & (_ISOSBESTIC | _SIGNAL) for label in labels]
+    control = [k for k, found in enumerate(lights) if found and found <= _ISOSBESTIC]
+    return control if all(map(len, lights)) and len(control) < len(labels) else []
+
+
+FEW_VALUES = 4
+"""States, flags and digital lines have so many different values at most; fluorescence, even of
+eight bits, has many more."""
+FEWEST_FRAMES = 50
+"""In fewer rows a trace may have few values, too, or rise by chance."""
+
+
+def is_state(values: Array) -> bool:
+    """Whether a column `(row,)` changes among a handful of values only. One that never changes may
+    be a dead neuron."""
+    # The first ones decide for nearly every trace.
+    first = values[:FEWEST_FRAMES]
+    if len({*first[np.isfinite(first)].tolist()}) > FEW_VALUES:
+        return False
+    known = values[np.isfinite(values)]
+    if known.size < FEWEST_FRAMES:
+        return False
+    return 1 < np.unique(known).size <= FEW_VALUES
+
+
+def only_rises(values: Array, fewest: int | None = None) -> bool:
+    """Whether a column of at least the `fewest` rows increases from row to row, as no trace does
+    that has noise."""
+    fewest = FEWEST_FRAMES if fewest is None else fewest
+    first = values[:fewest]
+    if values.size < fewest or not (np.diff(first) > 0).all():
+        return False
+    return bool((np.diff(values) > 0).all())
+
+
+def alternates(values: Array) -> bool:
+    """Whether a column of states changes so often that they take turns, as lights do."""
+    return is_state(values) and float(np.mean(np.diff(values) != 0)) > 0.25
+
+
+def starts_of(labels: Sequence[object] | Array) -> tuple[int, ...]:
+    """Rows with which another trial or session begins, by what stands in its column; 0 first."""
+    values = np.asarray(labels)
+    if values.dtype.kind == "f":  # cells that were merged are empty but for the first
+        known = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(values.size), 0))
+        values = values[known]
+    changed = np.flatnonzero(values[1:] != values[:-1]) + 1
+    return (0, *changed.tolist())
+
+
+def restarts(times: Times) -> Array:
+    """Frames at which time stamps start anew, as a second session's do: they fall back behind the
+    middle of what came before, and rise again. Empty where another one falls back otherwise."""
+    steps = np.diff(times)
+    falls = np.flatnonzero(steps < 0) + 1
+    if not falls.size or not (steps > 0).any():
+        return falls[:0]
+    longest = LONGEST_STEP * np.median(steps[steps > 0])
+    edges = np.concatenate([[0], falls, [times.size]])
+    for start, end, last in zip(edges[:-2], edges[1:-1], edges[2:], strict=True):
+        middle = (times[start] + times[end - 1]) / 2
+        # A stamp that is out of order makes pieces of one frame, falls back by little, or comes
+        # before one that is where it would have been anyway.
+        short = end - start < 2 or last - end < 2
+        if short or times[end] > middle or steps[end] > longest:
+            return falls[:0]
+    return falls

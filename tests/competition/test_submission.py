@@ -1,0 +1,56 @@
+"""A submission's folder is of one run, and says of which."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from spikefinder_keras.competition.submission import RECORD, submission
+from spikefinder_keras.competition.tables import write_csv
+from spikefinder_keras.errors import OutputError
+from spikefinder_keras.network.weights import find_weights
+
+
+def data(folder, sets):
+    rng = np.random.default_rng(0)
+    (folder / "spikefinder.train").mkdir(parents=True)
+    for number in sets:
+        for kind in ("calcium", "spikes"):
+            table = rng.poisson(0.1, (400, 2)) + rng.normal(0, 0.1 * (kind == "calcium"), (400, 2))
+            write_csv(folder / "spikefinder.train" / f"{number}.train.{kind}.csv", table)
+    return folder
+
+
+def rates_in(folder):
+    return {path.name for path in folder.glob("*.spikes.csv")}
+
+
+def test_a_second_run_replaces_the_first_whole(tmp_path):
+    out = tmp_path / "out"
+    submission(data(tmp_path / "a", [1, 2]), "described", out)
+    record = json.loads((out / RECORD).read_text())
+    assert record["weights"] == "described"
+    assert record["data"] == str(tmp_path / "a") and len(record["weights_sha256"]) == 64
+    assert rates_in(out) == {"1.train.spikes.csv", "2.train.spikes.csv"}
+    submission(data(tmp_path / "b", [3]), "released", out)
+    assert rates_in(out) == {"3.train.spikes.csv"}
+    assert json.loads((out / RECORD).read_text())["weights"] == "released"
+
+
+def test_rates_of_nobody_known_are_not_mixed(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "7.train.spikes.csv").write_text("0\n1\n")
+    with pytest.raises(OutputError, match=r"holds rates of another run, such as 7\.train.*--out"):
+        submission(data(tmp_path / "a", [1]), "described", out)
+    assert rates_in(out) == {"7.train.spikes.csv"}
+
+
+def test_the_folder_of_a_training_run(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(find_weights("described"), run / "best.weights.h5")
+    (result,) = submission(data(tmp_path / "a", [1]), run, tmp_path / "out")
+    (other,) = submission(tmp_path / "a", "described", tmp_path / "other")
+    np.testing.assert_array_equal(result.rates, other.rates)

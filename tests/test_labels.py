@@ -1,0 +1,93 @@
+"""What a label says of the numbers beside it."""
+
+import numpy as np
+import pytest
+
+from spikefinder_keras import labels
+
+
+@pytest.mark.parametrize(
+    ("unit", "seconds"),
+    [
+        ("s", 1), ("ms", 1e-3), ("Milliseconds", 1e-3), ("µs", 1e-6), ("μs", 1e-6), ("ns", 1e-9),
+        ("minutes", 60), ("hours", 3600), ("days", 86400), ("sec.", 1), ("[ms]", 1e-3),
+        ("milliseconds since 2024-03-05 10:00:00", 1e-3), ("days since 1900-01-01", 86400),
+        ("frames", None), ("", None), ("ms per frame", None), (None, None),
+    ],
+)  # fmt: skip
+def test_units_of_time(unit, seconds):
+    assert labels.scale_of(unit) == seconds
+
+
+@pytest.mark.parametrize(
+    ("label", "unit"),
+    [
+        ("time", ""), ("Time (s)", "s"), ("time_ms", "ms"), ("Time [µs]", "us"), ("t", ""),
+        ("times", ""), ("timestampsMs", "ms"), ("frame times", ""), ("Elapsed time [min]", "min"),
+        ("Time (days)", "days"), ("seconds", "seconds"), ("timeline", None), ("ROI1", None),
+        ("test", None), ("th1", None),
+    ],
+)  # fmt: skip
+def test_labels_that_are_time(label, unit):
+    assert labels.time_unit(label) == unit
+
+
+@pytest.mark.parametrize(
+    ("label", "unit"),
+    [
+        ("Prof 1 Time(ms)", "ms"), ("Time2 (s)", "s"), ("SystemTimestamp", ""),
+        ("ComputerTimestamp", ""), ("Acquisition time", ""), ("cell 1", None), ("downtimes", None),
+    ],
+)  # fmt: skip
+def test_labels_that_mention_time(label, unit):
+    assert labels.unit_of_time(label) == unit
+
+
+def test_columns_beside_fluorescence():
+    for label in (
+        "Digital1",
+        "DI/O-1",
+        "Flags",
+        "LedState",
+        "TTL",
+        "stim_2",
+        "isosbestic",
+        "State",
+    ):
+        assert labels.is_no_trace(label), label
+    for label in ("roi1", "Mean1", "Analog1", "Region0G", "diver", "dff", "soma", "state_cell_1x"):
+        assert not labels.is_no_trace(label), label
+    for label in ("trial", "Session ID", "trial_number", "epoch", "Block"):
+        assert labels.names_pieces(label), label
+    assert not labels.names_pieces("trialist") and not labels.names_pieces("cell1")
+    assert labels.isosbestic(["Region0_415", "Region0_470"]) == [0]
+    assert labels.isosbestic(["405", "470"]) == [0]
+    assert labels.isosbestic(["cell405", "cell470", "cell471"]) == []
+
+
+def test_states_and_what_only_rises():
+    rng = np.random.default_rng(0)
+    trace = rng.normal(size=200)
+    states = rng.integers(0, 3, 200).astype(float)
+    assert labels.is_state(states) and not labels.is_state(trace)
+    assert not labels.is_state(np.zeros(200)), "a dead neuron"
+    assert labels.only_rises(np.arange(200.0)) and not labels.only_rises(trace)
+    assert labels.alternates(np.arange(200) % 2.0)
+    assert not labels.alternates((np.arange(200) // 50) % 2.0)
+
+
+def test_times_that_start_anew():
+    once = np.arange(50) / 10
+    assert labels.restarts(np.tile(once, 3)).tolist() == [50, 100]
+    assert labels.restarts(once).size == 0
+    for bad in (3, 20):  # a single stamp that is wrong, and one that is out of order by little
+        times = once.copy()
+        times[bad] = 0
+        assert labels.restarts(times).size == 0
+    assert labels.restarts(np.r_[once, once[::-1]]).size == 0
+
+
+def test_trials_by_a_column():
+    assert labels.starts_of([1, 1, 2, 2, 1]) == (0, 2, 4)
+    assert labels.starts_of(["a", "a", "b"]) == (0, 2)
+    assert labels.starts_of([1, np.nan, np.nan, 2, np.nan]) == (0, 3)
