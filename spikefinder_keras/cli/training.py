@@ -122,10 +122,10 @@ def check_run(folder: str) -> None:
     points = check_curves(folder)
     rows = [("epoch", "", "this run", "lowest", "highest", "")]
     for point in points:
-        numbers = (f"{value:.3f}" for value in (point.value, point.low, point.high))
+        value, low, high = (f"{each:.3f}" for each in (point.value, point.low, point.high))
         name = "loss" if point.measure == "loss" else "validation correlation"
         verdict = "inside" if point.inside else "outside"
-        rows.append((str(point.epoch), name, *numbers, verdict))
+        rows.append((str(point.epoch), name, value, low, high, verdict))
     tell_table(text_table(rows, right=(0, 2, 3, 4)))
     outside = sum(not point.inside for point in points)
     if outside:
