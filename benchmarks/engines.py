@@ -1,6 +1,6 @@
 """The engines side by side: samples per second by number of traces and length, start, memory.
 
-    python -m benchmarks engines [--json engines.json]
+    python -m benchmarks engines [--json engines.json] [--picture docs/images/engines.png]
 
 Each line is a process of its own; they predict in turns, so that a processor that slows down does
 so for all of them. For convi6 (`released`): ONNX Runtime as `predict` uses it, our Keras network,
@@ -107,10 +107,33 @@ def matrix_product():
     return 5 * 2 * 2_000**3 / (time.perf_counter() - started) / 1e9
 
 
+def picture(rows, path):
+    """Bars of the samples per second of each engine, by number of traces."""
+    import numpy as np
+
+    from spikefinder_keras.figures import save
+    from spikefinder_keras.figures.style import new_axes
+
+    ax = new_axes(5.5, 2.6)
+    counts = sorted({row["traces"] for row in rows})
+    engines = list(dict.fromkeys(row["engine"] for row in rows))
+    for k, engine in enumerate(engines):
+        speeds = {
+            row["traces"]: row["samples_per_s"] / 1e6 for row in rows if row["engine"] == engine
+        }
+        where = np.arange(len(counts)) + (k - (len(engines) - 1) / 2) * 0.8 / len(engines)
+        ax.bar(where, [speeds.get(n, 0) for n in counts], 0.8 / len(engines), label=engine)
+    ax.set_xticks(range(len(counts)), [f"{n} trace{'s' if n > 1 else ''}" for n in counts])
+    ax.set_ylabel("million samples per second")
+    ax.legend(ncols=len(engines), loc="lower center", bbox_to_anchor=(0.5, 1))
+    save(ax, path)
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--picture", metavar="FILE.png", help="of the speeds, as bars")
     add_json(parser)
     arguments = parser.parse_args(argv)
     rows = []
@@ -132,6 +155,8 @@ def main(argv=None):
             rows.append(row)
     peak = matrix_product()
     print(f"\nthe machine's matrix product: {peak:.0f} GFLOP/s")
+    if arguments.picture:
+        picture(rows, arguments.picture)
     keep(arguments.json, rows, matrix_GFLOPs=peak)
     return 0
 

@@ -3,8 +3,8 @@
     python benchmarks/open_questions.py
 
 reads `ablations/summary.csv`, `seven_sets/summary.csv`, `tuning/trials.csv`,
-`tuning/importance.csv` and `tuning/tuned/summary.csv` beside it, and puts them on the page. What
-makes these files is said there.
+`tuning/importance.csv` and `tuning/tuned/summary.csv` beside it, puts them on the page, and draws
+the picture above them. What makes these files is said there.
 """
 
 import sys
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from accuracy_tables import grid, write_tables
 
+from spikefinder_keras.figures import differences as draw_differences
+from spikefinder_keras.figures import save
 from spikefinder_keras.training.experiment import read_rows
 
 SEEDS = 5
@@ -19,6 +21,7 @@ SEEDS = 5
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "open-questions.md"
+PICTURE = PAGE.parent / "images" / "open-questions.png"
 
 
 def comparison(path):
@@ -87,5 +90,14 @@ def tables():
     }
 
 
+def picture():
+    """The differences on seven sets, with their intervals."""
+    rows = {row["name"]: row for row in read_rows(HERE / "seven_sets" / "summary.csv")}
+    chosen = [row for row in rows.values() if row["answer"] != "-"]
+    columns = ([float(row[key]) for row in chosen] for key in ("difference", "low", "high"))
+    return draw_differences([row["name"] for row in chosen], *columns)
+
+
 if __name__ == "__main__":
+    save(picture(), PICTURE)
     sys.exit(write_tables(PAGE, tables()))

@@ -12,7 +12,15 @@ release = version = spikefinder_keras.__version__
 extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_toc_level": 2, "navbar_align": "left"}
+html_theme_options = {
+    "show_toc_level": 2,
+    "navbar_align": "left",
+    "header_links_before_dropdown": 5,  # as many as fit into 1,280 px
+}
+# The pages are in the header; the column at the left would stand empty.
+html_sidebars = {"**": []}
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 html_title = "spikefinder_keras"
 
 nb_execution_mode = "off"

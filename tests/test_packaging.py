@@ -2,6 +2,8 @@
 
 import configparser
 import email
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -14,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from spikefinder_keras import __version__
 
@@ -142,15 +146,20 @@ def test_pyproject_names_the_build_backend():
 def test_the_dockerfile_runs_the_makefile(python):
     lines = (TREE / "Dockerfile").read_text().splitlines()
     (image,) = (line for line in lines if line.startswith("FROM"))
-    version = re.fullmatch(r"FROM python:([\d.]+)-slim", image)[1]
+    version = re.fullmatch(r"FROM python:(\d+\.\d+\.\d+)-slim-bookworm", image)[1]
     assert tuple(map(int, version.split("."))) >= python
     assert "RUN make install" in lines
+    users = [k for k, line in enumerate(lines) if line.startswith("USER ")]
+    assert lines[users[-1]] != "USER root"
+    assert users[-1] < lines.index("RUN make install")
+    # So that `docker run IMAGE spikefinder-keras ...` finds the command.
+    assert "ENV PATH=/spikefinder_keras/.venv/bin:$PATH" in lines
     assert lines[-1] == 'CMD ["make", "submission"]'
 
 
 def test_make_knows_the_targets_that_others_name(python):
     makefile = (TREE / "Makefile").read_text()
-    for target in ("install", "submission", "test", "slow", "lint"):
+    for target in ("install", "submission", "reproduce", "test", "slow", "lint"):
         done = subprocess.run(
             ["make", "--dry-run", "--always-make", target],
             cwd=TREE, capture_output=True, text=True,
@@ -177,7 +186,97 @@ def test_the_readme_names_both_commands():
         assert command in readme
 
 
+# The lock file
+
+
+@pytest.fixture(scope="module")
+def locked():
+    """Of each library the locked requirements `(version, marker)`, and what stands under each."""
+    text = (TREE / "requirements.lock").read_text()
+    found = {}
+    for line in re.findall(r"^[a-z0-9].*$", text, re.MULTILINE):
+        requirement = Requirement(line.removesuffix("\\").strip())
+        (version,) = (each.version for each in requirement.specifier)
+        found.setdefault(canonicalize_name(requirement.name), []).append(
+            (version, requirement.marker)
+        )
+    return found
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_the_lock_file_satisfies_setup_cfg(locked, requirements, setup, version, system):
+    environment = {
+        "python_version": version,
+        "python_full_version": f"{version}.0",
+        "sys_platform": system,
+        "extra": "",
+    }
+    extra = setup["options.extras_require"]["tensorflow"].split()
+    for requirement in map(Requirement, [*requirements, *extra]):
+        if requirement.marker and not requirement.marker.evaluate(environment):
+            continue
+        versions = [
+            version
+            for version, marker in locked[canonicalize_name(requirement.name)]
+            if marker is None or marker.evaluate(environment)
+        ]
+        assert len(versions) == 1, requirement
+        assert requirement.specifier.contains(versions[0]), requirement
+
+
+def test_every_locked_file_has_a_hash():
+    text = (TREE / "requirements.lock").read_text()
+    for block in re.split(r"\n(?=[a-z0-9])", text)[1:]:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), block
+
+
+def test_what_is_installed_is_locked():
+    makefile = (TREE / "Makefile").read_text()
+    assert "LOCK ?= requirements.lock" in makefile
+    assert "--require-hashes --requirement $(LOCK)" in makefile
+
+
+# How it is cited
+
+
+def test_citation_and_zenodo_name_this_version():
+    import yaml
+
+    citation = yaml.safe_load((TREE / "CITATION.cff").read_text())
+    zenodo = json.loads((TREE / ".zenodo.json").read_text())
+    assert citation["version"] == zenodo["version"] == __version__
+    assert citation["title"] == zenodo["title"]
+    assert citation["license"] == zenodo["license"] == "MIT"
+    # What the format, 1.2.0, requires.
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["message"] and citation["authors"]
+    papers = [citation["preferred-citation"], *citation["references"]]
+    for paper in papers:
+        assert paper["type"] in ("article", "software")
+        assert paper["title"] and paper["authors"]
+        for author in paper["authors"]:
+            assert author.keys() in ({"family-names", "given-names"}, {"name"})
+        assert re.fullmatch(r"10\.\d{4,}/\S+", paper.get("doi", "10.1371/none"))
+    assert [paper["year"] for paper in papers] == [2018, 2017, 2021]
+    assert papers[0]["doi"] == "10.1371/journal.pcbi.1006157"
+    assert papers[0]["doi"] in [each["identifier"] for each in zenodo["related_identifiers"]]
+
+
+def test_the_changelog_has_this_version():
+    assert f"\n## {__version__}" in (TREE / "CHANGELOG.md").read_text()
+
+
 # The wheel
+
+
+def test_the_model_cards_have_the_hashes_of_their_files():
+    for card in (TREE / "weights").glob("*.md"):
+        hashes = dict(re.findall(r"`([\w.-]+)`: sha256 `([0-9a-f]{64})`", card.read_text()))
+        assert f"{card.stem}.weights.h5" in hashes
+        for name, sha256 in hashes.items():
+            content = (TREE / "weights" / name).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == sha256, name
 
 
 def test_the_embedded_weights_are_there():

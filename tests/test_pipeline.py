@@ -117,7 +117,7 @@ def test_all_files_in_the_competitions_form(submitted, simulated):
     assert sorted(contents(folder)) == sorted(NAMES)
     for (split, number), name in zip(SETS, NAMES, strict=True):
         calcium = read_csv(calcium_path(simulated, split, number))
-        rows = list(csv.reader((folder / name).open()))
+        rows = list(csv.reader((folder / name).read_text().splitlines()))
         assert rows[0] == [str(neuron) for neuron in range(calcium.shape[1])]
         assert len(rows) == 1 + calcium.shape[0]
         assert {len(row) for row in rows} == {calcium.shape[1]}

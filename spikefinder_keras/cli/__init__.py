@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..console import cores, quiet_libraries, tell
@@ -22,6 +22,9 @@ from .options import PROGRAM
 __all__ = ["main"]
 
 _COMMANDS = (competition, predict, training, network)
+
+_LIBRARIES = ("numpy", "scipy", "h5py", "onnxruntime", "keras", "tensorflow", "jax")
+"""Whose versions a report of a fault, or of a number that differs, should name."""
 
 LONGEST = 4_000
 """What is said of a mistake has at most so many characters: names in files may have any number."""
@@ -149,13 +152,32 @@ class _Parser(argparse.ArgumentParser):
         return did_you_mean(options[0].partition("=")[0], known) if options else ""
 
 
+class _Version(argparse.Action):
+    """Print this version, and below it those that results may depend on; then the command ends."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **more)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib import metadata
+        from platform import platform, python_version
+
+        found = [f"Python {python_version()}"]
+        for name in _LIBRARIES:
+            # Keras and its backends are extras.
+            with suppress(metadata.PackageNotFoundError):
+                found.append(f"{name} {metadata.version(name)}")
+        tell(f"{PROGRAM} {__version__}", f"{', '.join(found)}; {platform()}")
+        sys.exit(0)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
         description="Spike rates from calcium-imaging traces by convi6, the network that came "
         "second in the 2017 Spikefinder competition.",
     )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--version", action=_Version, help="show it, and those of its libraries")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add(commands)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..console import import_keras, say_unless, tell, tell_table, text_table
+from ..errors import TrainingError
 from .options import PROGRAM, Commands, add_command
 
 # Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
@@ -35,6 +36,12 @@ def add(commands: Commands) -> None:
     option("--data", metavar="DIR", help="as for submission")
     option("--out", metavar="RUN", help="folder for the run (default: runs/VARIANT-seed-N)")
     option("--resume", metavar="RUN", help="carry an interrupted run to its end")
+    option(
+        "--check",
+        metavar="RUN",
+        help="train nothing: say whether that run, on the competition's sets 4 to 6, is as it is "
+        "elsewhere (five seeds of the same training)",
+    )
     for name, kind, text in _SETTINGS:
         # What is not named is left to `Settings`, or to the run that is resumed.
         choices = {"choices": kind} if isinstance(kind, tuple) else {"type": kind, "metavar": "N"}
@@ -87,6 +94,9 @@ def run_train(arguments: argparse.Namespace) -> None:
     if "dropout" in settings:
         settings["dropout"] = tuple(settings["dropout"])
     import_keras(not arguments.quiet)
+    if arguments.check:
+        check_run(arguments.check)
+        return
     from ..competition.submission import find_data
     from ..training.convi6 import resume, train
     from ..training.settings import Settings
@@ -103,6 +113,27 @@ def run_train(arguments: argparse.Namespace) -> None:
     weights = run.folder / "best.weights.h5"
     tell(f"log, curves and weights are in {run.folder}")
     tell(f"try them: {PROGRAM} submission --weights {weights}")
+
+
+def check_run(folder: str) -> None:
+    """Print a run's curves beside the reference's; `TrainingError` if one is outside its band."""
+    from ..training.convi6 import check_curves
+
+    points = check_curves(folder)
+    rows = [("epoch", "", "this run", "lowest", "highest", "")]
+    for point in points:
+        value, low, high = (f"{each:.3f}" for each in (point.value, point.low, point.high))
+        name = "loss" if point.measure == "loss" else "validation correlation"
+        verdict = "inside" if point.inside else "outside"
+        rows.append((str(point.epoch), name, value, low, high, verdict))
+    tell_table(text_table(rows, right=(0, 2, 3, 4)))
+    outside = sum(not point.inside for point in points)
+    if outside:
+        raise TrainingError(
+            f"the run in {folder} is outside the band of the reference runs at {outside} of "
+            f"{len(points)} points; compare its config.json, versions and machine with theirs"
+        )
+    tell("the run is as those of the reference")
 
 
 def run_universal(arguments: argparse.Namespace) -> None:

@@ -21,14 +21,37 @@ import numpy as np
 from ..competition.scoring import Scores, score
 from ..errors import OutputError, TrainingError, UsageError
 from ..figures import learning_curves, save
+from ..figures.training import read_log
+from ..files.atomic import read_json
 from ..keras_backend import keras, own_settings
 from ..network.keras_model import build_network, save_weights
 from ..network.predict import CalciumTable, predict_tables
+from ..network.weights import embedded_folder
 from ..text import counted
 from . import runs
 from .losses import loss_of
 from .settings import Settings
 from .traces import Traces, read_traces
+
+REFERENCE = "convi6-curves.json"
+"""Beside the embedded weights: the curves of five seeds of both variants, and their bands, as
+`benchmarks/reference_curves.py` made them."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Loss or validation correlation of a run after an epoch, and the band in which the reference
+    runs have it."""
+
+    epoch: int
+    measure: str
+    value: float
+    low: float
+    high: float
+
+    @property
+    def inside(self) -> bool:
+        return self.low <= self.value <= self.high
 
 
 @dataclass
@@ -155,6 +178,59 @@ def resume(
     _load_state(run)
     say(f"resuming {folder} after epoch {len(run.history)} of {settings.epochs}")
     return _carry_on(run, progress, say)
+
+
+def check_curves(folder: str | Path) -> list[CurvePoint]:
+    """The curves of the run in a folder beside those of the reference runs, by epoch and measure.
+
+    A run may have any seed, backend and machine, and be in progress; an epoch that it has not
+    reached is left out.
+
+    Raises
+    ------
+    TrainingError
+        If there is no run in `folder`, if it is no run as the reference's (another setting or other
+        data), or has not come to the first epoch of the reference; and if there is no reference.
+    """
+    folder = Path(folder)
+    try:
+        reference = read_json(embedded_folder() / REFERENCE)
+    except FileNotFoundError as error:
+        raise TrainingError(
+            f"there are no reference curves ({error.filename}); make them by "
+            "benchmarks/reference_curves.py"
+        ) from None
+    settings, config = _known_run(folder)
+    variants = reference["bands"]
+    if settings.variant not in variants:
+        raise TrainingError(f"there is no reference of the variant {settings.variant}")
+    for name, value in asdict(Settings(variant=settings.variant, seed=settings.seed)).items():
+        if getattr(settings, name) != value:
+            raise TrainingError(
+                f"the run in {folder} has {name} {getattr(settings, name)}, and those it would be "
+                f"compared with {value}; only `train` with its default settings can be checked"
+            )
+    if config.get("traces") != reference["traces"]:
+        raise TrainingError(
+            f"the run in {folder} learnt from other data than those it would be compared with; "
+            "train on the competition's sets 4 to 6 alone"
+        )
+    log = read_log(folder)
+    rows = {int(epoch): k for k, epoch in enumerate(log["epoch"])}
+    bands = [band for band in variants[settings.variant] if band["epoch"] in rows]
+    if not bands:
+        first = min(band["epoch"] for band in variants[settings.variant])
+        raise TrainingError(f"the run in {folder} has not come to epoch {first}; --resume it")
+    return [
+        CurvePoint(
+            band["epoch"],
+            band["measure"],
+            float(log[band["measure"]][rows[band["epoch"]]]),
+            band["low"],
+            band["high"],
+        )
+        for band in bands
+    ]
 
 
 def _known_run(folder: Path) -> tuple[Settings, dict[str, Any]]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -464,3 +465,91 @@ def test_a_run_begins_among_no_files_of_others(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [name]
     (tmp_path / name).rename(tmp_path / "notes.txt")
     write_config(tmp_path, {"seed": 0})
+
+
+# Against the reference curves
+
+BANDS = [
+    {"epoch": epoch, "measure": measure, "low": low, "high": low + 0.1, "values": []}
+    for epoch, losses in ((1, 0.8), (2, 0.7))
+    for measure, low in (("loss", losses), ("validation", 0.5))
+]
+
+
+@pytest.fixture
+def reference(tmp_path, monkeypatch):
+    """Reference curves after one and two epochs, of traces known by `abc`."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    curves = {"traces": "abc", "bands": {"described": BANDS, "released": BANDS}}
+    (folder / training.REFERENCE).write_text(json.dumps(curves))
+    monkeypatch.setattr(training, "embedded_folder", lambda: folder)
+    return folder
+
+
+def finished(folder, *rows, traces="abc", **settings):
+    """A run of these settings that has logged rows of loss and validation correlation."""
+    folder.mkdir(parents=True)
+    write_config(folder, asdict(Settings(**settings)), data="data", traces=traces)
+    lines = [f"{k},{loss},{validation},1" for k, (loss, validation) in enumerate(rows, 1)]
+    (folder / "log.csv").write_text("\n".join(["epoch,loss,validation,seconds", *lines]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("variant", ["described", "released"])
+def test_a_run_of_any_seed_is_checked(reference, tmp_path, capsys, variant):
+    run = finished(tmp_path / "run", (0.85, 0.5), (0.75, 0.6), variant=variant, seed=7)
+    points = training.check_curves(run)
+    assert [(each.epoch, each.measure, each.value) for each in points] == [
+        *((1, "loss", 0.85), (1, "validation", 0.5)),
+        *((2, "loss", 0.75), (2, "validation", 0.6)),
+    ]
+    assert all(each.inside for each in points)
+    assert main(["train", "--check", str(run)]) == 0
+    output = capsys.readouterr().out
+    assert output.count("inside") == 4
+    assert "as those of the reference" in output
+
+
+@pytest.mark.parametrize("value", [(0.91, 0.55), (0.79, 0.55), (0.85, 0.49), (float("nan"), 0.55)])
+def test_a_run_outside_is_an_exit_status(reference, tmp_path, capsys, value):
+    run = finished(tmp_path / "run", value)
+    assert main(["train", "--check", str(run)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out.count("outside") == 1
+    assert "outside the band of the reference runs at 1 of 2 points" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        ({"epochs": 60}, "has epochs 60, and those it would be compared with 50"),
+        ({"learning_rate": 0.1}, "has learning_rate 0.1"),
+        ({"traces": "xyz"}, "learnt from other data"),
+        ({"rows": ()}, "is empty"),
+    ],
+)
+def test_a_run_that_cannot_be_compared(reference, tmp_path, run, message):
+    rows = run.pop("rows", ((0.85, 0.55),))
+    with pytest.raises(TrainingError, match=message):
+        training.check_curves(finished(tmp_path / "run", *rows, **run))
+
+
+def test_a_run_too_short_to_be_checked(reference, tmp_path):
+    curves = json.loads((reference / training.REFERENCE).read_text())
+    late = [band | {"epoch": band["epoch"] + 9} for band in BANDS]
+    curves["bands"]["described"] = late
+    (reference / training.REFERENCE).write_text(json.dumps(curves))
+    with pytest.raises(TrainingError, match="has not come to epoch 10; --resume it"):
+        training.check_curves(finished(tmp_path / "run", (0.85, 0.55)))
+
+
+def test_without_reference_curves_it_says_what_makes_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "embedded_folder", lambda: tmp_path)
+    with pytest.raises(TrainingError, match="make them by benchmarks/reference_curves"):
+        training.check_curves(finished(tmp_path / "run", (0.85, 0.55)))
+
+
+def test_no_run_to_check(reference, tmp_path):
+    with pytest.raises(TrainingError, match="there is no run in"):
+        training.check_curves(tmp_path / "nothing")
