@@ -9,8 +9,7 @@ from unseen_recordings import TRIVIAL, interval
 from spikefinder_keras.figures.style import BLUE, GREY, ORANGE, house_style, new_axes
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
-    FASTEST_RISE,
-    SLOWEST_RISE,
+    SPEED_POWER,
     USUAL_RISE,
     calibration_path,
     load_calibration,
@@ -40,6 +39,7 @@ KINDS = (
     ("jGCaMP8, GCaMP6f_u", "jGCaMP8f", None),
 )
 
+RISES = (0.02, 0.04, 0.1)  # s; from a quarter to three quarters of the peak
 FEWEST = 5  # neurons of a set whose order says something
 
 BANDS = {"under 0.3": (0, 0.3), "0.3 to 2": (0.3, 2), "2 to 5": (2, 5), "above 5": (5, np.inf)}
@@ -360,13 +360,10 @@ def delays(calibration):
     rows = []
     for kind, indicator, species in KINDS:
         delay, family = calibration.delay_of(indicator, species)
-        cells = [
-            f"{1e3 * delay.of(float(np.log(rise / USUAL_RISE))):.0f}"
-            for rise in (FASTEST_RISE, USUAL_RISE, SLOWEST_RISE)
-        ]
+        cells = [f"{1e3 * delay.of(1 - (USUAL_RISE / rise) ** SPEED_POWER):.0f}" for rise in RISES]
         source = delay.source if family != "unknown" else "measured on all 23 sets"
         rows.append([kind, *cells, source])
-    rises = [f"rise in {1e3 * rise:.0f} ms" for rise in (FASTEST_RISE, USUAL_RISE, SLOWEST_RISE)]
+    rises = [f"rise in {1e3 * rise:.0f} ms" for rise in RISES]
     return grid(["delay (ms)", *rises, "source"], rows)
 
 

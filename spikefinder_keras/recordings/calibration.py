@@ -59,8 +59,12 @@ ALONE = 15  # steps; an event is the largest within these on both sides: transie
 PROMINENT = 4.0  # an event's rate is so many mean rates
 MOST_EVENTS = 50  # a neuron counts as much as so many events, however many it has
 USUAL_RISE = 0.04  # s; from a quarter to three quarters of the peak, the middle of 23 sets
-FASTEST_RISE, SLOWEST_RISE = 0.015, 0.1
+FASTEST_RISE, SLOWEST_RISE = 0.015, 0.2
 """s; faster is less than a step of 40 ms shows, and slower are neurons whose transients overlap."""
+
+SPEED_POWER = 1.5
+"""Of the speed of the rise. Delays of 23 sets change with speed, above all between fast ones: with
+the logarithm of the rise all of six networks scored less, by 0.005, with a power of 1 by 0.001."""
 
 HALF_SURE = 30  # of so many events the slowness counts half, as the average of few shows noise
 LONGEST_DELAY = 0.15  # s; no set has more, and what is stated may not be more either
@@ -182,11 +186,12 @@ class Transients:
         return rise / SAMPLE_RATE
 
     def slowness(self) -> float:
-        """How slowly it rises, 0 for what is usual: log(rise / 40 ms), less the fewer events."""
+        """How slowly it rises, 0 for what is usual and less than 1: 1 - (40 ms / rise) ** 1.5, the
+        nearer to 0 the fewer events."""
         rise = self.rise()
         if np.isnan(rise):
             return 0.0
-        own = np.log(np.clip(rise, FASTEST_RISE, SLOWEST_RISE) / USUAL_RISE)
+        own = 1 - (USUAL_RISE / np.clip(rise, FASTEST_RISE, SLOWEST_RISE)) ** SPEED_POWER
         return float(own * self.events / (self.events + HALF_SURE))
 
 
