@@ -129,6 +129,7 @@ def universal_rates(engine, calibration, neurons):
     for neuron, outputs in zip(neurons, plain, strict=True):
         transients.add(neuron.traces, outputs)
     first = neurons[0]
+    slowness = transients.slowness(float(np.median([neuron.frame_rate for neuron in neurons])))
     stated = {
         UNIVERSAL: (),
         WITH_INDICATOR: (first.indicator,),
@@ -136,7 +137,7 @@ def universal_rates(engine, calibration, neurons):
     }
     found = [({}, []) for _ in neurons]
     for method, what in stated.items():
-        delay = calibration.delay_of(*what)[0].of(transients.slowness())
+        delay = calibration.delay_of(*what)[0].of(slowness)
         for neuron, outputs, (by_method, certainty) in zip(
             neurons, network_outputs(engine, neurons, delay), found, strict=True
         ):

@@ -185,14 +185,19 @@ class Transients:
         rise = _crossing(self.shape, peak, 0.75) - _crossing(self.shape, peak, 0.25)
         return rise / SAMPLE_RATE
 
-    def slowness(self) -> float:
-        """How slowly it rises, 0 for what is usual and less than 1: 1 - (40 ms / rise) ** 1.5, the
-        nearer to 0 the fewer events."""
+    def slowness(self, frame_rate: float) -> float:
+        """How slowly it rises, 0 for what is usual and less than 1: 1 - (40 ms / rise) ** 1.5.
+
+        It is nearer to 0 the fewer events there are, and the more of the rise is the frames': a
+        jump within a frame rises from a quarter to three quarters in half of one. `frame_rate` is
+        in Hz.
+        """
         rise = self.rise()
         if np.isnan(rise):
             return 0.0
         own = 1 - (USUAL_RISE / np.clip(rise, FASTEST_RISE, SLOWEST_RISE)) ** SPEED_POWER
-        return float(own * self.events / (self.events + HALF_SURE))
+        seen = max(1 - (0.5 / (frame_rate * rise)) ** 2, 0.0)
+        return float(own * seen * self.events / (self.events + HALF_SURE))
 
 
 def find_events(rates: Rates) -> Array:

@@ -362,7 +362,7 @@ class Universal:
                 f", and a rise in {1_000 * transients.rise():.0f} ms, seen in "
                 f"{counted(transients.events, 'event')} of {counted(sample.size, 'neuron')}"
             )
-        return Clock(rule.of(transients.slowness()), words)
+        return Clock(rule.of(transients.slowness(recording.frame_rate)), words)
 
     def _outputs(
         self, prepared: Sequence[tuple[list[Trace], Scales]], *, delay: float

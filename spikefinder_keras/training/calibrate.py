@@ -149,9 +149,8 @@ def measure_sets(
             transients.add(neurons[k].traces, outputs[k])
         delay, weight = best_delay(np.mean([curves[k] for k in of_set], axis=0))
         first = neurons[of_set[0]]
-        found.append(
-            MeasuredSet(name, delay, weight, transients.slowness(), first.indicator, first.species)
-        )
+        slowness = transients.slowness(float(np.median([neurons[k].frame_rate for k in of_set])))
+        found.append(MeasuredSet(name, delay, weight, slowness, first.indicator, first.species))
     return found
 
 

@@ -89,14 +89,19 @@ def test_a_rise_by_hand(samples_up, rise):
     """From a quarter to three quarters of a straight rise is half of it; 8 events of 38 count 8."""
     found = transients_of(ramp_events(samples_up))
     assert found.rise() == pytest.approx(rise, abs=1e-6)
-    assert found.slowness() == pytest.approx((1 - (0.04 / rise) ** 1.5) * 8 / 38, abs=1e-5)
+    whole = (1 - (0.04 / rise) ** 1.5) * 8 / 38
+    assert found.slowness(1e9) == pytest.approx(whole, abs=1e-5)
+    # Half of a frame of 10 ms is of the frame.
+    assert found.slowness(100.0) == pytest.approx(whole * (1 - (0.005 / rise) ** 2), abs=1e-5)
+    assert found.slowness(0.5 / rise) == 0.0
+    assert found.slowness(1.0) == 0.0
 
 
 def test_what_is_faster_or_slower_than_can_be_seen():
     found = transients_of(ramp_events(2))
-    assert found.slowness() == pytest.approx((1 - (0.04 / 0.015) ** 1.5) * 8 / 38)
+    assert found.slowness(1e9) == pytest.approx((1 - (0.04 / 0.015) ** 1.5) * 8 / 38)
     found.shape = np.interp(np.arange(180), [0, 120], [0.0, 1.0])  # a rise of 0.6 s
-    assert found.slowness() == pytest.approx((1 - 0.2**1.5) * 8 / 38)
+    assert found.slowness(1e9) == pytest.approx((1 - 0.2**1.5) * 8 / 38)
 
 
 def test_neurons_count_alike_however_bright_they_are():
@@ -116,9 +121,9 @@ def test_a_neuron_counts_as_fifty_events_at_most():
 
 def test_without_events_the_delay_is_the_typical_one():
     nothing = transients_of((np.zeros(400), np.zeros(100)))
-    assert nothing.slowness() == 0.0
+    assert nothing.slowness(30.0) == 0.0
     assert np.isnan(nothing.rise())
-    assert Delay(0.02, 0.03).of(nothing.slowness()) == 0.02
+    assert Delay(0.02, 0.03).of(nothing.slowness(30.0)) == 0.02
 
 
 @pytest.mark.parametrize("off", [-0.25, 0.0, 0.25])
