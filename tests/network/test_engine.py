@@ -153,7 +153,7 @@ def test_engines_by_name(tmp_path):
     np.testing.assert_allclose(rates[0].rates, rates[1].rates, rtol=0, atol=SAME)
     assert rates[0].description["engine"] == "ONNX Runtime, float32"
     assert rates[1].description["engine"] == "Keras, float32"
-    with pytest.raises(UsageError, match="--engine abacus"):
+    with pytest.raises(UsageError, match=r"engine abacus\? choose from fast, keras"):
         predict(tmp_path / "dff.npy", 30, engine="abacus")
 
 
