@@ -14,6 +14,7 @@ from spikefinder_keras.recordings.calibration import (
     calibration_path,
     load_calibration,
 )
+from spikefinder_keras.training.neurons import IN_COMPETITION
 
 UNSEEN = (
     *("DS02", "DS03", "DS04", "DS05-Cal520", "DS05-GCaMP6f"),
@@ -274,7 +275,7 @@ def markdown(summary, fast):
             [
                 [
                     name
-                    + ("" if name in UNSEEN or key == "indicator" else SEEN)
+                    + (SEEN if name in IN_COMPETITION else "")
                     + (f", {about['indicator']}, {about['species']}" if key == "set" else ""),
                     str(about["neurons"]),
                     *(f"{about[method]:.2f}" for method in methods),

@@ -73,6 +73,8 @@ def oasis(recording, segments):
     found = []
     for segment in segments:
         trace = recording.fluorescence[segment.frames, 0].astype(float)
+        there = np.flatnonzero(np.isfinite(trace))  # it knows no missing frames
+        trace = np.interp(np.arange(trace.size), there, trace[there])
         try:
             spikes = deconvolve(trace, penalty=1, b_nonneg=False)[1]
         except Exception as error:  # whatever it is, the recording has no result and is counted

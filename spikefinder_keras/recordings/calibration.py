@@ -188,15 +188,15 @@ class Transients:
     def slowness(self, frame_rate: float) -> float:
         """How slowly it rises, 0 for what is usual and less than 1: 1 - (40 ms / rise) ** 1.5.
 
-        It is nearer to 0 the fewer events there are, and the more of the rise is the frames': a
-        jump within a frame rises from a quarter to three quarters in half of one. `frame_rate` is
-        in Hz.
+        It is nearer to 0 the fewer events there are, and the more of a slow rise is the frames': a
+        jump within a frame rises from a quarter to three quarters in half of one. A fast rise is
+        fast, whatever the frames. `frame_rate` is in Hz.
         """
         rise = self.rise()
         if np.isnan(rise):
             return 0.0
         own = 1 - (USUAL_RISE / np.clip(rise, FASTEST_RISE, SLOWEST_RISE)) ** SPEED_POWER
-        seen = max(1 - (0.5 / (frame_rate * rise)) ** 2, 0.0)
+        seen = 1.0 if own < 0 else max(1 - (0.5 / (frame_rate * rise)) ** 2, 0.0)
         return float(own * seen * self.events / (self.events + HALF_SURE))
 
 

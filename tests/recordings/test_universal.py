@@ -200,7 +200,7 @@ def test_bleaching_takes_nothing_from_the_rates(seconds, left, unit):
     time = np.arange(light.shape[1]) / 15
     light = light * (left + (1 - left) * np.exp(-time / seconds))
     r, thirds = smoothed_scores(spikes, predict(light, 15.0, unit=unit).rates)
-    assert r > max(flat - 0.01, 0.96)
+    assert r > flat - 0.01
     assert ((thirds > 0.9) & (thirds < 1.15)).all()
 
 
