@@ -11,7 +11,6 @@ A claim is a function of where the data are, which gives one row or several.
 """
 
 import argparse
-import hashlib
 import os
 import platform
 import subprocess
@@ -22,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from accuracy_tables import grid, write_tables
@@ -44,6 +44,7 @@ from spikefinder_keras.competition.tables import (
 )
 from spikefinder_keras.console import cores, import_keras, tell
 from spikefinder_keras.errors import DataError, SpikefinderError
+from spikefinder_keras.files.atomic import hash_of
 from spikefinder_keras.files.downloads import WEIGHTS, data_cache
 from spikefinder_keras.network.convi6 import VARIANTS
 from spikefinder_keras.network.engine import as_engine
@@ -109,12 +110,15 @@ def same(claim: str, where: str, command: str, published: str, ours: str, test: 
 # quick: the network, its loss and its training, without any download
 
 
-def convolutions(place: Place) -> Row:
-    from keras.layers import Conv1D
-
+def layers_of(kind: str, variant: str) -> list[Any]:
+    """The layers of one kind of Keras' in a variant of the network."""
     from spikefinder_keras.network.keras_model import build_network
 
-    layers = [each for each in build_network("described").layers if isinstance(each, Conv1D)]
+    return [each for each in build_network(variant).layers if type(each).__name__ == kind]
+
+
+def convolutions(place: Place) -> Row:
+    layers = layers_of("Conv1D", "described")
     return same(
         "eight convolutions (units x taps)",
         "text; program",
@@ -126,11 +130,7 @@ def convolutions(place: Place) -> Row:
 
 
 def activations(place: Place) -> Row:
-    from keras.layers import Conv1D
-
-    from spikefinder_keras.network.keras_model import build_network
-
-    layers = [each for each in build_network("described").layers if isinstance(each, Conv1D)]
+    layers = layers_of("Conv1D", "described")
     return same(
         "activations",
         "text: tanh, then ReLU; program: last a sigmoid",
@@ -187,15 +187,11 @@ def wiring(place: Place) -> Iterator[Row]:
 
 
 def dropout(place: Place) -> Iterator[Row]:
-    from keras.layers import Dropout
-
-    from spikefinder_keras.network.keras_model import build_network
-
     for variant, where, expected in (
         ("described", "text: after five; rates of the program", "0.3, 0.2, 0.1, 0.1, 0.1"),
         ("released", "program: after four", "0.3, 0.2, 0.1, 0.1"),
     ):
-        layers = [each for each in build_network(variant).layers if isinstance(each, Dropout)]
+        layers = layers_of("Dropout", variant)
         yield same(
             f"dropout of `{variant}`",
             where,
@@ -334,7 +330,7 @@ def sources(place: Place) -> Iterator[Row]:
         "weights",
         "spikefinder-keras download weights",
         WEIGHTS["published"][1][:32],
-        hashlib.sha256(weights.read_bytes()).hexdigest()[:32],
+        hash_of(weights)[:32],
         "tests/files/test_downloads.py",
     )
     yield near(

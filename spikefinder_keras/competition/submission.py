@@ -1,6 +1,5 @@
 """The main job: all sets of a competition folder in, the submission's CSV files and scores out."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
-from ..files.atomic import check_output_folder, open_ordinary, read_small, remove_files, whole_file
+from ..files.atomic import check_output_folder, hash_of, read_small, remove_files, whole_file
 from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
@@ -27,6 +26,8 @@ from .scoring import Scores, best_published, published_score, score
 from .simulated_data import simulate
 from .tables import REAL, data_origin, file_name, find_file, find_sets, read_set, write_csv
 
+RECORD = "run.json"
+"""Says in the folder of a submission which run wrote it: weights, data, files."""
 BEST = "best.weights.h5"
 """The best weights in the folder of a training run."""
 COLUMNS = (
@@ -119,7 +120,7 @@ def submission(
     record = {
         "program": f"spikefinder-keras {__version__}",
         "weights": str(weights),
-        "weights_sha256": _digest(find_weights(weights)),
+        "weights_sha256": hash_of(find_weights(weights)),
         "data": str(data.absolute()),
         "origin": origin,
         "files": [file_name(*each, "spikes") for each in sets],
@@ -151,15 +152,6 @@ def submission(
     with whole_file(out / RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
     return results
-
-
-RECORD = "run.json"
-"""Says in the folder of a submission which run wrote it: weights, data, files."""
-
-
-def _digest(path: Path) -> str:
-    with open_ordinary(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _earlier(out: Path, record: dict[str, Any]) -> list[Path]:

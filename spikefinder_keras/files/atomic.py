@@ -60,6 +60,12 @@ def fingerprint(paths: Iterable[Path], root: Path) -> str:
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
+def hash_of(path: Path | str) -> str:
+    """sha256 of a file, of which only its content counts."""
+    with open_ordinary(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_small(path: Path | str, limit: int = LARGEST_TEXT) -> str:
     """The text of a file of at most `limit` bytes of UTF-8; `OSError` or `ValueError` of others."""
     with open_ordinary(path) as file:

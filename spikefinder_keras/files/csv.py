@@ -18,7 +18,6 @@ from ..arrays import Array, Table, Times
 from ..errors import DataError, UsageError
 from ..labels import (
     RATES,
-    SECONDS,
     alternates,
     counts_frames,
     is_no_trace,
@@ -207,7 +206,6 @@ class _Role(StrEnum):
     TEXT = "holds text"
     PIECES = "says which trial or session a row is of"
     RATE = "holds the frame rate"
-    LIGHT = "says which light a row was taken with"
 
 
 @dataclass
@@ -614,7 +612,8 @@ def dates(texts: list[str]) -> Times | None:
     if not all(map(_DATE.search, texts)):  # pandas takes the year 2020 or `now` as well
         return None
     if all(map(_CLOCK.fullmatch, texts)):
-        return _since_first(np.array([_clock(text) for text in texts]))
+        clocks = np.array([_clock(text) for text in texts])
+        return clocks - clocks[0]
     for convert in (
         lambda: pd.to_datetime(texts, format="ISO8601", utc=True),
         lambda: pd.to_timedelta(texts),
@@ -627,10 +626,6 @@ def dates(texts: list[str]) -> Times | None:
         if not found.isna().any():
             return np.asarray(np.asarray(found - found[0]) / np.timedelta64(1, "s"), np.float64)
     return None
-
-
-def _since_first(times: Times) -> Times:
-    return times - times[0]
 
 
 def _clock(text: str) -> float:
@@ -648,7 +643,7 @@ def _clock(text: str) -> float:
 def time_scale(name: str) -> float | None:
     """Seconds in the unit of a header that means time (s where none stands), or None."""
     unit = unit_of_time(name)
-    return None if unit is None else SECONDS.get(unit or "s", 1.0)
+    return None if unit is None else scale_of(unit or "s")
 
 
 def _role(

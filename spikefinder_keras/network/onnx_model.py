@@ -10,7 +10,6 @@ The same numbers as Keras' in another arrangement. Two things make it fast:
 Layers before the dataset ID run once for all IDs.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 
 from .. import __version__
 from ..arrays import Array, ArrayLike
-from ..files.atomic import check_apart, check_output, check_replaceable, open_ordinary, whole_file
+from ..files.atomic import check_apart, check_output, check_replaceable, hash_of, whole_file
 from .spec import DIRECTIONS, Layer, channels
 from .universal import LEVELS, is_universal
 from .weights import Arrays, find_weights, read_network
@@ -76,12 +75,6 @@ def export(path: str | Path, weights: str | Path = "described", *, overwrite: bo
     with whole_file(path) as temporary:
         temporary.write_bytes(model.SerializeToString())
     return model
-
-
-def hash_of(path: str | Path) -> str:
-    """sha256 of a weights file."""
-    with open_ordinary(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 Shape: TypeAlias = Sequence[str | int]

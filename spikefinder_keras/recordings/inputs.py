@@ -32,7 +32,7 @@ from ..signals.preprocess import check_rate
 from ..text import clean_name, counted, one_line
 from .options import ORIENTATIONS, UNITS, Segments
 from .recording import AnyTable, LazyTable, Recording, elementwise
-from .segments import is_column, mark_missing, stated_starts
+from .segments import column_of, mark_missing, stated_starts
 
 TIME_DIMENSIONS = (
     "time", "times", "t", "timestamp", "timestamps", "frame", "frames", "sample", "samples",
@@ -108,7 +108,7 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
         raise UsageError(f"orientation {orientation!r}? choose from {', '.join(ORIENTATIONS)}")
     if unit not in (None, *UNITS):
         raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
-    column = str(segments) if is_column(segments) else None
+    column = column_of(segments)
     given = as_input(traces, source, column)
     stamps = given.times if times is None else stamps_of(times, source)
     frame_rate = given.frame_rate if frame_rate is None else as_rate(frame_rate)

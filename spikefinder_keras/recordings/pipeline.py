@@ -8,6 +8,7 @@ the cores busy, each with its own.
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,10 +43,11 @@ GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more g
 MOST_STEPS_SAID = 5  # a note names no more of them
 READ_KEYWORDS = tuple(field.name for field in fields(ReadOptions))
 PREDICT_KEYWORDS = ("frame_rate", "times", *(field.name for field in fields(PredictOptions)))
-ARRAY_KEYWORDS = (
-    "orientation", "names", "unit", "source", "notes", "segment_starts", "segments", "in_place",
-    "usual_orientation",
-)  # fmt: skip
+ARRAY_KEYWORDS = tuple(
+    name
+    for name, each in inspect.signature(as_recording).parameters.items()
+    if each.kind is each.KEYWORD_ONLY
+)
 """What may be stated of a file, of a prediction, and of an array."""
 FEWEST_CHUNKS = 16
 """A recording that workers share has at least so many chunks, so that none waits long for the
@@ -59,9 +61,10 @@ def check_options(options: PredictOptions) -> bool:
     if options.species is not None:
         check_species(options.species)
     universal = weights is not None and _is_universal(weights)
-    of_2017 = options.dataset is not None or options.area is not None
+    chosen = options.dataset is not None or options.area is not None
+    of_2017 = chosen or (weights is not None and not universal)
     if options.delay is not None:
-        if of_2017 or (weights is not None and not universal):
+        if of_2017:
             raise UsageError(
                 "a --delay is for universal alone; leave it out, or --dataset, --area and --weights"
             )
@@ -70,12 +73,11 @@ def check_options(options: PredictOptions) -> bool:
                 f"a --delay of {options.delay:g} ms is impossible; give one from "
                 f"-{1_000 * LONGEST_DELAY:g} to {1_000 * LONGEST_DELAY:g}"
             )
-    if of_2017 and universal:
+    if chosen and universal:
         raise UsageError(
             "--dataset and --area are for the networks of 2017; leave them out, or name their "
             "--weights, such as described"
         )
-    of_2017 = of_2017 or (weights is not None and not universal)
     if of_2017:
         choose_datasets(options.dataset, options.indicator, options.area)
         if options.spikes:
@@ -91,9 +93,7 @@ def split_at_steps(recording: Recording) -> Recording:
     its neurons."""
     if recording.unit == "competition":
         return recording
-    count = len(recording.names)
-    sample = np.unique(np.linspace(0, count - 1, min(count, MOST_LOOKED_AT)).astype(int))
-    steps = brightness_steps(recording.part(sample).traces, recording.frame_rate)
+    steps = brightness_steps(recording.sample(MOST_LOOKED_AT).traces, recording.frame_rate)
     new = sorted(set(steps) - set(recording.segment_starts))
     if not new:
         return recording
@@ -159,8 +159,9 @@ class Task:
     ) -> tuple[Recording, Predictor]:
         """Read the recording, as far as it has to be, say each note on it, and then load its
         predictor."""
-        recording = split_at_steps(read(self.source, self.reading))
+        recording = read(self.source, self.reading)
         _check_form(recording, self.reading.unit, self.prediction)
+        recording = split_at_steps(recording)
         lines = [*recording.notes]
         if recording.unit != "competition" and self.reading.frame_rate is None:
             lines.append(f"{recording.frame_rate:g} Hz, {recording.rate_from}")

@@ -130,9 +130,12 @@ def agreement(rates: Sequence[Trace]) -> float:
 def is_raw(trace: Trace, unit: str | None) -> bool:
     """Whether a trace `(frame,)` is raw fluorescence: as stated, else where its 10th percentile is
     high."""
-    if unit is not None:
-        return unit == "F"
-    return bool(np.isfinite(trace).any()) and np.nanpercentile(trace, 10) > RAW_BASELINE
+    return unit == "F" or (unit is None and _low(trace) > RAW_BASELINE)
+
+
+def _low(trace: Trace) -> float:
+    """The 10th percentile of a trace; NaN without any value."""
+    return float(np.nanpercentile(trace, 10)) if np.isfinite(trace).any() else float("nan")
 
 
 def as_dff(trace: Trace, unit: str | None) -> Trace | None:
@@ -143,9 +146,9 @@ def as_dff(trace: Trace, unit: str | None) -> Trace | None:
     if unit == "competition":
         return None
     trace = np.asarray(trace, np.float64)
-    if not is_raw(trace, unit):
+    baseline = _low(trace)
+    if unit == "dF/F" or (unit is None and not baseline > RAW_BASELINE):
         return trace
-    baseline = np.nanpercentile(trace, 10) if np.isfinite(trace).any() else np.nan
     return (trace - baseline) / baseline if baseline > 0 else None
 
 
@@ -194,8 +197,7 @@ def recording_warnings(recording: Recording, neurons: Sequence[NeuronQuality]) -
     denoised traces, a transposed array, a wrong frame rate, neuropil, too short a recording."""
     frames, count = recording.fluorescence.shape
     compared = int(np.clip(MOST_VALUES // frames, 3, MOST_PAIRS_OF))
-    some = np.unique(np.linspace(0, count - 1, compared).astype(int))
-    sample = recording.part(some).traces
+    sample = recording.sample(compared).traces
     in_competition = recording.unit == "competition"
     lines = [_percent(recording, neurons, sample)]
     # The competition's own traces are upsampled, so smooth.

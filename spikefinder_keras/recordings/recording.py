@@ -290,6 +290,11 @@ class Recording:
         part.__dict__["segments"] = self.segments
         return part
 
+    def sample(self, most: int) -> "Recording":
+        """At most so many neurons, evenly chosen and always the same, as a `part`."""
+        count = len(self.names)
+        return self.part(np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)))
+
 
 @dataclass(frozen=True)
 class Certainty:

@@ -16,6 +16,7 @@ from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
 from ..signals.measures import GAUSSIAN_MEDIAN, runs
 from ..signals.preprocess import RATE_TOLERANCE, fast_resample, resampled_length
+from .options import Segments
 
 STILL_SECONDS = 1.0
 STILL_FRAMES = 10  # a run of one exact value that is longer than both is missing
@@ -342,16 +343,17 @@ def _steps(levels: Trace, window: int) -> Mask:
     return found
 
 
-def is_column(segments: object) -> bool:
-    """Whether what a user states of segments is the name of a column or array."""
-    return isinstance(segments, str) and not _FRAMES.fullmatch(segments)
+def column_of(segments: Segments | None) -> str | None:
+    """The name of a column or array, if that is what a user states of segments."""
+    named = isinstance(segments, str) and not _FRAMES.fullmatch(segments)
+    return str(segments) if named else None
 
 
-def stated_starts(segments: str | int | Sequence[int], frames: int) -> tuple[int, ...]:
+def stated_starts(segments: Segments, frames: int) -> tuple[int, ...]:
     """Frames with which segments begin by what a user states: `90`, so many frames each, or the
     first frames, `0,3000`. `UsageError` if it is neither."""
     if isinstance(segments, str):
-        if is_column(segments):
+        if column_of(segments):
             raise UsageError(f"there is no column {segments}; {SEGMENTS}")
         found = np.array([int(part) for part in segments.split(",")])
     else:

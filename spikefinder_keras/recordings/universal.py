@@ -88,6 +88,11 @@ class Scales:
     spread: float
 
     @property
+    def least_noise(self) -> float:
+        """The noise, or what counts as such of a trace that has none."""
+        return max(self.noise, LEAST_NOISE * self.spread)
+
+    @property
     def clarity(self) -> float:
         """Spread over the noise that is left after smoothing: about 1 for noise alone."""
         if not self.noise > 0:
@@ -185,7 +190,7 @@ def prepare_neurons(
             found = _trends(part[alike].reshape(-1, count), frame_rate)
             trends[:, frames][alike] = found.ravel()
     for trace, trend, known in zip(traces, trends, there, strict=True):
-        divided = known.any() and is_raw(trace, unit) and _may_divide(trend)
+        divided = known.any() and _may_divide(trend) and is_raw(trace, unit)
         trace -= trend
         if divided:
             trace /= trend
@@ -252,8 +257,7 @@ def network_input(trace: Trace, scales: Scales, delay: float = 0.0) -> Array:
         trace = np.pad(trace, (0, steps * STEP - trace.size), mode="edge")
     # The channels: a step's two means over 20 ms, in units of the noise and of the spread.
     halves = trace.reshape(steps, 2, STEP // 2).mean(axis=2)
-    noise = max(scales.noise, LEAST_NOISE * scales.spread)
-    units = [NOISE_UNITS * noise * np.sqrt(NOISE_BAND), scales.spread]
+    units = [NOISE_UNITS * scales.least_noise * np.sqrt(NOISE_BAND), scales.spread]
     if not min(units) > 0:
         return np.zeros((steps, CHANNELS), np.float32)
     scaled = np.concatenate([halves / unit for unit in units], axis=1)
@@ -336,7 +340,8 @@ class Universal:
         self.engine = load_engine(path, engine=options.engine, progress=progress)
         self.spikes = options.spikes
         self.indicator = options.indicator or recording.about.get("indicator")
-        self.species = options.species or recording.about.get("species")
+        species = options.species or recording.about.get("species")
+        self.rule, self.family = self.calibration.delay_of(self.indicator, species)
         if options.delay is None:
             self.clock = self._find_clock(recording)
         else:
@@ -344,25 +349,21 @@ class Universal:
 
     def _find_clock(self, recording: Recording) -> Clock:
         """Find the delay of a recording on a sample of its neurons, always the same ones."""
-        rule, family = self.calibration.delay_of(self.indicator, self.species)
         transients = Transients()
         samples = sum(segment.samples for segment in recording.segments)
-        count = len(recording.names)
-        most = int(np.clip(CLOCK_SAMPLES // samples, 1, CLOCK_NEURONS))
-        sample = np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
-        part = recording.part(sample)
+        part = recording.sample(int(np.clip(CLOCK_SAMPLES // samples, 1, CLOCK_NEURONS)))
         with numpy_settings():
             prepared = prepare_neurons(part.traces.T, recording.segments, recording.unit)
             for traces, outputs in zip(*self._outputs(prepared, delay=0.0), strict=True):
                 transients.add(traces, outputs)
-        kind = "of recordings in general" if family == UNKNOWN else f"of {family}"
-        words = f"{kind} ({rule.source})"
+        kind = "of recordings in general" if self.family == UNKNOWN else f"of {self.family}"
+        words = f"{kind} ({self.rule.source})"
         if transients.events:
             words += (
                 f", and a rise in {1_000 * transients.rise():.0f} ms, seen in "
-                f"{counted(transients.events, 'event')} of {counted(sample.size, 'neuron')}"
+                f"{counted(transients.events, 'event')} of {counted(len(part.names), 'neuron')}"
             )
-        return Clock(rule.of(transients.slowness(recording.frame_rate)), words)
+        return Clock(self.rule.of(transients.slowness(recording.frame_rate)), words)
 
     def _outputs(
         self, prepared: Sequence[tuple[list[Trace], Scales]], *, delay: float
@@ -438,25 +439,22 @@ class Universal:
         # What noise alone could have made is taken off the rates, so that none come of noise.
         mean = self.calibration.rates.mean_rate(there) * signal_share(scales.clarity, seconds)
         found = float(np.concatenate(there).mean())
+        factor = mean / found if found > 0 else 0.0
         for k, output in enumerate(outputs):
             if output.size:
-                steps[k] = mean / found * blurred(output, frame_rate) if found > 0 else 0 * output
+                steps[k] = factor * blurred(output, frame_rate)
         if not mean > 0:
             return UniversalNeuron(traces, rates, steps, mean)
-        noise = max(scales.noise, LEAST_NOISE * scales.spread)
         transient, _ = average_transient(traces, outputs)
-        score = self.calibration.score.expected(there, clearness(transient, noise))
+        score = self.calibration.score.expected(there, clearness(transient, scales.least_noise))
         return UniversalNeuron(traces, rates, steps, mean, score)
 
     def describe(self, recording: Recording) -> dict[str, Any]:
         """What the rates are, as every written file says it: text and numbers."""
-        indicator, (_, family) = (
-            "not stated",
-            self.calibration.delay_of(self.indicator, self.species),
-        )
+        indicator = "not stated"
         if self.indicator:
-            indicator = f"{self.indicator}, so {family}"
-            if family == UNKNOWN:
+            indicator = f"{self.indicator}, so {self.family}"
+            if self.family == UNKNOWN:
                 indicator = f"{self.indicator}, of which no delay is known"
         return {
             "unit": "spikes per second (expected)",

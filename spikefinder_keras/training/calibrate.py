@@ -28,7 +28,7 @@ from ..recordings.calibration import (
     output_features,
     score_features,
 )
-from ..recordings.universal import LEAST_NOISE, network_input
+from ..recordings.universal import network_input
 from ..signals.measures import pearson, sum_windows
 from .neurons import TrainingNeuron
 
@@ -126,9 +126,8 @@ def fit_score_map(
     features = []
     for neuron, output in zip(neurons, outputs, strict=True):
         transient, _ = average_transient(neuron.traces, output)
-        scales = neuron.scales[0]
-        noise = max(scales.noise, LEAST_NOISE * scales.spread)
-        features.append(score_features(output, clearness(transient, noise)))
+        clear = clearness(transient, neuron.scales[0].least_noise)
+        features.append(score_features(output, clear))
     target = np.arctanh(np.clip(IN_TRAINING * np.array(scores), -SCORES[1], SCORES[1]))
     groups = [neuron.group for neuron in neurons]
     intercept, (b, c) = _ridge(np.array(features), target, groups)
@@ -210,12 +209,8 @@ def fit_delays(sets: Sequence[MeasuredSet]) -> dict[str, Delay]:
             ]
         )
         weights = np.array([each.weight for each in sets])
-        penalty = SHRINKAGE * np.eye(design.shape[1])
-        penalty[0, 0] = 0.0  # the usual delay may be what it is
         target = np.array([each.delay for each in sets])
-        typical, slope, *differences = np.linalg.solve(
-            design.T @ (design * weights[:, None]) + penalty, design.T @ (weights * target)
-        )
+        typical, slope, *differences = _solve(design, target, weights, cost=SHRINKAGE)
         for name, difference in [(usual, 0.0), *zip(others, differences, strict=True)]:
             of_family = [e.name for e, f in zip(sets, families, strict=True) if f == name]
             source = everything if name is None else ", ".join(sorted(of_family))
@@ -261,10 +256,16 @@ def _ridge(features: Array, target: Array, groups: Sequence[str]) -> tuple[float
     # In units of their spread, so that all slopes cost alike.
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-9
     design = np.column_stack([np.ones(len(features)), (features - middle) / spread])
-    penalty = RIDGE * np.eye(design.shape[1])
-    penalty[0, 0] = 0.0  # the intercept may be what it is
-    found = np.linalg.solve(
-        design.T @ (design * weight[:, None]) + penalty, design.T @ (weight * target)
-    )
+    found = _solve(design, target, weight, cost=RIDGE)
     slopes = found[1:] / spread
     return float(found[0] - slopes @ middle), slopes
+
+
+def _solve(design: Array, target: Array, weight: Array, *, cost: float) -> Array:
+    """The terms `(column,)` of a ridge regression on a design `(row, column)` of which the first
+    column is the intercept's; `weight` is that of each row."""
+    penalty = cost * np.eye(design.shape[1])
+    penalty[0, 0] = 0.0  # the intercept may be what it is
+    return np.linalg.solve(
+        design.T @ (design * weight[:, None]) + penalty, design.T @ (weight * target)
+    )

@@ -10,11 +10,12 @@ import pytest
 
 from spikefinder_keras.cli import main
 from spikefinder_keras.errors import UsageError, WeightsError
+from spikefinder_keras.files.atomic import hash_of
 from spikefinder_keras.network import engine as engine_module
 from spikefinder_keras.network.convi6 import Architecture, convi6
 from spikefinder_keras.network.engine import KerasEngine, OnnxEngine, load_engine, session
 from spikefinder_keras.network.keras_model import build_network, load_network, set_weights
-from spikefinder_keras.network.onnx_model import build_graph, export, hash_of
+from spikefinder_keras.network.onnx_model import build_graph, export
 from spikefinder_keras.network.predict import predict_calcium
 from spikefinder_keras.network.weights import find_weights, weight_shapes
 

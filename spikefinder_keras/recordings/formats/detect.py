@@ -15,7 +15,7 @@ from ...files.hdf5 import SIGNATURE
 from ...files.npy import NPY, NpyFile
 from ..options import ReadOptions, Segments
 from ..recording import Prediction, Recording, chunk_size
-from ..segments import is_column
+from ..segments import column_of
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
 from .container import Container, npy_table, open_container, plain
 from .named_arrays import Facts, make_recording, only_one_array
@@ -228,7 +228,7 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
 def _read_csv(path: Path, options: ReadOptions) -> Recording:
     """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
     without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
-    column = str(options.segments) if is_column(options.segments) else None
+    column = column_of(options.segments)
     table = read_table(
         path, strict=False, all_cells=options.all_rois, rows=options.variable, segments=column
     )

@@ -33,7 +33,7 @@ from ..inputs import (
 )
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
-from ..segments import is_column
+from ..segments import column_of
 from .container import ArrayInfo, Container, is_table, plain
 from .hdf5 import Hdf5File
 from .rois import Kept, Neuropil, accepted, corrected, numbered
@@ -525,7 +525,7 @@ def read_recording(container: Container, options: ReadOptions) -> Recording:
         source = source_of_caiman(container, options.variable)
     else:
         source = source_of(container)
-    column = str(options.segments) if is_column(options.segments) else None
+    column = column_of(options.segments)
     if fissa := _fissa(source, options):
         return _of_fissa(container, source, fissa, options)
     choice = choose(source, options.variable, column)
@@ -732,7 +732,7 @@ def _starts(
         )
     found = starts_of(labels)
     # What changes all the time is no number of a trial.
-    if not is_column(options.segments) and labels.size < SHORTEST_PIECES * len(found):
+    if column_of(options.segments) is None and labels.size < SHORTEST_PIECES * len(found):
         return starts
     if len(found) > 1:
         notes.append(f"{len(found)} segments, where {choice.names.pieces} changes")
