@@ -142,10 +142,13 @@ def check_filters(dataset: h5py.Dataset, where: str) -> None:
             )
 
 
-def checked(dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY) -> h5py.Dataset:
+def checked(
+    dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY, kinds: str = "fiub"
+) -> h5py.Dataset:
     """Return `dataset` if it is an array of real numbers of a credible size, else `Unreadable`.
 
-    `largest` in bytes is None for one that is read a few rows at a time.
+    `largest` in bytes is None for one that is read a few rows at a time; `kinds` are those of
+    numpy's types, V of rows of several.
     """
     import h5py
 
@@ -153,7 +156,7 @@ def checked(dataset: Any, where: str, *, largest: int | None = LARGEST_ARRAY) ->
         raise Unreadable(f"{where} is no array")
     if reason := leads_out(dataset):
         raise Unreadable(f"{where} {reason}")
-    if dataset.dtype.kind not in "fiub":
+    if dataset.dtype.kind not in kinds:
         raise Unreadable(f"{where} holds {dataset.dtype} values, not real numbers")
     check_filters(dataset, where)
     stored = dataset.id.get_storage_size()  # of chunks that were never written nothing

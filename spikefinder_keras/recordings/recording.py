@@ -235,6 +235,9 @@ class Recording:
         What was found to be no data when this part of a file was read.
     rate_from
         Where the frame rate is from, for messages.
+    offsets
+        One per neuron: s after each time stamp at which its frame was taken, of planes scanned one
+        after another; empty where all are taken at once. Rates are at the time stamps whatever.
     """
 
     fluorescence: AnyTable
@@ -249,6 +252,7 @@ class Recording:
     about: dict[str, str] = field(default_factory=dict)
     missing: MissingCounts = NONE_MISSING
     rate_from: str = ""
+    offsets: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
         frames, neurons = self.fluorescence.shape
@@ -285,7 +289,8 @@ class Recording:
             traces = self.fluorescence[:, neurons.start : neurons.stop]
         else:
             traces = self.fluorescence[:, neurons]
-        part = replace(self, fluorescence=traces, names=names, missing=missing)
+        offsets = tuple(self.offsets[neuron] for neuron in neurons) if self.offsets else ()
+        part = replace(self, fluorescence=traces, names=names, missing=missing, offsets=offsets)
         # Segments are the whole recording's; finding them once is enough.
         part.__dict__["segments"] = self.segments
         return part

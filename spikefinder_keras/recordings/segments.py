@@ -445,6 +445,22 @@ def to_frames(rates: Sequence[Rates], segments: Sequence[Segment], missing: Mask
     return result
 
 
+def at_time_stamps(rates: Sequence[Rates], offsets: Sequence[float]) -> list[Rates]:
+    """Rates at 100 Hz `(sample, neuron)` of each segment, of neurons whose frames were taken so
+    many s after the time stamps, moved to when they were; the same where there are no offsets."""
+    if not any(offsets):
+        return list(rates)
+    moved = []
+    for table in rates:
+        at = np.arange(len(table))
+        columns = [
+            np.interp(at - offset * SAMPLE_RATE, at, column)
+            for column, offset in zip(table.T, offsets, strict=True)
+        ]
+        moved.append(np.stack(columns, axis=1))
+    return moved
+
+
 def frames_in_gaps(segment: Segment, missing: Mask) -> Mask:
     """Frames of a segment inside long gaps of a neuron, `(frame of the segment,)`; `missing`
     `(frame,)` is of the whole recording."""

@@ -39,7 +39,7 @@ from .calibration import (
 from .options import PredictOptions
 from .quality import EXPECTED, is_raw, neuron_quality
 from .recording import Predicted, Recording, described_alike
-from .segments import LONGEST_BRIDGED, Segment, samples_in_gaps, to_frames
+from .segments import LONGEST_BRIDGED, Segment, at_time_stamps, samples_in_gaps, to_frames
 
 BASELINE = 15
 """This percentile of the smoothed trace becomes 0: of a neuron that fires half of the time it is
@@ -398,6 +398,12 @@ class Universal:
                 _spike_times(recording, neuron.steps, missing[:, k])
                 for k, neuron in enumerate(neurons)
             ]
+            # Of the plane's own clock; the rates are moved alike.
+            if recording.offsets:
+                spike_times = [
+                    times + offset
+                    for times, offset in zip(spike_times, recording.offsets, strict=True)
+                ]
         quality = []
         for k, neuron in enumerate(neurons):
             calcium = np.concatenate(neuron.traces)
@@ -406,6 +412,7 @@ class Universal:
             found = neuron_quality(recording, k, calcium=calcium, certainty=neuron.expected)
             low, high = (factor * neuron.mean for factor in self.calibration.rates.interval)
             quality.append(replace(found, rate=neuron.mean, rate_low=low, rate_high=high))
+        tables = at_time_stamps(tables, recording.offsets)
         return Predicted(to_frames(tables, segments, missing), spike_times, quality)
 
     def _neurons(

@@ -7,9 +7,11 @@ references to what they hold. netCDF and xarray name dimensions.
 from __future__ import annotations
 
 import math
+import pickletools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from ...arrays import Array
 from ...errors import DataError
 from ...files.hdf5 import RECORDINGS, checked, leads_out, resolve, walk
 from ...files.sandbox import LARGEST_ARRAY, sandboxed
+from ...labels import time_unit
 from ..recording import pick
 from .container import (
     LEVELS,
@@ -226,11 +229,16 @@ class _Listing(Cells):
                 pieces = [item.file[reference] for reference in item[()].ravel() if reference]
                 self._add_pieces(pieces, where, depth=0)
             return
-        # pandas' names of columns.
-        if where.endswith("/block0_items") and item.dtype.kind == "S" and item.ndim == 1:
-            names = b"\n".join(item[()]) if item.nbytes <= _PLAIN_TEXT else b""
-            text = names.decode(errors="replace")
+        group, _, name = where.rpartition("/")
+        if name == "table" and item.ndim == 1 and "index" in (item.dtype.names or ()):
+            self._add_rows(group, item, attributes)
+            return
+        if name == "block0_items":
+            text = "\n".join(_texts(item))
             self.objects[where] = ArrayInfo(item.shape, "object", text=text)
+            return
+        if made := _column(name, item, attributes):
+            self.keep(f"{group}/{made[0]}", *made[1:])
             return
         single = item.shape == () and h5py.check_string_dtype(item.dtype) is not None
         self.objects[where] = ArrayInfo(
@@ -241,6 +249,32 @@ class _Listing(Cells):
             attributes=attributes,
             text=_as_text(item[()]) if single and item.dtype.itemsize <= _PLAIN_TEXT else None,
         )
+
+    def _add_rows(self, group: str, item: h5py.Dataset, attributes: Mapping[str, Scalar]) -> None:
+        """List pandas' table of rows (`format="table"`) as if it were one of blocks ("fixed"):
+        floats are a block, all others, and times, a column each."""
+        values, names = [], []
+        for kind in item.dtype.names:
+            dtype = item.dtype[kind]
+            if dtype.base.kind not in "fiub" or len(dtype.shape) > 1:
+                continue
+            if kind == "index":
+                index = {"kind": attributes.get("index_kind")}
+                info = ArrayInfo(item.shape, dtype.str, attributes=index)
+                self.keep(f"{group}/axis1", info, partial(_field, item, kind, None))
+                continue
+            for place, name in enumerate(_pickled_texts(item, f"{kind}_kind")):
+                read = partial(_field, item, kind, place if dtype.shape else None)
+                if dtype.base.kind == "f" and (dtype.shape or time_unit(name) is None):
+                    values.append(read)
+                    names.append(name)
+                elif math.prod(dtype.shape) > place:
+                    self.keep(f"{group}/{name}", ArrayInfo(item.shape, dtype.base.str), read)
+        if values:
+            text = "\n".join(names)
+            self.objects[f"{group}/block0_items"] = ArrayInfo((len(names),), "object", text=text)
+            info = ArrayInfo((*item.shape, len(values)), "<f8")
+            self.keep(f"{group}/block0_values", info, partial(_block, values))
 
     def _shape(self, item: h5py.Dataset) -> tuple[int, ...]:
         return item.shape[::-1] if self.reverse else item.shape
@@ -267,6 +301,8 @@ def _value(item: Any, label: str, reverse: bool) -> Any:
 
     if isinstance(item, h5py.Dataset):
         return checked(item, label)
+    if isinstance(item, partial):
+        return item(label)
     if isinstance(item, list):
         # Turned before they are joined: which axis is time is said of them as they are listed.
         pieces = [checked(piece, label)[()] for piece in item]
@@ -326,3 +362,65 @@ def _dimensions(item: h5py.Dataset, attributes: Mapping[str, Scalar]) -> tuple[s
     except (RuntimeError, ValueError, KeyError, OSError):
         return None
     return tuple(names) if all(names) and names else None
+
+
+# What pandas writes: blocks of columns of one type and their names, or rows of several types
+
+
+def _texts(item: h5py.Dataset) -> list[str]:
+    """Names of columns, as plain bytes."""
+    if item.dtype.kind != "S" or item.ndim != 1 or item.nbytes > _PLAIN_TEXT:
+        return []
+    return [text.decode(errors="replace") for text in item[()]]
+
+
+def _pickled_texts(item: h5py.Dataset, attribute: str) -> list[str]:
+    """The texts in a pickled list, of which nothing is run."""
+    value = item.attrs.get(attribute)
+    try:
+        found = list(pickletools.genops(bytes(value))) if isinstance(value, bytes) else []
+    except (ValueError, IndexError):
+        return []
+    return [text for code, text, _ in found if "UNICODE" in code.name and isinstance(text, str)]
+
+
+def _column(
+    name: str, item: h5py.Dataset, attributes: Mapping[str, Scalar]
+) -> tuple[str, ArrayInfo, partial[Array]] | None:
+    """A column that stands beside the block of traces: its name, and how it is read. It is a level
+    of an index of several, as different values and which of them each frame has, or of other
+    numbers than the traces, such as those of the trial."""
+    import h5py
+
+    match = re.fullmatch(r"axis1_level(\d+)|(block[1-9]\d*)_values", name)
+    if match is None:
+        return None
+    other = f"axis1_label{match[1]}" if match[1] else f"{match[2]}_items"
+    beside = item.parent[other] if _is_hard(item.parent, other) else None
+    if not isinstance(beside, h5py.Dataset) or beside.ndim != 1 or not item.size:
+        return None
+    if match[1]:
+        info = ArrayInfo(beside.shape, item.dtype.str)
+        return str(attributes.get("name")), info, partial(_level, item, beside)
+    names = _texts(beside)
+    if item.ndim != 2 or item.shape[1] != len(names) or len(names) != 1:
+        return None
+    return names[0], ArrayInfo(item.shape[:1], item.dtype.str), partial(_only_column, item)
+
+
+def _level(values: h5py.Dataset, which: h5py.Dataset, label: str) -> Array:
+    return checked(values, label)[()].take(checked(which, label)[()], mode="clip")
+
+
+def _only_column(item: h5py.Dataset, label: str) -> Array:
+    return checked(item, label)[:, 0]
+
+
+def _field(item: h5py.Dataset, name: str, place: int | None, label: str) -> Array:
+    """A field of rows, or a place in a field of several numbers."""
+    values = checked(item, label, kinds="V")[name]
+    return values if place is None else values[:, place]
+
+
+def _block(columns: Sequence[partial[Array]], label: str) -> Array:
+    return np.stack([column(label).astype(np.float64) for column in columns], axis=1)

@@ -88,15 +88,15 @@ HELPERS = (
     names spiketimes spikeneurons frame frames index id ids f0 bl snr snrcomp rvalues cnnpreds
     stim stimulus x y xy centroid centroids com center centers coords xoff yoff redcell lam g
     animal session height width depth trial trials unit neuron cell cells rois roi neurons
-    accepted rejected keep baseline background meanimg maxproj refimg framenumber framenumbers
-    counter"""
+    axis0 axis1 accepted rejected keep baseline background meanimg maxproj refimg framenumber
+    framenumbers counter"""
     )
 )
 """Other names of arrays that are never taken for fluorescence without being asked for."""
 BACKGROUND_NEIGHBOURS = _names("c a b s yra cn")
 """Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
-PANDAS = "block0values"
-"""What pandas calls the values of a table in HDF5 (`format="fixed"`)."""
+PANDAS = ("block0values", "values")
+"""What pandas calls the values of a table and of a series in HDF5 (`format="fixed"`)."""
 MOST_LISTED = 12
 """More arrays than this make no readable message."""
 ABSENT = "NoneType"
@@ -486,10 +486,12 @@ def choose(source: Source, variable: str | None = None, segments: str | None = N
     beside = [n for n in source.beside(traces) if n not in (traces, residuals, neuropil)]
     rates = (n for n in beside if plain(n) in FRAME_RATES)
     times = source.times(traces, beside)
-    if name == PANDAS:
-        index = f"{_group(traces)}.axis1"
-        kind = str(source.arrays[index].attributes.get("kind")) if index in source.arrays else ""
-        times = index if kind.startswith(("float", "datetime64")) else None
+    if name in PANDAS and times is None:
+        for index in (f"{_group(traces)}.{each}" for each in ("axis1", "index")):
+            # A range is written as its ends.
+            if index in source.arrays and source.arrays[index].size in info.shape:
+                kind = str(source.arrays[index].attributes.get("kind"))
+                times = index if kind.startswith(("float", "datetime64")) else None
     names = Roles(
         traces,
         residuals,
@@ -507,7 +509,7 @@ def choose(source: Source, variable: str | None = None, segments: str | None = N
         ),
     )
     # EXTRACT writes time x neuron, against MATLAB's habit, and so does pandas.
-    if name in ("temporalweights", PANDAS):
+    if name in ("temporalweights", PANDAS[0]):
         orientation = "time-neuron"
     others = ", ".join(n for n in source.candidates if n != traces and plain(n) in UNITS)
     also = f" (there are also {others})" if others else ""
@@ -658,6 +660,7 @@ class Facts:
     segment_starts: Sequence[int] = (0,)
     rate_from: str = ""
     start: float = 0.0
+    offsets: Sequence[float] = ()
 
 
 def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: ReadOptions) -> Facts:
@@ -709,7 +712,7 @@ def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: Rea
 
 def _names_of_pandas(source: Source, traces: str, shape: tuple[int, ...]) -> Sequence[str] | None:
     names = source.texts.get(f"{_group(traces)}.block0_items", "").split("\n")
-    return names if plain(traces) == PANDAS and len(names) == shape[-1] else None
+    return names if plain(traces) in PANDAS and len(names) == shape[-1] else None
 
 
 def _starts(
@@ -834,6 +837,7 @@ def make_recording(
     )
     if times is None:
         made.times[:] += facts.start
+        made = replace(made, offsets=tuple(facts.offsets))
         if options.frame_rate is None:
             made = replace(made, rate_from=facts.rate_from or "of the file")
     return made

@@ -103,16 +103,18 @@ def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tupl
     together = np.full((sum(len(t) for t, _ in planes.values()), frames), np.nan, np.float32)
     names: list[str] = []
     notes = [f"{len(planes)} planes, neurons named by plane and ROI"]
-    if len({own.start for _, own in planes.values()}) > 1:
-        last = max(own.start for _, own in planes.values())
+    offsets: list[float] = []
+    first, last = (end(own.start for _, own in planes.values()) for end in (min, max))
+    if last > first:
         notes.append(
-            f"the planes were scanned one after another, the last {last:.3g} s after the first, "
-            "whose time stamps these are; a plane that is predicted alone has its own"
+            f"the planes were scanned one after another, the last {last - first:.3g} s after the "
+            "first; the rates of all are at the time stamps of the first"
         )
     for plane, (traces, own) in planes.items():
         row, count = len(names), traces.shape[1]
         together[row : row + len(traces), :count] = traces
         names += [f"{plane.name}-{roi}" for roi in own.names or ()]
+        offsets += [own.start - first] * len(traces)
         notes += [f"{plane.name}: {note}" for note in own.notes]
         if count < frames:
             notes.append(f"{plane.name}: {frames - count} frames fewer than the others")
@@ -123,7 +125,8 @@ def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tupl
         orientation="neuron-time" if classified else None,
         names=names,
         notes=notes,
-        start=0.0,
+        start=first,
+        offsets=offsets if last > first else (),
     )
 
 
@@ -216,19 +219,25 @@ def read_settings(folder: Path, options: ReadOptions) -> Settings:
         stated = float(share.item())
         if options.neuropil is None and stated != USUAL_NEUROPIL:
             notes.append(f"the settings' own share of neuropil is used: {stated:g}")
-    start = _start(folder, found.get("planes"), options.frame_rate or rate)
+    start = _start(folder, found.get("planes"), options.frame_rate or rate, notes)
     return Settings(
         rate, stated, found.get("bad"), found.get("folders"), tuple(notes), where, start
     )
 
 
-def _start(folder: Path, planes: Array | None, rate: float | None) -> float:
+def _start(folder: Path, planes: Array | None, rate: float | None, notes: list[str]) -> float:
     """s after the beginning of a volume at which the plane of a folder is scanned."""
-    number = re.fullmatch(r"plane(\d+)", folder.name)
-    if number is None or planes is None or planes.size != 1 or not rate:
+    count = 1 if planes is None or planes.size != 1 else planes.item()
+    if not rate or not 1 < count < MOST_PLANES:
         return 0.0
-    count, place = planes.item(), int(number[1])
-    return place / (rate * count) if 1 < count < MOST_PLANES and place < count else 0.0
+    if folder.name == "combined":
+        notes.append(
+            f"its {count:g} planes were scanned one after another, and which ROI is of which is "
+            "not read: time stamps are the first one's; folders plane0, plane1, ... have their own"
+        )
+    number = re.fullmatch(r"plane(\d+)", folder.name)
+    place = 0 if number is None else int(number[1])
+    return place / (rate * count) if place < count else 0.0
 
 
 def _bad_frames(bad: Array | None, frames: int, notes: list[str]) -> Mask | None:

@@ -3,7 +3,9 @@
 Every test builds its own files, after situations of public reports.
 """
 
+import pickle
 import struct
+from importlib.util import find_spec
 
 import h5py
 import numpy as np
@@ -477,7 +479,38 @@ def test_combined_alone_and_planes_of_a_volume(tmp_path):
     together = read_recording(path)
     assert any("scanned one after another, the last 0.05 s" in note for note in together.notes)
     assert together.times[0] == 0
+    assert together.offsets == pytest.approx(np.repeat(np.arange(4) / (4 * RATE), 2))
+    assert together.part([1, 6]).offsets == pytest.approx([0, 3 / (4 * RATE)])
     assert read_recording(path / "plane3").times[0] == pytest.approx(3 / (4 * RATE))
+    # The whole volume was scanned before, and nobody knows which neuron is where.
+    (tmp_path / "c").mkdir()
+    (path / "plane2").rename(tmp_path / "c" / "combined")
+    notes = read_recording(tmp_path / "c").notes
+    assert any("4 planes were scanned one after another" in note for note in notes)
+
+
+@pytest.mark.parametrize("options", [{"spikes": True}, {"dataset": 5}])
+def test_planes_of_a_volume_are_predicted_at_one_another_s_time_stamps(tmp_path, options):
+    rate, planes = 4.0, 5
+    path = folder(tmp_path / "suite2p", planes=planes, fs=rate)
+    rng = np.random.default_rng(5)
+    spikes = np.sort(rng.uniform(0, 120, 30))
+    for plane in range(planes):
+        at = np.arange(480) / rate + plane / (rate * planes)
+        since = at[:, None] - spikes
+        trace = np.where(since > 0, np.exp(-np.maximum(since, 0)), 0).sum(axis=1)
+        traces = 400 + 200 * trace + rng.normal(0, 6, (3, trace.size))
+        np.save(path / f"plane{plane}" / "F.npy", traces.astype(np.float32))
+        np.save(path / f"plane{plane}" / "Fneu.npy", traces * 0)
+    together = predict(path, **options)
+    last = predict(path / f"plane{planes - 1}", **options)
+    # Each neuron's rates are those of its plane alone at other times, most of a frame away.
+    moved = np.interp(together.times, last.times, last.table[:, 0])
+    rates = together.table[:, -2]
+    alike = [np.corrcoef(rates, each)[0, 1] for each in (moved, last.table[:, 0])]
+    assert alike[0] > 0.97 > alike[1] + 0.1
+    if last.spike_times:
+        assert together.spike_times[-2] == pytest.approx(last.spike_times[0], abs=0.05)
 
 
 def test_the_default_frame_rate_of_suite2p_is_said(tmp_path):
@@ -491,14 +524,33 @@ def test_the_default_frame_rate_of_suite2p_is_said(tmp_path):
 # HDF5
 
 
-def test_a_filter_that_is_not_there(tmp_path):
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        # Of a number that nobody has registered there is none anywhere.
+        (32222, "a filter"),
+        pytest.param(
+            32015,
+            "Zstandard",
+            marks=pytest.mark.skipif(find_spec("hdf5plugin") is not None, reason="it is there"),
+        ),
+    ],
+)
+def test_a_filter_that_is_not_there(tmp_path, code, name):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         space = h5py.h5s.create_simple(DFF.shape)
         made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         made.set_chunk(DFF.shape)
-        made.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+        made.set_filter(code, h5py.h5z.FLAG_OPTIONAL, (3,))
         h5py.h5d.create(file.id, b"dff", h5py.h5t.IEEE_F64LE, space, made)
-    refused(tmp_path / "a.h5", r"Zstandard \(HDF5 filter 32015\).*hdf5plugin", frame_rate=RATE)
+    refused(tmp_path / "a.h5", rf"{name} \(HDF5 filter {code}\).*hdf5plugin", frame_rate=RATE)
+
+
+def test_a_filter_of_hdf5plugin(tmp_path):
+    hdf5plugin = pytest.importorskip("hdf5plugin")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("dff", data=DFF, chunks=True, compression=hdf5plugin.Zstd())
+    check(read_recording(tmp_path / "a.h5", frame_rate=RATE))
 
 
 def test_a_file_that_is_open_elsewhere(tmp_path, monkeypatch):
@@ -580,7 +632,70 @@ def test_pandas_in_hdf5(tmp_path, index):
         group["block0_values"] = DFF.T
     stated = {"frame_rate": RATE} if index == "integer" else {}
     check(read_recording(tmp_path / "a.h5", **stated), names="abc")
+
+
+@pytest.mark.parametrize("index", ["float", "datetime64[ns]"])
+@pytest.mark.parametrize("columns", ["in blocks", "by themselves"])
+def test_tables_of_rows_of_pandas_in_hdf5(tmp_path, index, columns):
+    """As `to_hdf(format="table")` writes them, with and without `data_columns`."""
+
+    def pickled(*texts):
+        return pickle.dumps(list(texts), protocol=0)
+
+    kinds = {"a": "f8", "b": "f8", "c": "f8", "trial": "i8"}
+    fields = [("index", "f8" if index == "float" else "i8")]
+    if columns == "in blocks":
+        fields += [("values_block_0", "f8", (3,)), ("values_block_1", "i8", (1,))]
+    else:
+        fields += kinds.items()
+    rows = np.zeros(FRAMES, fields)
+    trial = np.arange(FRAMES) // HALF
+    rows["index"] = TIMES if index == "float" else TIMES * 1e9
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        kind = [("index", "f8"), ("values_block_0", "f8", (3,))]
-        file.create_group("df")["table"] = np.zeros(FRAMES, kind)
+        file["df/table"] = rows
+        if columns == "in blocks":
+            rows["values_block_0"], rows["values_block_1"] = DFF.T, trial[:, None]
+            names = {"values_block_0": "abc", "values_block_1": ["trial"]}
+        else:
+            for name, values in zip("abc", DFF, strict=True):
+                rows[name] = values
+            rows["trial"], names = trial, {name: [name] for name in kinds}
+        file["df/table"][...] = rows
+        file["df/table"].attrs["index_kind"] = index.encode()
+        for name, texts in names.items():
+            file["df/table"].attrs[f"{name}_kind"] = np.bytes_(pickled(*texts))
+    recording = read_recording(tmp_path / "a.h5")
+    check(recording, names="abc", starts=(0, HALF))
+
+
+@pytest.mark.parametrize("kept", ["in a column", "in the index"])
+def test_trials_of_pandas_in_hdf5(tmp_path, kept):
+    trial = np.arange(FRAMES) // HALF
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("df")
+        group["block0_items"] = np.array([b"a", b"b", b"c"])
+        group["block0_values"] = DFF.T
+        if kept == "in a column":
+            group["axis1"] = TIMES
+            group["axis1"].attrs["kind"] = "float"
+            group["block1_items"], group["block1_values"] = np.array([b"trial"]), trial[:, None]
+        else:
+            levels = {"trial": (np.arange(2) + 5, trial), "time": (TIMES, np.arange(FRAMES))}
+            for k, (name, (values, which)) in enumerate(levels.items()):
+                group[f"axis1_level{k}"], group[f"axis1_label{k}"] = values, which.astype("i2")
+                group[f"axis1_level{k}"].attrs["name"] = np.bytes_(name)
+    check(read_recording(tmp_path / "a.h5"), names="abc", starts=(0, HALF))
+
+
+def test_a_series_of_pandas_in_hdf5(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        group = file.create_group("dff")
+        group["index"], group["values"] = TIMES, DFF[0]
+        group["index"].attrs["kind"] = "float"
+    check(read_recording(tmp_path / "a.h5"), DFF[:1])
+
+
+def test_other_tables_of_rows_in_hdf5(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group("df")["table"] = np.zeros(FRAMES, [("t", "f8"), ("y", "f8", (3,))])
     refused(tmp_path / "a.h5", "df.table is a table of pandas or PyTables; save it with", DataError)
