@@ -78,8 +78,11 @@ def bands(histories: list[list[runs.Row]], epochs: tuple[int, ...]) -> list[dict
     rows = []
     for epoch in epochs:
         for measure in MEASURES:
-            values = [history[epoch - 1][measure] for history in histories]
+            # As in the loss, rates that never vary, as of early epochs, have the correlation 0.
+            values = [float(np.nan_to_num(history[epoch - 1][measure])) for history in histories]
             low, high = band(values) if len(values) > 1 else (None, None)
+            if low is not None and high is not None and measure == "validation":
+                low, high = max(low, -1.0), min(high, 1.0)  # no correlation is outside
             rows.append(
                 {"epoch": epoch, "measure": measure, "low": low, "high": high, "values": values}
             )

@@ -48,7 +48,7 @@ from spikefinder_keras.files.atomic import hash_of
 from spikefinder_keras.files.downloads import WEIGHTS, data_cache
 from spikefinder_keras.network.convi6 import VARIANTS
 from spikefinder_keras.network.engine import as_engine
-from spikefinder_keras.network.weights import embedded_folder, find_weights, read_weights
+from spikefinder_keras.network.weights import find_weights, read_weights
 from spikefinder_keras.training.experiment import read_rows
 from spikefinder_keras.training.settings import Settings
 
@@ -443,7 +443,7 @@ def curves(place: Place) -> Iterator[Row]:
     """50 epochs of each variant, inside the band of the reference runs, and what they score."""
     from reference_curves import SETS, VARIANTS, chosen_folder, trained
 
-    from spikefinder_keras.training.convi6 import REFERENCE, check_curves
+    from spikefinder_keras.training.convi6 import check_curves
 
     data = place.data
     if {number for _, number in find_sets(data)} - set(SETS):
@@ -451,14 +451,7 @@ def curves(place: Place) -> Iterator[Row]:
     for variant in VARIANTS:
         run = trained(data, place.runs / variant, Settings(variant=variant))
         seconds = sum(row["seconds"] for row in run.history)
-        there = (embedded_folder() / REFERENCE).is_file()
-        if not there:
-            yield Row(
-                f"the curves of `{variant}`, as no reference curves come with this version",
-                *("reference curves", "spikefinder-keras train --check RUN", "", None, "", False),
-                "tests/training/test_run.py",
-            )
-        for point in check_curves(run.folder) if there else []:
+        for point in check_curves(run.folder):
             yield Row(
                 f"`{variant}`, {point.measure} after {point.epoch} epochs",
                 "reference curves",

@@ -113,6 +113,29 @@ def test_a_band_is_of_all_seeds():
     assert curves.bands(histories[:1], (1,))[0]["low"] is None
 
 
+def test_a_run_whose_rates_do_not_vary_yet_has_the_correlation_0():
+    curves = importlib.import_module("reference_curves")
+    histories = [[{"loss": 1.0, "validation": value}] for value in (float("nan"), 0.5)]
+    _, validation = curves.bands(histories, (1,))
+    assert validation["values"] == [0, 0.5]
+    assert (validation["low"], validation["high"]) == (-1, 1)
+
+
+def test_the_reference_curves_are_those_of_their_values():
+    curves = importlib.import_module("reference_curves")
+    reference = json.loads((TREE / "weights" / "convi6-curves.json").read_text())
+    assert reference["seeds"] == 5
+    assert reference["bands"].keys() == set(curves.VARIANTS)
+    for rows in reference["bands"].values():
+        points = [(row["epoch"], row["measure"]) for row in rows]
+        assert points == [(k, name) for k in curves.EPOCHS for name in curves.MEASURES]
+        histories = [[dict.fromkeys(curves.MEASURES, 0.0)] * curves.EPOCHS[-1] for _ in range(5)]
+        for row in rows:
+            for history, value in zip(histories, row["values"], strict=True):
+                history[row["epoch"] - 1] = {**history[row["epoch"] - 1], row["measure"]: value}
+        assert curves.bands(histories, curves.EPOCHS) == rows
+
+
 def test_a_band_holds_another_seed_as_often_as_it_says():
     curves = importlib.import_module("reference_curves")
     rng = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..console import import_keras, say_unless, tell, tell_table, text_table
-from ..errors import TrainingError
+from ..errors import TrainingError, UsageError
 from .options import PROGRAM, Commands, add_command
 
 # Option, type or choices, help; the defaults are `training.Settings`'s, the released run.
@@ -35,7 +35,17 @@ def add(commands: Commands) -> None:
     )
     option("--data", metavar="DIR", help="as for submission")
     option("--out", metavar="RUN", help="folder for the run (default: runs/VARIANT-seed-N)")
-    option("--resume", metavar="RUN", help="carry an interrupted run to its end")
+    option(
+        "--resume",
+        metavar="RUN",
+        help="carry an interrupted run to its end, or a finished one on (--epochs)",
+    )
+    option(
+        "--weights",
+        metavar="NAME-OR-FILE",
+        help="to start from, of the same network: released, a run's best.weights.h5 (default: "
+        "random ones)",
+    )
     option(
         "--check",
         metavar="RUN",
@@ -93,23 +103,42 @@ def run_train(arguments: argparse.Namespace) -> None:
     # A run is equal to another by its settings, and a list never equals a tuple.
     if "dropout" in settings:
         settings["dropout"] = tuple(settings["dropout"])
-    import_keras(not arguments.quiet)
-    if arguments.check:
-        check_run(arguments.check)
-        return
     from ..competition.submission import find_data
-    from ..training.convi6 import resume, train
+    from ..network.weights import find_weights
+    from ..training import runs
     from ..training.settings import Settings
 
     progress, say = not arguments.quiet, say_unless(arguments.quiet)
+    if arguments.check:
+        runs.read_config(Path(arguments.check))
+        import_keras(progress)
+        check_run(arguments.check)
+        return
+    # All that can be wrong with what is asked for, before Keras is loaded.
     if arguments.resume:
+        if arguments.weights:
+            raise UsageError("a run that is resumed has weights; leave out --weights, or --resume")
+        runs.known_run(Path(arguments.resume), settings)
+        if arguments.data:
+            find_data(arguments.data)
+        import_keras(progress)
+        from ..training.convi6 import resume
+
         run = resume(arguments.resume, arguments.data, settings, progress=progress, say=say)
     else:
         stated = Settings(**settings)
         out = Path(arguments.out or f"runs/{stated.variant}-seed-{stated.seed}")
+        runs.check_new(out)
+        if arguments.weights:
+            find_weights(arguments.weights)
+        if arguments.data:
+            find_data(arguments.data)
+        import_keras(progress)
+        from ..training.convi6 import train
+
         data, kind = find_data(arguments.data, out, progress)
         say(f"data: {kind} ({data})")
-        run = train(data, out, stated, progress=progress, say=say)
+        run = train(data, out, stated, weights=arguments.weights, progress=progress, say=say)
     weights = run.folder / "best.weights.h5"
     tell(f"log, curves and weights are in {run.folder}")
     tell(f"try them: {PROGRAM} submission --weights {weights}")
@@ -159,11 +188,14 @@ def run_universal(arguments: argparse.Namespace) -> None:
 
 
 def run_experiment(arguments: argparse.Namespace) -> None:
-    import_keras(not arguments.quiet)
     from ..competition.submission import find_data
-    from ..training.experiment import run_experiment
+    from ..training.experiment import read_plan, run_experiment
 
     progress, say = not arguments.quiet, say_unless(arguments.quiet)
+    read_plan(arguments.plan)
+    if arguments.data:
+        find_data(arguments.data)
+    import_keras(progress)
     out = Path(arguments.out or f"runs/{Path(arguments.plan).stem}")
     data, kind = find_data(arguments.data, out, progress)
     say(f"data: {kind} ({data})")

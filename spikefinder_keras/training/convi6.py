@@ -12,21 +12,21 @@ longer (tried with Keras 3.15), so that each would have to be padded to 71,986 s
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..competition.scoring import Scores, score
-from ..errors import OutputError, TrainingError, UsageError
+from ..errors import OutputError, TrainingError
 from ..figures import learning_curves, save
 from ..figures.training import read_log
-from ..files.atomic import read_json
+from ..files.atomic import hash_of, read_json
 from ..keras_backend import keras, own_settings
-from ..network.keras_model import build_network, save_weights
+from ..network.keras_model import build_network, load_weights, save_weights
 from ..network.predict import CalciumTable, predict_tables
-from ..network.weights import embedded_folder
+from ..network.weights import embedded_folder, find_weights
 from ..text import counted
 from . import runs
 from .losses import loss_of
@@ -84,10 +84,14 @@ def train(
     folder: str | Path,
     settings: Settings | None = None,
     *,
+    weights: str | Path | None = None,
     progress: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Start a run on a competition folder and carry it to its end.
+
+    It starts from the `weights` of a name or file, as in `weights.find_weights`, by default from
+    random ones.
 
     `folder` gets `config.json`, `log.csv`, `checkpoint.npz`, `best.weights.h5` (by validation),
     `last.weights.h5`, `curves.png`, and `tensorboard/` where TensorFlow is installed. With
@@ -96,16 +100,22 @@ def train(
     Raises
     ------
     DataError, OutputError
+    WeightsError
+        If there are no such weights, or they fit another network than that of `settings`.
     TrainingError
         If `folder` already holds a run, if there are too few traces, or if the loss is no number.
     """
     settings, folder = settings or Settings(), Path(folder)
-    if (folder / runs.CONFIG).exists():
-        raise TrainingError(f"{folder} already holds a run; --resume it, or name another (--out)")
+    runs.check_new(folder)
+    start = None if weights is None else find_weights(weights)
     traces = read_traces(data, settings.few_data_weight, say)
     run = _new_run(folder, settings, traces)
-    where = str(Path(data).resolve())  # a run may be resumed from another folder
-    runs.write_config(folder, asdict(settings), data=where, traces=traces.fingerprint())
+    # Whole paths, as a run may be resumed from another folder.
+    more: dict[str, Any] = {"data": str(Path(data).resolve()), "traces": traces.fingerprint()}
+    if start is not None:
+        load_weights(run.network, start)
+        more["start"] = {"weights": str(start.resolve()), "sha256": hash_of(start)}
+    runs.write_config(folder, asdict(settings), **more)
     return _carry_on(run, progress, say)
 
 
@@ -121,7 +131,7 @@ def fit(
     `folder` holds another run, or the loss is no number."""
     run = _new_run(Path(folder), settings, traces)
     if (run.folder / runs.CONFIG).exists():
-        known, config = _known_run(run.folder)
+        known, config = runs.known_run(run.folder)
         if known != settings or config.get("traces") != traces.fingerprint():
             raise TrainingError(f"{folder} holds another run; remove it, or name another (--out)")
         runs.check_backend(run.folder, config.get("backend"))
@@ -147,7 +157,8 @@ def resume(
     """Carry the interrupted run in a folder to its end, as if it had never been interrupted.
 
     `data` is where its data are now, if not where they were; `changed` are settings that the user
-    names again, which must be the run's.
+    names again, which must be the run's, but for more `epochs`: a finished run is carried on, as if
+    it had been asked for as many.
 
     Raises
     ------
@@ -156,18 +167,11 @@ def resume(
         others than those it began with.
     """
     folder = Path(folder)
-    settings, config = _known_run(folder)
+    settings, config = runs.known_run(folder, changed)
     try:
         where, fingerprint, backend = Path(config["data"]), config["traces"], config["backend"]
     except (KeyError, TypeError) as error:
         raise runs.damaged(folder / runs.CONFIG) from error
-    # A run of two settings would be neither's.
-    for name, value in (changed or {}).items():
-        if value != getattr(settings, name):
-            raise TrainingError(
-                f"the run in {folder} has {name} {getattr(settings, name)}, not {value}; resume it "
-                "without that option, or start a new run"
-            )
     runs.check_backend(folder, backend)
     traces = read_traces(data or where, settings.few_data_weight)
     if traces.fingerprint() != fingerprint:
@@ -175,7 +179,10 @@ def resume(
             f"the data in {data or where} are not those the run began with; name them (--data)"
         )
     run = _new_run(folder, settings, traces)
+    if "start" in config:
+        _start_from(run, config["start"])
     _load_state(run)
+    runs.set_epochs(folder, settings.epochs)
     say(f"resuming {folder} after epoch {len(run.history)} of {settings.epochs}")
     return _carry_on(run, progress, say)
 
@@ -200,7 +207,7 @@ def check_curves(folder: str | Path) -> list[CurvePoint]:
             f"there are no reference curves ({error.filename}); make them by "
             "benchmarks/reference_curves.py"
         ) from None
-    settings, config = _known_run(folder)
+    settings, config = runs.known_run(folder)
     variants = reference["bands"]
     if settings.variant not in variants:
         raise TrainingError(f"there is no reference of the variant {settings.variant}")
@@ -210,6 +217,11 @@ def check_curves(folder: str | Path) -> list[CurvePoint]:
                 f"the run in {folder} has {name} {getattr(settings, name)}, and those it would be "
                 f"compared with {value}; only `train` with its default settings can be checked"
             )
+    if "start" in config:
+        raise TrainingError(
+            f"the run in {folder} did not start from random weights, as those it would be compared "
+            "with did"
+        )
     if config.get("traces") != reference["traces"]:
         raise TrainingError(
             f"the run in {folder} learnt from other data than those it would be compared with; "
@@ -225,21 +237,13 @@ def check_curves(folder: str | Path) -> list[CurvePoint]:
         CurvePoint(
             band["epoch"],
             band["measure"],
-            float(log[band["measure"]][rows[band["epoch"]]]),
+            # As in the loss, rates that never vary, as of early epochs, have the correlation 0.
+            float(np.nan_to_num(log[band["measure"]][rows[band["epoch"]]])),
             band["low"],
             band["high"],
         )
         for band in bands
     ]
-
-
-def _known_run(folder: Path) -> tuple[Settings, dict[str, Any]]:
-    """The settings of the run in a folder, and what else its configuration says."""
-    config = runs.read_config(folder)
-    try:
-        return Settings(**{each.name: config.pop(each.name) for each in fields(Settings)}), config
-    except (KeyError, TypeError, UsageError) as error:
-        raise runs.damaged(folder / runs.CONFIG) from error
 
 
 def _new_run(folder: Path, settings: Settings, traces: Traces) -> Run:
@@ -371,6 +375,16 @@ def log_for_tensorboard(run: Run) -> None:
         raise OutputError(
             f"cannot write to {folder} ({reason}); free space, or move it away"
         ) from error
+
+
+def _start_from(run: Run, start: dict[str, str]) -> None:
+    """Load the weights that a run starts from; one that has a checkpoint needs them no more."""
+    if (run.folder / runs.CHECKPOINT).exists():
+        return
+    path = Path(start["weights"])
+    if not path.is_file() or hash_of(path) != start["sha256"]:
+        raise TrainingError(f"{path} is not what {run.folder} starts from; start a new run")
+    load_weights(run.network, path)
 
 
 def _load_state(run: Run) -> None:

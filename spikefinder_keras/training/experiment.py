@@ -20,6 +20,8 @@ the others to the last epoch, and is scored on the neurons left out by the plain
 Hz. Nothing is chosen on them; no test set is read.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import re
@@ -29,7 +31,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -38,9 +40,11 @@ from ..console import count_bar, quiet_libraries
 from ..errors import TrainingError, UsageError
 from ..files.atomic import check_apart, check_output_folder, is_ours, read_small, write_text
 from ..text import clean_name, header_cell, name_of_cell
-from .convi6 import Run, correlations, fit
 from .settings import Settings
 from .traces import Traces, read_traces
+
+if TYPE_CHECKING:  # Keras takes seconds to load, and a plan is checked before
+    from .convi6 import Run
 
 NEURONS = "neurons.csv"
 """This file of a data folder says `set,column,neuron` of tables that hold several recordings of a
@@ -198,6 +202,8 @@ def _results(tasks: Sequence[_Task], jobs: int) -> Iterator[list[Row]]:
 
 def _one_run(task: _Task) -> list[Row]:
     """The rows of one run, which is begun, carried on, or done already."""
+    from .convi6 import fit
+
     plan, seed, name = task.plan, task.seed, task.name
     settings = Settings(**plan.variants[name], seed=seed)
     traces = read_traces(task.data, settings.few_data_weight)
@@ -239,6 +245,8 @@ def score_neurons(
     """`(neuron, correlation)` of each neuron that has spikes, of the traces chosen by a mask
     `(trace,)`: the mean over its recordings. A rate that never varies has the correlation 0, as in
     the loss."""
+    from .convi6 import correlations
+
     found: dict[str, list[float]] = {}
     where = np.flatnonzero(chosen).tolist()
     for i, r in zip(where, correlations(run.network, traces, where), strict=True):

@@ -1,18 +1,27 @@
 """The folder of a training run: what it is (`config.json`), what it has logged (`log.csv`), and its
 state (`checkpoint.npz`), each replaced as a whole. Both trainings have it.
+
+Keras takes seconds to load, and what is asked for is checked before: so it is only loaded here by
+what needs it.
 """
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..errors import DataError, TrainingError
+from ..errors import DataError, TrainingError, UsageError
 from ..files.atomic import check_output_folder, read_json, whole_file, write_text
 from ..files.npy import read_npz
-from ..keras_backend import keras
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..keras_backend import keras
 
 CONFIG, LOG, CHECKPOINT = "config.json", "log.csv", "checkpoint.npz"
 WRITTEN = (
@@ -27,14 +36,30 @@ Row: TypeAlias = dict[str, Any]  # a row of a run's log
 def write_config(folder: Path, settings: Mapping[str, Any], **more: Any) -> None:
     """Write what a run is made of, the backend included, and make its folder."""
     check_output_folder(folder)
+    check_new(folder)
     # A run writes this file first: what is there without it is somebody else's.
     for name in WRITTEN:
         if (folder / name).exists():
             raise TrainingError(
                 f"{folder / name} is there, and of no run; name another folder (--out)"
             )
-    config = {**settings, **more, "backend": keras.backend.backend()}
+    _write(folder, {**settings, **more, "backend": _backend()})
+
+
+def check_new(folder: Path) -> None:
+    """Raise `TrainingError` if there is a run in a folder."""
+    if (folder / CONFIG).exists():
+        raise TrainingError(f"{folder} already holds a run; --resume it, or name another (--out)")
+
+
+def _write(folder: Path, config: Mapping[str, Any]) -> None:
     write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+
+
+def _backend() -> str:
+    from ..keras_backend import keras
+
+    return keras.backend.backend()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -53,6 +78,39 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def known_run(
+    folder: Path, changed: Mapping[str, Any] | None = None
+) -> tuple[Settings, dict[str, Any]]:
+    """The settings of the run of convi6 in a folder, and what else its configuration says.
+
+    `changed` are settings that a user names again, which must be the run's, but for `epochs`: there
+    may be more. `TrainingError` if they are others, or as by `read_config`.
+    """
+    config = read_config(folder)
+    try:
+        settings = Settings(**{each.name: config.pop(each.name) for each in fields(Settings)})
+    except (KeyError, TypeError, UsageError) as error:
+        raise damaged(folder / CONFIG) from error
+    # A run of two settings would be neither's.
+    for name, value in (changed or {}).items():
+        if name == "epochs" and value > settings.epochs:
+            settings = replace(settings, epochs=value)
+        elif value != getattr(settings, name):
+            more = ", or name more of them" if name == "epochs" else ""
+            raise TrainingError(
+                f"the run in {folder} has {name} {getattr(settings, name)}, not {value}; resume it "
+                f"without that option{more}, or start a new run"
+            )
+    return settings, config
+
+
+def set_epochs(folder: Path, epochs: int) -> None:
+    """Make a run so many epochs long."""
+    config = read_config(folder)
+    if config["epochs"] != epochs:
+        _write(folder, {**config, "epochs": epochs})
+
+
 def damaged(path: Path) -> TrainingError:
     """The error that says so of a run's file."""
     return TrainingError(f"{path} is damaged; start a new run")
@@ -61,7 +119,7 @@ def damaged(path: Path) -> TrainingError:
 def check_backend(folder: Path, backend: Any) -> None:
     """Raise `TrainingError` unless a run began on the backend of this process."""
     # Each draws other random numbers, and has another state for them.
-    if backend != keras.backend.backend():
+    if backend != _backend():
         raise TrainingError(f"the run in {folder} began on {backend}; set KERAS_BACKEND={backend}")
 
 

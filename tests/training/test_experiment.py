@@ -14,7 +14,7 @@ import pytest
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import OutputError, TrainingError, UsageError
-from spikefinder_keras.training import experiment
+from spikefinder_keras.training import convi6, experiment
 from spikefinder_keras.training.experiment import (
     compare,
     fold_of,
@@ -93,7 +93,7 @@ def test_an_experiment(tmp_path, data, monkeypatch):
     mean = np.mean([float(row["correlation"]) for row in last])
     assert float(summary[3]["mean"]) == pytest.approx(mean, abs=1e-4)  # as it is rounded
     before = (out / "scores.csv").read_bytes()
-    monkeypatch.setattr(experiment, "fit", None)  # what is done is not repeated
+    monkeypatch.setattr(convi6, "fit", None)  # what is done is not repeated
     run_experiment(path, data, out)
     assert (out / "scores.csv").read_bytes() == before
     plan(tmp_path, PLAN.replace("batch = 3", "batch = 2"))
@@ -105,7 +105,7 @@ def test_an_experiment(tmp_path, data, monkeypatch):
 def test_a_run_that_stops_goes_on_as_if_it_had_not(tmp_path, data, monkeypatch):
     path = plan(tmp_path, PLAN.replace("score_after = [1]", "").replace("epochs = 2", "epochs = 3"))
     run_experiment(path, data, tmp_path / "whole")
-    fit = experiment.fit
+    fit = convi6.fit
 
     def stopping(traces, folder, settings, watch):
         def stop(run):
@@ -115,10 +115,10 @@ def test_a_run_that_stops_goes_on_as_if_it_had_not(tmp_path, data, monkeypatch):
 
         return fit(traces, folder, settings, stop)
 
-    monkeypatch.setattr(experiment, "fit", stopping)
+    monkeypatch.setattr(convi6, "fit", stopping)
     with pytest.raises(KeyboardInterrupt):
         run_experiment(path, data, tmp_path / "cut")
-    monkeypatch.setattr(experiment, "fit", fit)
+    monkeypatch.setattr(convi6, "fit", fit)
     run_experiment(path, data, tmp_path / "cut")
     for name in ("scores.csv", "summary.csv"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
@@ -222,13 +222,13 @@ def test_a_table_is_carried_on_without_the_folders_of_its_runs(tmp_path, data, m
     before = read_rows(out / "scores.csv")
     for name in ("as-described", "no-lstm"):
         shutil.rmtree(out / name)
-    begun, fit = [], experiment.fit
+    begun, fit = [], convi6.fit
 
     def counting(traces, folder, settings, watch):
         begun.append((folder.parent.name, settings.seed))
         return fit(traces, folder, settings, watch)
 
-    monkeypatch.setattr(experiment, "fit", counting)
+    monkeypatch.setattr(convi6, "fit", counting)
     run_experiment(plan(tmp_path), data, out)
     assert begun == [("as-described", 1), ("no-lstm", 1)]
     after = read_rows(out / "scores.csv")

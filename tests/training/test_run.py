@@ -15,7 +15,14 @@ import pytest
 
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition.tables import write_csv
-from spikefinder_keras.errors import DataError, OutputError, TrainingError, UsageError
+from spikefinder_keras.errors import (
+    DataError,
+    OutputError,
+    TrainingError,
+    UsageError,
+    WeightsError,
+)
+from spikefinder_keras.files.atomic import hash_of
 from spikefinder_keras.network import keras_model as network_module
 from spikefinder_keras.network.keras_model import build_network, load_network
 from spikefinder_keras.network.weights import read_weights
@@ -339,9 +346,11 @@ def test_disk_full_is_one_error_and_the_run_resumes(small, tmp_path, monkeypatch
 
 
 def test_resume_refuses_what_would_be_another_run(small, tmp_path):
-    train(small, tmp_path / "run", Settings(epochs=1, batch=3))
-    with pytest.raises(TrainingError, match="has epochs 1, not 5"):
-        resume(tmp_path / "run", changed={"epochs": 5})
+    train(small, tmp_path / "run", Settings(epochs=2, batch=3))
+    with pytest.raises(TrainingError, match=r"has epochs 2, not 1; .* name more of them"):
+        resume(tmp_path / "run", changed={"epochs": 1})
+    with pytest.raises(TrainingError, match="has seed 0, not 1; resume it without that option, or"):
+        resume(tmp_path / "run", changed={"seed": 1, "epochs": 3})
     write_set(tmp_path / "other", 4, *tables(seed=9))
     with pytest.raises(TrainingError, match="are not those the run began with"):
         resume(tmp_path / "run", data=tmp_path / "other")
@@ -362,6 +371,77 @@ def test_resume_refuses_what_would_be_another_run(small, tmp_path):
     checkpoint.write_bytes(checkpoint.read_bytes()[:5_000])
     with pytest.raises(TrainingError, match=r"checkpoint\.npz is damaged"):
         resume(tmp_path / "run")
+
+
+def test_a_finished_run_is_carried_on_as_if_it_had_been_asked_for_as_many(small, tmp_path):
+    whole = train(small, tmp_path / "whole", Settings(epochs=3, batch=3))
+    train(small, tmp_path / "longer", Settings(epochs=1, batch=3))
+    longer = resume(tmp_path / "longer", changed={"epochs": 3, "batch": 3})
+    for one, other in zip(state(whole.network), state(longer.network), strict=True):
+        np.testing.assert_array_equal(one, other)
+    configs = [
+        json.loads((tmp_path / run / "config.json").read_text()) for run in ("whole", "longer")
+    ]
+    assert configs[0] == configs[1]
+    assert resume(tmp_path / "longer").settings.epochs == 3  # whoever resumes it next
+
+
+def test_a_run_that_starts_from_weights(small, tmp_path, monkeypatch):
+    first = train(small, tmp_path / "first", Settings(**RATES))
+    start = first.folder / "last.weights.h5"
+    # A step so small that the weights do not move.
+    still = Settings(epochs=1, batch=3, learning_rate=1e-30, seed=7)
+    second = train(small, tmp_path / "second", still, weights=start)
+    there, here = (read_weights(run.folder / "last.weights.h5") for run in (first, second))
+    assert all(np.array_equal(there[name], here[name]) for name in there)
+    config = json.loads((second.folder / "config.json").read_text())
+    assert config["start"] == {"weights": str(start), "sha256": hash_of(start)}
+    with pytest.raises(WeightsError, match="fit"):
+        train(small, tmp_path / "third", Settings(variant="released"), weights=start)
+    assert not (tmp_path / "third").exists()
+
+    def killed(run, epoch, shown):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(training, "_train_epoch", killed)
+        train(small, tmp_path / "cut", still, weights=start)
+    resumed = read_weights(resume(tmp_path / "cut").folder / "last.weights.h5")
+    assert all(np.array_equal(there[name], resumed[name]) for name in there)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(training, "_train_epoch", killed)
+        train(small, tmp_path / "lost", still, weights=start)
+    start.write_bytes(b"another")
+    with pytest.raises(TrainingError, match=r"is not what .*lost starts from"):
+        resume(tmp_path / "lost")
+    assert resume(tmp_path / "cut").history  # needs it no more
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--resume", "nothing"), "there is no run in nothing"),
+        (("--check", "nothing"), "there is no run in nothing"),
+        (("--epochs", "0"), "epochs cannot be 0"),
+        (("--data", "nothing"), "there is no folder nothing"),
+        (("--weights", "nothing"), "nothing"),
+        (("--resume", "run", "--seed", "3"), "has seed 0, not 3"),
+        (("--resume", "run", "--weights", "released"), "leave out --weights, or --resume"),
+        (("--out", "run"), "run already holds a run"),
+    ],
+)
+def test_what_is_asked_for_is_checked_before_keras_is_loaded(
+    tmp_path, monkeypatch, capsys, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    write_config(tmp_path / "run", asdict(Settings()), data="", traces="")
+
+    def loaded(progress):
+        raise AssertionError("Keras is loaded")
+
+    monkeypatch.setattr("spikefinder_keras.cli.training.import_keras", loaded)
+    assert main(["train", *options]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_no_spikes_at_all(tmp_path):
@@ -442,11 +522,11 @@ def test_command_line(small, tmp_path, capsys):
     arguments = ["train", "--data", str(small), "--out", run, "--epochs", "1", "--batch", "3"]
     assert main(arguments) == 0
     assert f"submission --weights {run}" in capsys.readouterr().out
-    assert main(["train", "--resume", run, "--epochs", "2"]) == 2
+    assert main(["train", "--resume", run, "--batch", "2"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("spikefinder-keras: the run in")
     assert main(["train", "--data", str(small), "--epochs", "0"]) == 2
     assert main(["train", "--resume", run, "--dropout", "0.1", "0.1"]) == 2
-    assert main(["train", "--resume", run]) == 0
+    assert main(["train", "--resume", run, "--epochs", "2"]) == 0
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the log needs TensorFlow")
@@ -494,6 +574,14 @@ def finished(folder, *rows, traces="abc", **settings):
     lines = [f"{k},{loss},{validation},1" for k, (loss, validation) in enumerate(rows, 1)]
     (folder / "log.csv").write_text("\n".join(["epoch,loss,validation,seconds", *lines]) + "\n")
     return folder
+
+
+def test_a_run_that_did_not_start_from_random_weights(reference, tmp_path):
+    run = finished(tmp_path / "run", (0.85, 0.5))
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "start": {}}))
+    with pytest.raises(TrainingError, match="did not start from random weights"):
+        training.check_curves(run)
 
 
 @pytest.mark.parametrize("variant", ["described", "released"])
