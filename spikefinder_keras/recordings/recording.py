@@ -430,6 +430,9 @@ class Predictor(Protocol):
         """What the rates are, as every written file says it: text and numbers."""
 
 
+NOT_STATED = "not stated"  # of an indicator, in a description
+
+
 def described_alike(recording: Recording) -> dict[str, Any]:
     """What every predictor says of a recording."""
     return {

@@ -38,7 +38,7 @@ from .calibration import (
 )
 from .options import PredictOptions
 from .quality import EXPECTED, is_raw, neuron_quality
-from .recording import Predicted, Recording, described_alike
+from .recording import NOT_STATED, Predicted, Recording, described_alike
 from .segments import LONGEST_BRIDGED, Segment, at_time_stamps, samples_in_gaps, to_frames
 
 BASELINE = 15
@@ -458,7 +458,7 @@ class Universal:
 
     def describe(self, recording: Recording) -> dict[str, Any]:
         """What the rates are, as every written file says it: text and numbers."""
-        indicator = "not stated"
+        indicator = NOT_STATED
         if self.indicator:
             indicator = f"{self.indicator}, so {self.family}"
             if self.family == UNKNOWN:

@@ -3,7 +3,8 @@
 NWB has no type for spike rates. As neuroconv does, they become a `RoiResponseSeries` in a container
 `Fluorescence`, of the same ROIs as the fluorescence; discrete spikes become a table of `Units`.
 They are added as HDF5, so that whatever else the file holds, its version of NWB included, stays as
-the program that wrote it knows it. The sandbox may crash on damaged files and full disks.
+the program that wrote it knows it. The sandbox may crash on damaged files and full disks. Of
+suite2p's folders a file is made first, by NWB's own library, that holds their fluorescence.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,12 @@ from ...constants import SAMPLE_RATE
 from ...errors import DataError, OutputError, SpikefinderError, UsageError
 from ...files.atomic import check_output, open_ordinary, partial_folder, whole_file
 from ...files.hdf5 import SIGNATURE, resolve
-from ...files.sandbox import parse, sandboxed
-from ..recording import CHUNK, Prediction
+from ...files.sandbox import parse, require, sandboxed
+from ..recording import CHUNK, NOT_STATED, Prediction
 from .hdf5 import Hdf5File, open_file
 from .nwb import OWN, SERIES, all_series, data_of, is_version_2, region_of, roi_ids, table_columns
+from .pickled import read_pixels
+from .suite2p import planes_of
 from .writers import described, text_of
 
 if TYPE_CHECKING:  # the library is imported in the sandbox
@@ -41,6 +45,11 @@ CONTAINER = "processing/ophys/Fluorescence"
 def check(path: Path, source: Path | str | None, series: str | None = None) -> None:
     """Find out before a long computation whether a prediction can be written to an NWB file."""
     check_output(path)
+    if source is not None and planes_of(source):
+        require("pynwb", f"{path}, of a recording that is no NWB file, is written", "nwb")
+        _check_name(series)
+        list(_pixels(Path(source), ()))  # damaged ones are said now
+        return
     target, start = None, b""
     if source is not None:
         with suppress(OSError), open_ordinary(source) as file:
@@ -53,18 +62,19 @@ def check(path: Path, source: Path | str | None, series: str | None = None) -> N
             f"{path} needs an NWB file as its source, and {source} is none; choose another "
             "suffix, such as .npz"
         )
-    if series is not None:
-        if not series or not re.fullmatch(r"[^/:]+", series):
-            raise UsageError(f"{series!r} cannot be the name of a series; leave out / and :")
-        if series in target.members.get(target.find(CONTAINER) or CONTAINER, ()):
-            raise UsageError(
-                f"{source} has a series {series} already; give another name (--series)"
-            )
+    _check_name(series)
+    if series in target.members.get(target.find(CONTAINER) or CONTAINER, ()):
+        raise UsageError(f"{source} has a series {series} already; give another name (--series)")
+
+
+def _check_name(series: str | None) -> None:
+    if series is not None and not re.fullmatch(r"[^/:]+", series):
+        raise UsageError(f"{series!r} cannot be the name of a series; leave out / and :")
 
 
 def write(path: Path, prediction: Prediction, source: Path | str, series: str | None) -> None:
-    """Add the rates to a copy of `source`, which then becomes `path`, and may replace `source`. The
-    comments of the series hold the description as JSON."""
+    """Add the rates to a copy of `source`, which then becomes `path`, and may replace `source`; or
+    to a new file, of suite2p's folder. The comments of the series hold the description as JSON."""
     description = described(prediction)
     listed = "; ".join(f"{key}: {value}" for key, value in description.items())
     text = {
@@ -79,9 +89,12 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
         arrays["spikes"] = np.concatenate([np.empty(0), *each])
         arrays["spike_ends"] = np.cumsum([len(times) for times in each]).astype(np.int64)
     with whole_file(path) as temporary, partial_folder(path) as folder:
-        shutil.copyfile(source, temporary)
         try:
-            found, rows = _source(open_file(temporary, CHUNK), prediction)
+            if planes_of(source):
+                found, rows = _new_file(temporary, prediction, Path(source))
+            else:
+                shutil.copyfile(source, temporary)
+                found, rows = _source(open_file(temporary, CHUNK), prediction)
             text |= found
             # Arrays go by files: what a sandbox is asked for is an argument of a command.
             for name, array in (arrays | {"rows": rows}).items():
@@ -90,6 +103,85 @@ def write(path: Path, prediction: Prediction, source: Path | str, series: str | 
         except SpikefinderError as error:
             reason = str(error).replace(str(temporary), str(source))
             raise OutputError(f"cannot write {path}: {reason}") from None
+
+
+def _new_file(path: Path, prediction: Prediction, source: Path) -> tuple[dict[str, str], Numbers]:
+    """Make an NWB file of a recording that was read from suite2p's folder; returns as `_source`."""
+    import pynwb
+    from pynwb import ophys
+
+    recording = prediction.recording
+    if Path(recording.source).resolve() != source.resolve():
+        raise DataError(f"{source} is not what was predicted, which is {recording.source}")
+    # suite2p does not know it, and NWB cannot do without.
+    changed = planes_of(source)[0].joinpath("F.npy").stat().st_mtime
+    file = pynwb.NWBFile(
+        session_description=f"{source.name}, as suite2p found it; when the session began is not "
+        "known: the time is that of its last file",
+        identifier=str(uuid.uuid4()),
+        session_start_time=datetime.fromtimestamp(changed, UTC),
+    )
+    indicator = str(prediction.description.get("indicator", NOT_STATED)).partition(",")[0]
+    indicator = "unknown" if indicator == NOT_STATED else indicator
+    plane = file.create_imaging_plane(
+        name="ImagingPlane",
+        optical_channel=ophys.OpticalChannel(
+            name="OpticalChannel", description="unknown", emission_lambda=float("nan")
+        ),
+        description="all planes of the recording" if "-" in recording.names[0] else "unknown",
+        device=file.create_device(name="Microscope"),
+        excitation_lambda=float("nan"),
+        imaging_rate=recording.frame_rate,
+        indicator=indicator,
+        location="unknown",
+    )
+    module = file.create_processing_module(name="ophys", description="processed imaging data")
+    segmentation = ophys.ImageSegmentation()
+    module.add(segmentation)
+    table = segmentation.create_plane_segmentation(
+        description="suite2p's cells", imaging_plane=plane, name="PlaneSegmentation"
+    )
+    table.add_column(name="roi_name", description="suite2p's plane and number")
+    for number, (name, pixels) in enumerate(_pixels(source, recording.names)):
+        number = int(name) if name.isdigit() else number
+        table.add_roi(id=number, roi_name=name, pixel_mask=[tuple(each) for each in pixels])
+    region = table.create_roi_table_region(
+        description="the ROIs", region=list(range(len(recording.names)))
+    )
+    fluorescence = ophys.Fluorescence()
+    module.add(fluorescence)
+    regular = len(recording.segments) == 1
+    fluorescence.create_roi_response_series(
+        name="RoiResponseSeries",
+        data=np.asarray(recording.traces, np.float32),
+        rois=region,
+        unit="a.u.",
+        description="; ".join(recording.notes) or "no description",
+        timestamps=None if regular else recording.times,
+        **({"rate": recording.frame_rate, "starting_time": recording.times[0]} if regular else {}),
+    )
+    with pynwb.NWBHDF5IO(path, "w") as output:
+        output.write(file)
+    places = {
+        "series": f"{CONTAINER}/RoiResponseSeries",
+        "series name": "RoiResponseSeries",
+        "table": "processing/ophys/ImageSegmentation/PlaneSegmentation",
+    }
+    return places, np.arange(len(recording.names))
+
+
+def _pixels(source: Path, names: Sequence[str]) -> Iterator[tuple[str, Array]]:
+    """Names of ROIs with their pixels; one without weight where suite2p's folder tells none, as
+    NWB's library takes no empty mask."""
+    planes = planes_of(source)
+    known: dict[str, Array] = {}
+    for plane in planes:
+        prefix = "" if len(planes) == 1 else f"{plane.name}-"
+        if (plane / "stat.npy").is_file():
+            rois = enumerate(read_pixels(plane / "stat.npy"))
+            known |= {f"{prefix}{roi}": pixels for roi, pixels in rois}
+    for name in names:
+        yield name, known.get(name, np.zeros((1, 3)))
 
 
 def _source(file: Hdf5File, prediction: Prediction) -> tuple[dict[str, str], Numbers]:

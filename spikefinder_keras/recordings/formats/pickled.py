@@ -125,6 +125,16 @@ def _plain(value: Any) -> Any:
     return value.plain() if isinstance(value, _Array) else value
 
 
+def _load(path: Path | str) -> Any:
+    if Path(path).stat().st_size > LARGEST_FILE:
+        raise Unreadable(f"it is larger than {LARGEST_FILE >> 30} GiB")
+    with Path(path).open("rb") as file:
+        # Without objects numpy has written no pickle.
+        if not read_header(file)[2].hasobject:
+            raise Unreadable("it is an array and no dict")
+        return _Unpickler(io.BytesIO(file.read()), encoding="latin1").load()
+
+
 @sandboxed
 def load(path: Path | str) -> dict[Any, Any]:
     """The dict in an `.npy` file that `numpy.save` made of one; `Unreadable` if it is none.
@@ -132,13 +142,7 @@ def load(path: Path | str) -> dict[Any, Any]:
     Numbers, text, containers and arrays of numbers are as they were; other arrays are None, all
     other objects without content.
     """
-    if Path(path).stat().st_size > LARGEST_FILE:
-        raise Unreadable(f"it is larger than {LARGEST_FILE >> 30} GiB")
-    with Path(path).open("rb") as file:
-        # Without objects numpy has written no pickle.
-        if not read_header(file)[2].hasobject:
-            raise Unreadable("it is an array and no dict")
-        loaded = _plain(_Unpickler(io.BytesIO(file.read()), encoding="latin1").load())
+    loaded = _plain(_load(path))
     if not isinstance(loaded, dict):
         raise Unreadable("it holds Python objects; save an array of numbers, neurons x frames")
     return {name: _plain(value) for name, value in loaded.items()}
@@ -171,6 +175,29 @@ def _arrays(prefix: str, contents: dict[Any, Any], depth: int) -> Iterator[tuple
             array = np.asarray(value)
             if array.dtype.kind in "fiub":
                 yield f"{prefix}{name}", array
+
+
+# What suite2p says of its ROIs
+
+
+def read_pixels(path: Path) -> list[Array]:
+    """The pixels of each ROI in `stat.npy`: x, y and weight, `(pixel, 3)`. `DataError` if the file
+    is damaged."""
+    found = parse(parse_pixels, path)
+    return np.split(found["pixels"], found["ends"][:-1])
+
+
+@sandboxed
+def parse_pixels(path: str) -> Iterator[tuple[str, Array]]:
+    rois = getattr(_load(path), "values", None)
+    if not isinstance(rois, list) or not rois or not all(isinstance(roi, dict) for roi in rois):
+        raise Unreadable("it holds no list of ROIs")
+    each = [
+        np.stack([np.ravel(_plain(roi[key])) for key in ("xpix", "ypix", "lam")], axis=1)
+        for roi in rois
+    ]
+    yield "pixels", np.concatenate(each).astype(np.float64)
+    yield "ends", np.cumsum([len(pixels) for pixels in each])
 
 
 # Settings, which stand in several files

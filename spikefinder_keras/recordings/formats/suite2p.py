@@ -110,12 +110,14 @@ def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tupl
             f"the planes were scanned one after another, the last {last - first:.3g} s after the "
             "first; the rates of all are at the time stamps of the first"
         )
+    alike = [note for note in facts.notes if all(note in own.notes for _, own in planes.values())]
+    notes += [f"each plane: {note}" for note in alike]
     for plane, (traces, own) in planes.items():
         row, count = len(names), traces.shape[1]
         together[row : row + len(traces), :count] = traces
         names += [f"{plane.name}-{roi}" for roi in own.names or ()]
         offsets += [own.start - first] * len(traces)
-        notes += [f"{plane.name}: {note}" for note in own.notes]
+        notes += [f"{plane.name}: {note}" for note in own.notes if note not in alike]
         if count < frames:
             notes.append(f"{plane.name}: {frames - count} frames fewer than the others")
     classified = all(own.orientation for _, own in planes.values())

@@ -712,13 +712,68 @@ def test_into_the_source_itself(tmp_path, prediction):
 
 def test_nwb_of_other_recordings(tmp_path, example, prediction, plane):
     path = tmp_path / "rates.nwb"
-    for source in (plane, plane / "F.npy", tmp_path / "no.nwb", "array", caiman(tmp_path / "c.h5")):
+    for source in (plane / "F.npy", tmp_path / "no.nwb", "array", caiman(tmp_path / "c.h5")):
         with pytest.raises(OutputError, match=r"needs an NWB file as its source, and .* is none"):
             write_prediction(path, prediction, source)
+    with pytest.raises(OutputError, match="is not what was predicted, which is"):
+        write_prediction(path, prediction, plane)
     other = read_recording(plane)
     with pytest.raises(OutputError, match="no series of these 3 ROIs with 200 frames; give the"):
         write_prediction(path, Prediction(np.ones((FRAMES, 3), np.float32), other), example)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+def test_an_nwb_file_of_suite2p_alone(tmp_path, plane, planes):
+    folder = plane.parent
+    rois = len(np.load(plane / "F.npy"))
+    stat = [
+        {"ypix": np.arange(k + 2), "xpix": np.arange(k + 2) + k, "lam": np.ones(k + 2, "f4")}
+        for k in range(rois)
+    ]
+    np.save(plane / "stat.npy", np.array(stat, object), allow_pickle=True)
+    if planes == 2:
+        shutil.copytree(plane, folder / "plane7")
+    found = read_recording(folder)
+    rates = np.random.default_rng(0).random(found.fluorescence.shape, np.float32)
+    spikes = tuple(np.arange(k + 1.0) for k in range(len(found.names)))
+    description = {"unit": "spikes per second", "indicator": "GCaMP6f, so mouse GCaMP"}
+    made = Prediction(rates, found, description, spike_times=spikes)
+    path = write_prediction(tmp_path / "rates.nwb", made)
+    data, rois, unit, _, timing = written(path)
+    np.testing.assert_array_equal(data, rates)
+    np.testing.assert_array_equal(rois, range(len(found.names)))
+    assert (unit, timing) == ("spikes per second", (found.frame_rate, 0, None))
+    assert pynwb.validate(path=str(path)) in ([], ([], 0))
+    with pynwb.NWBHDF5IO(path, "r") as file:
+        read = file.read()
+        ophys = read.processing["ophys"]
+        np.testing.assert_array_equal(
+            ophys["Fluorescence"]["RoiResponseSeries"].data[:], found.traces.astype(np.float32)
+        )
+        table = ophys["ImageSegmentation"]["PlaneSegmentation"]
+        assert tuple(table["roi_name"][:]) == found.names
+        roi = int(found.names[1].rpartition("-")[2])
+        mask = [(x, x - roi, 1.0) for x in range(roi, 2 * roi + 2)]
+        assert [tuple(pixel) for pixel in table["pixel_mask"][1]] == mask
+        np.testing.assert_array_equal(ophys["SpikeRatesSpikes"]["spike_times"][2], spikes[2])
+        assert "is not known" in read.session_description
+    if planes == 1:  # which tells no pixels then
+        (plane / "stat.npy").unlink()
+        bare = write_prediction(tmp_path / "bare.nwb", made)
+        assert pynwb.validate(path=str(bare)) in ([], ([], 0))
+    # It is a recording like others, to which more can be added.
+    again = read_recording(path)
+    assert again.names == (found.names if planes == 1 else tuple(map(str, range(len(rois)))))
+    np.testing.assert_allclose(again.traces, found.traces, rtol=1e-6)
+    write_prediction(path, replace(made, recording=again), path)
+    np.testing.assert_array_equal(written(path, "SpikeRates_2")[0], rates)
+
+
+def test_without_nwb_s_library(tmp_path, plane, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynwb", None)
+    with pytest.raises(UsageError, match=r"pip install .*\[nwb\]"):
+        check_prediction_path(tmp_path / "rates.nwb", plane)
 
 
 def test_an_error_leaves_the_source(tmp_path, example, prediction, monkeypatch):
