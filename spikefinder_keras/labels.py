@@ -118,6 +118,7 @@ _NO_TRACE = re.compile(
 )
 _LIGHT = re.compile(r"(led\w*|flags?|light\w*|excitation\w*|wavelength\w*|laser\w*)\d*")
 _ISOSBESTIC = {"395", "405", "410", "415"}  # nm; at these GCaMP shines alike with and without Ca
+_ISOSBESTIC_NM = re.compile(r"(?<![0-9])(395|405|410|415) ?nm\b", re.IGNORECASE)
 _SIGNAL = {
     *("465", "470", "473", "475", "480", "488", "490", "500"),
     *("532", "550", "555", "560", "561", "565", "570", "580", "590"),
@@ -151,7 +152,11 @@ def names_light(label: object) -> bool:
 
 def isosbestic(labels: Sequence[str]) -> list[int]:
     """The places of labels that name an isosbestic wavelength, where all name one in nm and some
-    another, such as `Region0_415` beside `Region0_470`; a number alone may count neurons."""
+    another, such as `Region0_415` beside `Region0_470`; a number alone may count neurons, unless
+    nm stands behind it."""
+    marked = [k for k, label in enumerate(labels) if _ISOSBESTIC_NM.search(label)]
+    if 0 < len(marked) < len(labels):
+        return marked
     lights = [set(words(label)) & (_ISOSBESTIC | _SIGNAL) for label in labels]
     control = [k for k, found in enumerate(lights) if found and found <= _ISOSBESTIC]
     return control if all(map(len, lights)) and len(control) < len(labels) else []

@@ -236,6 +236,15 @@ def as_input(traces: Any, source: str, column: str | None = None) -> Input:
     segments begin. `DataError` if it is no rectangular table of numbers."""
     if isinstance(traces, LazyTable):
         return Input(traces)
+    if hasattr(traces, "collect") and hasattr(
+        traces, "collect_schema"
+    ):  # a table of polars that is not computed yet
+        traces = traces.collect()
+    if callable(getattr(traces, "read", None)):
+        raise DataError(f"{source} is an open file; give its path")
+    if hasattr(traces, "visititems"):  # of HDF5
+        names = ", ".join(map(str, list(traces.keys())[:5]))
+        raise DataError(f"{source} is a group ({names}); give one of its arrays, or its path")
     # Of these each says something else of itself; who knows most goes first.
     for there, read in (
         # A mask is more than numpy's array knows of itself, and is lost in every conversion.
@@ -287,6 +296,9 @@ def _from_neo(traces: Any, source: str) -> Input:
 
 
 def _from_dataset(traces: Any, source: str) -> Input:
+    # Times and trials are coordinates, whether they are called so or not.
+    beside = [n for n, a in traces.data_vars.items() if a.ndim == 1]
+    traces = traces.set_coords([n for n in beside if time_unit(n) is not None or names_pieces(n)])
     tables = [name for name, array in traces.data_vars.items() if array.ndim in (1, 2, 3)]
     largest = [name for name in tables if traces[name].ndim == max(traces[n].ndim for n in tables)]
     if len(largest) != 1:

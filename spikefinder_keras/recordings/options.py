@@ -4,11 +4,18 @@ The public functions take the fields as keywords, the command line has an option
 build these two; everything below is handed one of them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from numbers import Integral, Number, Real
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeAlias, get_args
 
+import numpy as np
+
+from ..errors import UsageError
 from ..network import ENGINES
+from ..text import one_line
 
 USUAL_NEUROPIL = 0.7  # this share is subtracted where nobody states another: suite2p's default
 ORIENTATIONS = ("time-neuron", "neuron-time")  # what the rows and columns of an array are
@@ -19,6 +26,30 @@ in the microscope's own unit, or traces in the competition's form (see `signals.
 Segments: TypeAlias = str | int | Sequence[int]
 """What says where segments begin: the name of a column or array, the number of frames of each, or
 the frames with which they begin."""
+
+
+_KINDS: dict[Any, tuple[type, str]] = {
+    str: (str, "a text"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+}
+"""What a field of such a type may be, numpy's numbers included, and in words."""
+
+
+def _check_kinds(options: Any) -> None:
+    """Raise `UsageError` for a field that is stated as what it cannot be."""
+    for each in fields(options):
+        value = getattr(options, each.name)
+        kinds = [kind for kind in get_args(each.type) if kind is not NoneType] or [each.type]
+        # Of the frame rate what is made of it says more.
+        if value is None or kinds[0] not in _KINDS or len(kinds) > 1 or each.name == "frame_rate":
+            continue
+        kind, words = _KINDS[kinds[0]]
+        if isinstance(value, bool) or not isinstance(value, kind):
+            name = each.name.replace("_", "-")
+            raise UsageError(
+                f"{one_line(repr(value))[:40]} cannot be used; give {words} (--{name})"
+            )
 
 
 def _help(text: str, **metadata: Any) -> dict[str, Any]:
@@ -91,6 +122,9 @@ class ReadOptions:
     )
     memory: int | None = None
 
+    def __post_init__(self) -> None:
+        _check_kinds(self)
+
     def neuropil_share(self, of_file: float | None = None) -> float:
         """Share of the neuropil to subtract: as stated, else as the file tells, else the usual."""
         if self.neuropil is not None:
@@ -162,3 +196,14 @@ class PredictOptions:
             choices=ENGINES,
         ),
     )
+
+    def __post_init__(self) -> None:
+        _check_kinds(self)
+        weights = self.weights
+        if not isinstance(weights, (str, Path)) and isinstance(
+            weights, (Number, Sequence, Mapping, np.ndarray)
+        ):
+            raise UsageError(
+                f"weights are no {type(weights).__name__}; give a name, a file or a loaded network "
+                "(--weights)"
+            )

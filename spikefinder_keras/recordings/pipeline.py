@@ -267,7 +267,7 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
         engine=engine,
     )
     check_keywords("predict", reading, (*PREDICT_KEYWORDS, *READ_KEYWORDS, *ARRAY_KEYWORDS))
-    memory = reading.get("memory")
+    memory = ReadOptions(memory=reading.get("memory")).memory
     if np.ndim(frame_rate):  # type: ignore[arg-type]
         raise UsageError("the frame rate is an array; give time stamps as times")
     if isinstance(source, Recording):

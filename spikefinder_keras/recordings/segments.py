@@ -14,7 +14,7 @@ import numpy as np
 from ..arrays import Mask, Rates, Table, Times, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
-from ..signals.measures import GAUSSIAN_MEDIAN, runs
+from ..signals.measures import GAUSSIAN_MEDIAN, runs, whole
 from ..signals.preprocess import RATE_TOLERANCE, fast_resample, resampled_length
 from .options import Segments
 
@@ -265,6 +265,8 @@ IRREGULAR = 0.25
 """Time stamps within so many frames of a regular grid count as regular: cameras stamp with jitter,
 and suite2p or NWB round to ms."""
 
+ROUNDED = 1e-7  # of a rate; so far it is off by stamps in us of ten seconds
+
 MOST_GRID_FRAMES = 20
 """A regular grid over irregular time stamps may have so many times as many frames; more are stamps
 in another unit than s."""
@@ -298,9 +300,9 @@ class Segment:
 def brightness_steps(traces: Table, frame_rate: float) -> list[int]:
     """The frames at which the brightness of most neurons `(frame, neuron)` steps to another level,
     as where the days of a recording were put one after the other; `frame_rate` is in Hz."""
-    together = max(1, int(frame_rate * STEP_BIN))
+    together = max(1, whole(frame_rate * STEP_BIN))
     count = len(traces) // together
-    window = int(STEP_WINDOW * frame_rate / together) // 2 * 2
+    window = whole(STEP_WINDOW * frame_rate / together) // 2 * 2
     if window < 8 or count < 2 * window + 4 or traces.shape[1] < FEWEST_AT_STEP:
         return []
     means = np.asarray(traces[: count * together], np.float64)
@@ -395,7 +397,8 @@ def _segment(frames: slice, times: Times, *, frame_rate: float, source: str) -> 
         # The grid that meets both ends: a stated rate is a little off, and that adds up.
         even = (count - 1) / (times[-1] - times[0])
         if np.abs((times - times[0]) * even - positions).max() <= IRREGULAR:
-            rate = even
+            # Stamps are rounded, and then the rate is the stated one.
+            rate = rate if abs(even - rate) <= ROUNDED * rate else even
         else:  # frames are missing, or come unevenly
             grid = round((times[-1] - times[0]) * rate) + 1
             if grid > MOST_GRID_FRAMES * count:

@@ -23,6 +23,7 @@ from ..signals.measures import (
     runs,
     smooth_trace,
     smoothing_of_noise,
+    whole,
 )
 from ..signals.preprocess import resampled_length, robust_lines, scale
 from ..text import counted
@@ -124,7 +125,7 @@ def running_baseline(trace: Trace, frame_rate: float) -> Trace:
     over `WINDOW` of the smoothed trace, itself smoothed. `frame_rate` is in Hz."""
     from scipy.ndimage import gaussian_filter1d, percentile_filter
 
-    together = max(1, int(frame_rate * BASELINE_STEP))
+    together = max(1, whole(frame_rate * BASELINE_STEP))
     count, rate = len(trace) // together, frame_rate / together
     means = trace[: count * together].reshape(count, together).mean(axis=1)
     smoothed = gaussian_filter1d(means, SMOOTHING / SAMPLE_RATE * rate, mode="nearest")
@@ -133,7 +134,7 @@ def running_baseline(trace: Trace, frame_rate: float) -> Trace:
     for _ in range(PASSES):
         # Reflected, so that at an end it is the percentile of what is there.
         low = percentile_filter(
-            smoothed - baseline, BASELINE, size=int(WINDOW * rate) | 1, mode="reflect"
+            smoothed - baseline, BASELINE, size=whole(WINDOW * rate) | 1, mode="reflect"
         )
         baseline += gaussian_filter1d(low, WINDOW_SMOOTHING * rate, mode="nearest")
     centres = (np.arange(count) + 0.5) * together - 0.5
@@ -144,7 +145,7 @@ def _trends(traces: Table, frame_rate: float) -> Table:
     """The trends of traces `(neuron, frame)` without missing values: the straight line, and what
     is left of a running baseline if they are longer than its window."""
     lines = lines_of(traces)
-    if traces.shape[1] < WINDOW * frame_rate:
+    if traces.shape[1] < whole(WINDOW * frame_rate):
         return lines
     # A line first, as what runs does not follow a steep one at the ends.
     return lines + [running_baseline(trace, frame_rate) for trace in traces - lines]

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -232,6 +233,12 @@ def test_what_xarray_says_elsewhere():
     check(as_recording(xarray.DataArray(TRACES, dims=("cell", "frame"), attrs={"fps": 20.0})))
     with pytest.raises(UsageError, match=r"several arrays.*ds\['dff'\]"):
         as_recording(xarray.Dataset({"dff": array, "raw": array}))
+    # Times and trials that nobody has made coordinates.
+    variables = {"dff": (("cell", "frame"), TRACES), "time": ("frame", SECONDS)}
+    variables["trial"] = ("frame", np.arange(200) // 50)
+    recording = as_recording(xarray.Dataset(variables))
+    check(recording)
+    assert recording.segment_starts == (0, 50, 100, 150)
     trials = TRACES.reshape(3, 4, 50).transpose(1, 0, 2)
     array = xarray.DataArray(
         trials, dims=("trial", "cell", "time"), coords={"time": SECONDS[:50], "cell": list("abc")}
@@ -247,6 +254,29 @@ def test_neo_and_quantities():
     check(as_recording(signal), orientation="time-neuron")
     check(as_recording(TRACES, 20 * quantities.Hz))
     check(as_recording(TRACES, times=SECONDS * 1000 * quantities.ms))
+
+
+def test_a_table_that_is_not_computed_yet():
+    """As polars' LazyFrame."""
+
+    class Lazy:
+        def collect_schema(self):
+            raise AssertionError
+
+        def collect(self):
+            return pd.DataFrame({"time": SECONDS, **dict(zip("abc", TRACES, strict=True))})
+
+    check(as_recording(Lazy()), "abc")
+
+
+def test_what_holds_arrays(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["dff"] = TRACES
+        check(as_recording(file["dff"], 20))
+        with pytest.raises(DataError, match=r"is a group \(dff\); give one of its arrays, or its"):
+            as_recording(file, 20)
+    with (tmp_path / "a.h5").open("rb") as file, pytest.raises(DataError, match="give its path"):
+        as_recording(file, 20)
 
 
 def test_epochs_of_pynapple():
@@ -276,6 +306,12 @@ def test_public_functions_name_parameters(tmp_path):
         ((tmp_path / "a.npy",), {}, r"state it in Hz \(frame_rate\)"),
         ((20, TRACES), {}, "the frame rate is an array; give time stamps as times"),
         ((object(), 20), {}, "give"),
+        ((TRACES, 20), {"indicator": ["GCaMP6f"]}, r"'GCaMP6f'.* give a text \(indicator\)"),
+        ((TRACES, 20), {"delay": "10"}, r"'10' cannot be used; give a number \(delay\)"),
+        ((TRACES, 20), {"dataset": 1.5}, r"give a whole number \(dataset\)"),
+        ((TRACES, 20), {"memory": "1GB"}, r"give a whole number \(memory\)"),
+        ((TRACES, 20), {"weights": 3}, "weights are no int; give a name, a file or"),
+        ((tmp_path / "a.npy", 20), {"neuropil": True}, r"give a number \(neuropil\)"),
     ):
         with pytest.raises(SpikefinderError, match=message) as raised:
             public.predict(*arguments, **options)

@@ -506,3 +506,20 @@ def test_peaks_of_every_indicator(weights, indicator, request):
     found, _ = shifts(request.getfixturevalue(weights), indicator)
     for rate, shift in found.items():
         assert shift <= (NEAR if rate >= 10 else 0.5 / rate + 0.02 + 1e-9), (rate, shift)
+
+
+@pytest.mark.parametrize("rate", [7.5, 15.0, 16.0, 30.0])
+@pytest.mark.parametrize("digits", [9, 6])
+def test_time_stamps_that_are_rounded_are_the_frame_rate_s(rate, digits):
+    """Of a minute, too, from which on the baseline runs, and of frames that make whole bins."""
+    rng = np.random.default_rng(0)
+    frames = round(60 * rate)
+    kernel = np.exp(-np.arange(3 * rate) / rate)
+    traces = np.array(
+        [np.convolve(rng.random(frames) < 0.3 / rate, kernel)[:frames] for _ in range(3)]
+    )
+    traces += rng.normal(0, 0.05, traces.shape)
+    stamps = np.round(np.arange(frames) / rate, digits)
+    expected, found = predict_any(traces, rate).rates, predict_any(traces, times=stamps).rates
+    # What a rate that differs by 1e-8 does to a resampled trace.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * expected.max())

@@ -42,6 +42,11 @@ NOT_DATA = {
     b"mm\0*": "a TIFF image; give the traces that were extracted from the movie",
     b"riff": "a movie; give the traces that were extracted from it",
     b"\x80\x04\x95": "a pickle, which may hold programs; save an array as .npy or a table as CSV",
+    b"{": "JSON; save the traces as CSV or .npy",
+    b"[": "JSON; save the traces as CSV or .npy",
+    b"%pdf": "a PDF; give the traces themselves",
+    b"sqlite format": "a database; save the table with the traces as CSV",
+    b"tdsm": "LabVIEW's TDMS; save the channels as CSV or .mat",
     b"\x80\x05\x95": "a pickle, which may hold programs; save an array as .npy or a table as CSV",
 }
 """By their first bytes, in lower case, files that people bring and that hold no traces."""
@@ -97,11 +102,12 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
 
 def read(path: Path | str, options: ReadOptions) -> Recording:
     """As `read_recording`, with what is stated in one object."""
-    path = Path(path)
     if ADDRESS.match(str(path)):
+        address = re.sub(":/+", "://", str(path), count=1)  # as it was before it was a path
         raise DataError(
-            f"{path} is an address; download the file, and name it where it is on this computer"
+            f"{address} is an address; download the file, and name it where it is on this computer"
         )
+    path = Path(path)
     try:
         if path.is_dir():
             return _read_folder(path, options)
@@ -153,6 +159,8 @@ def _refuse_others(path: Path, start: bytes) -> None:
     """Raise `DataError` for a file that holds no traces, by its first bytes."""
     if not start:
         raise DataError(f"{path} is empty; save it again")
+    if start[4:8] == b"ftyp":  # behind the length of the first part
+        raise DataError(f"{path} is {NOT_DATA[b'riff']}")
     for sign, what in NOT_DATA.items():
         if start.lstrip().lower().startswith(sign):
             raise DataError(f"{path} is {what}")

@@ -713,6 +713,12 @@ def test_tables_that_say_what_is_to_be_changed(tmp_path, text, message):
         (b"\x1f\x8b\x08" + bytes(40), "is compressed; unpack it first"),
         (b"II*\0" + bytes(40), "is a TIFF image; give the traces"),
         (b"RIFF\x10\x00\x00\x00AVI LIST", "is a movie; give the traces"),
+        (b"\0\0\0\x20ftypisom" + bytes(40), "is a movie; give the traces"),
+        (b'{"dff": [[1, 2], [3, 4]]}', "is JSON; save the traces as CSV"),
+        (b"[[1, 2], [3, 4]]", "is JSON; save the traces as CSV"),
+        (b"%PDF-1.7", "is a PDF; give the traces themselves"),
+        (b"SQLite format 3\0", "is a database; save the table"),
+        (b"TDSm" + bytes(40), "is LabVIEW's TDMS; save the channels"),
         (pickle.dumps([1.0] * 40), "is a pickle, which may hold programs"),
     ],
 )

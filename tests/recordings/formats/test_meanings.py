@@ -104,6 +104,10 @@ def test_columns_that_are_no_neuron(tmp_path):
     lights = {"time": TIMES, "Region0_415": DFF[1], "Region0_470": DFF[0]}
     notes = check(read_recording(csv(path, lights)), DFF[:1])
     assert any("Region0_415" in note and "isosbestic" in note for note in notes)
+    # A number alone is a neuron's, unless nm stands behind it.
+    for name, left in (("415nm", DFF[:1]), ("415", DFF[:2]), ("F 405 nm (V)", DFF[:1])):
+        lights = {"time": TIMES, "roi": DFF[0], name: DFF[1]}
+        check(read_recording(csv(path, lights)), left)
 
 
 def test_a_dead_neuron_is_still_one(tmp_path):
