@@ -148,8 +148,15 @@ class _Parser(argparse.ArgumentParser):
             return (
                 ": give one recording, or one file of a kind, at a time; run the command for each"
             )
+        if not options:
+            return ""
+        word = options[0].partition("=")[0]
+        named = {name: each for action in commands for name, each in action.choices.items()}
+        having = [name for name, each in named.items() if word in each._option_string_actions]
+        if having:
+            return f": it is an option of {', '.join(having)}"
         known = {option for each in parsers for option in each._option_string_actions}
-        return did_you_mean(options[0].partition("=")[0], known) if options else ""
+        return did_you_mean(word, known)
 
 
 class _Version(argparse.Action):

@@ -96,10 +96,11 @@ def submission(
         Receives lines of text: what is used, and what deserves notice.
     """
     out = check_output_folder(out)
-    data, kind = find_data(data, out, progress)
     weights = weights or default_weights()
     best = Path(weights, BEST)
     weights = best if best.is_file() else weights
+    file = find_weights(weights)  # before data are simulated
+    data, kind = find_data(data, out, progress)
     sets = find_sets(data)
     among = (data, *(data / f"spikefinder.{split}" for split in SPLITS))
     # Calcium of these names is beside them where the spikes of anybody's are the true ones.
@@ -120,7 +121,7 @@ def submission(
     record = {
         "program": f"spikefinder-keras {__version__}",
         "weights": str(weights),
-        "weights_sha256": hash_of(find_weights(weights)),
+        "weights_sha256": hash_of(file),
         "data": str(data.absolute()),
         "origin": origin,
         "files": [file_name(*each, "spikes") for each in sets],

@@ -80,6 +80,10 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     if run is not None:
         read_log(run)
     folder_of_figures = Path(check_output_folder(out))
+    weights = weights or default_weights()
+    # Not by Keras: these pictures need no training, so they need no TensorFlow.
+    network = OnnxEngine.load(weights)
+    as_engine(network)  # which refuses `universal`
     folder, kind = find_data(data, folder_of_figures, progress)
     there = find_sets(folder)
     if number is None:
@@ -89,13 +93,9 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
         raise UsageError(
             f"there is no {split} set {number} in {folder}; choose --set and --split from {known}"
         )
-    weights = weights or default_weights()
     origin = data_origin(folder)
     say(f"data:    {origin}, {kind} ({folder})")
     say(f"weights: {weights}")
-    # Not by Keras: these pictures need no training, so they need no TensorFlow.
-    network = OnnxEngine.load(weights)
-    as_engine(network)  # which refuses `universal`
     sets = list(predict_sets(network, folder, progress))
     chosen = next(each for each in sets if (each.split, each.number) == (split, number))
     neurons = neurons or default_neurons(chosen)

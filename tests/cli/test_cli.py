@@ -67,6 +67,7 @@ def run_package(*arguments, **options):
         (("deconvolve",), "invalid choice: 'deconvolve' .*submission.*; see"),
         (("score", "truth.csv"), "PREDICTION.csv; see `spikefinder-keras score --help`"),
         (("score", "truth.csv", "prediction.csv", "--faster"), "unrecognized arguments: --faster"),
+        (("score", "a.csv", "b.csv", "--epochs", "2"), "--epochs 2: it is an option of train;"),
         (("score", "truth.csv", "prediction.csv", "--measure", "mse"), "choose from .*corr.*info"),
         (("score", "truth.csv", "prediction.csv", "--protocol", "x"), "choose from .*published"),
         (("score", "truth.csv", "prediction.csv", "--downsample", "0"), "a whole number from 1 on"),
@@ -269,6 +270,21 @@ def test_a_reader_that_has_gone(unbuffered):
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("submission", "competition.submission"), ("figures", "figures.gallery")],
+)
+def test_weights_are_looked_for_before_data_are_made(
+    tmp_path, monkeypatch, capsys, command, module
+):
+    def made(*_):
+        raise AssertionError("data are made")
+
+    monkeypatch.setattr(f"spikefinder_keras.{module}.find_data", made)
+    assert cli.main([command, "--weights", "nothing", "--out", str(tmp_path / "out")]) == 2
+    assert "there are no weights nothing" in capsys.readouterr().err
 
 
 # What works
