@@ -51,8 +51,8 @@ from spikefinder_keras.recordings.calibration import (
 )
 from spikefinder_keras.recordings.universal import (
     discrete_spikes,
+    mean_rates,
     prepare_neuron,
-    to_samples,
 )
 from spikefinder_keras.signals.measures import pearson
 from spikefinder_keras.training.calibrate import (
@@ -275,7 +275,10 @@ def universal_rows(neurons, runs, settings):
             found += universal_rates(engine, calibration, of_set)
         for neuron, (by_method, certainty) in zip(scored, found, strict=True):
             for method, rates in by_method.items():
-                samples = [to_samples(r, x.size) for r, x in zip(rates, neuron.spikes, strict=True)]
+                samples = [
+                    mean_rates(r, np.arange(x.size)[:, None] + np.arange(2))
+                    for r, x in zip(rates, neuron.spikes, strict=True)
+                ]
                 rows.append(
                     row(neuron, method, scores(neuron, samples))
                     | {

@@ -39,6 +39,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ..arrays import Array, Rates, Trace
 from ..constants import SAMPLE_RATE
@@ -226,14 +227,18 @@ def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[
     """
     total, weight, events = np.zeros(BEFORE + AFTER), 0.0, 0
     for trace, rate in zip(traces, rates, strict=True):
-        for event in find_events(rate):
-            height = float(rate[int(event + 0.5)])
-            at = round((event + 0.5) * STEP)
-            if BEFORE <= at <= len(trace) - AFTER:
-                # From the level before the event, or slow drift would count as a rise.
-                piece = np.asarray(trace[at - BEFORE : at + AFTER], np.float64)
-                total += height * (piece - piece[:AT_REST].mean())
-                weight, events = weight + height, events + 1
+        event = find_events(rate)
+        at = np.rint((event + 0.5) * STEP).astype(int)
+        inside = (at >= BEFORE) & (at <= len(trace) - AFTER)
+        if not inside.any():
+            continue
+        heights = np.asarray(rate, np.float64)[(event[inside] + 0.5).astype(int)]
+        pieces = sliding_window_view(trace, BEFORE + AFTER)[at[inside] - BEFORE]
+        # From the level before the event, or slow drift would count as a rise.
+        rests = pieces[:, :AT_REST].mean(axis=1)
+        total += heights @ pieces - heights @ rests
+        weight += float(heights.sum())
+        events += len(heights)
     return (total / weight if weight > 0 else None), events
 
 

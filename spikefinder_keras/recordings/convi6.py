@@ -22,7 +22,7 @@ from ..text import letters
 from .options import PredictOptions
 from .quality import AGREEMENT, agreement, neuron_quality
 from .recording import Predicted, Recording, described_alike
-from .segments import LONGEST_BRIDGED, at_time_stamps, to_frames
+from .segments import LONGEST_BRIDGED, to_frames
 
 WEIGHTS = "described"
 """The weights for what only the network of 2017 takes: its dataset IDs, the competition's form."""
@@ -76,8 +76,8 @@ class Convi6:
         if self.as_in_2017:  # whose frames are the network's samples
             return Predicted(np.asarray(rates[0], np.float32), None, quality)
         missing = ~np.isfinite(recording.traces)
-        rates = at_time_stamps(rates, recording.offsets)
-        return Predicted(to_frames(rates, recording.segments, missing), None, quality)
+        table = to_frames(rates, recording.segments, missing, recording.offsets)
+        return Predicted(table, None, quality)
 
     def _compare(self, calcium: Sequence[Table]) -> list[Rates]:
         """Rates `(sample, neuron)` under every ID, of a lively part of the longest segment."""

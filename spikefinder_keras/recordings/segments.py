@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import Mask, Rates, Table, Times, Trace
+from ..arrays import Array, Mask, Rates, Table, Times, Trace
 from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
 from ..signals.measures import GAUSSIAN_MEDIAN, runs, whole
@@ -422,46 +422,41 @@ def only_segment(count: int, frame_rate: float, *, source: str) -> tuple[Segment
     return (Segment(slice(0, count), np.arange(count, dtype=float), count, SAMPLE_RATE, count),)
 
 
-def to_frames(rates: Sequence[Rates], segments: Sequence[Segment], missing: Mask) -> Rates:
-    """Rates float32 `(frame, neuron)` as the mean over each frame's interval, centred on its time
-    stamp.
+def frame_edges(segment: Segment, offset: float = 0.0) -> Array:
+    """Where each frame's interval begins and ends, centred on its time stamp, in samples after the
+    segment's beginning: `(frame, 2)`, inside the segment and never empty. Of a neuron whose frames
+    were taken `offset` s after the time stamps its rates are at the time stamps then."""
+    # Half a sample is added because sample k ends at k + 1 in a running integral, so that at 100 Hz
+    # each frame gets the sample of its own.
+    width = segment.samples / segment.grid_frames
+    centres = segment.positions * width + 0.5 - offset * SAMPLE_RATE
+    centres = np.clip(centres, 0.0, segment.samples - width / 2)
+    return np.clip(centres[:, None] + (-width / 2, width / 2), 0, segment.samples)
+
+
+def to_frames(
+    rates: Sequence[Rates],
+    segments: Sequence[Segment],
+    missing: Mask,
+    offsets: Sequence[float] = (),
+) -> Rates:
+    """Rates float32 `(frame, neuron)` as the mean over each frame's interval.
 
     `rates` at 100 Hz are `(sample, neuron)` for each segment, `missing` `(frame, neuron)` says
-    where the recording has no value. The integral over time stays the same; frames inside a gap
-    longer than `LONGEST_BRIDGED` are NaN.
+    where the recording has no value, `offsets` are as in `Recording`. The integral over time stays
+    the same; frames inside a gap longer than `LONGEST_BRIDGED` are NaN.
     """
     result = np.full(missing.shape, np.nan, np.float32)
     for table, segment in zip(rates, segments, strict=True):
-        # In samples; half a sample is added because sample k ends at k + 1 in the running integral,
-        # so that at 100 Hz each frame gets the sample of its own.
-        width = segment.samples / segment.grid_frames
-        centres = np.minimum(segment.positions * width + 0.5, segment.samples - width / 2)
-        edges = np.clip(centres[:, None] + (-width / 2, width / 2), 0, segment.samples)
-        integral = np.zeros(segment.samples + 1)
-        known = np.arange(segment.samples + 1)
+        integral, known = np.zeros(segment.samples + 1), np.arange(segment.samples + 1)
         for neuron in range(missing.shape[1]):
+            edges = frame_edges(segment, offsets[neuron] if offsets else 0.0)
             np.cumsum(table[:, neuron], out=integral[1:], dtype=np.float64)
             at = np.interp(edges, known, integral)
             found = (at[:, 1] - at[:, 0]) / (edges[:, 1] - edges[:, 0])
             found[frames_in_gaps(segment, missing[:, neuron])] = np.nan
             result[segment.frames, neuron] = found
     return result
-
-
-def at_time_stamps(rates: Sequence[Rates], offsets: Sequence[float]) -> list[Rates]:
-    """Rates at 100 Hz `(sample, neuron)` of each segment, of neurons whose frames were taken so
-    many s after the time stamps, moved to when they were; the same where there are no offsets."""
-    if not any(offsets):
-        return list(rates)
-    moved = []
-    for table in rates:
-        at = np.arange(len(table))
-        columns = [
-            np.interp(at - offset * SAMPLE_RATE, at, column)
-            for column, offset in zip(table.T, offsets, strict=True)
-        ]
-        moved.append(np.stack(columns, axis=1))
-    return moved
 
 
 def frames_in_gaps(segment: Segment, missing: Mask) -> Mask:

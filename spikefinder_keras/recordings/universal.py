@@ -40,7 +40,7 @@ from .calibration import (
 from .options import PredictOptions
 from .quality import EXPECTED, is_raw, neuron_quality
 from .recording import NOT_STATED, Predicted, Recording, described_alike
-from .segments import LONGEST_BRIDGED, Segment, at_time_stamps, samples_in_gaps, to_frames
+from .segments import LONGEST_BRIDGED, Segment, frame_edges, frames_in_gaps, samples_in_gaps
 
 BASELINE = 15
 """This percentile of the smoothed trace becomes 0: of a neuron that fires half of the time it is
@@ -265,23 +265,21 @@ def network_input(trace: Trace, scales: Scales, delay: float = 0.0) -> Array:
     return np.clip(scaled, -LARGEST_INPUT, LARGEST_INPUT).astype(np.float32)
 
 
-def to_samples(rates: Rates, samples: int) -> Rates:
-    """Rates per step `(..., step)`, not negative, as `(..., sample)` at 100 Hz.
+def mean_rates(steps: Rates, edges: Array) -> Rates:
+    """Means of rates per step `(step,)`, not negative, over intervals `(interval, 2)` in samples,
+    `(interval,)`.
 
-    The mean over each step stays what it is; between, the running integral is a monotone cubic, so
-    that frames that do not coincide with steps see no stairs. What is beyond the steps holds the
-    last value.
+    The mean over each step stays what it is; from sample to sample the running integral follows a
+    monotone cubic, so that frames that do not coincide with steps see no stairs.
     """
     from scipy.interpolate import PchipInterpolator
 
-    rates = np.asarray(rates, np.float64)
-    steps = max(-(-samples // STEP), rates.shape[-1])
-    rates = rates[..., np.minimum(np.arange(steps), rates.shape[-1] - 1)]
-    integral = np.zeros((*rates.shape[:-1], steps + 1))
-    np.cumsum(rates, axis=-1, out=integral[..., 1:])
-    edges = np.arange(steps + 1) * STEP
-    between = PchipInterpolator(edges, integral * STEP, axis=-1)(np.arange(samples + 1))
-    return np.maximum(np.diff(between), 0.0)
+    integral = np.zeros(len(steps) + 1)
+    np.cumsum(steps, out=integral[1:])
+    curve = PchipInterpolator(np.arange(len(integral)) * STEP, integral * STEP)
+    samples = np.arange(len(steps) * STEP + 1)
+    at = np.interp(edges, samples, curve(samples))
+    return np.maximum((at[:, 1] - at[:, 0]) / (edges[:, 1] - edges[:, 0]), 0.0)
 
 
 WEIGHTS = "universal"  # the name of the weights that come with the package
@@ -303,14 +301,13 @@ CLOCK_NEURONS, CLOCK_SAMPLES = 100, 2_000_000
 class UniversalNeuron:
     """What was found in one neuron, float64 arrays for each segment.
 
-    `traces` `(sample,)` at 100 Hz have trend and baseline subtracted, `rates` `(sample,)` are the
-    expected spikes/s there; both are NaN where a segment has no value. `steps` `(step,)` are the
-    rates at 25 Hz, as the network gave them, else empty. `mean` is the mean rate in spikes/s and
-    `expected` the correlation with the true spikes to be expected, both NaN without a signal.
+    `traces` `(sample,)` at 100 Hz have trend and baseline subtracted, and are NaN where a segment
+    has no value. `steps` `(step,)` are the expected spikes/s at 25 Hz, as the network gave them,
+    else empty. `mean` is the mean rate in spikes/s and `expected` the correlation with the true
+    spikes to be expected, both NaN without a signal.
     """
 
     traces: list[Trace]
-    rates: list[Rates]
     steps: list[Rates]
     mean: float = float("nan")
     expected: float = float("nan")
@@ -390,9 +387,6 @@ class Universal:
         missing = ~np.isfinite(recording.traces)
         prepared = prepare_neurons(recording.traces.T, segments, recording.unit)
         neurons = self._neurons(prepared, recording.frame_rate)
-        tables = [
-            np.stack(rates, axis=1) for rates in zip(*(n.rates for n in neurons), strict=True)
-        ]
         spike_times = None
         if self.spikes:
             spike_times = [
@@ -413,35 +407,26 @@ class Universal:
             found = neuron_quality(recording, k, calcium=calcium, certainty=neuron.expected)
             low, high = (factor * neuron.mean for factor in self.calibration.rates.interval)
             quality.append(replace(found, rate=neuron.mean, rate_low=low, rate_high=high))
-        tables = at_time_stamps(tables, recording.offsets)
-        return Predicted(to_frames(tables, segments, missing), spike_times, quality)
+        return Predicted(_table(recording, neurons, missing), spike_times, quality)
 
     def _neurons(
         self, prepared: Sequence[tuple[list[Trace], Scales]], frame_rate: float
     ) -> list[UniversalNeuron]:
         """Run the network on all neurons together."""
         every, outputs = self._outputs(prepared, delay=self.clock.delay)
-        neurons = [
+        return [
             self._neuron(traces, output, scales=scales, frame_rate=frame_rate)
             for traces, output, (_, scales) in zip(every, outputs, prepared, strict=True)
         ]
-        for k, trace in enumerate(neurons[0].traces):
-            answered = [neuron for neuron in neurons if neuron.steps[k].size]
-            if answered:
-                steps = np.stack([neuron.steps[k] for neuron in answered])
-                for neuron, rates in zip(answered, to_samples(steps, trace.size), strict=True):
-                    neuron.rates[k] = rates
-        return neurons
 
     def _neuron(
         self, traces: list[Trace], outputs: list[Rates], *, scales: Scales, frame_rate: float
     ) -> UniversalNeuron:
         """The answer for one neuron: the network's output in spikes/s, as steps."""
-        rates = [np.full(trace.size, np.nan) for trace in traces]
         steps = [np.empty(0)] * len(traces)
         # Of a trace that never changes the network would see noise of its own making.
         if not scales.spread > 0:  # NaN without any value
-            return UniversalNeuron(traces, rates, steps)
+            return UniversalNeuron(traces, steps)
         seconds = sum(trace.size for trace in traces if _has_values(trace)) / SAMPLE_RATE
         there = [output for output in outputs if output.size]
         # What noise alone could have made is taken off the rates, so that none come of noise.
@@ -452,10 +437,10 @@ class Universal:
             if output.size:
                 steps[k] = factor * blurred(output, frame_rate)
         if not mean > 0:
-            return UniversalNeuron(traces, rates, steps, mean)
+            return UniversalNeuron(traces, steps, mean)
         transient, _ = average_transient(traces, outputs)
         score = self.calibration.score.expected(there, clearness(transient, scales.least_noise))
-        return UniversalNeuron(traces, rates, steps, mean, score)
+        return UniversalNeuron(traces, steps, mean, score)
 
     def describe(self, recording: Recording) -> dict[str, Any]:
         """What the rates are, as every written file says it: text and numbers."""
@@ -481,6 +466,23 @@ class Universal:
             "engine": self.engine.name,
             "software": f"spikefinder-keras {__version__}, the network universal",
         }
+
+
+def _table(recording: Recording, neurons: Sequence[UniversalNeuron], missing: Mask) -> Rates:
+    """Rates float32 `(frame, neuron)`: means over the frames, NaN inside long gaps and where there
+    is no answer."""
+    table = np.full(missing.shape, np.nan, np.float32)
+    for k, segment in enumerate(recording.segments):
+        edges = frame_edges(segment)
+        for number, neuron in enumerate(neurons):
+            if not neuron.steps[k].size:
+                continue
+            if recording.offsets:
+                edges = frame_edges(segment, recording.offsets[number])
+            rates = mean_rates(neuron.steps[k], edges)
+            rates[frames_in_gaps(segment, missing[:, number])] = np.nan
+            table[segment.frames, number] = rates
+    return table
 
 
 def _has_values(trace: Trace) -> bool:

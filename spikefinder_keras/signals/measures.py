@@ -78,9 +78,13 @@ def noise_level(dff: ArrayLike, frame_rate: float) -> float:
 
 def smooth_trace(trace: ArrayLike, width: float = SMOOTHING) -> Trace:
     """A trace `(sample,)` under a Gaussian of `width` samples, its ends reflected."""
-    from scipy.ndimage import gaussian_filter1d
+    from scipy.signal import oaconvolve
 
-    return gaussian_filter1d(np.asarray(trace, np.float64), width, mode="reflect", truncate=3.0)
+    reach = int(3.0 * width + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    # As `gaussian_filter1d`, which does not go by Fourier and takes twice as long.
+    padded = np.pad(np.asarray(trace, np.float64), reach, mode="symmetric")
+    return oaconvolve(padded, kernel / kernel.sum(), "valid")
 
 
 def sum_windows(signal: Trace, factor: int) -> Trace:
