@@ -8,11 +8,11 @@ from spikefinder_keras.recordings.universal import (
     CHANNELS,
     Scales,
     lines_of,
+    mean_rates,
     network_input,
     prepare_neuron,
     prepare_trace,
     running_baseline,
-    to_samples,
 )
 from spikefinder_keras.signals.measures import noise_density, smooth_trace
 
@@ -66,12 +66,16 @@ def test_short_traces_have_noise_0():
     assert noise_density([1.0, 2.0], 30.0) == 0.0
 
 
-def test_samples_keep_the_mean_of_each_step_and_hold_the_last():
-    rates = np.random.default_rng(0).gamma(0.3, 1.0, 50)
-    samples = to_samples(rates, 200)
-    np.testing.assert_allclose(samples.reshape(-1, 4).mean(axis=1), rates, atol=1e-9)
+def test_rates_keep_the_mean_of_each_step():
+    steps = np.random.default_rng(0).gamma(0.3, 1.0, 50)
+    samples = mean_rates(steps, np.arange(200)[:, None] + np.arange(2))
+    np.testing.assert_allclose(samples.reshape(-1, 4).mean(axis=1), steps, atol=1e-9)
     assert (samples >= 0).all()
-    np.testing.assert_allclose(to_samples(np.array([1.0, 1.0]), 13), 1.0)
+    # Over any intervals that meet, the integral is that of the steps.
+    edges = np.sort(np.append(np.random.default_rng(1).uniform(0, 200, 60), [0, 200]))
+    means = mean_rates(steps, np.stack([edges[:-1], edges[1:]], axis=1))
+    assert np.diff(edges) @ means == pytest.approx(4 * steps.sum())
+    np.testing.assert_allclose(mean_rates(np.ones(3), edges[:1] + np.array([[0, 7.3]])), 1.0)
 
 
 def test_the_15th_percentile_of_the_smoothed_trace_is_0():

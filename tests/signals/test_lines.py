@@ -5,7 +5,7 @@ import pytest
 
 from spikefinder_keras.errors import DataError
 from spikefinder_keras.recordings.segments import Segment
-from spikefinder_keras.recordings.universal import prepare_neuron, prepare_neurons, to_samples
+from spikefinder_keras.recordings.universal import prepare_neuron, prepare_neurons
 from spikefinder_keras.signals.preprocess import robust_line, robust_lines
 
 
@@ -51,10 +51,3 @@ def test_neurons_with_gaps_of_any_length():
         alone, alone_scales = prepare_neuron(trace, segments)
         assert repr(scales) == repr(alone_scales)
         assert [x.tobytes() for x in found] == [x.tobytes() for x in alone]
-
-
-@pytest.mark.parametrize("samples", [13, 200, 397])
-def test_rates_at_100_hz(samples):
-    steps = np.random.default_rng(0).exponential(1, (7, 50))
-    for rates, each in zip(steps, to_samples(steps, samples), strict=True):
-        assert each.tobytes() == to_samples(rates, samples).tobytes()
