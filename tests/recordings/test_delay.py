@@ -173,14 +173,15 @@ def test_the_best_delay_lies_between_shifts_and_counts_by_how_sharp_it_is():
     assert best_delay(1 - 1e3 * (SHIFTS - 0.013) ** 2)[1] == 1.0
 
 
-def test_a_curve_peaks_where_the_spikes_are():
-    """The output of four phases, each 10 ms later, of a network that answers 30 ms late."""
+@pytest.mark.parametrize("delay", [0.03, 0.07, -0.05])
+def test_a_curve_peaks_where_the_spikes_are(delay):
+    """The output of four phases, each 10 ms later, of a network that answers so many s late."""
     rng = np.random.default_rng(0)
     spikes = (rng.random(8_000) < 0.01).astype(float)
-    late = np.roll(spikes, 3)
+    late = np.roll(spikes, round(100 * delay))
     phases = [[np.roll(late, -k).reshape(-1, 4).sum(axis=1)] for k in range(4)]
     neuron = TrainingNeuron("a", [np.zeros(8_000)], [], [spikes])
-    assert best_delay(delay_curve(neuron, phases))[0] == pytest.approx(0.03, abs=0.003)
+    assert best_delay(delay_curve(neuron, phases))[0] == pytest.approx(delay, abs=0.003)
 
 
 SETS = [
