@@ -11,8 +11,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeAlias, get_args
 
-import numpy as np
-
 from ..errors import UsageError
 from ..network import ENGINES
 from ..text import one_line
@@ -41,8 +39,9 @@ def _check_kinds(options: Any) -> None:
     for each in fields(options):
         value = getattr(options, each.name)
         kinds = [kind for kind in get_args(each.type) if kind is not NoneType] or [each.type]
-        # Of the frame rate what is made of it says more.
-        if value is None or kinds[0] not in _KINDS or len(kinds) > 1 or each.name == "frame_rate":
+        if value is None or kinds[0] not in _KINDS or len(kinds) > 1:
+            continue
+        if each.name in ("frame_rate", "neuropil"):  # of which what uses them says more
             continue
         kind, words = _KINDS[kinds[0]]
         if isinstance(value, bool) or not isinstance(value, kind):
@@ -200,9 +199,9 @@ class PredictOptions:
     def __post_init__(self) -> None:
         _check_kinds(self)
         weights = self.weights
-        if not isinstance(weights, (str, Path)) and isinstance(
-            weights, (Number, Sequence, Mapping, np.ndarray)
-        ):
+        # Arrays, too: numpy takes longer to load than a command line to be read.
+        given = isinstance(weights, Number | Sequence | Mapping) or hasattr(weights, "dtype")
+        if given and not isinstance(weights, (str, Path)):
             raise UsageError(
                 f"weights are no {type(weights).__name__}; give a name, a file or a loaded network "
                 "(--weights)"

@@ -311,7 +311,6 @@ def test_public_functions_name_parameters(tmp_path):
         ((TRACES, 20), {"dataset": 1.5}, r"give a whole number \(dataset\)"),
         ((TRACES, 20), {"memory": "1GB"}, r"give a whole number \(memory\)"),
         ((TRACES, 20), {"weights": 3}, "weights are no int; give a name, a file or"),
-        ((tmp_path / "a.npy", 20), {"neuropil": True}, r"give a number \(neuropil\)"),
     ):
         with pytest.raises(SpikefinderError, match=message) as raised:
             public.predict(*arguments, **options)

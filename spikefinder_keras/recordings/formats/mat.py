@@ -126,9 +126,14 @@ def _list_one_by_one(path: str) -> list[tuple[str, tuple[int, ...], str]]:
                 listed += whosmat(stream)
             except TypeError:
                 stream.seek(0)
-                found = [v for v in loadmat(stream).values() if isinstance(v, np.ndarray)]
-                record = np.ravel(found[0])[0]
-                listed.append((record["s0"].decode(), (), record["s2"].decode()))
+                found = loadmat(stream).items()
+                name, value = next(each for each in found if isinstance(each[1], np.ndarray))
+                record = np.ravel(value)[0]
+                if "s0" in (value.dtype.names or ()):  # before SciPy 1.18
+                    name, kind = record["s0"].decode(), record["s2"].decode()
+                else:
+                    kind = str(record["_Class"])
+                listed.append((name, (), kind))
     return listed
 
 

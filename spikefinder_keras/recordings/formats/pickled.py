@@ -125,6 +125,7 @@ def _plain(value: Any) -> Any:
     return value.plain() if isinstance(value, _Array) else value
 
 
+@sandboxed
 def _load(path: Path | str) -> Any:
     if Path(path).stat().st_size > LARGEST_FILE:
         raise Unreadable(f"it is larger than {LARGEST_FILE >> 30} GiB")
