@@ -49,7 +49,7 @@ def open_folder(path: Path, chunk: int) -> Container:
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
     import zarr
 
-    root = _open_root(path)
+    root = open_root(path)
     objects: dict[str, Info] = {"": GroupInfo(_attributes(root))}
     if isinstance(root, zarr.Array):
         objects[ALONE] = _info(root)
@@ -62,7 +62,7 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    root = _open_root(path)
+    root = open_root(path)
     for name, label in labels.items():
         array = _array(root, name)
         files = Path(path, array.path).rglob("*")
@@ -75,14 +75,14 @@ def parse_arrays(
 
 @sandboxed
 def parse_rows(path: str, name: str, axis: int, numbers: list[int]) -> Iterator[tuple[str, Array]]:
-    yield "rows", pick(_array(_open_root(path), name), axis, np.array(numbers))
+    yield "rows", pick(_array(open_root(path), name), axis, np.array(numbers))
 
 
 _JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("zarr",))
 
 
 @sandboxed
-def _open_root(path: str) -> Any:
+def open_root(path: str) -> Any:
     import zarr
 
     check_files(Path(path))
