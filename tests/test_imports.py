@@ -16,8 +16,8 @@ PACKAGE = Path(spikefinder_keras.__file__).parent
 
 # Each room may import from those behind it in this list; the ground is everybody's.
 ROOMS = [
-    "__main__", "cli", "training", "figures", "recordings", "competition", "simulation", "network",
-    "files", "signals",
+    "__main__", "cli", "training", "view", "figures", "recordings", "competition", "simulation",
+    "network", "files", "signals",
 ]  # fmt: skip
 GROUND = ["keras_backend", "console", "datasets", "errors", "labels", "text", "constants", "arrays"]
 PUBLIC = "__init__"

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arrays import Numbers, Rates
 from ..files.atomic import write_text
 from ..recordings.calibration import CENTRAL
 from ..recordings.quality import FAR, NOISY, shown_number, shown_rate, verdict
-from ..recordings.recording import Certainty, NeuronQuality, Prediction, Quality
+from ..recordings.recording import AnyTable, Certainty, NeuronQuality, Prediction, Quality
 from ..text import counted, shown
 from .style import BLUE, GREY, ORANGE, extent, figure_of, house_style, new_axes
 
@@ -113,7 +114,7 @@ def example_traces(
     ax = ax or new_axes(7.0, 0.8 + 1.1 * max(len(neurons), 1))
     rate = prediction.recording.frame_rate
     count = min(max(2, round(WINDOW * rate)), len(prediction.times))
-    unit = "spikes/s" if prediction.description["unit"].startswith("spikes") else "a.u."
+    unit = unit_of(prediction)
     ticks = []
     for row, neuron in enumerate(neurons):
         rates = np.nan_to_num(prediction.table[:, neuron])
@@ -144,6 +145,30 @@ def example_traces(
     return ax
 
 
+def unit_of(prediction: Prediction) -> str:
+    """The unit of the rates, as short as an axis has it."""
+    unit = str(prediction.description.get("unit", ""))
+    return "spikes/s" if unit.startswith("spikes") else "a.u."
+
+
+def mean_rates(table: AnyTable, edges: Numbers) -> Rates:
+    """Means `(bin, neuron)` of rates `(frame, neuron)` in bins that begin and end with these
+    frames; NaN in bins without any."""
+    neurons = table.shape[1]
+    sums, counts = np.zeros((2, len(edges) - 1, neurons))
+    full = np.diff(edges) > 0
+    for first in range(0, neurons, AT_A_TIME):  # as all of it may be larger than the memory
+        part = slice(first, first + AT_A_TIME)
+        rates = table[:, part]
+        there = np.isfinite(rates)
+        rates = np.where(there, rates, 0)
+        starts = edges[:-1][full]
+        sums[full, part] = np.add.reduceat(rates, starts, axis=0, dtype=np.float64)
+        counts[full, part] = np.add.reduceat(there, starts, axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # bins without any rate
+        return sums / counts
+
+
 @house_style
 def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
     """All rates over time as an image `(neuron, time bin)`, each neuron from its own least to its
@@ -151,18 +176,10 @@ def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
     frames, neurons = prediction.table.shape
     bins = min(COLUMNS, frames)
     edges = np.linspace(0, frames, bins + 1).astype(int)
-    sums, counts = np.empty((2, bins, neurons))
-    for first in range(0, neurons, AT_A_TIME):  # as all of it may be larger than the memory
-        part = slice(first, first + AT_A_TIME)
-        rates = prediction.table[:, part]
-        there = np.isfinite(rates)
-        rates = np.where(there, rates, 0)
-        sums[:, part] = np.add.reduceat(rates, edges[:-1], axis=0, dtype=np.float64)
-        counts[:, part] = np.add.reduceat(there, edges[:-1], axis=0, dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # bins and neurons without any rate
-        mean = sums / counts
-        low, high = (f(np.where(counts > 0, mean, np.nan), axis=0) for f in (np.nanmin, np.nanmax))
+        mean = mean_rates(prediction.table, edges)
+        low, high = np.nanmin(mean, axis=0), np.nanmax(mean, axis=0)
         relative = (mean - low) / np.where(high > low, high - low, 1)
     # So much for each neuron, until the page is full.
     ax = ax or new_axes(7.0, float(np.clip(0.9 + 0.03 * neurons, 1.6, 5.0)))
