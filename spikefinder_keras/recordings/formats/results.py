@@ -9,18 +9,19 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...arrays import Numbers, Times
+from ...arrays import Numbers
 from ...errors import DataError, UsageError
 from ...files.atomic import is_zarr, read_small
 from ...files.csv import read_table
 from ...files.hdf5 import checked, resolve
 from ...files.npy import NpyFile, read_header
-from ...files.sandbox import check_size, parse, sandboxed
+from ...files.sandbox import check_size, parse, require, sandboxed
 from ...text import clean_name, shown
 from ..inputs import as_recording
 from ..recording import (
@@ -31,13 +32,16 @@ from ..recording import (
     NeuronQuality,
     Prediction,
     Quality,
+    Recording,
     Rows,
 )
 from . import hdf5, mat, npz, nwb, suite2p, zarr
-from .container import Container, npy_table, open_container
+from .container import ArrayInfo, Container, npy_table, open_container, type_name
 from .nwb_writer import CONTAINER
 from .writers import RATES, sidecar_path
 
+ARRAYS = (RATES, "times", "frame_rate", "spike_times", "spike_neurons")
+"""What is read of files of named arrays."""
 LARGEST_SIDECAR = 64 << 20
 """Bytes of a description with a time stamp for each of a million frames, and spikes."""
 
@@ -203,49 +207,52 @@ def _described(rates: AnyTable, about: Mapping[str, Any], times: Any) -> _Parts:
 
 def _from_npz(path: Path, in_memory: int) -> _Parts:
     file = open_container(Container, path, npz.JOBS, in_memory)
-    return _from_arrays(file, parse(parse_npz, path))
+    return _read(file, parse(parse_npz, path))
 
 
 def _from_mat(path: Path, in_memory: int) -> _Parts:
     file = open_container(Container, path, mat.JOBS, in_memory, RATES, [RATES], always_tables=True)
-    return _from_arrays(file, parse(parse_mat, path, libraries=("scipy.io",)))
+    return _read(file, parse(parse_mat, path, libraries=("scipy.io",)))
 
 
 def _from_zarr(path: Path, in_memory: int) -> _Parts:
     if not is_zarr(path):
         raise _no_result(path)
-    return _from_arrays(
-        zarr.open_folder(path, in_memory), parse(parse_zarr, path, libraries=("zarr",))
-    )
+    require("zarr", "reading Zarr", "zarr")
+    # All in one run of the sandbox, as somebody waits for a window to open.
+    found = parse(parse_zarr, path, in_memory, libraries=zarr.JOBS.libraries)
+    shape, dtype = found.pop("shape"), np.dtype(found.pop("dtype"))
+    info = ArrayInfo(tuple(map(int, shape)), dtype.str)
+    if RATES not in found:
+        store = Container(path, {RATES: info}, zarr.JOBS, in_memory, None, separator="/")
+        found[RATES] = LazyTable(info.shape, dtype, load=partial(store.rows, RATES))
+    return _from_arrays(found)
 
 
-def _from_arrays(file: Container, texts: Mapping[str, Any]) -> _Parts:
-    wanted = (RATES, "times", "frame_rate", "spike_times", "spike_neurons")
-    labels = {name: name for name in wanted if name in file.arrays}
-    labels = {name: label for name, label in labels.items() if file.arrays[name].is_numeric}
-    found = file.read(labels)
-    rate = found["frame_rate"] if "frame_rate" in found else texts["frame_rate"]
-    spikes = texts.get("spike_times")
+def _read(file: Container, texts: Mapping[str, Any]) -> _Parts:
+    wanted = {name: name for name in ARRAYS if name in file.arrays}
+    wanted = {name: name for name in wanted if file.arrays[name].is_numeric}
+    return _from_arrays({**texts, **file.read(wanted)})
+
+
+def _from_arrays(found: Mapping[str, Any]) -> _Parts:
+    """The parts of what stands in a file under these names."""
+    rates, spikes = found[RATES], found.get("spike_times")
     if "spike_neurons" in found:
-        spikes = _by_neuron(np.asarray(found["spike_times"]), found["spike_neurons"], file)
-    quality, description = (texts.get(name) for name in ("quality", "description"))
+        times, neurons = (np.asarray(found[name]) for name in ("spike_times", "spike_neurons"))
+        if np.any(np.diff(neurons) < 0) or neurons.size != times.size:
+            raise ValueError
+        spikes = np.split(times, np.searchsorted(neurons, np.arange(1, len(rates))))
+    quality, description = found.get("quality"), found.get("description", {})
     return _Parts(
-        found[RATES],
-        texts["names"],
-        np.ravel(rate)[0],
-        times=np.ravel(np.asarray(found["times"])),
-        description=json.loads(description) if isinstance(description, str) else description or {},
+        rates,
+        found["names"],
+        np.ravel(found["frame_rate"])[0],
+        times=np.ravel(found["times"]),
+        description=json.loads(description) if isinstance(description, str) else description,
         quality=json.loads(quality) if isinstance(quality, str) else None,
         spike_times=spikes,
     )
-
-
-def _by_neuron(times: Times, neurons: Any, file: Container) -> list[Times]:
-    neurons = np.asarray(neurons).astype(np.int64)
-    count = file.arrays[RATES].shape[0]
-    if np.any(np.diff(neurons) < 0) or neurons.size != times.size:
-        raise ValueError
-    return np.split(times, np.searchsorted(neurons, np.arange(1, count)))
 
 
 @sandboxed
@@ -283,11 +290,16 @@ def parse_mat(path: str) -> Iterator[tuple[str, Any]]:
 
 
 @sandboxed
-def parse_zarr(path: str) -> Iterator[tuple[str, Any]]:
-    attributes = zarr.open_root(path).attrs
+def parse_zarr(path: str, in_memory: int) -> Iterator[tuple[str, Any]]:
+    root = zarr.open_root(path)
     for name in ("names", "description", "quality", "frame_rate"):
-        if name in attributes:
-            yield name, attributes[name]
+        if name in root.attrs:
+            yield name, root.attrs[name]
+    rates = root[RATES]
+    yield "shape", list(rates.shape)
+    yield "dtype", type_name(rates.dtype)
+    large = [RATES] if rates.dtype.itemsize * rates.size > in_memory else []
+    yield from zarr.parse_arrays(path, {name: name for name in ARRAYS if name in root}, large)
 
 
 # NWB, whose series of ours says so
@@ -356,7 +368,7 @@ _READERS = {
 # The recording that a result was made from
 
 
-def with_recording(prediction: Prediction, recording: Any) -> Prediction:
+def with_recording(prediction: Prediction, recording: Recording) -> Prediction:
     """The prediction with the recording that it was made from, its fluorescence included; of more
     neurons those of the same names. `DataError` if it is of others, or of other frames."""
     rates, names = prediction.recording, prediction.names
@@ -367,7 +379,6 @@ def with_recording(prediction: Prediction, recording: Any) -> Prediction:
             "name the recording that it was predicted from"
         )
     place = {name: k for k, name in enumerate(recording.names)}
-    table = recording.fluorescence
     if recording.names != names:
         numbers = np.array([place.get(name, -1) for name in names])
         if not np.all(np.diff(numbers, prepend=-1) > 0):
@@ -375,8 +386,5 @@ def with_recording(prediction: Prediction, recording: Any) -> Prediction:
                 f"{recording.source} has not the {len(names)} neurons of {rates.source}, but "
                 f"{len(recording.names)} others; name the recording that it was predicted from"
             )
-        lazy = isinstance(table, LazyTable)
-        table = table.T.keep(numbers).T if lazy else table[:, numbers]
-    # Its time stamps are those of the rates: a file without any counts from 0 by the frame rate.
-    kept = replace(recording, fluorescence=table, names=names)
-    return replace(prediction, recording=kept)
+        recording = recording.only(numbers)
+    return replace(prediction, recording=recording)

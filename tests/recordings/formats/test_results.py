@@ -18,7 +18,7 @@ NAMES = ("a", "<script>alert(1)</script>", "7", "=1+1", "time")
 FORMATS = (".csv", ".npy", ".npz", ".mat", ".zarr")
 
 
-def traces(neurons=len(NAMES)):
+def traces(neurons=5):
     rng = np.random.default_rng(0)
     table = rng.normal(0, 0.1, (neurons, FRAMES))
     for trace in table[:-1]:  # the last neuron never fires, and is full of noise
@@ -33,7 +33,7 @@ def prediction():
     return predict(traces(), RATE, names=NAMES, spikes=True)
 
 
-def nwb_file(folder, neurons=len(NAMES)):
+def nwb_file(folder, neurons=5):
     path = folder / "a.nwb"
     with h5py.File(path, "w") as file:
         file.attrs["nwb_version"] = "2.7.0"
@@ -178,7 +178,7 @@ def test_recordings_of_others(tmp_path, prediction):
     made = read_result(path)
     np.save(tmp_path / "short.npy", traces()[:, :-3])
     np.save(tmp_path / "other.npy", traces())
-    with pytest.raises(DataError, match="1497 frames, but .* 1500; name the recording"):
+    with pytest.raises(DataError, match=r"1497 frames, but .* 1500; name the recording"):
         with_recording(made, read_recording(tmp_path / "short.npy", RATE))
     with pytest.raises(DataError, match="has not the 5 neurons"):
         with_recording(made, read_recording(tmp_path / "other.npy", RATE))
