@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..arrays import Array, Numbers, Rates, Times, Trace
+from ..arrays import Array, Numbers, Rates, Table, Times, Trace
 from ..figures.recording_page import mean_rates, unit_of
 from ..recordings.quality import shown_number, verdict
 from ..recordings.recording import Certainty, NeuronQuality, Prediction
@@ -22,6 +22,7 @@ COLUMNS = ("name", "mean_rate", "interval", "spikes", "expected", "noise", "rema
 """Of `Source.table`: the mean rate is in the source's unit, its interval text, spikes a number or
 None, the rest as `recordings.quality` has it."""
 
+AT_ONCE = 32  # neurons that are read together, to bound the memory
 FEWEST_POINTS = 8  # of which a reduced trace is drawn, whatever was asked for
 
 
@@ -102,9 +103,10 @@ class PredictionSource:
 
     def table(self) -> dict[str, list[Any]]:
         quality, spikes = self.prediction.quality, self.prediction.spike_times
-        rows = {neuron.name: neuron for neuron in quality.neurons}
-        nothing = NeuronQuality("", *(np.nan, np.nan), "", np.nan, 0, 0)
-        neurons = [rows.get(name, nothing) for name in self.names]
+        neurons = list(quality.neurons)
+        if len(neurons) != len(self.names):  # nothing is known of them
+            nothing = NeuronQuality("", np.nan, np.nan, "", np.nan, 0, 0)
+            neurons = [nothing] * len(self.names)
         return {
             "name": list(self.names),
             "mean_rate": self._mean_rates(neurons),
@@ -121,6 +123,23 @@ class PredictionSource:
             return [float(neuron.rate) for neuron in neurons]
         return mean_rates(self.prediction.table, np.array([0, self.frames]))[0].tolist()
 
+    def _neuron(self, neuron: int) -> tuple[Trace, Rates]:
+        """All of its trace and its rates. Neighbours are read with it, as in a file they lie in
+        one piece."""
+        first = neuron // AT_ONCE * AT_ONCE
+        if first not in self._read:
+            part = range(first, min(first + AT_ONCE, len(self.names)))
+            rates = np.asarray(self.prediction.table[:, part.start : part.stop])
+            self._read.clear()
+            self._read[first] = self.prediction.recording.part(part).traces, rates
+        traces, rates = self._read[first]
+        return traces[:, neuron - first], rates[:, neuron - first]
+
+    @cached_property
+    def _read(self) -> dict[int, tuple[Table, Rates]]:
+        """Traces and rates of the neurons that were read last, by the first of them."""
+        return {}
+
     def overview(self, bins: int) -> Rates:
         edges = np.linspace(self.times[0], self.times[-1], bins + 1)
         edges = np.searchsorted(self.times, edges)
@@ -132,8 +151,7 @@ class PredictionSource:
         last = int(np.searchsorted(self.times, end, "right")) + 1
         part = slice(first, last)
         times = self.times[part]
-        trace = self.prediction.recording.part([neuron]).traces[part, 0]
-        rate = np.asarray(self.prediction.table[part, neuron])
+        trace, rate = (values[part] for values in self._neuron(neuron))
         drawn, drawn_rate = chosen_samples(trace, points), chosen_samples(rate, points)
         every = self.prediction.spike_times
         spikes = np.empty(0) if every is None else np.asarray(every[neuron], np.float64)
