@@ -57,7 +57,7 @@ def add(commands: Commands) -> None:
     )
     option("--report", metavar="FILE.html", help="write how far to trust the rates, with pictures")
     _add_fields(option, ReadOptions, ("orientation", "unit", "variable", "segments"))
-    _add_fields(option, ReadOptions, ("neuropil", "all_rois"))
+    _add_fields(option, ReadOptions, ("neuropil", "all_rois", "only"))
     option(
         "--memory",
         metavar="SIZE",
@@ -94,8 +94,8 @@ def run(arguments: argparse.Namespace) -> None:
     if report:
         check_apart({"the recording": read_from(source)}, [("--report", report)])
         outputs.append(("--report", report))
-    weights = [each for each in (prediction.weights,) if each and Path(each).is_file()]
-    check_apart({"the file of --weights": weights}, outputs)
+    stated = {"the file of --weights": prediction.weights, "the file of --only": reading.only}
+    check_apart({n: [p] for n, p in stated.items() if p and Path(p).is_file()}, outputs)
     if report:
         check_replaceable(report, overwrite=arguments.overwrite, option="--report")
         if report.suffix.lower() in OTHER_PAGES:

@@ -31,6 +31,7 @@ MOST_BYTES = 30_000_000
 """Traces and rates take so many bytes of a page, as text: 200 neurons of a quarter of an hour at
 30 Hz. Of larger recordings they are reduced; a browser takes seconds for more."""
 
+AT_ONCE = 32  # neurons that are read together, to bound the memory
 FEWEST_POINTS = 64  # of which a reduced trace is drawn, however many neurons there are
 MOST_SPIKES = 500_000  # of all neurons; 5 MB
 MOST_BINS, MOST_VALUES = 600, 2_500_000  # of the overview: as wide as it is, and 3 MB
@@ -140,7 +141,9 @@ def packed(source: PredictionSource) -> Packed:
     start, end = source.times[[0, -1]]
     lines = []
     for neuron in range(count):
-        window = source.window(neuron, float(start), float(end), points)
+        if neuron % AT_ONCE == 0:
+            part = source.part(range(neuron, min(neuron + AT_ONCE, count)))
+        window = part.window(neuron % AT_ONCE, float(start), float(end), points)
         parts, numbers = [], []
         for name, time in (("trace", "time"), ("rate", "rate_time")):
             codes, limits[name][:, neuron] = in_16_bits(window[name])

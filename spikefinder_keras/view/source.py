@@ -6,23 +6,37 @@ Whatever its size, it is asked the same: which neurons there are and what their 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..arrays import Array, Numbers, Rates, Table, Times, Trace
+from ..arrays import Array, Numbers, Rates, Times, Trace
 from ..figures.recording_page import mean_rates, unit_of
+from ..files.atomic import fingerprint
+from ..recordings.formats.detect import files_of, read
+from ..recordings.formats.results import read_result, with_recording
+from ..recordings.options import ReadOptions
+from ..recordings.pipeline import split_at_steps
 from ..recordings.quality import shown_number, verdict
-from ..recordings.recording import Certainty, NeuronQuality, Prediction
+from ..recordings.recording import SHARE, Certainty, LazyTable, NeuronQuality, Prediction
 from ..signals.measures import runs
+from .pyramid import MEANS, Pyramid, open_pyramid, time_edges
 
 COLUMNS = ("name", "mean_rate", "interval", "spikes", "expected", "noise", "remarks")
 """Of `Source.table`: the mean rate is in the source's unit, its interval text, spikes a number or
 None, the rest as `recordings.quality` has it."""
 
-AT_ONCE = 32  # neurons that are read together, to bound the memory
+IN_MEMORY = 64 << 20
+"""Bytes of rates, or of traces, that are read as a whole where their format allows to leave them in
+the file: a window is to take 600 MB at most, of which Python and its libraries have 250."""
+NOTHING_STATED = ReadOptions()
+KEPT = 64 << 20  # bytes of the traces and rates that were looked at last
 FEWEST_POINTS = 8  # of which a reduced trace is drawn, whatever was asked for
 
 
@@ -123,45 +137,135 @@ class PredictionSource:
             return [float(neuron.rate) for neuron in neurons]
         return mean_rates(self.prediction.table, np.array([0, self.frames]))[0].tolist()
 
-    def _neuron(self, neuron: int) -> tuple[Trace, Rates]:
-        """All of its trace and its rates. Neighbours are read with it, as in a file they lie in
-        one piece."""
-        first = neuron // AT_ONCE * AT_ONCE
-        if first not in self._read:
-            part = range(first, min(first + AT_ONCE, len(self.names)))
-            rates = np.asarray(self.prediction.table[:, part.start : part.stop])
-            self._read.clear()
-            self._read[first] = self.prediction.recording.part(part).traces, rates
-        traces, rates = self._read[first]
-        return traces[:, neuron - first], rates[:, neuron - first]
-
-    @cached_property
-    def _read(self) -> dict[int, tuple[Table, Rates]]:
-        """Traces and rates of the neurons that were read last, by the first of them."""
-        return {}
+    def part(self, neurons: range) -> PredictionSource:
+        """Some neurons alone, read into memory together: in a file they may lie in one piece."""
+        made = self.prediction
+        return PredictionSource(
+            replace(
+                made,
+                table=np.asarray(made.table[:, neurons.start : neurons.stop]),
+                recording=made.recording.part(neurons),
+                spike_times=made.spike_times and made.spike_times[neurons.start : neurons.stop],
+            )
+        )
 
     def overview(self, bins: int) -> Rates:
-        edges = np.linspace(self.times[0], self.times[-1], bins + 1)
-        edges = np.searchsorted(self.times, edges)
-        edges[-1] = self.frames
-        return mean_rates(self.prediction.table, edges).T
+        return mean_rates(self.prediction.table, time_edges(self.times, bins)).T
 
     def window(self, neuron: int, start: float, end: float, points: int) -> dict[str, Array]:
         first = max(0, int(np.searchsorted(self.times, start)) - 1)
         last = int(np.searchsorted(self.times, end, "right")) + 1
         part = slice(first, last)
         times = self.times[part]
-        trace, rate = (values[part] for values in self._neuron(neuron))
+        trace, rate = (values[part] for values in self._rows(neuron))
         drawn, drawn_rate = chosen_samples(trace, points), chosen_samples(rate, points)
-        every = self.prediction.spike_times
-        spikes = np.empty(0) if every is None else np.asarray(every[neuron], np.float64)
         return {
             "time": times[drawn],
             "trace": trace[drawn],
             "rate_time": times[drawn_rate],
             "rate": rate[drawn_rate],
-            "spikes": spikes[(spikes >= start) & (spikes <= end)],
+            "spikes": self._spikes(neuron, start, end),
         }
+
+    def _rows(self, neuron: int) -> tuple[Trace, Trace]:
+        """Trace and rate of a neuron, each `(frame,)`."""
+        trace = self.prediction.recording.part([neuron]).traces[:, 0]
+        return trace, np.asarray(self.prediction.table[:, neuron])
+
+    def _spikes(self, neuron: int, start: float, end: float) -> Times:
+        every = self.prediction.spike_times
+        spikes = np.empty(0) if every is None else np.asarray(every[neuron], np.float64)
+        return spikes[(spikes >= start) & (spikes <= end)]
+
+
+@dataclass(frozen=True)
+class StoredSource(PredictionSource):
+    """A `Source` of what is too large for the memory: from afar of its pyramid, from near of its
+    file, of which the traces that were looked at last are kept."""
+
+    pyramid: Pyramid
+    kept: OrderedDict[int, tuple[Trace, Trace]] = field(default_factory=OrderedDict)
+
+    def _mean_rates(self, neurons: list[NeuronQuality]) -> list[float]:
+        if any(np.isfinite(neuron.rate) for neuron in neurons):
+            return [float(neuron.rate) for neuron in neurons]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # neurons without any rate
+            return np.nanmean(self.pyramid.means(), axis=1).tolist()
+
+    def overview(self, bins: int) -> Rates:
+        edges = np.linspace(0, MEANS, min(bins, MEANS) + 1).astype(np.int64)
+        return mean_rates(self.pyramid.means().T, edges).T
+
+    def window(self, neuron: int, start: float, end: float, points: int) -> dict[str, Array]:
+        edges, times = self.pyramid.edges, self.times
+        first, last = np.searchsorted(times, start), np.searchsorted(times, end, "right")
+        # A bin to either side.
+        first, last = np.searchsorted(edges, first) - 1, np.searchsorted(edges, last) + 1
+        part = slice(max(int(first), 0), int(last))
+        # From so far away the bins are finer than what is drawn.
+        if 2 * (part.stop - part.start) < points or np.diff(edges[:2]) == 1:
+            return super().window(neuron, start, end, points)
+        quarter = np.diff(edges) // 4
+        at = np.stack([edges[:-1] + quarter, edges[1:] - 1 - quarter], axis=1)[part].ravel()
+        found = {}
+        for kind, name in (("rates", "rate"), ("trace", "trace")):
+            values = np.full(len(at), np.nan, np.float32)
+            if kind == "rates" or self.pyramid.has_trace:
+                values = self.pyramid.extremes(kind, neuron)[part].ravel()
+            drawn = chosen_samples(values, points)
+            found[name] = times[at[drawn]], values[drawn]
+        return {
+            "time": found["trace"][0],
+            "trace": found["trace"][1],
+            "rate_time": found["rate"][0],
+            "rate": found["rate"][1],
+            "spikes": self._spikes(neuron, start, end),
+        }
+
+    def _rows(self, neuron: int) -> tuple[Trace, Trace]:
+        """Reading a trace takes half a second where a process of its own has to parse the file;
+        all that follows on it takes milliseconds."""
+        if neuron not in self.kept:
+            self.kept[neuron] = super()._rows(neuron)
+        self.kept.move_to_end(neuron)
+        size = sum(values.nbytes for values in self.kept[neuron])
+        while len(self.kept) > max(1, KEPT // size):
+            self.kept.popitem(last=False)
+        return self.kept[neuron]
+
+
+def open_source(
+    result: Path,
+    recording: Path | None = None,
+    *,
+    series: str | None = None,
+    reading: ReadOptions = NOTHING_STATED,
+    progress: bool = False,
+) -> PredictionSource:
+    """The source of a result of `predict`, with the recording that it was made from where that is
+    given, and read as `reading` states.
+
+    A result too large for the memory gets a pyramid (`pyramid`). `DataError` if it is no result, or
+    the recording is of other neurons or frames; what reading a recording raises.
+    """
+    made = read_result(result, variable=series, in_memory=IN_MEMORY)
+    if recording is not None:
+        # The rates know it, whatever the file of the recording knows.
+        rate = reading.frame_rate or made.recording.frame_rate
+        reading = replace(reading, frame_rate=rate, memory=SHARE * IN_MEMORY)
+        made = with_recording(made, split_at_steps(read(recording, reading)))
+    lazy = isinstance(made.table, LazyTable)
+    if recording is None and not lazy:
+        return PredictionSource(made)
+    if not lazy and not isinstance(made.recording.fluorescence, LazyTable):
+        return PredictionSource(made)
+    of_trace = None
+    if recording is not None:
+        stated = json.dumps({k: str(v) for k, v in vars(reading).items()})
+        of_trace = [str(recording.absolute()), fingerprint(files_of(recording), recording), stated]
+    made_of = {"rates": fingerprint(files_of(result), result), "trace": of_trace}
+    return StoredSource(made, open_pyramid(made, result, made_of, progress=progress))
 
 
 def interval(neuron: NeuronQuality) -> str:
