@@ -21,6 +21,7 @@ from ..text import counted, shown
 from .style import BLUE, GREY, ORANGE, extent, figure_of, house_style, new_axes
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from matplotlib.axes import Axes
 
 EXAMPLES = 3  # neurons whose traces are shown: the clearest, a middling and the noisiest one
@@ -39,20 +40,30 @@ def write_report(path: str | Path, prediction: Prediction) -> None:
     write_text(path, report(prediction))
 
 
-def report(prediction: Prediction) -> str:
-    """The page of `write_report` as text, from the template beside this module."""
+def jinja(text: str) -> Template:
+    """A template of a page; whatever is put into it is escaped."""
     import jinja2
 
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(text)
+
+
+def report(prediction: Prediction, *, head: str = "", browser: str = "", hint: str = "") -> str:
+    """The page of `write_report` as text, from the template beside this module.
+
+    `browser` is HTML by which every neuron is looked at, and `head` what it needs in the page's
+    head; `hint` is text in its place.
+    """
     recording, quality = prediction.recording, prediction.quality
     frames, neurons = prediction.table.shape
     pictures = (example_traces(prediction), rate_map(prediction), quality_panels(quality))
     # Escaped whatever it is: names of neurons come from files that anybody may have made.
     names = ("examples", "rates", "histograms")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
+    template = jinja(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
     page = template.render(
+        look={"head": head, "browser": browser, "hint": hint},
         source=shown(recording.source),
         about=f"{counted(neurons, 'neuron')}, {frames:,} frames at {recording.frame_rate:g} Hz "
         f"({frames / recording.frame_rate / 60:.1f} min), predicted by the weights "
@@ -211,7 +222,7 @@ def quality_panels(quality: Quality, ax: Axes | None = None) -> Axes:
     panels = (
         (first, "noise_level", "noise level (% Hz$^{-1/2}$)", NOISY),
         (second, "distance", "distance from training", FAR),
-        (third, "certainty", quality.certainty.words, quality.certainty.limit),
+        (third, "certainty", quality.certainty.name, quality.certainty.limit),
     )
     for panel, kind, label, limit in panels:
         values = np.array([getattr(neuron, kind) for neuron in quality.neurons])

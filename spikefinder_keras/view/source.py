@@ -117,9 +117,10 @@ class PredictionSource:
 
     def table(self) -> dict[str, list[Any]]:
         quality, spikes = self.prediction.quality, self.prediction.spike_times
-        rows = {neuron.name: neuron for neuron in quality.neurons}
-        nothing = NeuronQuality("", *(np.nan, np.nan), "", np.nan, 0, 0)
-        neurons = [rows.get(name, nothing) for name in self.names]
+        neurons = list(quality.neurons)
+        if len(neurons) != len(self.names):  # nothing is known of them
+            nothing = NeuronQuality("", np.nan, np.nan, "", np.nan, 0, 0)
+            neurons = [nothing] * len(self.names)
         return {
             "name": list(self.names),
             "mean_rate": self._mean_rates(neurons),
@@ -135,6 +136,18 @@ class PredictionSource:
         if any(np.isfinite(neuron.rate) for neuron in neurons):
             return [float(neuron.rate) for neuron in neurons]
         return mean_rates(self.prediction.table, np.array([0, self.frames]))[0].tolist()
+
+    def part(self, neurons: range) -> PredictionSource:
+        """Some neurons alone, read into memory together: in a file they may lie in one piece."""
+        made = self.prediction
+        return PredictionSource(
+            replace(
+                made,
+                table=np.asarray(made.table[:, neurons.start : neurons.stop]),
+                recording=made.recording.part(neurons),
+                spike_times=made.spike_times and made.spike_times[neurons.start : neurons.stop],
+            )
+        )
 
     def overview(self, bins: int) -> Rates:
         return mean_rates(self.prediction.table, time_edges(self.times, bins)).T

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Array
+from ...arrays import Array, Times
 from ...competition.tables import write_csv as write_competition_csv
 from ...errors import OutputError
 from ...files.atomic import MARK, check_output_folder, is_zarr, read_json, whole_file, whole_folder
@@ -105,8 +105,7 @@ def sidecar(path: Path, prediction: Prediction, *, times: bool = False) -> Itera
     if times:
         stamps = np.asarray(prediction.times, np.float64)
         contents["start"] = float(stamps[0])
-        even = stamps[0] + np.arange(stamps.size) / contents["frame_rate"]
-        if np.abs(stamps - even).max() > EVEN / contents["frame_rate"]:
+        if not even(stamps, contents["frame_rate"]):
             contents["times"] = stamps.tolist()
     if prediction.spike_times is not None:
         contents["spike_times"] = [np.asarray(t).tolist() for t in prediction.spike_times]
@@ -118,6 +117,12 @@ def sidecar(path: Path, prediction: Prediction, *, times: bool = False) -> Itera
     with whole_file(sidecar_path(path)) as temporary:
         temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         yield
+
+
+def even(stamps: Times, frame_rate: float) -> bool:
+    """Whether time stamps `(frame,)` in s say no more than the first of them and the frame rate."""
+    regular = stamps[0] + np.arange(stamps.size) / frame_rate
+    return bool(np.abs(stamps - regular).max() <= EVEN / frame_rate)
 
 
 def sidecar_path(path: Path | str) -> Path:
