@@ -1,6 +1,7 @@
 """`view`: a window in the browser on every neuron of a result."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..console import say_unless, tell
@@ -43,17 +44,17 @@ def add(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from ..files.atomic import check_apart, check_output
     from ..files.sandbox import require
+    from ..recordings.formats.detect import read_from
 
     for library in LIBRARIES:
         require(library, "a window", "view")
-    rates, recording, truth = (
-        Path(given) if given else None
-        for given in (arguments.rates, arguments.recording, arguments.truth)
-    )
-    assert rates is not None
+    rates = Path(arguments.rates)
+    recording = Path(arguments.recording) if arguments.recording else None
+    truth = Path(arguments.truth) if arguments.truth else None
     marks = Path(arguments.marks or f"{rates}.marks.csv")
-    reads = {"the result": [rates], "the truth": [truth], "the recording": _files(recording)}
-    check_apart({k: [p for p in each if p] for k, each in reads.items()}, [("--marks", marks)])
+    reads = {"the result": [rates], "the truth": [truth] if truth else []}
+    reads["the recording"] = read_from(recording) if recording else []
+    check_apart(reads, [("--marks", marks)])
     from ..view.source import open_source
 
     source = open_source(
@@ -82,18 +83,13 @@ def run(arguments: argparse.Namespace) -> None:
     say = say_unless(arguments.quiet)
 
     def opened(address: str) -> None:
+        say(f"Ctrl-C ends it; marks are kept in {marks}")
         tell(address)
-        say("Ctrl-C ends it; marks are kept in " + str(marks))
+        sys.stdout.flush()  # whoever waits for it in a pipe has it
         if not arguments.no_browser and not _open_browser(address):
             say("there is no browser that could be started; open this address in one")
 
     serve(shown.open, opened, port=arguments.port)
-
-
-def _files(recording: Path | None) -> list[Path]:
-    from ..recordings.formats.detect import read_from
-
-    return [] if recording is None else read_from(recording)
 
 
 def _open_browser(address: str) -> bool:

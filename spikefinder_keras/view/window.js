@@ -3,10 +3,12 @@ const bar = document.querySelector(".marks")
 const input = bar.elements.word, output = bar.querySelector("output")
 const buttons = [...bar.querySelectorAll("button")]
 
-// null leaves what is there.
+// null leaves what is there. Each is numbered, as the server hears of changes alone.
+let number = 0
 function ask(mark, word, neuron = [...rows.selected.indices]) {
   if (neuron.length == 0) return
-  asked.data = {neuron, mark: neuron.map(() => mark), word: neuron.map(() => word)}
+  number += 1
+  asked.data = {neuron, mark: neuron.map(() => mark), word: neuron.map(() => word), number: neuron.map(() => number)}
 }
 
 function show() {

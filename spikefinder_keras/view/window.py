@@ -92,7 +92,7 @@ class Window:
             unit=source.unit,
             certainty=source.prediction.quality.certainty.name,
         )
-        self.asked = ColumnDataSource({"neuron": [], "mark": [], "word": []})
+        self.asked = ColumnDataSource({"neuron": [], "mark": [], "word": [], "number": []})
         self.said = ColumnDataSource({"text": []})
         self._add_columns()
         self._add_page()

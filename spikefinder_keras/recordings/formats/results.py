@@ -369,9 +369,9 @@ _READERS = {
 
 
 def with_recording(prediction: Prediction, recording: Recording) -> Prediction:
-    """The prediction with the recording that it was made from, its fluorescence included: of as many
-    neurons by their places, of more those of the same names. `DataError` if it is of others, or of
-    other frames."""
+    """The prediction with the recording that it was made from, its fluorescence included: of as
+    many neurons by their places, of more those of the same names. `DataError` if it is of others,
+    or of other frames."""
     rates, names = prediction.recording, prediction.names
     frames = len(rates.times)
     if len(recording.times) != frames:
