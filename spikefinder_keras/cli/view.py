@@ -76,9 +76,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise OutputError(f"{error}, for the marks (--marks)") from None
     suite2p = recording if recording is not None and planes_of(recording) else None
     kept = Marks(marks, source.names, suite2p)
-    shown = Shown(source, kept, rates.name)
+    with_truth = source
     if truth is not None:
-        shown = Shown(TruthSource(source, read_truth(truth, source.prediction)), kept, rates.name)
+        with_truth = TruthSource(source, read_truth(truth, source.prediction))
+    shown = Shown(with_truth, kept, rates.name, traces=recording is not None)
     shown.prepare()
     say = say_unless(arguments.quiet)
 
