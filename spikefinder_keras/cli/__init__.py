@@ -16,12 +16,12 @@ from .. import __version__
 from ..console import cores, quiet_libraries, tell
 from ..errors import SpikefinderError, UsageError
 from ..text import did_you_mean, one_line
-from . import competition, network, predict, training
+from . import competition, network, predict, training, view
 from .options import PROGRAM
 
 __all__ = ["main"]
 
-_COMMANDS = (competition, predict, training, network)
+_COMMANDS = (competition, predict, view, training, network)
 
 _LIBRARIES = ("numpy", "scipy", "h5py", "onnxruntime", "keras", "tensorflow", "jax")
 """Whose versions a report of a fault, or of a number that differs, should name."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..arrays import Numbers, Rates
-from ..figures.style import BLUE, GREY, ORANGE
+from ..figures.style import GREY, ORANGE
 from ..recordings.quality import shown_number
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def _columns(columns: dict[str, list[Any]], overview: Rates) -> dict[str, Any]:
         found[f"{name}_shown"] = [shown_number(number, "–") for number in columns[name]]
     for number, interval in enumerate(columns["interval"]):
         found["mean_rate_shown"][number] += f" ({interval})" if interval else ""
-    found["likeness"] = likeness(overview)
+    if "likeness" not in found:
+        found["likeness"] = likeness(overview)
     return found
 
 
@@ -259,13 +260,13 @@ def _detail(
     plot.extra_x_ranges = {"edge": Range1d(0, 1)}
     sources = {
         "lines": ColumnDataSource({"xs": [], "ys": [], "colour": []}),
-        "ticks": ColumnDataSource({"x": [], "top": [], "bottom": []}),
+        "ticks": ColumnDataSource({"x": [], "top": [], "bottom": [], "colour": []}),
         "gaps": ColumnDataSource({"start": [], "end": [], "top": [], "bottom": []}),
         "heads": ColumnDataSource({"y": [], "text": []}),
     }
     plot.add_glyph(sources["lines"], MultiLine(xs="xs", ys="ys", line_color="colour", line_width=1))
     plot.add_glyph(
-        sources["ticks"], Segment(x0="x", x1="x", y0="bottom", y1="top", line_color=BLUE)
+        sources["ticks"], Segment(x0="x", x1="x", y0="bottom", y1="top", line_color="colour")
     )
     nothing: dict[str, Any] = {"fill_color": "#eeeeee", "line_color": None}
     nothing |= {"hatch_pattern": "/", "hatch_color": "#bbbbbb", "hatch_scale": 8}

@@ -131,7 +131,7 @@ function gaps_in(time, values) {
 function draw_lanes() {
   const columns = Object.fromEntries(windows.columns().map((name) => [name, windows.get_column(name)]))
   const found = {xs: [], ys: [], colour: []}
-  const spikes = {x: [], top: [], bottom: []}, empty = {start: [], end: [], top: [], bottom: []}
+  const spikes = {x: [], top: [], bottom: [], colour: []}, empty = {start: [], end: [], top: [], bottom: []}
   const names = {y: [], text: []}, labels = new Map()
   const room = Math.max((detail.inner_width || 600) / 8.5, 20)  // letters of a line
   let y = 0
@@ -159,12 +159,16 @@ function draw_lanes() {
     names.text.push(text.length > room ? `${text.slice(0, room - 1)}…` : text)
     y -= NAME
     lane(columns.time[k], columns.trace[k], columns.trace_low[k], columns.trace_high[k], TRACE, "#707070")
-    for (const x of columns.spikes[k]) {
-      spikes.x.push(x)
-      spikes.top.push(y - 0.03)
-      spikes.bottom.push(y - SPIKES)
+    // Where true spikes are known they stand between the predicted ones and the rate.
+    for (const [times, colour] of [[columns.spikes, "#0072b2"], [columns.truth, "#009e73"]]) {
+      for (const x of times?.[k] ?? []) {
+        spikes.x.push(x)
+        spikes.top.push(y - 0.03)
+        spikes.bottom.push(y - SPIKES)
+        spikes.colour.push(colour)
+      }
+      if (times != null) y -= SPIKES
     }
-    y -= SPIKES
     lane(columns.rate_time[k], columns.rate[k], Math.min(columns.rate_high[k], 0), columns.rate_high[k], RATE, "#d55e00")
     y -= APART
   }

@@ -4,6 +4,7 @@
 
     about.json  what it was made of: the states of the files of the result, and of the recording
     means.npy   mean rates (neuron, bin), for the map of all neurons
+    places.npy  where each neuron stands when they are sorted by likeness
     rates.npy   (neuron, bin, least and largest rate)
     trace.npy   the same of the fluorescence, where the recording was given
 
@@ -29,9 +30,10 @@ from ..files.downloads import cache_folder
 from ..files.npy import NpyFile
 from ..recordings.pipeline import read_ahead
 from ..recordings.recording import Prediction
+from .drawing import likeness
 
-MEANS = 1_024
-"""Bins of the map: more than a screen has room for beside its labels."""
+MEANS = 512
+"""Bins of the map of all neurons: as wide as it is on most screens, and 5 MB of 10,000 neurons."""
 BINS = 2_048
 """Bins of a neuron's least and largest values: as many as a wide screen has columns of pixels."""
 AT_A_TIME = 48 << 20
@@ -52,6 +54,10 @@ class Pyramid:
     def means(self) -> Rates:
         """Mean rates `(neuron, bin)` in `MEANS` bins of one length in time, NaN without any."""
         return NpyFile(self.folder / "means.npy").read()
+
+    def places(self) -> Numbers:
+        """Places `(neuron,)` in an order by likeness (`drawing.likeness`)."""
+        return NpyFile(self.folder / "places.npy").read().ravel().astype(np.int64)
 
     def extremes(self, kind: str, neuron: int) -> Table:
         """The least and the largest of the `rates` or the `trace` of a neuron, `(bin, 2)`."""
@@ -102,7 +108,8 @@ def _read(
 ) -> Pyramid | None:
     """The pyramid that stands in a folder; None if there is none, or one of something else."""
     neurons = prediction.table.shape[1]
-    shapes = {"means": (neurons, MEANS), "rates": (neurons, 2 * (len(edges) - 1))}
+    shapes = {"means": (neurons, MEANS), "places": (neurons, 1)}
+    shapes["rates"] = (neurons, 2 * (len(edges) - 1))
     try:
         about = read_json(folder / "about.json")
         if about["rates"] != made_of["rates"] or made_of["trace"] not in (None, about["trace"]):
@@ -141,6 +148,8 @@ def _build(
                 found = least_and_largest(np.asarray(traces, np.float32).T, edges)
                 files["trace"].write(part.start, found)
             shown.update(len(part))
+    places = likeness(means.read())
+    NpyFile.make(folder / "places.npy", (neurons, 1)).write(0, places[:, None])
 
 
 def time_edges(times: Array, bins: int) -> Numbers:

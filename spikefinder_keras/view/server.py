@@ -6,6 +6,7 @@ another origin sends is refused, and so is what comes for another host's name, a
 rebinding. All requests go through one gate, websockets and static files included.
 """
 
+import os
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -24,11 +25,14 @@ from tornado.netutil import bind_sockets
 from tornado.web import ErrorHandler, OutputTransform
 
 from ..errors import UsageError
+from ..files.atomic import read_small
 
 LOOPBACK = "127.0.0.1"
 TOKEN_BYTES = 32
 LARGEST_MESSAGE = 1 << 20
 """Bytes that a page may send at once; it sends what was chosen and what is in view."""
+_CONNECTIONS = ("/proc/net/tcp", "/proc/net/tcp6")
+"""Linux' tables: local address, other address and user are cells 1, 2 and 7 of a line."""
 FORGOTTEN = 60_000
 """ms after which what was drawn for a closed page is given up; a page that is loaded again, or a
 laptop that wakes up, has its own anew."""
@@ -38,7 +42,7 @@ class Gate(BokehTornado):
     """Bokeh's application, which answers what comes through the gate alone."""
 
     def __init__(self, application: Application, port: int) -> None:
-        self.token = secrets.token_urlsafe(TOKEN_BYTES)
+        self.token, self.port = secrets.token_urlsafe(TOKEN_BYTES), port
         self.hosts = {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
         super().__init__(
             {"/": application},
@@ -60,7 +64,7 @@ class Gate(BokehTornado):
         return super().find_handler(request, **more)
 
     def lets_in(self, request: HTTPServerRequest) -> bool:
-        """Whether a request is for this host, of no other origin, and has the token."""
+        """Whether a request is for this host, of no other origin and user, and has the token."""
         origins = request.headers.get_list("Origin")
         origins += request.headers.get_list("Sec-Websocket-Origin")
         first = request.path.lstrip("/").partition("/")[0]
@@ -69,6 +73,7 @@ class Gate(BokehTornado):
             and all(origin in {f"http://{host}" for host in self.hosts} for origin in origins)
             # Compared in a time that tells nothing of how much of it is right.
             and secrets.compare_digest(first.encode(errors="replace"), self.token.encode())
+            and _may_look(getattr(request.connection, "context", None), self.port)
         )
 
     def resources(self, absolute_url: str | bool | None = None) -> Resources:
@@ -76,6 +81,28 @@ class Gate(BokehTornado):
         return Resources(
             mode="server", root_url=self.prefix, path_versioner=StaticHandler.append_version
         )
+
+
+def _may_look(context: Any, port: int) -> bool:
+    """Whether the other end of a connection may be this user's, or the administrator's.
+
+    Linux knows whose it is. A browser is started with the address among its arguments, which every
+    user of the computer can read.
+    """
+    address = getattr(context, "address", None)
+    try:
+        lines = [line.split() for table in _CONNECTIONS for line in _lines(table)]
+        other = f":{address[1]:04X}"  # type: ignore[index]
+    except (OSError, ValueError, TypeError):  # not Linux: nobody else is at a laptop
+        return True
+    mine = {
+        cells[7] for cells in lines if (cells[1][-5:], cells[2][-5:]) == (other, f":{port:04X}")
+    }
+    return mine <= {str(os.getuid()), "0"}
+
+
+def _lines(table: str) -> list[str]:
+    return read_small(table).splitlines()[1:]
 
 
 class _Headers(OutputTransform):

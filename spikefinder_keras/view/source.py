@@ -157,7 +157,7 @@ class PredictionSource:
         last = int(np.searchsorted(self.times, end, "right")) + 1
         part = slice(first, last)
         times = self.times[part]
-        trace, rate = (values[part] for values in self._rows(neuron))
+        trace, rate = (values[part] for values in self._neuron(neuron))
         drawn, drawn_rate = chosen_samples(trace, points), chosen_samples(rate, points)
         return {
             "time": times[drawn],
@@ -167,10 +167,14 @@ class PredictionSource:
             "spikes": self._spikes(neuron, start, end),
         }
 
-    def _rows(self, neuron: int) -> tuple[Trace, Trace]:
+    def _neuron(self, neuron: int) -> tuple[Trace, Trace]:
         """Trace and rate of a neuron, each `(frame,)`."""
         trace = self.prediction.recording.part([neuron]).traces[:, 0]
         return trace, np.asarray(self.prediction.table[:, neuron])
+
+    def limits(self, neuron: int) -> tuple[float, float, float]:
+        """Least and largest of a neuron's trace, and the largest of its rates; NaN without any."""
+        return limits_of(*self._neuron(neuron))
 
     def _spikes(self, neuron: int, start: float, end: float) -> Times:
         every = self.prediction.spike_times
@@ -193,9 +197,14 @@ class StoredSource(PredictionSource):
             warnings.simplefilter("ignore")  # neurons without any rate
             return np.nanmean(self.pyramid.means(), axis=1).tolist()
 
+    def table(self) -> dict[str, list[Any]]:
+        return {**super().table(), "likeness": self.pyramid.places().tolist()}
+
     def overview(self, bins: int) -> Rates:
-        edges = np.linspace(0, MEANS, min(bins, MEANS) + 1).astype(np.int64)
-        return mean_rates(self.pyramid.means().T, edges).T
+        means = self.pyramid.means()
+        if bins >= MEANS:
+            return means
+        return mean_rates(means.T, np.linspace(0, MEANS, bins + 1).astype(np.int64)).T
 
     def window(self, neuron: int, start: float, end: float, points: int) -> dict[str, Array]:
         edges, times = self.pyramid.edges, self.times
@@ -223,11 +232,16 @@ class StoredSource(PredictionSource):
             "spikes": self._spikes(neuron, start, end),
         }
 
-    def _rows(self, neuron: int) -> tuple[Trace, Trace]:
+    def limits(self, neuron: int) -> tuple[float, float, float]:
+        nothing = np.full(1, np.nan)
+        trace = self.pyramid.extremes("trace", neuron) if self.pyramid.has_trace else nothing
+        return limits_of(trace, self.pyramid.extremes("rates", neuron))
+
+    def _neuron(self, neuron: int) -> tuple[Trace, Trace]:
         """Reading a trace takes half a second where a process of its own has to parse the file;
         all that follows on it takes milliseconds."""
         if neuron not in self.kept:
-            self.kept[neuron] = super()._rows(neuron)
+            self.kept[neuron] = super()._neuron(neuron)
         self.kept.move_to_end(neuron)
         size = sum(values.nbytes for values in self.kept[neuron])
         while len(self.kept) > max(1, KEPT // size):
@@ -266,6 +280,13 @@ def open_source(
         of_trace = [str(recording.absolute()), fingerprint(files_of(recording), recording), stated]
     made_of = {"rates": fingerprint(files_of(result), result), "trace": of_trace}
     return StoredSource(made, open_pyramid(made, result, made_of, progress=progress))
+
+
+def limits_of(trace: Array, rates: Array) -> tuple[float, float, float]:
+    """Least and largest of a trace, and the largest of rates; NaN without any."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nothing but NaN
+        return float(np.nanmin(trace)), float(np.nanmax(trace)), float(np.nanmax(rates))
 
 
 def interval(neuron: NeuronQuality) -> str:

@@ -369,8 +369,9 @@ _READERS = {
 
 
 def with_recording(prediction: Prediction, recording: Recording) -> Prediction:
-    """The prediction with the recording that it was made from, its fluorescence included; of more
-    neurons those of the same names. `DataError` if it is of others, or of other frames."""
+    """The prediction with the recording that it was made from, its fluorescence included: of as
+    many neurons by their places, of more those of the same names. `DataError` if it is of others,
+    or of other frames."""
     rates, names = prediction.recording, prediction.names
     frames = len(rates.times)
     if len(recording.times) != frames:
@@ -378,13 +379,13 @@ def with_recording(prediction: Prediction, recording: Recording) -> Prediction:
             f"{recording.source} has {len(recording.times)} frames, but {rates.source} {frames}; "
             "name the recording that it was predicted from"
         )
+    if len(recording.names) == len(names):  # an array names none, whatever its result calls them
+        return replace(prediction, recording=replace(recording, names=names))
     place = {name: k for k, name in enumerate(recording.names)}
-    if recording.names != names:
-        numbers = np.array([place.get(name, -1) for name in names])
-        if not np.all(np.diff(numbers, prepend=-1) > 0):
-            raise DataError(
-                f"{recording.source} has not the {len(names)} neurons of {rates.source}, but "
-                f"{len(recording.names)} others; name the recording that it was predicted from"
-            )
-        recording = recording.only(numbers)
-    return replace(prediction, recording=recording)
+    numbers = np.array([place.get(name, -1) for name in names])
+    if not np.all(np.diff(numbers, prepend=-1) > 0):
+        raise DataError(
+            f"{recording.source} has {len(recording.names)} neurons, and not the {len(names)} of "
+            f"{rates.source} among them; name the recording that it was predicted from"
+        )
+    return replace(prediction, recording=recording.only(numbers))

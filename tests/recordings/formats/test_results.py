@@ -164,6 +164,11 @@ def test_with_its_recording(tmp_path, prediction):
     recording = replace(read_recording(tmp_path / "a.npz"), names=NAMES)
     found = with_recording(read_result(path), recording)
     np.testing.assert_array_equal(found.recording.traces[:, 0], traces()[0])
+    # An array names nobody: by their places.
+    np.save(tmp_path / "a.npy", traces())
+    found = with_recording(read_result(path), read_recording(tmp_path / "a.npy", RATE))
+    assert found.names == NAMES
+    np.testing.assert_array_equal(found.recording.traces, traces().T)
     # Of a recording of more neurons those of the same names.
     few = replace(prediction, table=prediction.table[:, [0, 3]])
     few = replace(few, recording=prediction.recording.part([0, 3]), spike_times=None)
@@ -177,8 +182,8 @@ def test_recordings_of_others(tmp_path, prediction):
     path = write_prediction(tmp_path / "r.npz", prediction)
     made = read_result(path)
     np.save(tmp_path / "short.npy", traces()[:, :-3])
-    np.save(tmp_path / "other.npy", traces())
+    np.save(tmp_path / "other.npy", traces(9))
     with pytest.raises(DataError, match=r"1497 frames, but .* 1500; name the recording"):
         with_recording(made, read_recording(tmp_path / "short.npy", RATE))
-    with pytest.raises(DataError, match="has not the 5 neurons"):
+    with pytest.raises(DataError, match="has 9 neurons, and not the 5 of"):
         with_recording(made, read_recording(tmp_path / "other.npy", RATE))
