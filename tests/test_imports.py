@@ -68,6 +68,23 @@ def test_no_two_modules_import_each_other():
     TopologicalSorter(graph).prepare()
 
 
+def test_one_module_alone_goes_through_the_front_door():
+    """Methods of a prediction do what rooms above theirs offer to users."""
+    through = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level and not node.module:
+                folder = path.parents[node.level - 1]
+                names = {alias.name for alias in node.names} - {"__version__"}
+                if folder == PACKAGE and names - {module_name(each) for each in PACKAGE.glob("*")}:
+                    through.setdefault(module, set()).update(names)
+    assert through.keys() == {"recordings.recording"}
+    assert through["recordings.recording"] == {
+        "example_traces", "view_prediction", "write_prediction",
+    }  # fmt: skip
+    assert through["recordings.recording"] <= set(spikefinder_keras.__all__)
+
+
 def test_keras_is_loaded_in_one_place():
     for module, path in MODULES.items():
         names = [

@@ -121,9 +121,9 @@ def run(arguments: argparse.Namespace) -> None:
         for line in notices(recording.traces, str(source)):
             say(line)
     if report:
-        from ..figures.recording_page import write_report
+        from ..view.page import write_page
 
-        write_report(report, made)
+        write_page(report, made, say)
     if not arguments.quiet:
         from ..recordings.quality import quality_table
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..arrays import Numbers, Rates
+from ..errors import UsageError
 from ..files.atomic import write_text
 from ..recordings.calibration import CENTRAL
 from ..recordings.quality import FAR, NOISY, shown_number, shown_rate, verdict
 from ..recordings.recording import AnyTable, Certainty, NeuronQuality, Prediction, Quality
-from ..text import counted, shown
+from ..text import counted, did_you_mean, shown
 from .style import BLUE, GREY, ORANGE, extent, figure_of, house_style, new_axes
 
 if TYPE_CHECKING:
@@ -117,23 +118,36 @@ def _examples(prediction: Prediction) -> list[int]:
 
 @house_style
 def example_traces(
-    prediction: Prediction, neurons: Sequence[int] | None = None, ax: Axes | None = None
+    prediction: Prediction,
+    neurons: int | str | Sequence[int | str] | None = None,
+    ax: Axes | None = None,
+    *,
+    window: tuple[float, float] | None = None,
 ) -> Axes:
-    """Recorded trace and predicted rate of some neurons around their busiest stretch, each in its
-    own range; by default of the clearest, a middling and the noisiest neuron."""
-    neurons = _examples(prediction) if neurons is None else neurons
-    ax = ax or new_axes(7.0, 0.8 + 1.1 * max(len(neurons), 1))
-    rate = prediction.recording.frame_rate
-    count = min(max(2, round(WINDOW * rate)), len(prediction.times))
-    unit = unit_of(prediction)
-    ticks = []
-    for row, neuron in enumerate(neurons):
-        rates = np.nan_to_num(prediction.table[:, neuron])
-        total = np.concatenate([[0.0], np.cumsum(rates, dtype=np.float64)])
-        # The stretch with the most spikes: elsewhere there is little to look at.
-        start = int(np.argmax(total[count:] - total[:-count]))
-        part = slice(start, start + count)
-        times = prediction.times[part] - prediction.times[start]
+    """Recorded trace and predicted rate of some neurons, each in its own range.
+
+    Parameters
+    ----------
+    neurons : numbers from 0 or names
+        By default the clearest, a middling and the noisiest neuron.
+    window : (start, end) in s
+        By default the busiest minute of each.
+
+    Raises
+    ------
+    UsageError
+        If there is no such neuron, or no frame in the window.
+    """
+    numbers = _examples(prediction) if neurons is None else _numbers(prediction, neurons)
+    ax = ax or new_axes(7.0, 0.8 + 1.1 * max(len(numbers), 1))
+    unit, ticks = unit_of(prediction), []
+    part, length = _part(prediction, window)
+    for row, neuron in enumerate(numbers):
+        if window is None:
+            part = _busiest(prediction, neuron)
+        # Busy stretches are of other times each.
+        start = prediction.times[part.start] if window is None else 0.0
+        times = prediction.times[part] - start
         # Trace and rate are a unit each, and a fifth parts a neuron from the next.
         base = -2.2 * row
         for values, offset, colour in (
@@ -151,9 +165,50 @@ def example_traces(
     ax.set_yticks([y for y, _ in ticks], [text for _, text in ticks])
     ax.tick_params(axis="y", length=0)
     ax.spines[["left", "top", "right"]].set_visible(False)
-    ax.set_xlim(0, count / rate)
+    ax.set_xlim(*(window or (0, length)))
     ax.set_xlabel("time (s)")
     return ax
+
+
+def _numbers(prediction: Prediction, neurons: int | str | Sequence[int | str]) -> list[int]:
+    """Numbers of neurons, by number or name."""
+    names = prediction.names
+    found = []
+    for each in [neurons] if isinstance(neurons, int | str | np.integer) else neurons:
+        if isinstance(each, str):
+            if each not in names:
+                raise UsageError(f"there is no neuron {each!r}{did_you_mean(each, names)}")
+            found.append(names.index(each))
+        elif -len(names) <= each < len(names):
+            found.append(range(len(names))[each])
+        else:
+            raise UsageError(f"there is no neuron {each}; they are numbered 0 to {len(names) - 1}")
+    return found
+
+
+def _part(prediction: Prediction, window: tuple[float, float] | None) -> tuple[slice, float]:
+    """Frames of a window in s, by default so many as `WINDOW` has; and how long they last in s."""
+    times, rate = prediction.times, prediction.recording.frame_rate
+    if window is None:
+        count = min(max(2, round(WINDOW * rate)), len(times))
+        return slice(0, count), count / rate
+    start, end = window
+    part = slice(*np.searchsorted(times, [start, np.nextafter(end, np.inf)]))
+    if part.start >= part.stop:
+        raise UsageError(
+            f"there is no frame from {start:g} to {end:g} s; the recording lasts from "
+            f"{times[0]:g} to {times[-1]:g} s"
+        )
+    return part, end - start
+
+
+def _busiest(prediction: Prediction, neuron: int) -> slice:
+    """The stretch of `WINDOW` with the most spikes: elsewhere there is little to look at."""
+    count = _part(prediction, None)[0].stop
+    rates = np.nan_to_num(prediction.table[:, neuron])
+    total = np.concatenate([[0.0], np.cumsum(rates, dtype=np.float64)])
+    start = int(np.argmax(total[count:] - total[:-count]))
+    return slice(start, start + count)
 
 
 def unit_of(prediction: Prediction) -> str:

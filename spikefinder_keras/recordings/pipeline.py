@@ -165,8 +165,9 @@ class Task:
         _check_form(recording, self.reading.unit, self.prediction)
         recording = split_at_steps(recording)
         lines = [*recording.notes]
-        if recording.unit != "competition" and self.reading.frame_rate is None:
-            lines.append(f"{recording.frame_rate:g} Hz, {recording.rate_from}")
+        # First, as all that follows hangs on it.
+        if recording.unit != "competition":
+            lines.insert(0, f"{recording.frame_rate:g} Hz, {recording.rate_from or 'as stated'}")
         for line in lines:
             say(f"{self.source.name}: {line}")
         return recording, choose_predictor(recording, self.prediction, progress=progress)

@@ -8,5 +8,8 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"source": ["PredictionSource", "Source"]},
+    submod_attrs={
+        "page": ["view_prediction", "write_page"],
+        "source": ["PredictionSource", "Source"],
+    },
 )

@@ -9,7 +9,9 @@ value, which no screen tells from the numbers themselves.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ import numpy as np
 from ..arrays import Array, Trace
 from ..figures.recording_page import jinja, report
 from ..files.atomic import write_text
+from ..files.sandbox import require
 from ..recordings.formats.writers import even
 from ..recordings.recording import Prediction
 from .drawing import MOST_CHOSEN, draw, read
@@ -38,6 +41,13 @@ MOST_BINS, MOST_VALUES = 600, 2_500_000  # of the overview: as wide as it is, an
 BASE64 = 4 / 3  # bytes of text for one of data
 MISSING, STEPS = -32_768, 65_534  # see page.js
 
+LIBRARIES = ("bokeh", "tsdownsample")
+HEIGHT = 800  # pixels, in a notebook
+ALONE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Every neuron</title>
+<style>:root { color-scheme: light dark } body { font: 14px system-ui, sans-serif }</style>
+{{ head | safe }}</head><body>{{ browser | safe }}</body></html>
+"""
 COMPONENTS = ("bokeh", "bokeh-widgets", "bokeh-tables")  # parts of Bokeh that are put into a page
 INSTALL = "pip install 'spikefinder-keras[view]'"
 WITHOUT = f"to look at every neuron on this page, install Bokeh: {INSTALL}"
@@ -45,13 +55,17 @@ WITHOUT = f"to look at every neuron on this page, install Bokeh: {INSTALL}"
 
 def is_there() -> bool:
     """Whether the libraries are installed by which neurons are looked at."""
-    return all(find_spec(name) is not None for name in ("bokeh", "tsdownsample"))
+    return all(find_spec(name) is not None for name in LIBRARIES)
 
 
-def write_page(path: str | Path, prediction: Prediction) -> None:
-    """Write the page of a prediction, whole or not at all. Raises `OutputError` if it cannot be
-    written."""
+def write_page(
+    path: str | Path, prediction: Prediction, say: Callable[[str], None] = lambda line: None
+) -> None:
+    """Write the page of a prediction, whole or not at all; `say` is called with a line on what it
+    lacks. Raises `OutputError` if it cannot be written."""
     write_text(path, page(prediction))
+    if not is_there():
+        say(f"{Path(path).name}: {WITHOUT}")
 
 
 def page(prediction: Prediction) -> str:
@@ -60,6 +74,28 @@ def page(prediction: Prediction) -> str:
         return report(prediction, hint=WITHOUT)
     head, browser = fragment(prediction)
     return report(prediction, head=head, browser=browser)
+
+
+@dataclass(frozen=True)
+class View:
+    """A page that a notebook shows in a frame of its own, from which it reaches nothing else."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        style = f"width: 100%; height: {HEIGHT}px; border: 0"
+        inside = escape(self.html)
+        return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{inside}"></iframe>'
+
+
+def view_prediction(prediction: Prediction) -> View:
+    """Look at every neuron of a prediction in a notebook, as on the page of `predict --report`: it
+    is the last value of a cell. All numbers are in the notebook then. `UsageError` if Bokeh is not
+    installed."""
+    for library in LIBRARIES:
+        require(library, "looking at neurons", "view")
+    head, browser = fragment(prediction)
+    return View(jinja(ALONE).render(head=head, browser=browser))
 
 
 def fragment(prediction: Prediction) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spikefinder_keras.errors import UsageError
 from spikefinder_keras.figures.recording_page import report
 from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.quality import EXPECTED
@@ -419,6 +420,33 @@ def test_without_bokeh_it_is_as_before_and_says_how_to_get_more(prediction, monk
     assert text.count(line) == 1
     plain = re.sub(r"base64,[^\"]*", "", report(prediction))
     assert re.sub(r"base64,[^\"]*", "", text.replace(line, "")) == plain
+
+
+# In a notebook
+
+
+def test_a_notebook_shows_it_in_a_frame_of_its_own(prediction, new_tab, tmp_path):
+    shown = prediction.view()._repr_html_()
+    path = tmp_path / "cell.html"
+    path.write_text(f"<!DOCTYPE html><meta charset='utf-8'><body>{shown}</body>")
+    tab = new_tab(viewport={"width": 1200, "height": 900})
+    tab.context.set_offline(True)
+    tab.goto(path.as_uri())
+    frame = tab.frame_locator("iframe")
+    frame.locator(".neurons[data-ready=page]").wait_for()
+    frame.locator(".slick-row").nth(2).click()
+    assert frame.locator(".slick-row").nth(0).locator(".slick-cell").first.inner_text() == SCRIPT
+    # What stands in it, a neuron's name for one, cannot reach the notebook.
+    (inside,) = tab.main_frame.child_frames
+    assert inside.evaluate("origin") == "null"
+
+
+def test_a_notebook_without_bokeh_is_told_what_to_install(prediction, monkeypatch):
+    from spikefinder_keras.files import sandbox
+
+    monkeypatch.setattr(sandbox.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r'bokeh; .*pip install "spikefinder-keras\[view\]"'):
+        prediction.view()
 
 
 # Without a browser
