@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_apart(reads, [("--marks", marks)])
     # Bokeh takes half a second to load, in which another process reads the result.
     Thread(target=import_module, args=("spikefinder_keras.view.window",), daemon=True).start()
-    from ..view.source import open_source
+    from ..view.source import PredictionSource, open_source
 
     source = open_source(
         rates,
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise OutputError(f"{error}, for the marks (--marks)") from None
     suite2p = recording if recording is not None and planes_of(recording) else None
     kept = Marks(marks, source.names, suite2p)
-    with_truth = source
+    with_truth: PredictionSource | TruthSource = source
     if truth is not None:
         with_truth = TruthSource(source, read_truth(truth, source.prediction))
     shown = Shown(with_truth, kept, rates.name, traces=recording is not None)

@@ -21,6 +21,7 @@ from ..files.atomic import State, state_of, whole_file
 from ..files.npy import NpyFile
 from ..recordings.formats.suite2p import planes_of, roi_rows
 from ..recordings.marks import GOOD, Mark, read_marks, write_marks
+from ..text import clean_name
 
 NOTHING = Mark()
 
@@ -55,15 +56,18 @@ class Marks:
         self._state = state
         self._tell()
 
-    def set(self, name: str, mark: str | None = None, word: str | None = None) -> None:
-        """Mark a neuron, at once in the file too; None leaves what is there. `OutputError` if it
-        cannot be written: the mark is not made then."""
+    def set(
+        self, names: str | Sequence[str], mark: str | None = None, word: str | None = None
+    ) -> None:
+        """Mark neurons, at once in the file too; None leaves what is there. `OutputError` if it
+        cannot be written: they are not marked then."""
         with _alone(self.path.parent):
             self.refresh()  # another server may have marked others
-            before = self._marks
-            old = self[name]
-            new = Mark(old.mark if mark is None else mark, old.word if word is None else word)
-            marks = {**before, name: new}
+            marks = dict(self._marks)
+            for name in [names] if isinstance(names, str) else names:
+                old = self[name]
+                said = old.word if word is None else clean_name(word)
+                marks[name] = Mark(old.mark if mark is None else mark, said)
             place = {each: k for k, each in enumerate(self.names)}
             # Of neurons that are not here, as of another result of the same recording, too.
             order = sorted(marks, key=lambda each: place.get(each, len(place)))

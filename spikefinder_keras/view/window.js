@@ -8,7 +8,8 @@ let number = 0
 function ask(mark, word, neuron = [...rows.selected.indices]) {
   if (neuron.length == 0) return
   number += 1
-  asked.data = {neuron, mark: neuron.map(() => mark), word: neuron.map(() => word), number: neuron.map(() => number)}
+  const all = (value) => neuron.map(() => value)
+  asked.data = {neuron, mark: all(mark), word: all(word), number: all(number)}
 }
 
 function show() {

@@ -17,6 +17,7 @@ from bokeh.models import ColumnDataSource, CustomJS, StringFormatter, TableColum
 from ..arrays import Rates
 from ..errors import SpikefinderError
 from ..figures.recording_page import jinja
+from ..recordings.marks import BAD, GOOD
 from ..recordings.quality import shown_number
 from ..text import counted, shown
 from .drawing import MOST_CHOSEN, Drawing, draw, likeness, read
@@ -115,12 +116,12 @@ class Window:
 
     def _add_page(self) -> None:
         document = self.document
-        document.title = self.of.title
+        document.title = shown(self.of.title)
         document.template = jinja(read("window.html"))
         document.template_variables.update(
-            title=self.of.title,
+            title=shown(self.of.title),
             about=self.of.about,
-            marks=str(self.of.marks.path),
+            marks=shown(self.of.marks.path),
             neurons=jinja(read("neurons.html")),
             unit=self.of.source.unit,
             note="",
@@ -182,13 +183,13 @@ class Window:
         }
 
     def _mark(self) -> None:
-        """What the browser asks for: of each neuron a mark and a word, None where they stay."""
+        """What the browser asks for: of all these neurons a mark and a word, None where they
+        stay."""
         asked, names = self.asked.data, self.of.source.names
-        for neuron, mark, word in zip(
-            *(asked[name] for name in ("neuron", "mark", "word")), strict=True
-        ):
-            if 0 <= neuron < len(names) and mark in ("good", "bad", "", None):
-                self.of.marks.set(names[neuron], mark, None if word is None else str(word))
+        chosen = [names[k] for k in asked["neuron"] if 0 <= k < len(names)]
+        mark, word = asked["mark"][0], asked["word"][0]
+        if mark in (GOOD, BAD, "", None):
+            self.of.marks.set(chosen, mark, None if word is None else str(word))
 
     def _marks_changed(self) -> None:
         # Another window's document may be changed in a callback of its own alone.

@@ -1,6 +1,8 @@
 """The command `view`: for each mistake one line, and nothing written over."""
 
 import importlib.util
+import json
+import os
 import socket
 
 import numpy as np
@@ -12,6 +14,12 @@ from spikefinder_keras.recordings.formats import write_prediction
 from spikefinder_keras.recordings.marks import Mark, read_marks, write_marks
 
 pytest.importorskip("bokeh", reason="the extra `view` is not installed")
+
+from bokeh.document import Document
+
+from spikefinder_keras.view.marks import Marks
+from spikefinder_keras.view.source import open_source
+from spikefinder_keras.view.window import Shown
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +110,17 @@ def test_the_address_is_said_and_a_browser_opened(made, capsys, monkeypatch, ope
     assert ("no browser that could be started" in found.err) == (not opens)
     assert read_marks(made / "r.npz.marks.csv") == {"1": Mark("good")}
     (made / "r.npz.marks.csv").unlink()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz", ".mat", ".zarr"])
+def test_every_format_opens(made, tmp_path, suffix):
+    """The document of a window, in a folder whose name is no text."""
+    folder = tmp_path / os.fsdecode(b"\xff<b>")
+    folder.mkdir()
+    path = write_prediction(folder / f"r{suffix}", predict(made / "a.npy", 30.0, spikes=True))
+    source = open_source(path, made / "a.npy")
+    document = Document()
+    Shown(source, Marks(folder / "m.csv", source.names), path.name).open(document)
+    assert document.title == f"r{suffix}"
+    json.dumps(document.to_json(), default=str).encode()
+    assert document.template_variables["marks"].encode()
