@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 from ..console import say_unless, tell
 from ..errors import OutputError
@@ -55,6 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
     reads = {"the result": [rates], "the truth": [truth] if truth else []}
     reads["the recording"] = read_from(recording) if recording else []
     check_apart(reads, [("--marks", marks)])
+    # Bokeh takes half a second to load, in which another process reads the result.
+    Thread(target=import_module, args=("spikefinder_keras.view.window",), daemon=True).start()
     from ..view.source import open_source
 
     source = open_source(
@@ -76,9 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise OutputError(f"{error}, for the marks (--marks)") from None
     suite2p = recording if recording is not None and planes_of(recording) else None
     kept = Marks(marks, source.names, suite2p)
-    shown = Shown(source, kept, rates.name)
+    with_truth = source
     if truth is not None:
-        shown = Shown(TruthSource(source, read_truth(truth, source.prediction)), kept, rates.name)
+        with_truth = TruthSource(source, read_truth(truth, source.prediction))
+    shown = Shown(with_truth, kept, rates.name, traces=recording is not None)
     shown.prepare()
     say = say_unless(arguments.quiet)
 

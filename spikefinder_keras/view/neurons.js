@@ -158,7 +158,8 @@ function draw_lanes() {
     names.y.push(y)
     names.text.push(text.length > room ? `${text.slice(0, room - 1)}…` : text)
     y -= NAME
-    lane(columns.time[k], columns.trace[k], columns.trace_low[k], columns.trace_high[k], TRACE, "#707070")
+    // Of rates alone there is none.
+    if (columns.time[k].length > 0) lane(columns.time[k], columns.trace[k], columns.trace_low[k], columns.trace_high[k], TRACE, "#707070")
     // Where true spikes are known they stand between the predicted ones and the rate.
     for (const [times, colour] of [[columns.spikes, "#0072b2"], [columns.truth, "#009e73"]]) {
       for (const x of times?.[k] ?? []) {

@@ -131,10 +131,13 @@ def serve(
     `UsageError` if it is taken.
     """
     try:
+        if not 0 <= port < 1 << 16:  # the system would take what is left of it
+            raise OSError(0, "there is none")
         sockets = bind_sockets(port, LOOPBACK)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"port {port} cannot be had ({reason}); leave it out (--port)") from None
+    except OSError as error:
+        raise UsageError(
+            f"port {port} cannot be had ({error.strerror}); leave it out (--port)"
+        ) from None
     port = sockets[0].getsockname()[1]
     loop = IOLoop()
     gate = Gate(Application(FunctionHandler(draw)), port)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from bokeh.document import Document
 from bokeh.events import DocumentReady
-from bokeh.models import ColumnDataSource, CustomJS, TableColumn
+from bokeh.models import ColumnDataSource, CustomJS, StringFormatter, TableColumn
 
 from ..arrays import Rates
 from ..errors import SpikefinderError
@@ -38,6 +38,8 @@ class Shown:
     source: PredictionSource | TruthSource
     marks: Marks
     title: str
+    traces: bool = True
+    """Whether the recording is there, too."""
 
     @cached_property
     def overview(self) -> Rates:
@@ -107,7 +109,9 @@ class Window:
         columns = self.drawing.table.columns
         columns.insert(1, TableColumn(field="marked", title="mark", width=90))
         if "score" in self.of.columns:
-            columns.insert(2, TableColumn(field="score_shown", title="true r", width=60))
+            right = StringFormatter(text_align="right")
+            column = TableColumn(field="score_shown", title="true r", width=60, formatter=right)
+            columns.insert(2, column)
 
     def _add_page(self) -> None:
         document = self.document
@@ -159,6 +163,8 @@ class Window:
         limits = [source.limits(k) for k in chosen]
         names = ("time", "trace", "rate_time", "rate", "spikes")
         data: dict[str, Any] = {name: [each[name] for each in windows] for name in names}
+        if not self.of.traces:
+            data |= {name: [[] for _ in chosen] for name in ("time", "trace")}
         for k, name in enumerate(("trace_low", "trace_high", "rate_high")):
             data[name] = [each[k] for each in limits]
         if isinstance(source, TruthSource):

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +136,16 @@ def test_the_page_asks_no_other_server(address):
     sources = re.findall(rb'(?:src|href)="([^"]*)"', page)
     assert sources
     assert all(each.startswith(f"/{token}/static/".encode()) for each in sources)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs a user to change to")
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux alone says whose it is")
+def test_another_user_who_has_seen_the_address(address):
+    """As a browser's arguments are everybody's to read."""
+    port, token = address
+    child = os.fork()
+    if not child:
+        os.setuid(4321)
+        status, _, answer = ask(port, f"/{token}/", [("Host", f"127.0.0.1:{port}")])
+        os._exit(0 if status == 403 and b"secret" not in answer else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -332,6 +332,20 @@ def test_it_fits(serve, new_tab, width, scheme):
     assert detail["width"] > 0.8 * width
 
 
+def test_rates_alone_have_no_lane_for_a_trace(folder, new_tab, tmp_path):
+    run, address = start(folder[0] / "r.zarr", "--marks", tmp_path / "m.csv")
+    try:
+        tab = opened(new_tab, address)
+        assert tab.evaluate(f"{MODEL}('windows').get_column('trace')[0].length") == 0
+        rates = column(tab, "rate")
+        assert np.isin(rates.astype(np.float32), np.asarray(folder[1].table)[:, 0]).all()
+        high = tab.locator(".neurons_detail").bounding_box()["height"]
+        assert 100 < high < 240
+    finally:
+        run.kill()
+        run.wait()
+
+
 def test_ctrl_c_ends_it_with_success(serve):
     run, _ = serve()
     run.send_signal(signal.SIGINT)
