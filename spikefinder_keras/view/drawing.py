@@ -208,7 +208,7 @@ def _overview(
     start, end = x_range.start, x_range.end
     plot = _plot(Range1d(start, end), height=300)
     plot.y_range = Range1d(count, 0)
-    picture = ColumnDataSource({"image": [levels], "dh": [count]})
+    picture = ColumnDataSource({"image": [], "dh": []})  # `neurons.js` draws it
     mapper = LinearColorMapper(
         palette=Blues256[::-1], low=0, high=LEVELS - 1, high_color=GREY, nan_color=GREY
     )

@@ -203,6 +203,19 @@ raster.on_event("tap", ({y}) => {
   if (neuron != null) rows.selected.indices = [neuron]
 })
 draw_overview()
+// A finger that moves up or down moves the page, as elsewhere; sideways it draws a box. Where the
+// browser takes a finger for the page's, Bokeh takes the box for drawn.
+for (const plot of [raster, detail]) {
+  const {canvas, canvas_view} = Bokeh.index.find_one(plot)
+  const {shadow_el} = canvas ?? canvas_view
+  const style = document.createElement("style")
+  style.textContent = ".bk-events { touch-action: pan-y !important; }"
+  shadow_el.append(style)
+  const events = shadow_el.querySelector(".bk-events")
+  let before = {}
+  events.addEventListener("pointerdown", () => before = {start: x_range.start, end: x_range.end})
+  events.addEventListener("pointercancel", () => x_range.setv(before))
+}
 // Or each choice would take the focus from where somebody types, and move the page to the table.
 view.grid.focus = () => {}
 if (levels.shape[0] > 0) rows.selected.indices = [0]

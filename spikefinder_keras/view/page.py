@@ -168,7 +168,8 @@ def packed(source: PredictionSource) -> Packed:
         points = min(max(points, FEWEST_POINTS), frames)
         notes.append(
             f"Of each trace and rate the least and the largest values of {points // 2:,} stretches "
-            f"are drawn, not all {frames:,} frames, as the page would be too large."
+            f"are drawn, not all {frames:,} frames, as the page would be too large; "
+            "spikefinder-keras view shows all."
         )
     number = sum(len(times) for times in source.prediction.spike_times or ())
     if number > MOST_SPIKES:

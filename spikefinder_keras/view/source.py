@@ -139,12 +139,14 @@ class PredictionSource:
 
     def part(self, neurons: range) -> PredictionSource:
         """Some neurons alone, read into memory together: in a file they may lie in one piece."""
-        made = self.prediction
+        made, recording = self.prediction, self.prediction.recording.part(neurons)
+        # Each neuron in one piece, as it is looked at by itself.
+        traces = np.asfortranarray(recording.traces)
         return PredictionSource(
             replace(
                 made,
-                table=np.asarray(made.table[:, neurons.start : neurons.stop]),
-                recording=made.recording.part(neurons),
+                table=np.asfortranarray(made.table[:, neurons.start : neurons.stop]),
+                recording=replace(recording, fluorescence=traces),
                 spike_times=made.spike_times and made.spike_times[neurons.start : neurons.stop],
             )
         )

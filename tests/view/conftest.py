@@ -23,8 +23,8 @@ def chromium():
 
 @pytest.fixture
 def new_tab(chromium):
-    """Opens a tab of its own profile, with playwright's options; what its console complains of is
-    in `tab.complaints`, and there must be nothing when the test ends, unless it clears it."""
+    """Opens a tab of its own profile, with playwright's options; errors in its console are in
+    `tab.complaints`, and there must be none when the test ends, unless it clears them."""
     contexts, tabs = [], []
 
     def open_tab(**options):
@@ -34,7 +34,7 @@ def new_tab(chromium):
         tab.on("pageerror", lambda error: tab.complaints.append(str(error)))
         tab.on(
             "console",
-            lambda line: line.type in ("error", "warning") and tab.complaints.append(line.text),
+            lambda line: line.type == "error" and tab.complaints.append(line.text),
         )
         tabs.append(tab)
         return tab

@@ -348,6 +348,32 @@ def test_a_click_chooses(tab):
     assert chosen(tab) == [0]
 
 
+def test_a_finger_moves_the_page_up_and_the_time_sideways(open_page, path):
+    tab = open_page(path, SIZES[0], has_touch=True, is_mobile=True)
+    assert not tab.locator(".neurons .keys").is_visible()  # there are none
+    tab.locator(".neurons_detail").scroll_into_view_if_needed()
+    before, whole = tab.evaluate("scrollY"), time_in_view(tab)
+    swipe(tab, 0, 60)
+    assert tab.evaluate("scrollY") < before
+    assert time_in_view(tab) == whole
+    swipe(tab, -120, 2)
+    start, end = time_in_view(tab)
+    assert whole[0] < start < end < whole[1]
+
+
+def swipe(tab, right, down):
+    """Move a finger over the chosen neurons, by so many pixels."""
+    y = tab.locator(".neurons_detail").bounding_box()["y"] + 150
+    devtools = tab.context.new_cdp_session(tab)
+    for step in range(11):
+        kind = "touchMove" if step else "touchStart"
+        point = {"x": 250 + right * step / 10, "y": y + down * step / 10}
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        tab.wait_for_timeout(16)  # as fast as a screen tells of it
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    settle(tab)
+
+
 def test_it_is_printed_in_light_colours(open_page, path):
     tab = open_page(path, color_scheme="dark")
     filters = "getComputedStyle(document.querySelector('.neurons_turned')).filter"
