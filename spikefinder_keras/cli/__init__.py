@@ -183,7 +183,7 @@ class _Completion(argparse.Action):
             for action in command._actions:
                 if any(word in str(action.metavar) for word in ("FILE", "PATH", "DIR", "RUN")):
                     action.complete = shtab.FILE  # type: ignore[attr-defined]
-        sys.stdout.write(shtab.complete(parser, shell=given[1]) + "\n")
+        sys.stdout.write(shtab.complete(parser, given[1]) + "\n")
         sys.exit(0)
 
 
