@@ -22,15 +22,23 @@ _load, __dir__, __all__ = lazy_loader.attach(
         "competition": ["read_csv", "read_set", "score", "simulate", "write_csv"],
         "competition.submission": ["submission"],
         "recordings": ["predict", "read_recording", "write_prediction"],
+        "figures": ["example_traces"],
+        "view": ["view_prediction"],
         "training": ["pearson_loss", "pearson_loss_per_trace"],
     },
+)
+
+
+_OF_PYTHON = (
+    *("predict", "read_recording", "score", "write_prediction", "example_traces"),
+    "view_prediction",
 )
 
 
 def __getattr__(name: str) -> Any:
     value = _load(name)
     # What the command line calls as well speaks of its options; here it speaks of parameters.
-    if name in ("predict", "read_recording", "score", "write_prediction"):
+    if name in _OF_PYTHON:
         from .errors import in_python
 
         value = globals()[name] = in_python(value)

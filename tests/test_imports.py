@@ -16,8 +16,8 @@ PACKAGE = Path(spikefinder_keras.__file__).parent
 
 # Each room may import from those behind it in this list; the ground is everybody's.
 ROOMS = [
-    "__main__", "cli", "training", "figures", "recordings", "competition", "simulation", "network",
-    "files", "signals",
+    "__main__", "cli", "training", "view", "figures", "recordings", "competition", "simulation",
+    "network", "files", "signals",
 ]  # fmt: skip
 GROUND = ["keras_backend", "console", "datasets", "errors", "labels", "text", "constants", "arrays"]
 PUBLIC = "__init__"
@@ -66,6 +66,23 @@ def test_no_two_modules_import_each_other():
     """Also inside a room, and inside functions."""
     graph = {module: {m for m in imported(module) if m != module} for module in MODULES}
     TopologicalSorter(graph).prepare()
+
+
+def test_one_module_alone_goes_through_the_front_door():
+    """Methods of a prediction do what rooms above theirs offer to users."""
+    through = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level and not node.module:
+                folder = path.parents[node.level - 1]
+                names = {alias.name for alias in node.names} - {"__version__"}
+                if folder == PACKAGE and names - {module_name(each) for each in PACKAGE.glob("*")}:
+                    through.setdefault(module, set()).update(names)
+    assert through.keys() == {"recordings.recording"}
+    assert through["recordings.recording"] == {
+        "example_traces", "view_prediction", "write_prediction",
+    }  # fmt: skip
+    assert through["recordings.recording"] <= set(spikefinder_keras.__all__)
 
 
 def test_keras_is_loaded_in_one_place():

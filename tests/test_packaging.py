@@ -293,8 +293,11 @@ def test_the_wheel_holds_the_package_and_the_weights(wheel, copy):
         held = {name: archive.read(name) for name in archive.namelist()}
     source = copy / "spikefinder_keras"
     expected = {f"spikefinder_keras/{p.relative_to(source)}": p for p in source.rglob("*.py")}
-    for other in ("py.typed", "figures/recording_page.html"):
-        expected[f"spikefinder_keras/{other}"] = source / other
+    others = [source / "py.typed", source / "figures" / "recording_page.html"]
+    others += [p for p in (source / "view").iterdir() if p.suffix in (".css", ".html", ".js")]
+    assert len(others) > 5
+    for other in others:
+        expected[f"spikefinder_keras/{other.relative_to(source)}"] = other
     for path in (copy / "weights").iterdir():
         if path.name.endswith((".weights.h5", ".json", ".md", ".py")):
             expected[f"spikefinder_keras/embedded_weights/{path.name}"] = path

@@ -45,7 +45,7 @@ def calls(path):
 PARSERS = ("File", "loadmat", "whosmat", "open_group", "open_array", "ZipFile", "Unpickler")
 """What opens a file that can take over, hang or swell the process."""
 PLAIN_READERS = ("read_text", "read_bytes", "fromfile", "loadtxt", "genfromtxt")
-READS_ITSELF = ("figures/recording_page.py",)
+READS_ITSELF = ("figures/recording_page.py", "view/drawing.py")
 """Modules that read what the package brings, such as a template."""
 OF_OUR_OWN = {
     "recordings/sinks.py": "",

@@ -16,12 +16,12 @@ from .. import __version__
 from ..console import cores, quiet_libraries, tell
 from ..errors import SpikefinderError, UsageError
 from ..text import did_you_mean, one_line
-from . import competition, network, predict, training
+from . import competition, network, predict, training, view
 from .options import PROGRAM
 
 __all__ = ["main"]
 
-_COMMANDS = (competition, predict, training, network)
+_COMMANDS = (competition, predict, view, training, network)
 
 _LIBRARIES = ("numpy", "scipy", "h5py", "onnxruntime", "keras", "tensorflow", "jax")
 """Whose versions a report of a fault, or of a number that differs, should name."""
@@ -139,7 +139,6 @@ class _Parser(argparse.ArgumentParser):
     def _meant(self, message: str) -> str:
         """What a word that is not known may stand for."""
         commands = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]
-        parsers = [parser for action in commands for parser in action.choices.values()]
         if match := re.search(r"invalid choice: '([^']*)'", message):
             return did_you_mean(match[1], [name for a in commands for name in a.choices])
         words = message.partition("unrecognized arguments: ")[2].split()
@@ -155,7 +154,7 @@ class _Parser(argparse.ArgumentParser):
         having = [name for name, each in named.items() if word in each._option_string_actions]
         if having:
             return f": it is an option of {', '.join(having)}"
-        known = {option for each in parsers for option in each._option_string_actions}
+        known = {option for each in _commands(self) for option in each._option_string_actions}
         return did_you_mean(word, known)
 
 
@@ -178,6 +177,29 @@ class _Version(argparse.Action):
         sys.exit(0)
 
 
+class _Completion(argparse.Action):
+    """Print what makes a shell complete commands, options and names of files; then it ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> NoReturn:
+        from ..files.sandbox import require
+
+        require("shtab", "--print-completion", "completion")
+        import shtab
+
+        for command in _commands(parser):
+            for action in command._actions:
+                if any(word in str(action.metavar) for word in ("FILE", "PATH", "DIR", "RUN")):
+                    action.complete = shtab.FILE  # type: ignore[attr-defined]
+        sys.stdout.write(shtab.complete(parser, given[1]) + "\n")
+        sys.exit(0)
+
+
+def _commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parser of each command."""
+    commands = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return [each for action in commands for each in action.choices.values()]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
@@ -185,6 +207,13 @@ def _parser() -> argparse.ArgumentParser:
         "second in the 2017 Spikefinder competition.",
     )
     parser.add_argument("--version", action=_Version, help="show it, and those of its libraries")
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=("bash", "zsh", "tcsh"),
+        help="print a script by which a shell completes; in bash: source <(spikefinder-keras "
+        "--print-completion bash)",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add(commands)

@@ -1,8 +1,9 @@
 """What several commands share: their options."""
 
 import argparse
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any, TypeAlias
 
 PROGRAM = "spikefinder-keras"
 
@@ -36,3 +37,26 @@ def add_weights(option: AddOption, default: str) -> None:
 def add_overwrite(option: AddOption) -> None:
     """The option that allows to write over files of others."""
     option("--overwrite", action="store_true", help="replace also what this program did not write")
+
+
+def add_fields(option: AddOption, options: type, names: Iterable[str]) -> None:
+    """An option for each of some fields of a dataclass, which say their own help text."""
+    by_name = {field.name: field for field in fields(options)}
+    for name in names:
+        field = by_name[name]
+        metadata = dict(field.metadata)
+        if field.type is bool:
+            metadata["action"] = "store_true"
+        else:
+            metadata["default"] = field.default
+        # "float | None": what argparse has to call.
+        for kind in (int, float):
+            if field.type in (kind, kind | None):
+                metadata["type"] = kind
+        option(f"--{name.replace('_', '-')}", **metadata)
+
+
+def fields_of(options: type, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says of the fields of a dataclass, by name."""
+    names = (field.name for field in fields(options))
+    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}

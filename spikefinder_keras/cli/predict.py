@@ -1,16 +1,14 @@
 """`predict`: spike rates of a recording."""
 
 import argparse
-from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..console import say_unless, tell, tell_table
 from ..errors import OutputError
 from ..recordings.options import PredictOptions, ReadOptions
 from ..text import counted
-from .options import AddOption, Commands, add_command
+from .options import Commands, add_command, add_fields, fields_of
 
 WHERE_SPIKES_ARE = {
     ".csv": "{}.json, under spike_times",
@@ -49,15 +47,15 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="replace a file of the default name, and what this program did not write",
     )
-    _add_fields(option, ReadOptions, ("frame_rate",))
-    _add_fields(
+    add_fields(option, ReadOptions, ("frame_rate",))
+    add_fields(
         option,
         PredictOptions,
         ("indicator", "species", "delay", "weights", "dataset", "area", "engine", "spikes"),
     )
     option("--report", metavar="FILE.html", help="write how far to trust the rates, with pictures")
-    _add_fields(option, ReadOptions, ("orientation", "unit", "variable", "segments"))
-    _add_fields(option, ReadOptions, ("neuropil", "all_rois"))
+    add_fields(option, ReadOptions, ("orientation", "unit", "variable", "segments"))
+    add_fields(option, ReadOptions, ("neuropil", "all_rois", "only"))
     option(
         "--memory",
         metavar="SIZE",
@@ -81,10 +79,10 @@ def run(arguments: argparse.Namespace) -> None:
 
     # Everything that can be wrong with what is asked for, before a large file is read.
     source, say = Path(arguments.recording), say_unless(arguments.quiet)
-    prediction = PredictOptions(**_fields_of(PredictOptions, arguments))
+    prediction = PredictOptions(**fields_of(PredictOptions, arguments))
     check_options(prediction)
     memory = parse_memory(arguments.memory)
-    reading = replace(ReadOptions(**_fields_of(ReadOptions, arguments)), memory=memory)
+    reading = replace(ReadOptions(**fields_of(ReadOptions, arguments)), memory=memory)
     if reading.frame_rate is not None:
         check_rate(reading.frame_rate)
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)
@@ -94,8 +92,8 @@ def run(arguments: argparse.Namespace) -> None:
     if report:
         check_apart({"the recording": read_from(source)}, [("--report", report)])
         outputs.append(("--report", report))
-    weights = [each for each in (prediction.weights,) if each and Path(each).is_file()]
-    check_apart({"the file of --weights": weights}, outputs)
+    stated = {"the file of --weights": prediction.weights, "the file of --only": reading.only}
+    check_apart({n: [p] for n, p in stated.items() if p and Path(p).is_file()}, outputs)
     if report:
         check_replaceable(report, overwrite=arguments.overwrite, option="--report")
         if report.suffix.lower() in OTHER_PAGES:
@@ -123,9 +121,9 @@ def run(arguments: argparse.Namespace) -> None:
         for line in notices(recording.traces, str(source)):
             say(line)
     if report:
-        from ..figures.recording_page import write_report
+        from ..view.page import write_page
 
-        write_report(report, made)
+        write_page(report, made, say)
     if not arguments.quiet:
         from ..recordings.quality import quality_table
 
@@ -143,29 +141,6 @@ def run(arguments: argparse.Namespace) -> None:
         tell(f"{count} spike times are in {WHERE_SPIKES_ARE[out.suffix.lower()].format(out)}")
     if report:
         tell(f"how far to trust them is in {report}")
-
-
-def _add_fields(option: AddOption, options: type, names: Iterable[str]) -> None:
-    """An option for each of some fields of a dataclass, which say their own help text."""
-    by_name = {field.name: field for field in fields(options)}
-    for name in names:
-        field = by_name[name]
-        metadata = dict(field.metadata)
-        if field.type is bool:
-            metadata["action"] = "store_true"
-        else:
-            metadata["default"] = field.default
-        # "float | None": what argparse has to call.
-        for kind in (int, float):
-            if field.type in (kind, kind | None):
-                metadata["type"] = kind
-        option(f"--{name.replace('_', '-')}", **metadata)
-
-
-def _fields_of(options: type, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the command line says of the fields of a dataclass, by name."""
-    names = (field.name for field in fields(options))
-    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
 
 
 def default_path(source: Path, overwrite: bool = False) -> Path:

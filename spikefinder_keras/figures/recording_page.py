@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..arrays import Numbers, Rates
+from ..errors import UsageError
 from ..files.atomic import write_text
 from ..recordings.calibration import CENTRAL
 from ..recordings.quality import FAR, NOISY, shown_number, shown_rate, verdict
-from ..recordings.recording import Certainty, NeuronQuality, Prediction, Quality
-from ..text import counted, shown
+from ..recordings.recording import AnyTable, Certainty, NeuronQuality, Prediction, Quality
+from ..text import counted, did_you_mean, shown
 from .style import BLUE, GREY, ORANGE, extent, figure_of, house_style, new_axes
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from matplotlib.axes import Axes
 
 EXAMPLES = 3  # neurons whose traces are shown: the clearest, a middling and the noisiest one
@@ -38,20 +41,30 @@ def write_report(path: str | Path, prediction: Prediction) -> None:
     write_text(path, report(prediction))
 
 
-def report(prediction: Prediction) -> str:
-    """The page of `write_report` as text, from the template beside this module."""
+def jinja(text: str) -> Template:
+    """A template of a page; whatever is put into it is escaped."""
     import jinja2
 
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(text)
+
+
+def report(prediction: Prediction, *, head: str = "", browser: str = "", hint: str = "") -> str:
+    """The page of `write_report` as text, from the template beside this module.
+
+    `browser` is HTML by which every neuron is looked at, and `head` what it needs in the page's
+    head; `hint` is text in its place.
+    """
     recording, quality = prediction.recording, prediction.quality
     frames, neurons = prediction.table.shape
     pictures = (example_traces(prediction), rate_map(prediction), quality_panels(quality))
     # Escaped whatever it is: names of neurons come from files that anybody may have made.
     names = ("examples", "rates", "histograms")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
+    template = jinja(files(__package__).joinpath(TEMPLATE).read_text("utf-8"))
     page = template.render(
+        look={"head": head, "browser": browser, "hint": hint},
         source=shown(recording.source),
         about=f"{counted(neurons, 'neuron')}, {frames:,} frames at {recording.frame_rate:g} Hz "
         f"({frames / recording.frame_rate / 60:.1f} min), predicted by the weights "
@@ -105,23 +118,36 @@ def _examples(prediction: Prediction) -> list[int]:
 
 @house_style
 def example_traces(
-    prediction: Prediction, neurons: Sequence[int] | None = None, ax: Axes | None = None
+    prediction: Prediction,
+    neurons: int | str | Sequence[int | str] | None = None,
+    ax: Axes | None = None,
+    *,
+    window: tuple[float, float] | None = None,
 ) -> Axes:
-    """Recorded trace and predicted rate of some neurons around their busiest stretch, each in its
-    own range; by default of the clearest, a middling and the noisiest neuron."""
-    neurons = _examples(prediction) if neurons is None else neurons
-    ax = ax or new_axes(7.0, 0.8 + 1.1 * max(len(neurons), 1))
-    rate = prediction.recording.frame_rate
-    count = min(max(2, round(WINDOW * rate)), len(prediction.times))
-    unit = "spikes/s" if prediction.description["unit"].startswith("spikes") else "a.u."
-    ticks = []
-    for row, neuron in enumerate(neurons):
-        rates = np.nan_to_num(prediction.table[:, neuron])
-        total = np.concatenate([[0.0], np.cumsum(rates, dtype=np.float64)])
-        # The stretch with the most spikes: elsewhere there is little to look at.
-        start = int(np.argmax(total[count:] - total[:-count]))
-        part = slice(start, start + count)
-        times = prediction.times[part] - prediction.times[start]
+    """Recorded trace and predicted rate of some neurons, each in its own range.
+
+    Parameters
+    ----------
+    neurons : numbers from 0 or names
+        By default the clearest, a middling and the noisiest neuron.
+    window : (start, end) in s
+        By default the busiest minute of each.
+
+    Raises
+    ------
+    UsageError
+        If there is no such neuron, or no frame in the window.
+    """
+    numbers = _examples(prediction) if neurons is None else _numbers(prediction, neurons)
+    ax = ax or new_axes(7.0, 0.8 + 1.1 * max(len(numbers), 1))
+    unit, ticks = unit_of(prediction), []
+    part, length = _part(prediction, window)
+    for row, neuron in enumerate(numbers):
+        if window is None:
+            part = _busiest(prediction, neuron)
+        # Busy stretches are of other times each.
+        start = prediction.times[part.start] if window is None else 0.0
+        times = prediction.times[part] - start
         # Trace and rate are a unit each, and a fifth parts a neuron from the next.
         base = -2.2 * row
         for values, offset, colour in (
@@ -139,9 +165,74 @@ def example_traces(
     ax.set_yticks([y for y, _ in ticks], [text for _, text in ticks])
     ax.tick_params(axis="y", length=0)
     ax.spines[["left", "top", "right"]].set_visible(False)
-    ax.set_xlim(0, count / rate)
+    ax.set_xlim(*(window or (0, length)))
     ax.set_xlabel("time (s)")
     return ax
+
+
+def _numbers(prediction: Prediction, neurons: int | str | Sequence[int | str]) -> list[int]:
+    """Numbers of neurons, by number or name."""
+    names = prediction.names
+    found = []
+    for each in [neurons] if isinstance(neurons, int | str | np.integer) else neurons:
+        if isinstance(each, str):
+            if each not in names:
+                raise UsageError(f"there is no neuron {each!r}{did_you_mean(each, names)}")
+            found.append(names.index(each))
+        elif -len(names) <= each < len(names):
+            found.append(range(len(names))[each])
+        else:
+            raise UsageError(f"there is no neuron {each}; they are numbered 0 to {len(names) - 1}")
+    return found
+
+
+def _part(prediction: Prediction, window: tuple[float, float] | None) -> tuple[slice, float]:
+    """Frames of a window in s, by default so many as `WINDOW` has; and how long they last in s."""
+    times, rate = prediction.times, prediction.recording.frame_rate
+    if window is None:
+        count = min(max(2, round(WINDOW * rate)), len(times))
+        return slice(0, count), count / rate
+    start, end = window
+    part = slice(*np.searchsorted(times, [start, np.nextafter(end, np.inf)]))
+    if part.start >= part.stop:
+        raise UsageError(
+            f"there is no frame from {start:g} to {end:g} s; the recording lasts from "
+            f"{times[0]:g} to {times[-1]:g} s"
+        )
+    return part, end - start
+
+
+def _busiest(prediction: Prediction, neuron: int) -> slice:
+    """The stretch of `WINDOW` with the most spikes: elsewhere there is little to look at."""
+    count = _part(prediction, None)[0].stop
+    rates = np.nan_to_num(prediction.table[:, neuron])
+    total = np.concatenate([[0.0], np.cumsum(rates, dtype=np.float64)])
+    start = int(np.argmax(total[count:] - total[:-count]))
+    return slice(start, start + count)
+
+
+def unit_of(prediction: Prediction) -> str:
+    """The unit of the rates, as short as an axis has it."""
+    unit = str(prediction.description.get("unit", ""))
+    return "spikes/s" if unit.startswith("spikes") else "a.u."
+
+
+def mean_rates(table: AnyTable, edges: Numbers) -> Rates:
+    """Means `(bin, neuron)` of rates `(frame, neuron)` in bins that begin and end with these
+    frames; NaN in bins without any."""
+    neurons = table.shape[1]
+    sums, counts = np.zeros((2, len(edges) - 1, neurons))
+    full = np.diff(edges) > 0
+    for first in range(0, neurons, AT_A_TIME):  # as all of it may be larger than the memory
+        part = slice(first, first + AT_A_TIME)
+        rates = table[:, part]
+        there = np.isfinite(rates)
+        rates = np.where(there, rates, 0)
+        starts = edges[:-1][full]
+        sums[full, part] = np.add.reduceat(rates, starts, axis=0, dtype=np.float64)
+        counts[full, part] = np.add.reduceat(there, starts, axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # bins without any rate
+        return sums / counts
 
 
 @house_style
@@ -151,18 +242,10 @@ def rate_map(prediction: Prediction, ax: Axes | None = None) -> Axes:
     frames, neurons = prediction.table.shape
     bins = min(COLUMNS, frames)
     edges = np.linspace(0, frames, bins + 1).astype(int)
-    sums, counts = np.empty((2, bins, neurons))
-    for first in range(0, neurons, AT_A_TIME):  # as all of it may be larger than the memory
-        part = slice(first, first + AT_A_TIME)
-        rates = prediction.table[:, part]
-        there = np.isfinite(rates)
-        rates = np.where(there, rates, 0)
-        sums[:, part] = np.add.reduceat(rates, edges[:-1], axis=0, dtype=np.float64)
-        counts[:, part] = np.add.reduceat(there, edges[:-1], axis=0, dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # bins and neurons without any rate
-        mean = sums / counts
-        low, high = (f(np.where(counts > 0, mean, np.nan), axis=0) for f in (np.nanmin, np.nanmax))
+        mean = mean_rates(prediction.table, edges)
+        low, high = np.nanmin(mean, axis=0), np.nanmax(mean, axis=0)
         relative = (mean - low) / np.where(high > low, high - low, 1)
     # So much for each neuron, until the page is full.
     ax = ax or new_axes(7.0, float(np.clip(0.9 + 0.03 * neurons, 1.6, 5.0)))
@@ -194,7 +277,7 @@ def quality_panels(quality: Quality, ax: Axes | None = None) -> Axes:
     panels = (
         (first, "noise_level", "noise level (% Hz$^{-1/2}$)", NOISY),
         (second, "distance", "distance from training", FAR),
-        (third, "certainty", quality.certainty.words, quality.certainty.limit),
+        (third, "certainty", quality.certainty.name, quality.certainty.limit),
     )
     for panel, kind, label, limit in panels:
         values = np.array([getattr(neuron, kind) for neuron in quality.neurons])

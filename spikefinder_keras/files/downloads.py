@@ -189,7 +189,7 @@ def cached_weights(name: str = "published") -> Path | None:
 
 def data_cache() -> Path:
     """The folder in the user's cache where the competition's data go if no other is named."""
-    return _cache() / "data"
+    return cache_folder() / "data"
 
 
 def is_original(path: Path | str) -> bool:
@@ -235,7 +235,7 @@ class PublishedFile:
             return None
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     from platformdirs import user_cache_dir
 
     return Path(os.environ.get("SPIKEFINDER_CACHE") or user_cache_dir("spikefinder_keras"))
@@ -246,7 +246,7 @@ def _weights_file(name: str, mirror: Path | str | None = None) -> PublishedFile:
         raise UsageError(f"there are no weights {name!r}; choose from {', '.join(WEIGHTS)}")
     file_name, expected, address = WEIGHTS[name]
     sources = _sources(mirror, (address,), file_name)
-    return PublishedFile(_cache() / file_name, "sha256", expected, WEIGHTS_LIMIT, sources)
+    return PublishedFile(cache_folder() / file_name, "sha256", expected, WEIGHTS_LIMIT, sources)
 
 
 def _choose(

@@ -82,6 +82,8 @@ class ReadOptions:
         suite2p's settings say, else `USUAL_NEUROPIL`.
     all_rois
         Keep the ROIs too that suite2p or CaImAn calls no cells.
+    only
+        A file of marks (`recordings.marks`): only the neurons that it marks good.
     memory
         Bytes that a prediction may take, by default a quarter of the machine's. Traces that are
         large for it stay in the file.
@@ -118,6 +120,12 @@ class ReadOptions:
     )
     all_rois: bool = field(
         default=False, metadata=_help("also ROIs that their program calls no cells")
+    )
+    only: str | None = field(
+        default=None,
+        metadata=_help(
+            "neurons marked good in a file of marks, as view writes", metavar="MARKS.csv"
+        ),
     )
     memory: int | None = None
 

@@ -16,14 +16,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..arrays import ArrayLike, numpy_settings
 from ..console import cores, count_bar
 from ..errors import UsageError, check_keywords
-from ..files.atomic import fingerprint, open_ordinary
+from ..files.atomic import fingerprint, hash_of, open_ordinary
 from ..network.weights import find_weights
 from .calibration import LONGEST_DELAY, calibration_path, check_species
 from .convi6 import Convi6, choose_datasets
@@ -52,6 +52,8 @@ ARRAY_KEYWORDS = tuple(
 FEWEST_CHUNKS = 16
 """A recording that workers share has at least so many chunks, so that none waits long for the
 last."""
+
+Read = TypeVar("Read")
 
 
 def check_options(options: PredictOptions) -> bool:
@@ -163,8 +165,9 @@ class Task:
         _check_form(recording, self.reading.unit, self.prediction)
         recording = split_at_steps(recording)
         lines = [*recording.notes]
-        if recording.unit != "competition" and self.reading.frame_rate is None:
-            lines.append(f"{recording.frame_rate:g} Hz, {recording.rate_from}")
+        # First, as all that follows hangs on it.
+        if recording.unit != "competition":
+            lines.insert(0, f"{recording.frame_rate:g} Hz, {recording.rate_from or 'as stated'}")
         for line in lines:
             say(f"{self.source.name}: {line}")
         return recording, choose_predictor(recording, self.prediction, progress=progress)
@@ -175,7 +178,10 @@ class Task:
         prediction, weights = _as_json(self.prediction), self.prediction.weights
         if weights is not None and Path(weights).is_file():
             prediction["weights"] = str(Path(weights).absolute())
-        return json.dumps([str(self.source.absolute()), _as_json(self.reading), prediction])
+        reading = _as_json(self.reading)
+        if reading["only"] is not None:
+            reading["only"] = str(Path(reading["only"]).absolute())
+        return json.dumps([str(self.source.absolute()), reading, prediction])
 
     @classmethod
     def from_text(cls, text: str) -> "Task":
@@ -195,6 +201,8 @@ class Task:
                 digest.update(file.read())
         # Another budget of memory cuts other chunks of the same rates.
         reading = _as_json(replace(self.reading, memory=None))
+        if self.reading.only is not None:  # other marks in the same file are another run
+            reading["only"] = hash_of(self.reading.only)
         return {
             "source": str(self.source.absolute()),
             "state": fingerprint(files_of(self.source), self.source),
@@ -359,7 +367,7 @@ def predict_into(
             if on_workers is not None:
                 on_workers(todo, shown.update)
             else:
-                for neurons, part in _read_ahead(recording, todo):
+                for neurons, part in read_ahead(recording.part, todo):
                     sink.write(predict_chunk(predictor, part, neurons, update=shown.update))
         return _put_together(sink, predictor, recording)
 
@@ -371,14 +379,16 @@ def neurons_at_a_time(recording: Recording, memory: int | None = None) -> int:
     return max(1, chunk_size(memory) // (frames * max(dtype.itemsize, 4)))
 
 
-def _read_ahead(recording: Recording, todo: Sequence[range]) -> Iterator[tuple[range, Recording]]:
-    """Neurons and what is read of them; the next are read while the last are predicted."""
+def read_ahead(
+    read: Callable[[range], Read], todo: Sequence[range]
+) -> Iterator[tuple[range, Read]]:
+    """Neurons and what is read of them; the next are read while the last are worked on."""
     # One chunk ahead, not more: each is in memory as a whole.
     with ThreadPoolExecutor(1) as reader:
-        coming = [reader.submit(recording.part, neurons) for neurons in todo[:1]]
+        coming = [reader.submit(read, neurons) for neurons in todo[:1]]
         for k, neurons in enumerate(todo):
             part = coming.pop().result()
-            coming = [reader.submit(recording.part, each) for each in todo[k + 1 : k + 2]]
+            coming = [reader.submit(read, each) for each in todo[k + 1 : k + 2]]
             yield neurons, part
 
 

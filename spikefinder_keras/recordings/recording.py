@@ -4,6 +4,7 @@ Everything between the readers, the networks and the writers is one of these, wh
 in. Inside, arrays are `(frame, neuron)`, as everywhere in the package.
 """
 
+import html
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -29,6 +30,9 @@ from .segments import (
     mark_missing,
     only_segment,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Tables in memory, or in their file and read some rows at a time: a chunk
 
@@ -295,6 +299,13 @@ class Recording:
         part.__dict__["segments"] = self.segments
         return part
 
+    def only(self, numbers: Numbers) -> "Recording":
+        """Some neurons alone, by increasing numbers, still where they are."""
+        names = tuple(self.names[number] for number in numbers)
+        if isinstance(self.fluorescence, LazyTable):
+            return replace(self, fluorescence=self.fluorescence.T.keep(numbers).T, names=names)
+        return replace(self, fluorescence=self.fluorescence[:, numbers], names=names)
+
     def sample(self, most: int) -> "Recording":
         """At most so many neurons, evenly chosen and always the same, as a `part`."""
         count = len(self.names)
@@ -386,6 +397,45 @@ class Prediction:
         weights = self.description.get("weights", "weights not stated")
         of = f"{counted(neurons, 'neuron')}, {counted(frames, 'frame')}"
         return f"<Prediction for {of}, {unit}, weights {weights}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the same, and the table of the neurons' quality."""
+        from . import quality_table
+
+        text = f"{self!r}\n\n{quality_table(self.quality)}" if self.quality.neurons else repr(self)
+        return f"<pre>{html.escape(text)}</pre>"
+
+    # What other rooms do goes through the doors at which users ask for it, too.
+    def plot(
+        self,
+        neurons: int | str | Sequence[int | str] | None = None,
+        window: tuple[float, float] | None = None,
+        *,
+        ax: "Axes | None" = None,
+    ) -> "Axes":
+        """Draw trace and rate of some neurons, see `figures.example_traces`."""
+        from .. import example_traces
+
+        return example_traces(self, neurons, ax, window=window)
+
+    def view(self) -> Any:
+        """Look at every neuron in a notebook, see `view.view_prediction`."""
+        from .. import view_prediction
+
+        return view_prediction(self)
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Write the rates in the format that the suffix of `path` names; see `write_prediction`,
+        which also has the `options`."""
+        from .. import write_prediction
+
+        return write_prediction(path, self, **options)
+
+    def to_pynapple(self) -> Any:
+        """The rates as a `pynapple.TsdFrame`, see `recordings.to_pynapple`."""
+        from . import to_pynapple
+
+        return to_pynapple(self)
 
     @property
     def rates(self) -> Rates | LazyTable:

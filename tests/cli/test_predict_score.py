@@ -1,5 +1,10 @@
 """`predict` and `score` from the command line: default names, what is said, what is spared."""
 
+import importlib.util
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +85,89 @@ def test_options_name_what_the_messages_propose(here, capsys):
     assert "is the recording itself" in out.err
     out = run(capsys, "predict", "dff.npy", *stated, "a.npz", "--series", "x", status=2)
     assert "--series" in out.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [((), "30 Hz, fs in ops.npy"), (("--frame-rate", 20), "20 Hz, as stated")],
+)
+def test_the_first_line_says_the_frame_rate_and_where_it_is_from(here, capsys, options, said):
+    folder = here / "suite2p" / "plane0"
+    folder.mkdir(parents=True)
+    traces = DFF.copy()
+    traces[1] = 0  # about which there is something to say, too
+    np.save(folder / "F.npy", 500 * (1 + traces))
+    np.save(folder / "Fneu.npy", np.full(traces.shape, 100.0))
+    np.save(folder / "ops.npy", {"fs": 30.0}, allow_pickle=True)
+    out = run(capsys, "predict", folder, *options, "--out", "rates.npy")
+    lines = out.err.splitlines()
+    assert lines[0] == f"plane0: {said}"
+    assert any("never change" in line for line in lines[1:])
+    quiet = run(capsys, "predict", folder, *options, "--out", "quiet.npy", "--quiet")
+    assert quiet.err == ""
+
+
+def test_mean_rates_stand_in_the_table_and_on_the_page(here, capsys):
+    np.save("m1.npy", DFF)
+    out = run(capsys, "predict", "m1.npy", "--frame-rate", 20, "--report", "trust.html")
+    header = next(line for line in out.out.splitlines() if line.startswith("neuron"))
+    assert header.split()[:2] == ["neuron", "spikes/s"]
+    assert out.out.rstrip().endswith("how far to trust them is in trust.html")
+    page = (here / "trust.html").read_text()
+    assert 'class="neurons"' in page
+    assert "pip install" not in page + out.err
+
+
+def test_a_page_without_bokeh_says_what_to_install(here, capsys, monkeypatch):
+    from spikefinder_keras.view import page
+
+    monkeypatch.setattr(page, "find_spec", lambda name: None)
+    np.save("m1.npy", DFF)
+    out = run(capsys, "predict", "m1.npy", "--frame-rate", 20, "--report", "trust.html")
+    (line,) = (line for line in out.err.splitlines() if "pip" in line)
+    assert line.startswith("trust.html: ")
+    assert line.endswith("pip install 'spikefinder-keras[view]'")
+    text = (here / "trust.html").read_text()
+    assert text.count("pip install") == 1
+    assert 'class="neurons"' not in text
+
+
+# Completion
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_commands_and_options(capsys, shell):
+    pytest.importorskip("shtab")
+    with pytest.raises(SystemExit) as ended:
+        main(["--print-completion", shell])
+    assert ended.value.code == 0
+    script = capsys.readouterr().out
+    for word in ("predict", "submission", "indicator", "report"):
+        assert word in script
+
+
+def test_bash_completes(capsys, here):
+    pytest.importorskip("shtab")
+    bash = shutil.which("bash") or pytest.skip("there is no bash")
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    (here / "completion").write_text(capsys.readouterr().out)
+    ask = (
+        "source completion\n"
+        "function=$(complete -p spikefinder-keras | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n"
+        "COMP_WORDS=(spikefinder-keras predict --ind); COMP_CWORD=2\n"
+        '$function spikefinder-keras --ind predict; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run([bash, "-c", ask], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["--indicator"]
+
+
+def test_completion_is_loaded_when_it_is_asked_for(capsys, monkeypatch):
+    code = "import sys; from spikefinder_keras.cli import main; main(['score'])\n"
+    code += "print('shtab' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    out = run(capsys, "--print-completion", "bash", status=2)
+    assert out.err.count("\n") == 1
+    assert 'shtab; install it with: pip install "spikefinder-keras[completion]"' in out.err

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from spikefinder_keras.errors import OutputError
+from spikefinder_keras.errors import OutputError, UsageError
 from spikefinder_keras.figures.recording_page import (
     COLUMNS,
     EXAMPLES,
@@ -267,6 +267,34 @@ def test_examples_show_the_busiest_stretch():
     assert times[-1] == pytest.approx(60, abs=1 / 30)
     # All of the 900 frames at the top of the lane, which is 0.9 high.
     assert np.sum(np.isclose(values, values.max())) == 900
+
+
+def test_a_window_is_of_the_recordings_own_time():
+    prediction = make(3, 9000, names=["a", "b", "c"])
+    ax = example_traces(prediction, ["b", 2], window=(10.0, 20.0))
+    assert ax.get_xlim() == (10, 20)
+    trace, rate, *_ = ax.lines
+    np.testing.assert_array_equal(trace.get_xdata(), prediction.times[300:601])
+    heights = prediction.table[300:601, 1].astype(float)
+    heights = 0.9 * (heights - heights.min()) / np.ptp(heights) - 1
+    np.testing.assert_allclose(rate.get_ydata(), heights, rtol=1e-12)
+    assert [text.get_text() for text in ax.get_yticklabels()][::2] == ["neuron b", "neuron c"]
+    assert len(example_traces(prediction, "a").lines) == 2
+    assert len(example_traces(prediction, -1).lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"neurons": ["cell_1"]}, "no neuron 'cell_1'; did you mean cell 1"),
+        ({"neurons": [0, 3]}, "no neuron 3; they are numbered 0 to 2"),
+        ({"window": (50, 60)}, "no frame from 50 to 60 s; the recording lasts from 0 to 29.9667 s"),
+        ({"window": (2, 1)}, "no frame from 2 to 1 s"),
+    ],
+)
+def test_what_is_not_there_cannot_be_drawn(options, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        example_traces(make(3, names=["cell 0", "cell 1", "cell 2"]), **options)
 
 
 def test_calibrated_examples_name_their_unit():

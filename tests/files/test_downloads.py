@@ -571,7 +571,7 @@ def test_weights_go_to_the_users_cache(monkeypatch):
     import platformdirs
 
     monkeypatch.delenv("SPIKEFINDER_CACHE")
-    assert downloads._cache() == Path(platformdirs.user_cache_dir("spikefinder_keras"))
+    assert downloads.cache_folder() == Path(platformdirs.user_cache_dir("spikefinder_keras"))
 
 
 # The real files

@@ -9,10 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spikefinder_keras.errors import DataError, UsageError
+from spikefinder_keras.errors import DataError, OutputError, UsageError
+from spikefinder_keras.recordings import write_prediction
 from spikefinder_keras.recordings.inputs import as_recording as recording_of
 from spikefinder_keras.recordings.options import ORIENTATIONS
-from spikefinder_keras.recordings.recording import NO_QUALITY, Prediction, Recording
+from spikefinder_keras.recordings.quality import EXPECTED
+from spikefinder_keras.recordings.recording import (
+    NO_QUALITY,
+    NeuronQuality,
+    Prediction,
+    Quality,
+    Recording,
+)
 
 
 def as_recording(traces, *arguments, **options):
@@ -225,3 +233,53 @@ def test_rates_are_turned_as_what_was_given():
     for orientation, rates in (("time-neuron", table), ("neuron-time", table.T)):
         prediction = Prediction(table, replace(recording, orientation=orientation))
         np.testing.assert_array_equal(prediction.rates, rates)
+
+
+# What a prediction does
+
+
+@pytest.fixture
+def named():
+    recording = as_recording(traces(), 30, names=["a", "<b>", "c"])
+    quality = tuple(NeuronQuality(n, 1.0, 0.5, "height", 0.9, 0, 0) for n in recording.names)
+    rates = np.arange(36, dtype=np.float32).reshape(12, 3)
+    about = {"unit": "a.u.", "weights": "universal"}
+    return Prediction(rates, recording, about, quality=Quality(quality, (), EXPECTED))
+
+
+def test_it_saves_itself_as_it_is_written(named, tmp_path):
+    path = named.save(tmp_path / "rates.npz")
+    assert path == tmp_path / "rates.npz"
+    write_prediction(tmp_path / "same.npz", named)
+    assert path.read_bytes() == (tmp_path / "same.npz").read_bytes()
+    with pytest.raises(OutputError, match="overwrite"):
+        (tmp_path / "mine.csv").write_text("mine")
+        named.save(tmp_path / "mine.csv")
+
+
+def test_it_becomes_a_frame_of_pynapple(named):
+    pytest.importorskip("pynapple")
+    frame = named.to_pynapple()
+    assert list(frame.columns) == list(named.names)
+    np.testing.assert_array_equal(frame.values, named.table)
+
+
+def test_a_notebook_shows_it_as_text(named):
+    shown = named._repr_html_()
+    assert "&lt;b&gt;" in shown
+    assert "<b>" not in shown
+    assert repr(named).strip("<>") in shown
+    assert "expected r" in shown
+    assert Prediction(named.table, named.recording)._repr_html_().count("\n") == 0
+
+
+def test_it_plots_itself(named):
+    import matplotlib.pyplot as plt
+
+    ax = plt.figure().add_subplot()
+    assert named.plot(["c", 0], window=(0.1, 0.3), ax=ax) is ax
+    labels = [text.get_text() for text in ax.get_yticklabels()][::2]
+    plt.close("all")
+    assert labels == ["neuron c", "neuron a"]
+    with pytest.raises(UsageError, match="no neuron 3; they are numbered 0 to 2"):
+        named.plot(3)

@@ -13,6 +13,7 @@ from ...files.atomic import check_apart, check_output, check_replaceable, is_zar
 from ...files.csv import read_table
 from ...files.hdf5 import SIGNATURE
 from ...files.npy import NPY, NpyFile
+from ..marks import only_good
 from ..options import ReadOptions, Segments
 from ..recording import Prediction, Recording, chunk_size
 from ..segments import column_of
@@ -62,6 +63,7 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
     all_rois: bool = False,
     memory: int | None = None,
     segments: Segments | None = None,
+    only: str | None = None,
 ) -> Recording:
     """Read a recording, whatever program wrote it.
 
@@ -69,7 +71,7 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
     ----------
     path
         A file or folder of one of `KINDS`.
-    frame_rate, orientation, unit, variable, neuropil, all_rois, memory, segments
+    frame_rate, orientation, unit, variable, neuropil, all_rois, memory, segments, only
         See `options.ReadOptions`.
 
     Returns
@@ -96,12 +98,18 @@ def read_recording(  # noqa: PLR0913 (a public function: each is an option of it
         all_rois=all_rois,
         memory=memory,
         segments=segments,
+        only=only,
     )
     return read(path, options)
 
 
 def read(path: Path | str, options: ReadOptions) -> Recording:
     """As `read_recording`, with what is stated in one object."""
+    recording = _read(path, options)
+    return recording if options.only is None else only_good(recording, options.only)
+
+
+def _read(path: Path | str, options: ReadOptions) -> Recording:
     if ADDRESS.match(str(path)):
         address = re.sub(":/+", "://", str(path), count=1)  # as it was before it was a path
         raise DataError(

@@ -426,7 +426,7 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     if stored.shape[0] != stored.shape[1]:
         only_orientation(path, options.orientation, orientation)
     traces = _fluorescence(contents, stored, notes)
-    start, rate = _clock(contents, notes)
+    start, rate = clock(contents, notes)
     cells, neuropil = contents.cells(), Neuropil()
     if around := contents.companion("neuropil"):
         surround, name = contents.traces_of(around), around.name.rsplit("/", 1)[-1]
@@ -467,7 +467,7 @@ def _fluorescence(contents: Contents, stored: AnyTable, notes: list[str]) -> Any
     return traces
 
 
-def _clock(contents: Contents, notes: list[str]) -> tuple[float, float | None]:
+def clock(contents: Contents, notes: list[str]) -> tuple[float, float | None]:
     """Start in s and frame rate in Hz, None where the file has no credible one."""
     value, start, rate = contents.array(contents.start), 0.0, None
     if value is not None and contents.start is not None and value.size == 1:

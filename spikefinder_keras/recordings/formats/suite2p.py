@@ -293,6 +293,17 @@ def as_spks(rates: Rates, names: Sequence[str], source: Path | str) -> Rates:
     Several planes come one after another, as in suite2p's `combined` folder. Where the folder
     `source` is not suite2p's, or has other ROIs, the rates as they are.
     """
+    rows = roi_rows(source)
+    if not rows or not set(names) <= rows.keys():
+        return rates
+    every = np.zeros((len(rows), rates.shape[1]), np.float32)
+    every[[rows[name] for name in names]] = np.nan_to_num(rates)
+    return every
+
+
+def roi_rows(source: Path | str) -> dict[str, int]:
+    """The row of each ROI in `spks.npy`, by the name that a recording gives it; none of a folder
+    that is not suite2p's. Several planes come one after another."""
     planes = planes_of(source)
     rows: dict[str, int] = {}
     for plane in planes:
@@ -300,8 +311,4 @@ def as_spks(rates: Rates, names: Sequence[str], source: Path | str) -> Rates:
         prefix = "" if len(planes) == 1 else f"{plane.name}-"
         rois = range(0 if file is None else file.shape[0])
         rows |= {f"{prefix}{roi}": row for row, roi in enumerate(rois, len(rows))}
-    if not planes or not set(names) <= rows.keys():
-        return rates
-    every = np.zeros((len(rows), rates.shape[1]), np.float32)
-    every[[rows[name] for name in names]] = np.nan_to_num(rates)
-    return every
+    return rows

@@ -8,18 +8,19 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...arrays import Array
+from ...arrays import Array, Times
 from ...competition.tables import write_csv as write_competition_csv
 from ...errors import OutputError
 from ...files.atomic import MARK, check_output_folder, is_zarr, read_json, whole_file, whole_folder
 from ...files.sandbox import require
 from ...text import header_cell, shown
-from ..recording import Prediction
+from ..recording import NeuronQuality, Prediction
 from . import suite2p
 
 EVEN = 1e-3
@@ -56,6 +57,29 @@ def text_of(value: Any, *, indent: int | None = 1) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent, default=unknown)
 
 
+def quality_text(prediction: Prediction) -> dict[str, str]:
+    """The quality of a prediction as JSON under the name `quality`, if it has any: warnings, what
+    its certainty is, and for each number of `NeuronQuality` a list over the neurons, null for
+    NaN."""
+    quality = prediction.quality
+    if len(quality.neurons) != len(prediction.names):
+        return {}
+    columns = {
+        each.name: [_number(getattr(neuron, each.name)) for neuron in quality.neurons]
+        for each in fields(NeuronQuality)
+        if each.name != "name"
+    }
+    found = {"certainty": asdict(quality.certainty), "warnings": [*quality.warnings]}
+    return {"quality": text_of(found | {"neurons": columns}, indent=None)}
+
+
+def _number(value: Any) -> Any:
+    """A value as JSON knows it, with six digits: more are shown nowhere."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
 def _spikes_in_a_row(prediction: Prediction) -> dict[str, Array]:
     """Discrete spikes of all neurons, if there are any: `spike_times` in s, one neuron after
     another, and `spike_neurons`, which counts neurons from 0."""
@@ -70,8 +94,8 @@ def _spikes_in_a_row(prediction: Prediction) -> dict[str, Array]:
 def sidecar(path: Path, prediction: Prediction, *, times: bool = False) -> Iterator[None]:
     """Write a description beside `path`, `<path>.json`, if the body succeeds.
 
-    It holds the description, frame rate in Hz, names of the neurons and discrete spikes in s; with
-    `times`, also the time of the first frame in s and, unless they are even, of all.
+    It holds the description, frame rate in Hz, names of the neurons, discrete spikes in s and the
+    quality; with `times`, also the time of the first frame in s and, unless they are even, of all.
     """
     contents: dict[str, Any] = {
         "description": described(prediction),
@@ -81,18 +105,24 @@ def sidecar(path: Path, prediction: Prediction, *, times: bool = False) -> Itera
     if times:
         stamps = np.asarray(prediction.times, np.float64)
         contents["start"] = float(stamps[0])
-        even = stamps[0] + np.arange(stamps.size) / contents["frame_rate"]
-        if np.abs(stamps - even).max() > EVEN / contents["frame_rate"]:
+        if not even(stamps, contents["frame_rate"]):
             contents["times"] = stamps.tolist()
     if prediction.spike_times is not None:
         contents["spike_times"] = [np.asarray(t).tolist() for t in prediction.spike_times]
     # A line per entry: readable, and short where there are thousands of numbers.
     texts = {key: text_of(value, indent=None) for key, value in contents.items()}
     texts["description"] = text_of(contents["description"]).replace("\n", "\n ")
+    texts |= quality_text(prediction)
     lines = (f' "{key}": {text}' for key, text in texts.items())
     with whole_file(sidecar_path(path)) as temporary:
         temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         yield
+
+
+def even(stamps: Times, frame_rate: float) -> bool:
+    """Whether time stamps `(frame,)` in s say no more than the first of them and the frame rate."""
+    regular = stamps[0] + np.arange(stamps.size) / frame_rate
+    return bool(np.abs(stamps - regular).max() <= EVEN / frame_rate)
 
 
 def sidecar_path(path: Path | str) -> Path:
@@ -151,14 +181,15 @@ def write_npy(path: Path, prediction: Prediction, source: Path | str | None = No
 
 
 def write_npz(path: Path, prediction: Prediction) -> None:
-    """Write `spike_rates` `(neuron, frame)`, `times`, `frame_rate`, `names`, `description` (JSON),
-    and discrete spikes as `_spikes_in_a_row`."""
+    """Write `spike_rates` `(neuron, frame)`, `times`, `frame_rate`, `names`, `description` and
+    `quality` (both JSON), and discrete spikes as `_spikes_in_a_row`."""
     arrays: dict[str, Any] = {
         RATES: np.ascontiguousarray(np.asarray(prediction.table, np.float32).T),
         "times": prediction.times,
         "frame_rate": prediction.recording.frame_rate,
         "names": np.array(prediction.names, dtype=np.str_),
         "description": np.array(text_of(described(prediction))),
+        **{name: np.array(text) for name, text in quality_text(prediction).items()},
         **_spikes_in_a_row(prediction),
     }
     with whole_file(path) as temporary, temporary.open("wb") as file:
@@ -166,7 +197,8 @@ def write_npz(path: Path, prediction: Prediction) -> None:
 
 
 def write_mat(path: Path, prediction: Prediction) -> None:
-    """Write `spike_rates` (neuron x frame), `times`, `frame_rate`, `names`, `description`.
+    """Write `spike_rates` (neuron x frame), `times`, `frame_rate`, `names`, `description` and
+    `quality` (JSON).
 
     Names and discrete spikes, `spike_times` in s, are cell arrays with a cell per neuron; the
     description is a struct.
@@ -183,6 +215,7 @@ def write_mat(path: Path, prediction: Prediction) -> None:
             re.sub(r"\W", "_", key if key[:1].isalpha() else f"x{key}", flags=re.ASCII): value
             for key, value in described(prediction).items()
         },
+        **quality_text(prediction),
     }
     if prediction.spike_times is not None:
         variables["spike_times"] = _cells(np.asarray(t, float) for t in prediction.spike_times)
@@ -257,6 +290,7 @@ def fill_store(folder: Path, prediction: Prediction) -> None:
         made.attrs.update({"_ARRAY_DIMENSIONS": [dimension], **attributes.get(name, {})})
     group.attrs["frame_rate"] = float(prediction.recording.frame_rate)
     group.attrs.update({"names": list(prediction.names), "description": description})
+    group.attrs.update(quality_text(prediction))
     zarr.consolidate_metadata(store)
 
 

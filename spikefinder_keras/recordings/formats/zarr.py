@@ -42,17 +42,17 @@ _CODEC_KEYS = ("codecs", "index_codecs", "filters", "compressor", "compressors")
 def open_folder(path: Path, chunk: int) -> Container:
     """List the arrays and groups of a store; `UsageError` if Zarr is not installed."""
     require("zarr", "reading Zarr", "zarr")
-    return open_container(Container, path, _JOBS, chunk, separator="/")
+    return open_container(Container, path, JOBS, chunk, separator="/")
 
 
 @sandboxed
 def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
     import zarr
 
-    root = _open_root(path)
+    root = open_root(path)
     objects: dict[str, Info] = {"": GroupInfo(_attributes(root))}
     if isinstance(root, zarr.Array):
-        objects[ALONE] = _info(root)
+        objects[ALONE] = info(root)
     else:
         objects |= _members(root, "", 0)
     yield "objects", as_json(objects)
@@ -62,7 +62,7 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
 def parse_arrays(
     path: str, labels: Mapping[str, str], large: Sequence[str]
 ) -> Iterator[tuple[str, Array]]:
-    root = _open_root(path)
+    root = open_root(path)
     for name, label in labels.items():
         array = _array(root, name)
         files = Path(path, array.path).rglob("*")
@@ -75,14 +75,14 @@ def parse_arrays(
 
 @sandboxed
 def parse_rows(path: str, name: str, axis: int, numbers: list[int]) -> Iterator[tuple[str, Array]]:
-    yield "rows", pick(_array(_open_root(path), name), axis, np.array(numbers))
+    yield "rows", pick(_array(open_root(path), name), axis, np.array(numbers))
 
 
-_JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("zarr",))
+JOBS = Jobs(parse_objects, parse_arrays, parse_rows, libraries=("zarr",))
 
 
 @sandboxed
-def _open_root(path: str) -> Any:
+def open_root(path: str) -> Any:
     import zarr
 
     check_files(Path(path))
@@ -106,7 +106,7 @@ def _array(root: Any, name: str) -> Any:
 def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
     # By name, as Zarr gives them in the order in which they were opened, which varies.
     arrays, groups = sorted(group.arrays()), sorted(group.groups())
-    found: dict[str, Info] = {f"{prefix}{name}": _info(array) for name, array in arrays}
+    found: dict[str, Info] = {f"{prefix}{name}": info(array) for name, array in arrays}
     if depth < LEVELS:
         for name, inner in groups:
             found[f"{prefix}{name}"] = GroupInfo(_attributes(inner))
@@ -114,7 +114,7 @@ def _members(group: Any, prefix: str, depth: int) -> dict[str, Info]:
     return found
 
 
-def _info(array: Any) -> ArrayInfo:
+def info(array: Any) -> ArrayInfo:
     unit = array.attrs.get("units")  # as xarray calls it
     attributes, fill = _attributes(array), array.fill_value
     # In version 2 xarray means it by this; 0 is what Zarr writes of itself.
