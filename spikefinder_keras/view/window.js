@@ -68,4 +68,6 @@ rows.patching.connect(() => {
 })
 said.properties.data.change.connect(() => output.textContent = said.get_column("text")[0] ?? "")
 show()
-document.querySelector(".neurons").dataset.marks = "ready"
+const neurons = document.querySelector(".neurons")
+neurons.focus({preventScroll: true})  // so that arrows choose neurons at once
+neurons.dataset.marks = "ready"
