@@ -97,6 +97,10 @@ class Window:
         )
         self.asked = ColumnDataSource({"neuron": [], "mark": [], "word": [], "number": []})
         self.said = ColumnDataSource({"text": []})
+        # What the browser draws by itself stays there: the map alone may have 5 MB.
+        for model in self.drawing.controls.values():
+            if isinstance(model, ColumnDataSource) and model is not self.drawing.rows:
+                model.syncable = False
         self._add_columns()
         self._add_page()
         self._answer(self.drawing, self.asked)

@@ -346,6 +346,21 @@ def test_rates_alone_have_no_lane_for_a_trace(folder, new_tab, tmp_path):
         run.wait()
 
 
+def test_the_browser_says_what_was_asked_and_nothing_else(serve, new_tab):
+    """What it draws would be megabytes of a large result, more than the server takes."""
+    _, address = serve()
+    tab, sent = new_tab(viewport={"width": 1_400, "height": 900}), []
+    tab.on("websocket", lambda each: each.on("framesent", lambda data: sent.append(len(data))))
+    tab.goto(address)
+    tab.wait_for_function("document.querySelector('.neurons')?.dataset.marks == 'ready'")
+    wait_drawn(tab, "windows.get_column('neuron').length > 0")
+    look(tab, 100.0, 300.0)
+    tab.locator(".neurons select").select_option(label="mean rate")
+    choose(tab, 5)
+    assert sent
+    assert max(sent) < 4_000
+
+
 def test_ctrl_c_ends_it_with_success(serve):
     run, _ = serve()
     run.send_signal(signal.SIGINT)
