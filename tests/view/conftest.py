@@ -8,7 +8,8 @@ import pytest
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 
 
-@pytest.fixture(scope="session")
+# Of a module: playwright's loop runs in this thread until then, and the server needs one of its own.
+@pytest.fixture(scope="module")
 def chromium():
     """A browser that is running; tests that need one are skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
