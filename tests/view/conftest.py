@@ -8,7 +8,8 @@ import pytest
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 
 
-@pytest.fixture(scope="session")
+# Of a module: until it ends playwright's loop runs in this thread, and a server needs its own.
+@pytest.fixture(scope="module")
 def chromium():
     """A browser that is running; tests that need one are skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
