@@ -8,7 +8,7 @@ import pytest
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 
 
-# Of a module: playwright's loop runs in this thread until then, and the server needs one of its own.
+# Of a module: until it ends playwright's loop runs in this thread, and a server needs its own.
 @pytest.fixture(scope="module")
 def chromium():
     """A browser that is running; tests that need one are skipped where there is none."""
