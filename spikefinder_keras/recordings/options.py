@@ -208,7 +208,7 @@ class PredictOptions:
         _check_kinds(self)
         weights = self.weights
         # Arrays, too: numpy takes longer to load than a command line to be read.
-        given = isinstance(weights, Number | Sequence | Mapping) or hasattr(weights, "dtype")
+        given = isinstance(weights, Number | Sequence | Mapping) or hasattr(weights, "__array__")
         if given and not isinstance(weights, (str, Path)):
             raise UsageError(
                 f"weights are no {type(weights).__name__}; give a name, a file or a loaded network "

@@ -159,8 +159,8 @@ class Task:
     def open(
         self, say: Callable[[str], None] = lambda line: None, *, progress: bool = False
     ) -> tuple[Recording, Predictor]:
-        """Read the recording, as far as it has to be, say each note on it, and then load its
-        predictor."""
+        """Read the recording, as far as it has to be, load its predictor, and say each note on the
+        recording: not before, so that a mistake is one line."""
         recording = read(self.source, self.reading)
         _check_form(recording, self.reading.unit, self.prediction)
         recording = split_at_steps(recording)
@@ -168,9 +168,10 @@ class Task:
         # First, as all that follows hangs on it.
         if recording.unit != "competition":
             lines.insert(0, f"{recording.frame_rate:g} Hz, {recording.rate_from or 'as stated'}")
+        predictor = choose_predictor(recording, self.prediction, progress=progress)
         for line in lines:
             say(f"{self.source.name}: {line}")
-        return recording, choose_predictor(recording, self.prediction, progress=progress)
+        return recording, predictor
 
     def as_text(self) -> str:
         """The same as JSON, with absolute paths, for a process in another folder."""
