@@ -59,6 +59,7 @@ def test_npz_comes_back(tmp_path, values, packed):
         np.testing.assert_array_equal(found[name], value)
 
 
+@pytest.mark.slow
 @FEW
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 4]), st.integers(60, 200))
 def test_recordings_in_every_format_are_the_same(tmp_path, seed, neurons, frames):
@@ -112,6 +113,7 @@ def test_neurons_in_another_order(rates, seed, order):
     np.testing.assert_array_equal(rates(traces[:, order]), rates(traces)[:, order])
 
 
+@pytest.mark.slow
 @FEW
 @given(st.integers(0, 2**32 - 1))
 def test_one_by_one_is_as_all_at_once(rates, seed):

@@ -215,6 +215,7 @@ def test_what_the_table_tells():
     assert 0.006 < float(found[1]["high"]) - float(found[1]["low"]) < 0.012
 
 
+@pytest.mark.slow
 def test_a_table_is_carried_on_without_the_folders_of_its_runs(tmp_path, data, monkeypatch):
     """Also by a longer plan: only what the table lacks is run."""
     out, one = tmp_path / "out", PLAN.replace("[0, 1]", "[0]")
@@ -235,6 +236,7 @@ def test_a_table_is_carried_on_without_the_folders_of_its_runs(tmp_path, data, m
     assert [row for row in after if row["seed"] == "0"] == before
 
 
+@pytest.mark.slow
 def test_chosen_folds_are_left_out_in_turn(tmp_path, data):
     path = plan(tmp_path, PLAN.replace("folds = 2", "folds = 2\nleave_out = [1]"))
     run_experiment(path, data, tmp_path / "out")

@@ -373,6 +373,7 @@ def test_resume_refuses_what_would_be_another_run(small, tmp_path):
         resume(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_carried_on_as_if_it_had_been_asked_for_as_many(small, tmp_path):
     whole = train(small, tmp_path / "whole", Settings(epochs=3, batch=3))
     train(small, tmp_path / "longer", Settings(epochs=1, batch=3))
@@ -386,6 +387,7 @@ def test_a_finished_run_is_carried_on_as_if_it_had_been_asked_for_as_many(small,
     assert resume(tmp_path / "longer").settings.epochs == 3  # whoever resumes it next
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_from_weights(small, tmp_path, monkeypatch):
     first = train(small, tmp_path / "first", Settings(**RATES))
     start = first.folder / "last.weights.h5"

@@ -121,6 +121,7 @@ def test_the_start_of_a_trace_is_held(steps):
     assert steps <= ONSET + 1 or np.ptp(found) > 0
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_EVERY", 1)
     neurons = [neuron("a"), neuron("b", seed=1)]

@@ -46,6 +46,7 @@ def few(made, tmp_path, monkeypatch):
     return tmp_path / "x"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".zarr", ".npy"])
 def test_it_shows_what_one_in_memory_shows(few, suffix):
     stored = open_source(few / f"r{suffix}", few / "a.npy")

@@ -364,7 +364,7 @@ def test_the_browser_says_what_was_asked_and_nothing_else(serve, new_tab):
 def test_ctrl_c_ends_it_with_success(serve):
     run, _ = serve()
     run.send_signal(signal.SIGINT)
-    assert run.wait(10) == 0
+    assert run.wait(60) == 0  # on a busy machine
     assert run.stdout.read() == ""
     assert re.fullmatch(r"Ctrl-C ends it; marks are kept in \S+\n", run.stderr.read())
 
