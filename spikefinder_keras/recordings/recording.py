@@ -283,7 +283,7 @@ class Recording:
     def part(self, neurons: Sequence[int] | Numbers) -> "Recording":
         """Some neurons alone, by increasing numbers, in memory, what is no data marked as
         missing."""
-        names, missing = tuple(self.names[neuron] for neuron in neurons), self.missing
+        missing = self.missing
         traces: Table
         if isinstance(self.fluorescence, LazyTable):
             rows = self.fluorescence.T.load(neurons)
@@ -293,18 +293,22 @@ class Recording:
             traces = self.fluorescence[:, neurons.start : neurons.stop]
         else:
             traces = self.fluorescence[:, neurons]
-        offsets = tuple(self.offsets[neuron] for neuron in neurons) if self.offsets else ()
-        part = replace(self, fluorescence=traces, names=names, missing=missing, offsets=offsets)
+        part = self._of(neurons, fluorescence=traces, missing=missing)
         # Segments are the whole recording's; finding them once is enough.
         part.__dict__["segments"] = self.segments
         return part
 
     def only(self, numbers: Numbers) -> "Recording":
         """Some neurons alone, by increasing numbers, still where they are."""
-        names = tuple(self.names[number] for number in numbers)
         if isinstance(self.fluorescence, LazyTable):
-            return replace(self, fluorescence=self.fluorescence.T.keep(numbers).T, names=names)
-        return replace(self, fluorescence=self.fluorescence[:, numbers], names=names)
+            return self._of(numbers, fluorescence=self.fluorescence.T.keep(numbers).T)
+        return self._of(numbers, fluorescence=self.fluorescence[:, numbers])
+
+    def _of(self, neurons: Sequence[int] | Numbers, **changed: Any) -> "Recording":
+        """The same with what there is of each neuron, of these alone."""
+        names = tuple(self.names[neuron] for neuron in neurons)
+        offsets = tuple(self.offsets[neuron] for neuron in neurons) if self.offsets else ()
+        return replace(self, names=names, offsets=offsets, **changed)
 
     def sample(self, most: int) -> "Recording":
         """At most so many neurons, evenly chosen and always the same, as a `part`."""

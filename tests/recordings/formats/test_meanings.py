@@ -485,6 +485,7 @@ def test_combined_alone_and_planes_of_a_volume(tmp_path):
     assert together.times[0] == 0
     assert together.offsets == pytest.approx(np.repeat(np.arange(4) / (4 * RATE), 2))
     assert together.part([1, 6]).offsets == pytest.approx([0, 3 / (4 * RATE)])
+    assert together.only(np.array([1, 6])).offsets == together.part([1, 6]).offsets
     assert read_recording(path / "plane3").times[0] == pytest.approx(3 / (4 * RATE))
     # The whole volume was scanned before, and nobody knows which neuron is where.
     (tmp_path / "c").mkdir()
