@@ -51,7 +51,7 @@ from spikefinder_keras.recordings.calibration import (
 )
 from spikefinder_keras.recordings.universal import (
     discrete_spikes,
-    mean_rates,
+    integral_of,
     prepare_neuron,
 )
 from spikefinder_keras.signals.measures import pearson
@@ -276,7 +276,7 @@ def universal_rows(neurons, runs, settings):
         for neuron, (by_method, certainty) in zip(scored, found, strict=True):
             for method, rates in by_method.items():
                 samples = [
-                    mean_rates(r, np.arange(x.size)[:, None] + np.arange(2))
+                    np.maximum(np.diff(integral_of(r)[: x.size + 1]), 0)
                     for r, x in zip(rates, neuron.spikes, strict=True)
                 ]
                 rows.append(

@@ -138,9 +138,9 @@ class _Parser(argparse.ArgumentParser):
 
     def _meant(self, message: str) -> str:
         """What a word that is not known may stand for."""
-        commands = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]
+        commands = _commands(self)
         if match := re.search(r"invalid choice: '([^']*)'", message):
-            return did_you_mean(match[1], [name for a in commands for name in a.choices])
+            return did_you_mean(match[1], commands)
         words = message.partition("unrecognized arguments: ")[2].split()
         options = [word for word in words if word.startswith("-")]
         if words and not options:
@@ -150,11 +150,10 @@ class _Parser(argparse.ArgumentParser):
         if not options:
             return ""
         word = options[0].partition("=")[0]
-        named = {name: each for action in commands for name, each in action.choices.items()}
-        having = [name for name, each in named.items() if word in each._option_string_actions]
+        having = [name for name, each in commands.items() if word in each._option_string_actions]
         if having:
             return f": it is an option of {', '.join(having)}"
-        known = {option for each in _commands(self) for option in each._option_string_actions}
+        known = {option for each in commands.values() for option in each._option_string_actions}
         return did_you_mean(word, known)
 
 
@@ -186,7 +185,7 @@ class _Completion(argparse.Action):
         require("shtab", "--print-completion", "completion")
         import shtab
 
-        for command in _commands(parser):
+        for command in _commands(parser).values():
             for action in command._actions:
                 if any(word in str(action.metavar) for word in ("FILE", "PATH", "DIR", "RUN")):
                     action.complete = shtab.FILE  # type: ignore[attr-defined]
@@ -194,10 +193,10 @@ class _Completion(argparse.Action):
         sys.exit(0)
 
 
-def _commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    """The parser of each command."""
-    commands = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    return [each for action in commands for each in action.choices.values()]
+def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, by its name."""
+    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return {name: each for action in actions for name, each in action.choices.items()}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,8 +11,6 @@ from ..errors import OutputError
 from ..recordings.options import ReadOptions
 from .options import Commands, add_command, add_fields, fields_of
 
-LIBRARIES = ("bokeh", "tsdownsample")
-
 
 def add(commands: Commands) -> None:
     option = add_command(
@@ -45,11 +43,10 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from ..files.atomic import check_apart, check_output
-    from ..files.sandbox import require
     from ..recordings.formats.detect import read_from
+    from ..view import require_libraries
 
-    for library in LIBRARIES:
-        require(library, "a window", "view")
+    require_libraries("a window")
     rates = Path(arguments.rates)
     recording = Path(arguments.recording) if arguments.recording else None
     truth = Path(arguments.truth) if arguments.truth else None

@@ -6,7 +6,7 @@ frames, NaN where missing -> a regular grid per segment, short gaps bridged -> 1
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -440,23 +440,56 @@ def to_frames(
     missing: Mask,
     offsets: Sequence[float] = (),
 ) -> Rates:
-    """Rates float32 `(frame, neuron)` as the mean over each frame's interval.
+    """Rates float32 `(frame, neuron)` as the mean over each frame's interval, of rates at 100 Hz
+    `(sample, neuron)` for each segment; see `over_frames`. The integral over time stays the
+    same."""
 
-    `rates` at 100 Hz are `(sample, neuron)` for each segment, `missing` `(frame, neuron)` says
-    where the recording has no value, `offsets` are as in `Recording`. The integral over time stays
-    the same; frames inside a gap longer than `LONGEST_BRIDGED` are NaN.
+    def integral(segment: int, neuron: int) -> Trace:
+        return running_integral(rates[segment][:, neuron])
+
+    return over_frames(integral, segments, missing, offsets)
+
+
+def over_frames(
+    integral: Callable[[int, int], Trace | None],
+    segments: Sequence[Segment],
+    missing: Mask,
+    offsets: Sequence[float] = (),
+) -> Rates:
+    """Means float32 `(frame, neuron)` over each frame's interval.
+
+    `integral(segment, neuron)` is the running integral of what is meant at each sample, from 0 on,
+    `(sample + 1,)`, or None where there is nothing. `missing` `(frame, neuron)` says where the
+    recording has no value, `offsets` are as in `Recording`. Frames inside a gap longer than
+    `LONGEST_BRIDGED` are NaN.
     """
     result = np.full(missing.shape, np.nan, np.float32)
-    for table, segment in zip(rates, segments, strict=True):
-        integral, known = np.zeros(segment.samples + 1), np.arange(segment.samples + 1)
+    for number, segment in enumerate(segments):
+        edges = frame_edges(segment)
         for neuron in range(missing.shape[1]):
-            edges = frame_edges(segment, offsets[neuron] if offsets else 0.0)
-            np.cumsum(table[:, neuron], out=integral[1:], dtype=np.float64)
-            at = np.interp(edges, known, integral)
-            found = (at[:, 1] - at[:, 0]) / (edges[:, 1] - edges[:, 0])
-            found[frames_in_gaps(segment, missing[:, neuron])] = np.nan
-            result[segment.frames, neuron] = found
+            found = integral(number, neuron)
+            if found is None:
+                continue
+            if offsets:
+                edges = frame_edges(segment, offsets[neuron])
+            means = mean_between(found, edges)
+            means[frames_in_gaps(segment, missing[:, neuron])] = np.nan
+            result[segment.frames, neuron] = means
     return result
+
+
+def running_integral(values: Trace) -> Trace:
+    """The running sum of values `(sample,)`, from 0 on: `(sample + 1,)`."""
+    found = np.zeros(len(values) + 1)
+    np.cumsum(values, out=found[1:], dtype=np.float64)
+    return found
+
+
+def mean_between(integral: Trace, edges: Array) -> Trace:
+    """Means over intervals `(interval, 2)` in samples of what has a running integral
+    `(sample + 1,)`, straight from sample to sample."""
+    at = np.interp(edges, np.arange(len(integral)), integral)
+    return (at[:, 1] - at[:, 0]) / (edges[:, 1] - edges[:, 0])
 
 
 def frames_in_gaps(segment: Segment, missing: Mask) -> Mask:

@@ -40,7 +40,13 @@ from .calibration import (
 from .options import PredictOptions
 from .quality import EXPECTED, is_raw, neuron_quality
 from .recording import NOT_STATED, Predicted, Recording, described_alike
-from .segments import LONGEST_BRIDGED, Segment, frame_edges, frames_in_gaps, samples_in_gaps
+from .segments import (
+    LONGEST_BRIDGED,
+    Segment,
+    over_frames,
+    running_integral,
+    samples_in_gaps,
+)
 
 BASELINE = 15
 """This percentile of the smoothed trace becomes 0: of a neuron that fires half of the time it is
@@ -265,21 +271,18 @@ def network_input(trace: Trace, scales: Scales, delay: float = 0.0) -> Array:
     return np.clip(scaled, -LARGEST_INPUT, LARGEST_INPUT).astype(np.float32)
 
 
-def mean_rates(steps: Rates, edges: Array) -> Rates:
-    """Means of rates per step `(step,)`, not negative, over intervals `(interval, 2)` in samples,
-    `(interval,)`.
+def integral_of(steps: Rates) -> Trace:
+    """The running integral of rates per step `(step,)`, not negative, at each sample, from 0 on:
+    `(4 step + 1,)`.
 
-    The mean over each step stays what it is; from sample to sample the running integral follows a
-    monotone cubic, so that frames that do not coincide with steps see no stairs.
+    The mean over each step stays what it is; between, it is a monotone cubic, so that frames that
+    do not coincide with steps see no stairs.
     """
     from scipy.interpolate import PchipInterpolator
 
-    integral = np.zeros(len(steps) + 1)
-    np.cumsum(steps, out=integral[1:])
+    integral = running_integral(steps)
     curve = PchipInterpolator(np.arange(len(integral)) * STEP, integral * STEP)
-    samples = np.arange(len(steps) * STEP + 1)
-    at = np.interp(edges, samples, curve(samples))
-    return np.maximum((at[:, 1] - at[:, 0]) / (edges[:, 1] - edges[:, 0]), 0.0)
+    return curve(np.arange(len(steps) * STEP + 1))
 
 
 WEIGHTS = "universal"  # the name of the weights that come with the package
@@ -407,7 +410,14 @@ class Universal:
             found = neuron_quality(recording, k, calcium=calcium, certainty=neuron.expected)
             low, high = (factor * neuron.mean for factor in self.calibration.rates.interval)
             quality.append(replace(found, rate=neuron.mean, rate_low=low, rate_high=high))
-        return Predicted(_table(recording, neurons, missing), spike_times, quality)
+
+        def integral(segment: int, neuron: int) -> Trace | None:
+            steps = neurons[neuron].steps[segment]
+            return integral_of(steps) if steps.size else None
+
+        table = over_frames(integral, segments, missing, recording.offsets)
+        # Round-off of the cubic may be below 0; NaN stays.
+        return Predicted(np.maximum(table, 0.0), spike_times, quality)
 
     def _neurons(
         self, prepared: Sequence[tuple[list[Trace], Scales]], frame_rate: float
@@ -466,23 +476,6 @@ class Universal:
             "engine": self.engine.name,
             "software": f"spikefinder-keras {__version__}, the network universal",
         }
-
-
-def _table(recording: Recording, neurons: Sequence[UniversalNeuron], missing: Mask) -> Rates:
-    """Rates float32 `(frame, neuron)`: means over the frames, NaN inside long gaps and where there
-    is no answer."""
-    table = np.full(missing.shape, np.nan, np.float32)
-    for k, segment in enumerate(recording.segments):
-        edges = frame_edges(segment)
-        for number, neuron in enumerate(neurons):
-            if not neuron.steps[k].size:
-                continue
-            if recording.offsets:
-                edges = frame_edges(segment, recording.offsets[number])
-            rates = mean_rates(neuron.steps[k], edges)
-            rates[frames_in_gaps(segment, missing[:, number])] = np.nan
-            table[segment.frames, number] = rates
-    return table
 
 
 def _has_values(trace: Trace) -> bool:

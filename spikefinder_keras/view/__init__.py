@@ -6,6 +6,18 @@ Not here: pictures that stand still (`figures`), and what is looked at, which th
 
 import lazy_loader
 
+LIBRARIES = ("bokeh", "tsdownsample")
+"""By these neurons are looked at; they are the extra `view`."""
+
+
+def require_libraries(purpose: str) -> None:
+    """Raise the `UsageError` that says how to install them, unless they are there."""
+    from ..files.sandbox import require
+
+    for library in LIBRARIES:
+        require(library, purpose, "view")
+
+
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={

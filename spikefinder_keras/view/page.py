@@ -21,9 +21,9 @@ import numpy as np
 from ..arrays import Array, Trace
 from ..figures.recording_page import jinja, report
 from ..files.atomic import write_text
-from ..files.sandbox import require
 from ..recordings.formats.writers import even
 from ..recordings.recording import Prediction
+from . import LIBRARIES, require_libraries
 from .drawing import MOST_CHOSEN, draw, read
 from .source import PredictionSource
 
@@ -41,7 +41,6 @@ MOST_BINS, MOST_VALUES = 600, 2_500_000  # of the overview: as wide as it is, an
 BASE64 = 4 / 3  # bytes of text for one of data
 MISSING, STEPS = -32_768, 65_534  # see page.js
 
-LIBRARIES = ("bokeh", "tsdownsample")
 HEIGHT = 800  # pixels, in a notebook
 ALONE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Every neuron</title>
@@ -92,8 +91,7 @@ def view_prediction(prediction: Prediction) -> View:
     """Look at every neuron of a prediction in a notebook, as on the page of `predict --report`: it
     is the last value of a cell. All numbers are in the notebook then. `UsageError` if Bokeh is not
     installed."""
-    for library in LIBRARIES:
-        require(library, "looking at neurons", "view")
+    require_libraries("looking at neurons")
     head, browser = fragment(prediction)
     return View(jinja(ALONE).render(head=head, browser=browser))
 

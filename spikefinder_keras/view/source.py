@@ -135,7 +135,11 @@ class PredictionSource:
         """As the quality has them; of rates without a unit, their means."""
         if any(np.isfinite(neuron.rate) for neuron in neurons):
             return [float(neuron.rate) for neuron in neurons]
-        return mean_rates(self.prediction.table, np.array([0, self.frames]))[0].tolist()
+        return self._means().tolist()
+
+    def _means(self) -> Rates:
+        """The mean of each neuron's rates, `(neuron,)`."""
+        return mean_rates(self.prediction.table, np.array([0, self.frames]))[0]
 
     def part(self, neurons: range) -> PredictionSource:
         """Some neurons alone, read into memory together: in a file they may lie in one piece."""
@@ -192,12 +196,10 @@ class StoredSource(PredictionSource):
     pyramid: Pyramid
     kept: OrderedDict[int, tuple[Trace, Trace]] = field(default_factory=OrderedDict)
 
-    def _mean_rates(self, neurons: list[NeuronQuality]) -> list[float]:
-        if any(np.isfinite(neuron.rate) for neuron in neurons):
-            return [float(neuron.rate) for neuron in neurons]
+    def _means(self) -> Rates:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # neurons without any rate
-            return np.nanmean(self.pyramid.means(), axis=1).tolist()
+            return np.nanmean(self.pyramid.means(), axis=1)
 
     def table(self) -> dict[str, list[Any]]:
         return {**super().table(), "likeness": self.pyramid.places().tolist()}

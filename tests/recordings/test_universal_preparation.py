@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from spikefinder_keras.recordings.segments import find_segments
+from spikefinder_keras.recordings.segments import find_segments, mean_between
 from spikefinder_keras.recordings.universal import (
     CHANNELS,
     Scales,
+    integral_of,
     lines_of,
-    mean_rates,
     network_input,
     prepare_neuron,
     prepare_trace,
@@ -68,14 +68,16 @@ def test_short_traces_have_noise_0():
 
 def test_rates_keep_the_mean_of_each_step():
     steps = np.random.default_rng(0).gamma(0.3, 1.0, 50)
-    samples = mean_rates(steps, np.arange(200)[:, None] + np.arange(2))
+    samples = mean_between(integral_of(steps), np.arange(200)[:, None] + np.arange(2))
     np.testing.assert_allclose(samples.reshape(-1, 4).mean(axis=1), steps, atol=1e-9)
     assert (samples >= 0).all()
     # Over any intervals that meet, the integral is that of the steps.
     edges = np.sort(np.append(np.random.default_rng(1).uniform(0, 200, 60), [0, 200]))
-    means = mean_rates(steps, np.stack([edges[:-1], edges[1:]], axis=1))
+    means = mean_between(integral_of(steps), np.stack([edges[:-1], edges[1:]], axis=1))
     assert np.diff(edges) @ means == pytest.approx(4 * steps.sum())
-    np.testing.assert_allclose(mean_rates(np.ones(3), edges[:1] + np.array([[0, 7.3]])), 1.0)
+    np.testing.assert_allclose(
+        mean_between(integral_of(np.ones(3)), edges[:1] + np.array([[0, 7.3]])), 1.0
+    )
 
 
 def test_the_15th_percentile_of_the_smoothed_trace_is_0():

@@ -264,17 +264,17 @@ class _Listing(Cells):
                 self.keep(f"{group}/axis1", info, partial(_field, item, kind, None))
                 continue
             for place, name in enumerate(_pickled_texts(item, f"{kind}_kind")):
-                read = partial(_field, item, kind, place if dtype.shape else None)
                 if dtype.base.kind == "f" and (dtype.shape or time_unit(name) is None):
-                    values.append(read)
+                    values.append((kind, place))
                     names.append(name)
                 elif math.prod(dtype.shape) > place:
+                    read = partial(_field, item, kind, place if dtype.shape else None)
                     self.keep(f"{group}/{name}", ArrayInfo(item.shape, dtype.base.str), read)
         if values:
             text = "\n".join(names)
             self.objects[f"{group}/block0_items"] = ArrayInfo((len(names),), "object", text=text)
             info = ArrayInfo((*item.shape, len(values)), "<f8")
-            self.keep(f"{group}/block0_values", info, partial(_block, values))
+            self.keep(f"{group}/block0_values", info, partial(_block, item, values))
 
     def _shape(self, item: h5py.Dataset) -> tuple[int, ...]:
         return item.shape[::-1] if self.reverse else item.shape
@@ -422,5 +422,9 @@ def _field(item: h5py.Dataset, name: str, place: int | None, label: str) -> Arra
     return values if place is None else values[:, place]
 
 
-def _block(columns: Sequence[partial[Array]], label: str) -> Array:
-    return np.stack([column(label).astype(np.float64) for column in columns], axis=1)
+def _block(item: h5py.Dataset, columns: Sequence[tuple[str, int]], label: str) -> Array:
+    """Columns of rows, by field and place in it, as a table `(row, column)`."""
+    # Each field once: it may hold a thousand columns.
+    fields = {name: _field(item, name, None, label) for name, _ in columns}
+    found = [np.reshape(fields[name], (len(item), -1))[:, place] for name, place in columns]
+    return np.stack(found, axis=1).astype(np.float64)
