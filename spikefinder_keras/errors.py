@@ -4,7 +4,8 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 from .text import did_you_mean, one_line, shown
 
@@ -61,6 +62,17 @@ def check_keywords(function: str, given: Iterable[str], known: Iterable[str]) ->
     for name in given:
         if name not in known:
             raise UsageError(f"{function} has no {name}{did_you_mean(name, known)}")
+
+
+def is_of_kind(value: object, kind: Any) -> bool:
+    """Whether a value, as from a file, is of a field's type: an int is a float, a bool is neither,
+    and in a tuple are numbers."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    kinds = tuple(getattr(each, "__origin__", each) for each in kinds)
+    kinds = (*kinds, int) if float in kinds else kinds
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        return False
+    return not isinstance(value, tuple) or all(type(each) in (int, float) for each in value)
 
 
 def in_python(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,12 +6,11 @@ build these two; everything below is handed one of them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from numbers import Integral, Number, Real
+from numbers import Number
 from pathlib import Path
-from types import NoneType
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
-from ..errors import UsageError
+from ..errors import UsageError, is_of_kind
 from ..network import ENGINES
 from ..text import one_line
 
@@ -26,29 +25,23 @@ Segments: TypeAlias = str | int | Sequence[int]
 the frames with which they begin."""
 
 
-_KINDS: dict[Any, tuple[type, str]] = {
-    str: (str, "a text"),
-    int: (Integral, "a whole number"),
-    float: (Real, "a number"),
-}
-"""What a field of such a type may be, numpy's numbers included, and in words."""
+_KINDS = {str: "a text", int: "a whole number", float: "a number"}
+"""What fields of these types are, in words; the others are checked by what uses them."""
 
 
 def _check_kinds(options: Any) -> None:
     """Raise `UsageError` for a field that is stated as what it cannot be."""
     for each in fields(options):
+        kinds = [kind for kind in _KINDS if each.type in (kind, kind | None)]
+        # Of these what is made of them says more.
+        if not kinds or each.name in ("frame_rate", "neuropil"):
+            continue
         value = getattr(options, each.name)
-        kinds = [kind for kind in get_args(each.type) if kind is not NoneType] or [each.type]
-        if value is None or kinds[0] not in _KINDS or len(kinds) > 1:
-            continue
-        if each.name in ("frame_rate", "neuropil"):  # of which what uses them says more
-            continue
-        kind, words = _KINDS[kinds[0]]
-        if isinstance(value, bool) or not isinstance(value, kind):
-            name = each.name.replace("_", "-")
-            raise UsageError(
-                f"{one_line(repr(value))[:40]} cannot be used; give {words} (--{name})"
-            )
+        # numpy's numbers are as good.
+        plain = value.item() if getattr(value, "shape", None) == () else value
+        if not is_of_kind(plain, each.type):
+            found, name = one_line(repr(value))[:40], each.name.replace("_", "-")
+            raise UsageError(f"{found} cannot be used; give {_KINDS[kinds[0]]} (--{name})")
 
 
 def _help(text: str, **metadata: Any) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """What training runs are made of, apart from their data."""
 
 from dataclasses import dataclass, fields
-from types import UnionType
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from ..constants import FEW_DATA_WEIGHT
-from ..errors import UsageError
+from ..errors import UsageError, is_of_kind
 from ..network.convi6 import FILTERS, LSTM_UNITS, TAPS, Architecture
 from ..network.universal import LEVELS, WIDTH
 
@@ -57,7 +56,7 @@ class Settings:
             if isinstance(getattr(self, name), list):  # as JSON and TOML have them
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         for field in fields(self):
-            if not _is_of_kind(getattr(self, field.name), field.type):
+            if not is_of_kind(getattr(self, field.name), field.type):
                 raise UsageError(f"{field.name} cannot be {getattr(self, field.name)!r}")
         _check(
             self,
@@ -135,14 +134,3 @@ def _check(settings: object, fine: dict[str, bool], advice: str = "") -> None:
     for name, possible in fine.items():
         if not possible:
             raise UsageError(f"{name} cannot be {getattr(settings, name)}{advice}")
-
-
-def _is_of_kind(value: object, kind: Any) -> bool:
-    """Whether a value, as from a file, is of a field's type: an int is a float, a bool is neither,
-    and in a tuple are numbers."""
-    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    kinds = tuple(getattr(each, "__origin__", each) for each in kinds)
-    kinds = (*kinds, int) if float in kinds else kinds
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        return False
-    return not isinstance(value, tuple) or all(type(each) in (int, float) for each in value)

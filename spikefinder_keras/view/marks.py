@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import DataError
 from ..files.atomic import State, state_of, whole_file
 from ..files.npy import NpyFile
-from ..recordings.formats.suite2p import planes_of, roi_rows
+from ..recordings.formats.suite2p import named_planes, roi_rows
 from ..recordings.marks import GOOD, Mark, read_marks, write_marks
 from ..text import clean_name
 
@@ -89,20 +89,18 @@ class Marks:
 
     def _write_cells(self) -> None:
         """Beside the marks, as suite2p's own file is somebody else's."""
-        planes = [] if self.suite2p is None else planes_of(self.suite2p)
-        for plane in planes:
+        for plane, prefix in [] if self.suite2p is None else named_planes(self.suite2p):
             own = roi_rows(plane)
             cells = np.stack([np.ones(len(own)), np.ones(len(own))], axis=1)
             with suppress(OSError, ValueError, DataError):  # nobody has classified
                 file = NpyFile(plane / "iscell.npy")
                 if file.shape == cells.shape:
                     cells = np.array(file.read(), np.float64)
-            several = len(planes) > 1
             for roi, row in own.items():
-                mark = self[f"{plane.name}-{roi}" if several else roi].mark
+                mark = self[f"{prefix}{roi}"].mark
                 if mark:
                     cells[row, 0] = mark == GOOD
-            name = f"{plane.name}.iscell.npy" if several else "iscell.npy"
+            name = f"{plane.name}.iscell.npy" if prefix else "iscell.npy"
             with whole_file(self.path.with_name(f"{self.path.stem}.{name}")) as temporary:
                 NpyFile.make(temporary, cells.shape, np.float64).write(0, cells)
 

@@ -30,7 +30,7 @@ from ..recording import CHUNK, NOT_STATED, Prediction
 from .hdf5 import Hdf5File, open_file
 from .nwb import OWN, SERIES, all_series, data_of, is_version_2, region_of, roi_ids, table_columns
 from .pickled import read_pixels
-from .suite2p import planes_of
+from .suite2p import named_planes, planes_of
 from .writers import described, text_of
 
 if TYPE_CHECKING:  # the library is imported in the sandbox
@@ -173,10 +173,8 @@ def _new_file(path: Path, prediction: Prediction, source: Path) -> tuple[dict[st
 def _pixels(source: Path, names: Sequence[str]) -> Iterator[tuple[str, Array]]:
     """Names of ROIs with their pixels; one without weight where suite2p's folder tells none, as
     NWB's library takes no empty mask."""
-    planes = planes_of(source)
     known: dict[str, Array] = {}
-    for plane in planes:
-        prefix = "" if len(planes) == 1 else f"{plane.name}-"
+    for plane, prefix in named_planes(source):
         if (plane / "stat.npy").is_file():
             rois = enumerate(read_pixels(plane / "stat.npy"))
             known |= {f"{prefix}{roi}": pixels for roi, pixels in rois}

@@ -301,14 +301,19 @@ def as_spks(rates: Rates, names: Sequence[str], source: Path | str) -> Rates:
     return every
 
 
+def named_planes(source: Path | str) -> list[tuple[Path, str]]:
+    """The plane folders of a recording's source, and what the names of their neurons begin with
+    before the ROI's number: nothing of a single plane."""
+    planes = planes_of(source)
+    return [(plane, "" if len(planes) == 1 else f"{plane.name}-") for plane in planes]
+
+
 def roi_rows(source: Path | str) -> dict[str, int]:
     """The row of each ROI in `spks.npy`, by the name that a recording gives it; none of a folder
     that is not suite2p's. Several planes come one after another."""
-    planes = planes_of(source)
     rows: dict[str, int] = {}
-    for plane in planes:
+    for plane, prefix in named_planes(source):
         file = _file(plane / "F.npy")
-        prefix = "" if len(planes) == 1 else f"{plane.name}-"
         rois = range(0 if file is None else file.shape[0])
         rows |= {f"{prefix}{roi}": row for row, roi in enumerate(rois, len(rows))}
     return rows
