@@ -11,7 +11,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
+from spikefinder_keras.network import recurrent
+from spikefinder_keras.network.keras_model import load_network
 from spikefinder_keras.network.recurrent import BLOCK, Bidirectional, hard_sigmoid
 
 
@@ -123,6 +126,73 @@ def test_gradients_in_float32(merge_mode):
         gradients(stock, x, weight), gradients(fast, x, weight), strict=True
     ):
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.fixture
+def four_windows(monkeypatch):
+    """So many, as the stock layer takes minutes for what is long enough for more."""
+    monkeypatch.setattr(recurrent, "WINDOWS", 4)
+    monkeypatch.setattr(recurrent, "MARGIN", 512)
+
+
+def remember(layers):
+    """Let the forget gates, the second of four, be open for good."""
+    for layer in layers:
+        weights = layer.get_weights()
+        for bias in (weights[2], weights[5]):
+            bias[len(bias) // 4 : len(bias) // 2] = 30
+        layer.set_weights(weights)
+
+
+def differences(layers, x):
+    """Of the outputs, and of the gradients by input and weights, as shares of the largest."""
+    expected, found = (
+        [output(layer, x), *gradients(layer, x, signal(*x.shape[:2], 10, seed=2))]
+        for layer in layers
+    )
+    return [np.abs(f - e).max() / np.abs(e).max() for f, e in zip(found, expected, strict=True)]
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize("time", [2_048, 2_900])
+def test_windows_give_what_the_whole_gives(four_windows, remembers, time):
+    """With states that are forgotten, as close as in `test_gradients_in_float32`; with others less,
+    as what rounding does to them in one order of summation or another adds up."""
+    layers = pair("sum", 10)
+    if remembers:
+        remember(layers)
+    assert max(differences(layers, signal(2, time, 10))) <= (1e-3 if remembers else 1e-5)
+
+
+def test_what_is_remembered_is_not_cut(four_windows, monkeypatch):
+    """Run once, windows give as good a result where states are forgotten, and only there."""
+    monkeypatch.setattr(recurrent, "_alike", lambda some, _: ops.max(some[0]) < np.inf)
+    layers, x = pair("sum", 10), signal(2, 2_900, 10)
+    assert max(differences(layers, x)) <= 1e-5
+    remember(layers)
+    assert max(differences(layers, x)) > 1e-2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles whatever it runs")
+@pytest.mark.parametrize("name", ["described", "released"])
+def test_trained_weights_forget(name, monkeypatch):
+    """So windows are run once, or twice; also over the zeros behind a trace that is shorter."""
+    import tensorflow as tf
+
+    found, alike = [], recurrent._alike
+    monkeypatch.setattr(
+        recurrent, "_alike", lambda *states: found.append(alike(*states)) or found[-1]
+    )
+    network = load_network(name)
+    x = np.random.default_rng(0).normal(0, 1, (2, recurrent.WINDOWS * recurrent.MARGIN, 1))
+    x[1, 9_000:] = 0
+    ids = np.zeros((*x.shape[:2], network.inputs[1].shape[-1]))
+    ids[..., 0] = 1
+    with tf.GradientTape() as tape:
+        total = ops.sum(network([x, ids], training=True))
+    tape.gradient(total, network.trainable_weights)
+    assert sum(map(bool, found)) == 4  # two directions, to and fro
+    assert len(found) <= 8
 
 
 def test_saturated_gates_pass_no_gradient():
