@@ -36,7 +36,7 @@ MEANS = 512
 """Bins of the map of all neurons: as wide as it is on most screens, and 5 MB of 10,000 neurons."""
 BINS = 2_048
 """Bins of a neuron's least and largest values: as many as a wide screen has columns of pixels."""
-AT_A_TIME = 48 << 20
+AT_A_TIME = 64 << 20
 """Bytes of rates that are read at a time, while as many are being looked at. Each reading starts a
 process of its own, which takes half a second; more would take memory that a window leaves to
 others."""
