@@ -133,6 +133,13 @@ def test_chatter_is_dropped(jobs, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_no_threads_are_started(jobs):
+    """Which the numerical libraries start for each core, and no parser needs."""
+    code = "import os; assert len(os.listdir('/proc/self/task')) == 1"
+    assert parse(jobs.attempt, "file", code)["refused"] is None
+
+
 # Whatever takes over the parser, it has nothing to work with.
 
 NATIVE = "import ctypes; c = ctypes.CDLL(None, use_errno=True); "
