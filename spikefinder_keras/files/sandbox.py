@@ -44,10 +44,13 @@ _NO_ROOM = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 LARGEST_ANSWER = 256 << 20
 """Bytes of JSON, all but the arrays."""
 
+# It ends at once: to take the libraries down takes longer than to read a small file.
 _CHILD = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from spikefinder_keras.files.sandbox import main; sys.exit(main(sys.argv[2]))"
+    "import json, os, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from spikefinder_keras.files.sandbox import main; os._exit(main(sys.argv[2]))"
 )
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""No parser multiplies matrices; the threads for it, one per core, took half of a child's time."""
 
 
 Job: TypeAlias = Callable[..., Iterable[tuple[str, Any]]]
@@ -128,6 +131,7 @@ def run(
                 stderr=subprocess.DEVNULL,
                 timeout=time_limit,
                 check=False,
+                env={**os.environ, **_ENVIRONMENT},
                 start_new_session=True,  # so it has no terminal to type into
             )
         except subprocess.TimeoutExpired:

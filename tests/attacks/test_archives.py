@@ -17,6 +17,8 @@ from spikefinder_keras.files import npy as npy_arrays
 from spikefinder_keras.recordings.formats import read_recording
 from spikefinder_keras.recordings.formats.zarr import CODECS
 
+pytestmark = pytest.mark.fresh_sandbox
+
 TRACES = np.random.default_rng(0).normal(1, 0.1, (5, 200)).astype(np.float32)
 
 

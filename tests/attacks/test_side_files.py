@@ -20,6 +20,8 @@ from spikefinder_keras.recordings.pipeline import predict
 from spikefinder_keras.training.neurons import read_ground_truth
 from spikefinder_keras.training.settings import Settings
 
+pytestmark = pytest.mark.fresh_sandbox
+
 WEIGHTS = embedded_folder()
 TRACES = np.random.default_rng(0).normal(1, 0.1, (3, 400)).astype(np.float32)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs pipes and /dev/zero")

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from spikefinder_keras.errors import DataError, UsageError
+from spikefinder_keras.files import sandbox
 from spikefinder_keras.files.sandbox import Unreadable, check_size, parse, require
+
+pytestmark = pytest.mark.fresh_sandbox
 
 JOBS = """
 import ctypes, os, time
@@ -133,6 +136,13 @@ def test_chatter_is_dropped(jobs, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_no_threads_are_started(jobs):
+    """Which the numerical libraries start for each core, and no parser needs."""
+    code = "import os; assert len(os.listdir('/proc/self/task')) == 1"
+    assert parse(jobs.attempt, "file", code)["refused"] is None
+
+
 # Whatever takes over the parser, it has nothing to work with.
 
 NATIVE = "import ctypes; c = ctypes.CDLL(None, use_errno=True); "
@@ -212,6 +222,30 @@ def test_a_job_that_writes_is_refused_the_rest_too(jobs, tmp_path):
         refused = parse(jobs.attempt, tmp_path / "target", code, writes=True)["refused"]
         refused = refused or ""
         assert refused.startswith("PermissionError") == (attempt not in changing), attempt
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is none")
+def test_a_fork_of_the_tests_is_confined_as_a_fresh_process(
+    jobs, tmp_path, monkeypatch, warm_sandbox
+):
+    """In which most other tests have their files parsed."""
+    monkeypatch.setattr(sandbox, "subprocess", warm_sandbox)
+    code = "import os, sys; raise ValueError([*os.listdir('/proc/self/fd'), *sys.modules])"
+    found = [parse(jobs.attempt, "file", code)["refused"] for _ in range(3)]
+    fresh, *forks = ({*text.split("'")[1::2]} for text in found)
+    # What it has more is what it is called by.
+    assert forks == [fresh | {"array", "socket", "_socket"}] * 2
+    for attempt, call in NATIVE_ATTEMPTS.items():
+        code = f"{NATIVE}{call}\nif r == -1: raise OSError(ctypes.get_errno(), '')"
+        refused = parse(jobs.attempt, tmp_path / "target", code)["refused"] or ""
+        assert refused.startswith("PermissionError"), attempt
+    for name, options, message in (
+        ("memory", {"memory": 1 << 30}, "it needs too much memory"),
+        ("hang", {"time_limit": 0.5}, "reading it took longer than 0.5 s"),
+        ("crash", {}, "its parser failed"),
+    ):
+        with pytest.raises(DataError, match=message):
+            parse(getattr(jobs, name), "file", **options)
 
 
 IN_A_TERMINAL = """
