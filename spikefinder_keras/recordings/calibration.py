@@ -203,16 +203,15 @@ class Transients:
 
 def find_events(rates: Rates) -> Array:
     """Where a segment's output `(step,)` has isolated peaks, in steps, between them: `(event,)`."""
-    from scipy.ndimage import maximum_filter1d
-
     rate = np.asarray(rates, np.float64)
     # Without a neighbour on both sides nothing is a peak.
     if rate.size < 3:
         return np.empty(0)
     middle = rate[1:-1]
     peaks = (middle > rate[:-2]) & (middle >= rate[2:]) & (middle > PROMINENT * rate.mean())
-    peaks &= middle >= maximum_filter1d(rate, 2 * ALONE + 1, mode="nearest")[1:-1]
     k = np.flatnonzero(peaks) + 1
+    around = sliding_window_view(np.pad(rate, ALONE, mode="edge"), 2 * ALONE + 1)
+    k = k[rate[k] >= around[k].max(axis=1)]
     # The peak of the parabola through three steps, which bends down at every peak.
     before, at, after = rate[k - 1], rate[k], rate[k + 1]
     return k + 0.5 * (before - after) / (before - 2 * at + after)

@@ -78,16 +78,29 @@ def noise_level(dff: ArrayLike, frame_rate: float) -> float:
 
 def smooth_trace(trace: ArrayLike, width: float = SMOOTHING) -> Trace:
     """A trace `(sample,)` under a Gaussian of `width` samples, its ends reflected."""
-    from scipy.fft import irfft, next_fast_len, rfft
-
     reach = int(3.0 * width + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
-    # As `scipy.ndimage.gaussian_filter1d`, which takes twice as long, and without `scipy.signal`,
-    # whose import takes longer than most predictions.
+    # As `scipy.ndimage.gaussian_filter1d`, which takes twice as long, and without SciPy, whose
+    # import takes longer than most predictions.
     padded = np.pad(np.asarray(trace, np.float64), reach, mode="symmetric")
-    length = next_fast_len(padded.size, real=True)
-    product = rfft(padded, length) * rfft(kernel / kernel.sum(), length)
-    return irfft(product, length)[2 * reach : padded.size]
+    length = fast_length(padded.size)
+    product = np.fft.rfft(padded, length) * np.fft.rfft(kernel / kernel.sum(), length)
+    return np.fft.irfft(product, length)[2 * reach : padded.size]
+
+
+def fast_length(samples: int) -> int:
+    """The shortest length, of so many samples at least, that has no prime factor but 2, 3 and 5:
+    its Fourier transform is fast."""
+    shortest = 1 << (samples - 1).bit_length()
+    five = 1
+    while five < shortest:
+        three = five
+        while three < shortest:
+            twos = max(-(-samples // three) - 1, 0).bit_length()
+            shortest = min(shortest, three << twos)
+            three *= 3
+        five *= 5
+    return shortest
 
 
 def sum_windows(signal: Trace, factor: int) -> Trace:
