@@ -16,7 +16,13 @@ import numpy as np
 from ..arrays import Array
 from ..console import cores, import_keras
 from ..errors import OutputError, UsageError, WeightsError
-from ..files.atomic import check_output_folder, hash_of, open_ordinary, whole_file
+from ..files.atomic import (
+    check_output_folder,
+    hash_of,
+    keep_newest,
+    open_ordinary,
+    whole_file,
+)
 from ..files.downloads import cache_folder
 from . import ENGINES
 from .onnx_model import build_graph
@@ -133,29 +139,23 @@ class OnnxEngine:
         new = max(SHORTEST_PIECE, unit * -(-steps // (unit * count)))
         rows = [(t, first) for t in range(traces) for first in range(0, steps, new)]
         rates = np.empty((traces, 1, steps), np.float32)
+        length = min(steps, new + 2 * margin)
 
-        def span(first: int) -> tuple[int, int]:
-            """Where a piece begins and ends with its margins."""
-            return max(0, first - margin), min(steps, first + new + margin)
+        def begins(first: int) -> int:
+            """Where a piece begins with its margins: all are of one length, so that they go through
+            together, and those at the ends see more on one side."""
+            return min(max(0, first - margin), steps - length)
 
         def predict(part: list[tuple[int, int]]) -> None:
-            feed = np.stack([inputs[t, slice(*span(first))] for t, first in part])
+            feed = np.stack([inputs[t, begins(f) : begins(f) + length] for t, f in part])
             found = self._predict({"calcium": feed})
             for (t, first), piece in zip(part, found, strict=True):
-                start, end = first, min(first + new, steps)
-                offset = span(first)[0]
-                rates[t, 0, start:end] = piece[start - offset : end - offset]
+                end, offset = min(first + new, steps), begins(first)
+                rates[t, 0, first:end] = piece[first - offset : end - offset]
 
-        # Pieces of one length, a few together.
-        parts: dict[int, list[list[tuple[int, int]]]] = {}
-        for t, first in rows:
-            start, end = span(first)
-            size = max(1, min(STEPS_TOGETHER // (end - start), len(rows) // self.threads))
-            together = parts.setdefault(end - start, [[]])
-            if len(together[-1]) == size:
-                together.append([])
-            together[-1].append((t, first))
-        self._all(predict, [part for together in parts.values() for part in together])
+        # A few together, but so that each core has something to do.
+        size = max(1, min(STEPS_TOGETHER // length, len(rows) // self.threads))
+        self._all(predict, [rows[k : k + size] for k in range(0, len(rows), size)])
         return rates
 
     def _all(self, work: Any, parts: Iterable[Any], threads: int | None = None) -> None:
@@ -229,9 +229,7 @@ def _keep(place: Path, graph: bytes) -> None:
     check_output_folder(place.parent)
     with whole_file(place) as temporary:
         temporary.write_bytes(_sealed(place, graph))
-    kept = sorted(place.parent.glob("*.onnx"), key=lambda path: path.stat().st_mtime)
-    for path in kept[:-MOST_KEPT]:
-        path.unlink()
+    keep_newest(place.parent, "*.onnx", MOST_KEPT)
 
 
 def session(graph: bytes) -> Any:

@@ -235,7 +235,7 @@ def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[
         pieces = sliding_window_view(trace, BEFORE + AFTER)[at[inside] - BEFORE]
         # From the level before the event, or slow drift would count as a rise.
         rests = pieces[:, :AT_REST].mean(axis=1)
-        total += heights @ pieces - heights @ rests
+        total += np.einsum("e,es->s", heights, pieces) - (heights * rests).sum()
         weight += float(heights.sum())
         events += len(heights)
     return (total / weight if weight > 0 else None), events
@@ -268,14 +268,16 @@ def output_features(outputs: Sequence[Rates]) -> Array:
     head of this module."""
     output = np.concatenate(outputs).astype(np.float64)
     deviation = output - output.mean()
-    variance = float(deviation @ deviation) / output.size
+    # Plain sums, no products of vectors: those of many threads differ in the last digits between
+    # machines, and wait for each other on a busy one.
+    variance = float((deviation**2).sum()) / output.size
     busy = np.mean(output > HIGH * np.percentile(output, PEAK))
     squares = deviation**2
-    kurtosis = float(squares @ squares) / output.size / variance**2 if variance > 0 else 1.0
+    kurtosis = float((squares**2).sum()) / output.size / variance**2 if variance > 0 else 1.0
     seconds = output.size / STEPS_PER_SECOND
     events = sum(find_events(each).size for each in outputs) / seconds
     together = [
-        float(deviation[lag:] @ deviation[:-lag]) / (output.size - lag) / variance
+        float((deviation[lag:] * deviation[:-lag]).sum()) / (output.size - lag) / variance
         if variance > 0 and output.size > lag
         else 0.0
         for lag in LAGS

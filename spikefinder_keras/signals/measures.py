@@ -1,8 +1,10 @@
 """What a trace is like: its noise, what smoothing leaves of it, how two of them go together."""
 
+from functools import lru_cache
+
 import numpy as np
 
-from ..arrays import ArrayLike, Mask, Numbers, Trace
+from ..arrays import Array, ArrayLike, Mask, Numbers, Trace
 from ..constants import SAMPLE_RATE
 
 SMOOTHING = 30.0
@@ -79,13 +81,20 @@ def noise_level(dff: ArrayLike, frame_rate: float) -> float:
 def smooth_trace(trace: ArrayLike, width: float = SMOOTHING) -> Trace:
     """A trace `(sample,)` under a Gaussian of `width` samples, its ends reflected."""
     reach = int(3.0 * width + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     # As `scipy.ndimage.gaussian_filter1d`, which takes twice as long, and without SciPy, whose
     # import takes longer than most predictions.
     padded = np.pad(np.asarray(trace, np.float64), reach, mode="symmetric")
     length = fast_length(padded.size)
-    product = np.fft.rfft(padded, length) * np.fft.rfft(kernel / kernel.sum(), length)
+    product = np.fft.rfft(padded, length) * _gaussian_spectrum(width, length)
     return np.fft.irfft(product, length)[2 * reach : padded.size]
+
+
+@lru_cache(1)
+def _gaussian_spectrum(width: float, length: int) -> Array:
+    """The transform of the Gaussian of `smooth_trace`, which most neurons of a recording share."""
+    reach = int(3.0 * width + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    return np.fft.rfft(kernel / kernel.sum(), length)
 
 
 def fast_length(samples: int) -> int:
