@@ -131,6 +131,18 @@ def test_the_command_starts_without_numpy():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_small_prediction_loads_no_slow_library(tmp_path):
+    """Once the graph of the network is kept. SciPy is for longer recordings."""
+    code = (
+        "import sys; from spikefinder_keras import predict; import numpy as np\n"
+        "predict(np.random.default_rng(0).normal(size=(2, 300)), 30.0)\n"
+        "print({'h5py', 'scipy', 'pandas', 'onnx', 'ml_dtypes', 'matplotlib'} & {*sys.modules})\n"
+    )
+    for _ in range(2):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert run.stdout == b"set()\n"
+
+
 def test_public_names_are_there():
     """Also once all modules are loaded: none has the name of what its package hands on."""
     packages = ["spikefinder_keras"]

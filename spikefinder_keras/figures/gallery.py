@@ -18,6 +18,8 @@ from ..errors import UsageError
 from ..files.atomic import check_output_folder, check_replaceable
 from ..network.convi6 import VARIANTS, Architecture, convi6
 from ..network.engine import OnnxEngine, as_engine
+from ..network.spec import Spec
+from ..network.weights import find_weights, read_network
 from .correlations import draw_scores, draw_scores_by_rate
 from .network import kernels, network_diagram
 from .style import save, sign
@@ -102,8 +104,9 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     check_neurons(neurons, chosen.calcium.shape[1])
     check_window(window, len(chosen.calcium))
 
-    draw = dict(_diagrams(network))
-    draw["kernels"] = lambda: kernels(network.arrays["convolution_1/kernel"])
+    spec, arrays = read_network(find_weights(weights))
+    draw = dict(_diagrams(spec))
+    draw["kernels"] = lambda: kernels(arrays["convolution_1/kernel"])
     draw["predictions"] = lambda: draw_predictions(chosen, neurons, window)
     if any(each.spikes is not None for each in sets):
         draw["scores"] = lambda: draw_scores(sets, origin == REAL)
@@ -131,12 +134,12 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     return files
 
 
-def _diagrams(network: OnnxEngine) -> Iterator[tuple[str, Callable[[], Axes]]]:
+def _diagrams(spec: Spec) -> Iterator[tuple[str, Callable[[], Axes]]]:
     """Names of figures, and what draws them: both variants; the network if it is neither."""
     variants = {variant: convi6(Architecture(variant)) for variant in VARIANTS}
     for variant, layers in variants.items():
         yield f"architecture-{variant}", partial(network_diagram, layers, f"convi6_{variant}")
     # Weights do not say where there was dropout.
-    own = [layer for layer in network.spec if layer.kind != "dropout"]
+    own = [layer for layer in spec if layer.kind != "dropout"]
     if own not in [[each for each in ls if each.kind != "dropout"] for ls in variants.values()]:
-        yield "architecture-of-weights", partial(network_diagram, network.spec, "these weights")
+        yield "architecture-of-weights", partial(network_diagram, spec, "these weights")

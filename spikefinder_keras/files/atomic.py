@@ -354,6 +354,12 @@ def remove_files(folder: Path, pattern: str) -> None:
         file.unlink(missing_ok=True)
 
 
+def keep_newest(folder: Path, pattern: str, count: int) -> None:
+    """Remove the files in a folder that have such names, but so many that were changed last."""
+    for file in sorted(folder.glob(pattern), key=newest)[:-count]:
+        file.unlink(missing_ok=True)
+
+
 def clear_stale(folder: Path | str) -> None:
     """Remove the stale temporaries of a folder; once for each folder.
 

@@ -1,10 +1,12 @@
 """What computes a network: ONNX Runtime, which starts at once and needs no Keras, or the Keras
 model, to compare with."""
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Semaphore
 from typing import Any, Protocol, TypeAlias
@@ -13,12 +15,20 @@ import numpy as np
 
 from ..arrays import Array
 from ..console import cores, import_keras
-from ..errors import UsageError, WeightsError
+from ..errors import OutputError, UsageError, WeightsError
+from ..files.atomic import (
+    check_output_folder,
+    hash_of,
+    keep_newest,
+    open_ordinary,
+    whole_file,
+)
+from ..files.downloads import cache_folder
 from . import ENGINES
 from .onnx_model import build_graph
-from .spec import Spec, channels
+from .spec import Spec
 from .universal import LEVELS, reach
-from .weights import Arrays, find_weights, read_network
+from .weights import LARGEST_FILE, Arrays, find_weights, read_network
 
 KerasModel: TypeAlias = Any  # a `keras.Model`; Keras is not loaded to say so
 
@@ -41,6 +51,10 @@ STEPS_TOGETHER = 16_384
 """Pieces of `universal` go through ONNX Runtime together up to so many steps: two take less time
 than one after the other."""
 
+MOST_KEPT = 32
+LARGEST_KEPT = 4 << 20
+"""So many graphs are kept, and none of more bytes: those of the embedded weights take 0.3 MB."""
+
 
 class Engine(Protocol):
     """A network that predicts: its name for descriptions, whether it is `universal` and not a
@@ -62,7 +76,7 @@ class Engine(Protocol):
 
 
 class OnnxEngine:
-    """A network in ONNX Runtime, from its layers and weights; it runs as many threads at once as
+    """A network in ONNX Runtime, from its graph, serialised; it runs as many threads at once as
     there are cores.
 
     No rate depends, to the bit, on what else is predicted or on how many threads there are.
@@ -70,23 +84,24 @@ class OnnxEngine:
 
     name = "ONNX Runtime, float32"
 
-    def __init__(self, spec: Spec, arrays: Arrays, threads: int | None = None) -> None:
-        # ONNX' LSTM makes numbers of what is none, so it must not come so far.
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise WeightsError("these weights hold NaN or infinite values; use others (--weights)")
-        self.spec, self.arrays = spec, arrays
-        width = channels(spec)
-        self.is_universal = width["calcium"] > 1
-        self.datasets = width.get("dataset", 0)
+    def __init__(self, graph: bytes, threads: int | None = None) -> None:
+        self._session = session(graph)
+        calcium, *dataset = self._session.get_inputs()
+        self.is_universal = len(calcium.shape) == 3
+        self.datasets = dataset[0].shape[-1] if dataset else 0
         self.threads = threads or cores()
-        self._session = session(build_graph(spec, arrays))
         # Groups of neurons share the engine; together they take no more than its threads.
         self._free = Semaphore(self.threads)
 
     @classmethod
+    def of(cls, spec: Spec, arrays: Arrays, threads: int | None = None) -> "OnnxEngine":
+        """The engine for a network's layers and weights."""
+        return cls(_graph(spec, arrays), threads)
+
+    @classmethod
     def load(cls, name_or_path: str | Path = "described") -> "OnnxEngine":
         """The engine for a weights file, see `load_engine`."""
-        return cls(*read_network(find_weights(name_or_path)))
+        return cls(_graph_of(find_weights(name_or_path)))
 
     def run(self, inputs: Array, ids: Array | None = None) -> Array:
         """See `Engine.run`."""
@@ -124,29 +139,23 @@ class OnnxEngine:
         new = max(SHORTEST_PIECE, unit * -(-steps // (unit * count)))
         rows = [(t, first) for t in range(traces) for first in range(0, steps, new)]
         rates = np.empty((traces, 1, steps), np.float32)
+        length = min(steps, new + 2 * margin)
 
-        def span(first: int) -> tuple[int, int]:
-            """Where a piece begins and ends with its margins."""
-            return max(0, first - margin), min(steps, first + new + margin)
+        def begins(first: int) -> int:
+            """Where a piece begins with its margins: all are of one length, so that they go through
+            together, and those at the ends see more on one side."""
+            return min(max(0, first - margin), steps - length)
 
         def predict(part: list[tuple[int, int]]) -> None:
-            feed = np.stack([inputs[t, slice(*span(first))] for t, first in part])
+            feed = np.stack([inputs[t, begins(f) : begins(f) + length] for t, f in part])
             found = self._predict({"calcium": feed})
             for (t, first), piece in zip(part, found, strict=True):
-                start, end = first, min(first + new, steps)
-                offset = span(first)[0]
-                rates[t, 0, start:end] = piece[start - offset : end - offset]
+                end, offset = min(first + new, steps), begins(first)
+                rates[t, 0, first:end] = piece[first - offset : end - offset]
 
-        # Pieces of one length, a few together.
-        parts: dict[int, list[list[tuple[int, int]]]] = {}
-        for t, first in rows:
-            start, end = span(first)
-            size = max(1, min(STEPS_TOGETHER // (end - start), len(rows) // self.threads))
-            together = parts.setdefault(end - start, [[]])
-            if len(together[-1]) == size:
-                together.append([])
-            together[-1].append((t, first))
-        self._all(predict, [part for together in parts.values() for part in together])
+        # A few together, but so that each core has something to do.
+        size = max(1, min(STEPS_TOGETHER // length, len(rows) // self.threads))
+        self._all(predict, [rows[k : k + size] for k in range(0, len(rows), size)])
         return rates
 
     def _all(self, work: Any, parts: Iterable[Any], threads: int | None = None) -> None:
@@ -158,8 +167,73 @@ class OnnxEngine:
             return self._session.run(None, feed)[0]
 
 
-def session(model: Any) -> Any:
-    """An `onnxruntime.InferenceSession` of an `onnx.ModelProto`, on one thread of the caller's."""
+def _graph(spec: Spec, arrays: Arrays) -> bytes:
+    # ONNX' LSTM makes numbers of what is none, so it must not come so far.
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise WeightsError("these weights hold NaN or infinite values; use others (--weights)")
+    return build_graph(spec, arrays).SerializeToString()
+
+
+# To read weights in their sandbox and to write their graph, whose library loads slowly, takes half
+# of a small prediction. So the graph is kept, under a hash of all that it depends on: the bytes of
+# the weights and our source. Whatever is wrong with what is kept, it is built anew.
+
+
+def _graph_of(weights: Path) -> bytes:
+    """The graph of a weights file, as it was kept or else built; errors as of `read_network`."""
+    key = _key_of(weights)
+    place = cache_folder() / "graphs" / f"{key}.onnx"
+    if key and (graph := _kept(place)):
+        return graph
+    graph = _graph(*read_network(weights))
+    # Who trains may have replaced the weights meanwhile.
+    if key and key == _key_of(weights) and len(graph) <= LARGEST_KEPT:
+        with suppress(OSError, OutputError):
+            _keep(place, graph)
+    return graph
+
+
+def _key_of(weights: Path) -> str:
+    """What names the graph of a weights file; empty where it cannot be read."""
+    try:
+        if weights.stat().st_size > LARGEST_FILE:
+            return ""
+        # This one by its name, as in an archive, where no folder tells, it cannot be read either.
+        sources = [Path(__file__), *sorted(Path(__file__).parent.glob("*.py"))]
+        hashes = [hash_of(path) for path in (weights, *sources)]
+    except OSError:
+        return ""
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _kept(place: Path) -> bytes | None:
+    """The graph that was kept at a place; None if it is not there, or not whole, or another's."""
+    try:
+        with open_ordinary(place) as file:
+            # Who may write there could put rates of their own making in our mouth.
+            if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid != os.getuid():
+                return None
+            content = file.read(LARGEST_KEPT + hashlib.sha256().digest_size + 1)
+    except OSError:
+        return None
+    graph = content[hashlib.sha256().digest_size :]
+    return graph if content == _sealed(place, graph) else None
+
+
+def _sealed(place: Path, graph: bytes) -> bytes:
+    """A graph behind its hash, into which its name goes, so that none is taken for another."""
+    return hashlib.sha256(place.name.encode() + graph).digest() + graph
+
+
+def _keep(place: Path, graph: bytes) -> None:
+    check_output_folder(place.parent)
+    with whole_file(place) as temporary:
+        temporary.write_bytes(_sealed(place, graph))
+    keep_newest(place.parent, "*.onnx", MOST_KEPT)
+
+
+def session(graph: bytes) -> Any:
+    """An `onnxruntime.InferenceSession` of a serialised graph, on one thread of the caller's."""
     # Or importing it leaves a file in the temporary folder, and reports its use to Microsoft.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -170,9 +244,7 @@ def session(model: Any) -> Any:
     # What is planned for one length is kept for it, a third of all memory, and no other is of it.
     options.enable_mem_pattern = False
     options.log_severity_level = 3  # errors alone
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 class KerasEngine:

@@ -203,16 +203,15 @@ class Transients:
 
 def find_events(rates: Rates) -> Array:
     """Where a segment's output `(step,)` has isolated peaks, in steps, between them: `(event,)`."""
-    from scipy.ndimage import maximum_filter1d
-
     rate = np.asarray(rates, np.float64)
     # Without a neighbour on both sides nothing is a peak.
     if rate.size < 3:
         return np.empty(0)
     middle = rate[1:-1]
     peaks = (middle > rate[:-2]) & (middle >= rate[2:]) & (middle > PROMINENT * rate.mean())
-    peaks &= middle >= maximum_filter1d(rate, 2 * ALONE + 1, mode="nearest")[1:-1]
     k = np.flatnonzero(peaks) + 1
+    around = sliding_window_view(np.pad(rate, ALONE, mode="edge"), 2 * ALONE + 1)
+    k = k[rate[k] >= around[k].max(axis=1)]
     # The peak of the parabola through three steps, which bends down at every peak.
     before, at, after = rate[k - 1], rate[k], rate[k + 1]
     return k + 0.5 * (before - after) / (before - 2 * at + after)
@@ -236,7 +235,7 @@ def average_transient(traces: Sequence[Trace], rates: Sequence[Rates]) -> tuple[
         pieces = sliding_window_view(trace, BEFORE + AFTER)[at[inside] - BEFORE]
         # From the level before the event, or slow drift would count as a rise.
         rests = pieces[:, :AT_REST].mean(axis=1)
-        total += heights @ pieces - heights @ rests
+        total += np.einsum("e,es->s", heights, pieces) - (heights * rests).sum()
         weight += float(heights.sum())
         events += len(heights)
     return (total / weight if weight > 0 else None), events
@@ -269,14 +268,16 @@ def output_features(outputs: Sequence[Rates]) -> Array:
     head of this module."""
     output = np.concatenate(outputs).astype(np.float64)
     deviation = output - output.mean()
-    variance = float(deviation @ deviation) / output.size
+    # Plain sums, no products of vectors: those of many threads differ in the last digits between
+    # machines, and wait for each other on a busy one.
+    variance = float((deviation**2).sum()) / output.size
     busy = np.mean(output > HIGH * np.percentile(output, PEAK))
     squares = deviation**2
-    kurtosis = float(squares @ squares) / output.size / variance**2 if variance > 0 else 1.0
+    kurtosis = float((squares**2).sum()) / output.size / variance**2 if variance > 0 else 1.0
     seconds = output.size / STEPS_PER_SECOND
     events = sum(find_events(each).size for each in outputs) / seconds
     together = [
-        float(deviation[lag:] @ deviation[:-lag]) / (output.size - lag) / variance
+        float((deviation[lag:] * deviation[:-lag]).sum()) / (output.size - lag) / variance
         if variance > 0 and output.size > lag
         else 0.0
         for lag in LAGS

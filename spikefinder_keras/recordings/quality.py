@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import Table, Trace
 from ..console import text_table
 from ..constants import POOL, SAMPLE_RATE
-from ..signals.measures import noise_level
+from ..signals.measures import fast_length, noise_level
 from ..signals.preprocess import BASELINE, TOP
 from .calibration import CENTRAL
 from .recording import Certainty, NeuronQuality, Quality, Recording
@@ -91,8 +91,9 @@ def features(calcium: Trace) -> dict[str, float]:
     centred = x - x.mean()
     variance = np.mean(centred**2)
     # Twice as long, so that the end of the trace does not meet its start.
-    spectrum = np.fft.rfft(centred, 2 * x.size)
-    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[: x.size] / (x.size * variance)
+    length = fast_length(2 * x.size)
+    spectrum = np.fft.rfft(centred, length)
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2, length)[: x.size] / (x.size * variance)
     below = np.flatnonzero(correlation < 0.5)
     return {
         "height": float(np.percentile(calcium, 99.9)),

@@ -292,8 +292,9 @@ class Segment:
         known = there[self.frames]
         if not known.any():
             return None
-        grid = np.arange(self.grid_frames)
-        values = np.interp(grid, self.positions[known], trace[self.frames][known])
+        grid, values = np.arange(self.grid_frames), trace[self.frames]
+        if not known.all() or not np.array_equal(grid, self.positions):
+            values = np.interp(grid, self.positions[known], values[known])
         return fast_resample(values, self.frame_rate)
 
 

@@ -1,8 +1,10 @@
 """What a trace is like: its noise, what smoothing leaves of it, how two of them go together."""
 
+from functools import lru_cache
+
 import numpy as np
 
-from ..arrays import ArrayLike, Mask, Numbers, Trace
+from ..arrays import Array, ArrayLike, Mask, Numbers, Trace
 from ..constants import SAMPLE_RATE
 
 SMOOTHING = 30.0
@@ -78,16 +80,36 @@ def noise_level(dff: ArrayLike, frame_rate: float) -> float:
 
 def smooth_trace(trace: ArrayLike, width: float = SMOOTHING) -> Trace:
     """A trace `(sample,)` under a Gaussian of `width` samples, its ends reflected."""
-    from scipy.fft import irfft, next_fast_len, rfft
+    reach = int(3.0 * width + 0.5)
+    # As `scipy.ndimage.gaussian_filter1d`, which takes twice as long, and without SciPy, whose
+    # import takes longer than most predictions.
+    padded = np.pad(np.asarray(trace, np.float64), reach, mode="symmetric")
+    length = fast_length(padded.size)
+    product = np.fft.rfft(padded, length) * _gaussian_spectrum(width, length)
+    return np.fft.irfft(product, length)[2 * reach : padded.size]
 
+
+@lru_cache(1)
+def _gaussian_spectrum(width: float, length: int) -> Array:
+    """The transform of the Gaussian of `smooth_trace`, which most neurons of a recording share."""
     reach = int(3.0 * width + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
-    # As `scipy.ndimage.gaussian_filter1d`, which takes twice as long, and without `scipy.signal`,
-    # whose import takes longer than most predictions.
-    padded = np.pad(np.asarray(trace, np.float64), reach, mode="symmetric")
-    length = next_fast_len(padded.size, real=True)
-    product = rfft(padded, length) * rfft(kernel / kernel.sum(), length)
-    return irfft(product, length)[2 * reach : padded.size]
+    return np.fft.rfft(kernel / kernel.sum(), length)
+
+
+def fast_length(samples: int) -> int:
+    """The shortest length, of so many samples at least, that has no prime factor but 2, 3 and 5:
+    its Fourier transform is fast."""
+    shortest = 1 << (samples - 1).bit_length()
+    five = 1
+    while five < shortest:
+        three = five
+        while three < shortest:
+            twos = max(-(-samples // three) - 1, 0).bit_length()
+            shortest = min(shortest, three << twos)
+            three *= 3
+        five *= 5
+    return shortest
 
 
 def sum_windows(signal: Trace, factor: int) -> Trace:

@@ -1,6 +1,7 @@
 """The engines against Keras, one thread against several, and the file for other languages."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ from spikefinder_keras.network.engine import KerasEngine, OnnxEngine, load_engin
 from spikefinder_keras.network.keras_model import build_network, load_network, set_weights
 from spikefinder_keras.network.onnx_model import build_graph, export
 from spikefinder_keras.network.predict import predict_calcium
-from spikefinder_keras.network.weights import find_weights, weight_shapes
+from spikefinder_keras.network.weights import find_weights, read_network, weight_shapes
 
 SAME = 1e-6  # Rates below 1 in float32: two ways of adding up, through some 20,000 products
 
@@ -46,7 +47,7 @@ def test_engine_and_graph_give_keras_rates(name, traces, samples):
     engine = load_engine(name)
     expected = KerasEngine(load_network(name)).run(calcium, ids)
     np.testing.assert_allclose(engine.run(calcium, ids), expected, rtol=0, atol=SAME)
-    graph = session(build_graph(engine.spec, engine.arrays))
+    graph = session(build_graph(*read_network(find_weights(name))).SerializeToString())
     (found,) = graph.run(["rate"], {"calcium": calcium[..., 0], "dataset": ids})
     np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
 
@@ -87,12 +88,12 @@ def test_every_architecture(options):
     calcium, ids = noise(2, 1_500), one_hot([[0, 3, 1], [2, 2, 0]], 4)
     ids = None if options.get("id_joins") == "nowhere" else ids
     expected = KerasEngine(network).run(calcium, ids)
-    found = OnnxEngine(spec, arrays, 1).run(calcium, ids)
+    found = OnnxEngine.of(spec, arrays, 1).run(calcium, ids)
     np.testing.assert_allclose(found, expected, rtol=0, atol=SAME)
-    shared = OnnxEngine(spec, arrays, 3).run(calcium[:1], None if ids is None else ids[:1])
+    shared = OnnxEngine.of(spec, arrays, 3).run(calcium[:1], None if ids is None else ids[:1])
     np.testing.assert_array_equal(shared, found[:1])
     given = {"calcium": calcium[..., 0]} | ({} if ids is None else {"dataset": ids})
-    found = session(build_graph(spec, arrays)).run(None, given)
+    found = session(build_graph(spec, arrays).SerializeToString()).run(None, given)
     np.testing.assert_allclose(found[0].reshape(expected.shape), expected, rtol=0, atol=SAME)
 
 
@@ -100,11 +101,11 @@ def test_every_architecture(options):
 def test_threads_make_no_difference(name, samples, monkeypatch):
     """Alone or in company, on one core or several, few or many together: the same bits."""
     monkeypatch.setattr(engine_module, "SAMPLES_TOGETHER", 4 * samples)
-    known = load_engine(name)
+    network = read_network(find_weights(name))
     calcium, ids = noise(5, samples, seed=2), one_hot([[k % 10, 9] for k in range(5)])
-    expected = OnnxEngine(known.spec, known.arrays, 1).run(calcium, ids)
+    expected = OnnxEngine.of(*network, 1).run(calcium, ids)
     for threads in (2, 5, 12):
-        several = OnnxEngine(known.spec, known.arrays, threads)
+        several = OnnxEngine.of(*network, threads)
         np.testing.assert_array_equal(several.run(calcium, ids), expected)
         np.testing.assert_array_equal(several.run(calcium[2:3], ids[2:3]), expected[2:3])
 
@@ -121,11 +122,11 @@ def test_threads_and_company_make_no_difference_to_universal(steps):
 
 
 def test_weights_that_are_no_numbers_are_refused():
-    known = load_engine("described")
-    for weight in known.arrays:
-        arrays = {**known.arrays, weight: np.full_like(known.arrays[weight], np.nan)}
+    spec, known = read_network(find_weights("described"))
+    for weight in known:
+        arrays = {**known, weight: np.full_like(known[weight], np.nan)}
         with pytest.raises(WeightsError, match="NaN or infinite"):
-            OnnxEngine(known.spec, arrays)
+            OnnxEngine.of(spec, arrays)
 
 
 def test_a_prediction_loads_neither_keras_nor_tensorflow(tmp_path):
@@ -247,7 +248,95 @@ def test_the_runtime_reports_to_nobody(tmp_path):
         "from spikefinder_keras.network.engine import load_engine; load_engine('universal')\n"
         "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
     )
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    environment = {**os.environ, "TMPDIR": str(folder)}
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
+
+
+def graphs(folder):
+    return sorted((folder / "cache" / "graphs").glob("*.onnx"))
+
+
+def test_a_graph_is_built_once_for_its_weights_and_source(tmp_path, monkeypatch):
+    given = np.random.default_rng(0).standard_normal((2, 960, 4)).astype("f4")
+    expected = load_engine("universal").run(given)
+    load_engine("described")
+    first = graphs(tmp_path)
+    assert len(first) == 2
+    # What is kept needs neither the library that writes graphs nor the sandbox.
+    with monkeypatch.context() as patched:
+        patched.setattr(engine_module, "build_graph", None)
+        patched.setattr(engine_module, "read_network", None)
+        known = load_engine("universal")
+        assert (known.is_universal, known.datasets) == (True, 0)
+        np.testing.assert_array_equal(known.run(given), expected)
+        known = load_engine("described")
+        assert (known.is_universal, known.datasets) == (False, 10)
+    # Other source is another graph, and the oldest go.
+    monkeypatch.setattr(engine_module, "MOST_KEPT", 2)
+    changed = tmp_path / "engine.py"
+    changed.write_text("")
+    monkeypatch.setattr(engine_module, "__file__", str(changed))
+    load_engine("universal")
+    assert len(graphs(tmp_path)) == 2
+    assert len({*graphs(tmp_path), *first}) == 3
+
+
+def another(path):
+    """What is whole, but of other weights, as when somebody renames it."""
+    load_engine("described")
+    (other,) = set(path.parent.glob("*.onnx")) - {path}
+    other.replace(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"),
+        lambda path: path.write_bytes(b"x" * 40),
+        lambda path: os.truncate(path, 1 << 40),
+        another,
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: (path.unlink(), os.mkfifo(path)),
+        lambda path: (path.unlink(), path.symlink_to(path)),
+        lambda path: path.chmod(0),
+        lambda path: path.parent.chmod(0),
+        lambda path: (shutil.rmtree(path.parent), path.parent.write_text("")),
+    ],
+)
+def test_what_is_kept_never_changes_rates_nor_stops_anything(spoil, tmp_path):
+    given = np.random.default_rng(0).standard_normal((2, 960, 4)).astype("f4")
+    expected = load_engine("universal").run(given)
+    (path,) = graphs(tmp_path)
+    spoil(path)
+    np.testing.assert_array_equal(load_engine("universal").run(given), expected)
+    np.testing.assert_array_equal(load_engine("universal").run(given), expected)
+    path.parent.chmod(0o700)
+
+
+def test_a_graph_of_somebody_else_is_not_used(tmp_path, monkeypatch):
+    load_engine("universal")
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    monkeypatch.setattr(engine_module, "session", None)
+    monkeypatch.setattr(engine_module, "read_network", lambda path: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        load_engine("universal")
+
+
+def test_a_graph_of_weights_replaced_meanwhile_is_not_kept(tmp_path, monkeypatch):
+    path = tmp_path / "w.weights.h5"
+    shutil.copyfile(find_weights("described"), path)
+
+    def read(weights):
+        found = read_network(weights)
+        shutil.copyfile(find_weights("released"), path)
+        return found
+
+    monkeypatch.setattr(engine_module, "read_network", read)
+    load_engine(path)
+    assert not graphs(tmp_path)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import maximum_filter1d
 
 from spikefinder_keras import predict
 from spikefinder_keras.errors import UsageError
@@ -145,6 +146,14 @@ def test_events_too_near_each_other_are_one():
     rates[[115, 116]] = 0.0, 2.0
     assert find_events(rates).tolist() == [100, 116]
     assert find_events(rates[:2]).size == find_events(np.zeros(50)).size == 0
+
+
+def test_events_are_the_largest_within_reach():
+    rates = np.random.default_rng(0).gamma(0.05, 5, 3_000)
+    largest = maximum_filter1d(rates, 31, mode="nearest")
+    peaks = (rates == largest) & (rates > 4 * rates.mean())
+    peaks[[0, -1]] = False
+    assert np.rint(find_events(rates)).astype(int).tolist() == np.flatnonzero(peaks).tolist()
 
 
 def test_a_delay_is_a_line_over_slowness_and_has_an_end():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.interpolate import PchipInterpolator
 
 from spikefinder_keras.recordings.segments import find_segments, mean_between
 from spikefinder_keras.recordings.universal import (
@@ -78,6 +79,17 @@ def test_rates_keep_the_mean_of_each_step():
     np.testing.assert_allclose(
         mean_between(integral_of(np.ones(3)), edges[:1] + np.array([[0, 7.3]])), 1.0
     )
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 50, 5_000])
+def test_between_steps_is_the_monotone_cubic_of_scipy(steps):
+    """To the bit, also where nothing fires for a while, or hardly anything."""
+    rng = np.random.default_rng(steps)
+    for share, factor in ((1, 1), (0.5, 1), (0.1, 1e-200), (0, 1)):
+        rates = factor * rng.gamma(0.1, 5.0, steps) * (rng.random(steps) < share)
+        integral = 4 * np.append(0, np.cumsum(rates))
+        curve = PchipInterpolator(4 * np.arange(steps + 1), integral)
+        np.testing.assert_array_equal(integral_of(rates), curve(np.arange(4 * steps + 1)))
 
 
 def test_the_15th_percentile_of_the_smoothed_trace_is_0():

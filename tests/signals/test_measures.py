@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.fft import next_fast_len
+from scipy.ndimage import gaussian_filter1d
 
-from spikefinder_keras.signals.measures import pearson, runs, smooth_trace, smoothing_of_noise
+from spikefinder_keras.signals.measures import (
+    fast_length,
+    pearson,
+    runs,
+    smooth_trace,
+    smoothing_of_noise,
+)
 
 
 def test_nothing_correlates_with_a_constant():
@@ -31,3 +39,16 @@ def test_smoothing_leaves_of_noise_what_it_says():
     """Of white noise of density 1, at 100 Hz of spread 10; 3,000 s are 3,000 independent values."""
     noise = 10 * np.random.default_rng(1).normal(size=300_000)
     assert smooth_trace(noise).std() == pytest.approx(smoothing_of_noise(), rel=0.05)
+
+
+def test_a_length_is_fast_as_scipy_has_it():
+    for samples in (*range(1, 700), 266_667, 2**20 + 1, 99_999_999):
+        assert fast_length(samples) == next_fast_len(samples, real=True)
+
+
+def test_smoothing_is_that_of_scipy_whatever_was_smoothed_before():
+    for samples in (300, 5_000, 300):
+        for width in (10.0, 30.0):
+            noise = np.random.default_rng(samples).standard_normal(samples)
+            expected = gaussian_filter1d(noise, width, truncate=3.0)
+            np.testing.assert_allclose(smooth_trace(noise, width), expected, atol=1e-12)
