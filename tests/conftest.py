@@ -24,9 +24,11 @@ def data():
 
 
 @pytest.fixture(autouse=True)
-def own_cache(monkeypatch, tmp_path):
+def own_cache(monkeypatch, tmp_path_factory):
     """Keep the tests out of the user's cache, and the user's data out of the tests' defaults."""
-    monkeypatch.setenv("SPIKEFINDER_CACHE", str(tmp_path / "cache"))
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SPIKEFINDER_CACHE", str(cache))
+    return cache
 
 
 WARM = """

@@ -256,15 +256,15 @@ def test_the_runtime_reports_to_nobody(tmp_path):
     assert list(folder.iterdir()) == []
 
 
-def graphs(folder):
-    return sorted((folder / "cache" / "graphs").glob("*.onnx"))
+def graphs(cache):
+    return sorted((cache / "graphs").glob("*.onnx"))
 
 
-def test_a_graph_is_built_once_for_its_weights_and_source(tmp_path, monkeypatch):
+def test_a_graph_is_built_once_for_its_weights_and_source(tmp_path, own_cache, monkeypatch):
     given = np.random.default_rng(0).standard_normal((2, 960, 4)).astype("f4")
     expected = load_engine("universal").run(given)
     load_engine("described")
-    first = graphs(tmp_path)
+    first = graphs(own_cache)
     assert len(first) == 2
     # What is kept needs neither the library that writes graphs nor the sandbox.
     with monkeypatch.context() as patched:
@@ -281,8 +281,8 @@ def test_a_graph_is_built_once_for_its_weights_and_source(tmp_path, monkeypatch)
     changed.write_text("")
     monkeypatch.setattr(engine_module, "__file__", str(changed))
     load_engine("universal")
-    assert len(graphs(tmp_path)) == 2
-    assert len({*graphs(tmp_path), *first}) == 3
+    assert len(graphs(own_cache)) == 2
+    assert len({*graphs(own_cache), *first}) == 3
 
 
 def another(path):
@@ -309,10 +309,10 @@ def another(path):
         lambda path: (shutil.rmtree(path.parent), path.parent.write_text("")),
     ],
 )
-def test_what_is_kept_never_changes_rates_nor_stops_anything(spoil, tmp_path):
+def test_what_is_kept_never_changes_rates_nor_stops_anything(spoil, own_cache):
     given = np.random.default_rng(0).standard_normal((2, 960, 4)).astype("f4")
     expected = load_engine("universal").run(given)
-    (path,) = graphs(tmp_path)
+    (path,) = graphs(own_cache)
     spoil(path)
     np.testing.assert_array_equal(load_engine("universal").run(given), expected)
     np.testing.assert_array_equal(load_engine("universal").run(given), expected)
@@ -328,7 +328,7 @@ def test_a_graph_of_somebody_else_is_not_used(tmp_path, monkeypatch):
         load_engine("universal")
 
 
-def test_a_graph_of_weights_replaced_meanwhile_is_not_kept(tmp_path, monkeypatch):
+def test_a_graph_of_weights_replaced_meanwhile_is_not_kept(tmp_path, own_cache, monkeypatch):
     path = tmp_path / "w.weights.h5"
     shutil.copyfile(find_weights("described"), path)
 
@@ -339,4 +339,4 @@ def test_a_graph_of_weights_replaced_meanwhile_is_not_kept(tmp_path, monkeypatch
 
     monkeypatch.setattr(engine_module, "read_network", read)
     load_engine(path)
-    assert not graphs(tmp_path)
+    assert not graphs(own_cache)

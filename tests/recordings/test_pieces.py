@@ -314,9 +314,8 @@ def test_what_is_done_survives_a_name_that_cannot_be_had(tmp_path, monkeypatch):
     assert any("12 of 12 neurons are predicted" in line for line in said)
 
 
-def test_two_runs_at_once_into_one_store(tmp_path, monkeypatch, tmp_path_factory):
+def test_two_runs_at_once_into_one_store(tmp_path, monkeypatch):
     """The second says in one line that the first is at it; the first is none the worse for it."""
-    monkeypatch.setenv("SPIKEFINDER_CACHE", str(tmp_path_factory.mktemp("cache")))
     npy(tmp_path)
     out, write, second = tmp_path / "rates.zarr", ZarrSink.write, []
 
