@@ -1,7 +1,6 @@
 """`predict`: spike rates of a recording."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from ..console import say_unless, tell, tell_table
@@ -81,8 +80,8 @@ def run(arguments: argparse.Namespace) -> None:
     source, say = Path(arguments.recording), say_unless(arguments.quiet)
     prediction = PredictOptions(**fields_of(PredictOptions, arguments))
     check_options(prediction)
-    memory = parse_memory(arguments.memory)
-    reading = replace(ReadOptions(**fields_of(ReadOptions, arguments)), memory=memory)
+    arguments.memory = parse_memory(arguments.memory)
+    reading = ReadOptions(**fields_of(ReadOptions, arguments))
     if reading.frame_rate is not None:
         check_rate(reading.frame_rate)
     out = Path(arguments.out) if arguments.out else default_path(source, arguments.overwrite)

@@ -1,6 +1,7 @@
 """`predict` and `score` from the command line: default names, what is said, what is spared."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,49 @@ def test_options_name_what_the_messages_propose(here, capsys):
     assert "is the recording itself" in out.err
     out = run(capsys, "predict", "dff.npy", *stated, "a.npz", "--series", "x", status=2)
     assert "--series" in out.err
+
+
+AS_HELP_SAYS = {
+    "--out": "rates.npz",
+    "--frame-rate": 30,
+    "--indicator": "GCaMP6f",
+    "--species": "mouse",
+    "--delay": "-12.5",
+    "--weights": "universal",
+    "--dataset": 5,
+    "--area": "V1",
+    "--engine": "fast",
+    "--spikes": None,
+    "--report": "page.html",
+    "--orientation": "neuron-time",
+    "--unit": "dF/F",
+    "--variable": "dff",
+    "--segments": 300,
+    "--neuropil": 0.5,
+    "--all-rois": None,
+    "--only": "marks.csv",
+    "--memory": "256MiB",
+    "--overwrite": None,
+    "--quiet": None,
+    "--debug": None,
+}
+
+
+@pytest.mark.parametrize("option", AS_HELP_SAYS)
+def test_every_option_takes_what_its_help_says(here, capsys, option):
+    np.savez("a.npz", dff=DFF)
+    (here / "marks.csv").write_text("name,mark,word\n0,good,\n1,bad,\n")
+    options = {"--frame-rate": 20} | {option: AS_HELP_SAYS[option]}
+    words = [word for pair in options.items() for word in pair if word is not None]
+    run(capsys, "predict", "a.npz", *words)
+
+
+def test_no_option_is_left_out(capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", "--help"])
+    there = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
+    # Of NWB and Dask, which have tests of their own.
+    assert there == {*AS_HELP_SAYS, "--series", "--scheduler"}
 
 
 @pytest.mark.parametrize(
