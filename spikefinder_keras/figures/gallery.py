@@ -84,7 +84,8 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     folder_of_figures = Path(check_output_folder(out))
     weights = weights or default_weights()
     # Not by Keras: these pictures need no training, so they need no TensorFlow.
-    network = OnnxEngine.load(weights)
+    spec, arrays = read_network(find_weights(weights))
+    network = OnnxEngine.of(spec, arrays)
     as_engine(network)  # which refuses `universal`
     folder, kind = find_data(data, folder_of_figures, progress)
     there = find_sets(folder)
@@ -104,7 +105,6 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     check_neurons(neurons, chosen.calcium.shape[1])
     check_window(window, len(chosen.calcium))
 
-    spec, arrays = read_network(find_weights(weights))
     draw = dict(_diagrams(spec))
     draw["kernels"] = lambda: kernels(arrays["convolution_1/kernel"])
     draw["predictions"] = lambda: draw_predictions(chosen, neurons, window)
