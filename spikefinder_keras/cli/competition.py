@@ -77,7 +77,12 @@ def add(commands: Commands) -> None:
     option("--out", metavar="DIR", help="folder for the data (default: the per-user cache)")
     option("--datasets", type=int, nargs="+", metavar="N", help="only these sets (default: all)")
     option("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="(default: both)")
-    option("--mirror", metavar="URL-OR-DIR", help="fetch from here instead")
+    option(
+        "--mirror",
+        metavar="URL-OR-DIR",
+        help="an address or folder that has the files, side by side or in spikefinder.train and "
+        "spikefinder.test, instead of the public ones",
+    )
 
 
 def run_submission(arguments: argparse.Namespace) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 EXAMPLES = 3  # neurons whose traces are shown: the clearest, a middling and the noisiest one
 WINDOW = 60.0  # s of each example, around its busiest stretch
 COLUMNS = 250  # time bins of the map of all rates: two pixels wide where the page is narrowest
+MOST_NAMED = 5  # of the neurons there are, where one is asked for that is not
 AT_A_TIME = 100  # neurons whose rates are averaged into bins together
 BINS = 24  # of each histogram
 
@@ -177,7 +178,12 @@ def _numbers(prediction: Prediction, neurons: int | str | Sequence[int | str]) -
     for each in [neurons] if isinstance(neurons, int | str | np.integer) else neurons:
         if isinstance(each, str):
             if each not in names:
-                raise UsageError(f"there is no neuron {each!r}{did_you_mean(each, names)}")
+                listed = ", ".join(names[:MOST_NAMED]) + (
+                    ", ..." if len(names) > MOST_NAMED else ""
+                )
+                raise UsageError(
+                    f"there is no neuron {each!r}{did_you_mean(each, names)} (there are {listed})"
+                )
             found.append(names.index(each))
         elif -len(names) <= each < len(names):
             found.append(range(len(names))[each])

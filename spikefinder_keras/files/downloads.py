@@ -144,9 +144,9 @@ def fetch_data(
             except DownloadError as error:
                 failures[file.target.name] = str(error)
     if failures:
-        # Two reasons tell what is wrong; thirty, or as many names, would fill the screen.
+        # One reason tells what is wrong; thirty, or as many names, would fill the screen.
         reasons = [f"{name} ({why})" for name, why in failures.items()]
-        listed = ", ".join(reasons[:2] + list(failures)[2:MOST_NAMED])
+        listed = ", ".join(reasons[:1] + list(failures)[1:MOST_NAMED])
         if len(failures) > MOST_NAMED:
             listed += f" and {len(failures) - MOST_NAMED} more"
         raise DownloadError(f"{len(failures)} of {len(missing)} not fetched: {listed}; {ADVICE}")

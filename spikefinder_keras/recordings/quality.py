@@ -13,6 +13,7 @@ from ..console import text_table
 from ..constants import POOL, SAMPLE_RATE
 from ..signals.measures import fast_length, noise_level
 from ..signals.preprocess import BASELINE, TOP
+from ..text import counted
 from .calibration import CENTRAL
 from .recording import Certainty, NeuronQuality, Quality, Recording
 from .segments import common_jumps, gaps
@@ -304,7 +305,8 @@ def _without_values(neurons: Sequence[NeuronQuality], frames: int) -> list[str]:
     empty = sum(np.isnan(neuron.distance) for neuron in neurons)
     if empty:
         lines.append(
-            f"{empty} of {len(neurons)} neurons have no signal at all: empty, constant or short"
+            f"{empty} of {counted(len(neurons), 'neuron')} {'has' if empty == 1 else 'have'} no "
+            "signal at all: empty, constant or short"
         )
     # Of a neuron that is missing as a whole, that line says enough.
     alive = [neuron for neuron in neurons if neuron.lost < frames]

@@ -211,7 +211,7 @@ def test_an_empty_neuron_is_empty_and_changes_no_other(traces, network, tmp_path
     np.testing.assert_array_equal(prediction.rates[:, [0, 2, 3]], alone.rates)
     assert np.isnan(prediction.rates[:, 1]).all()
     assert prediction.quality.neurons[1].lost == 900
-    assert "1 of 4 neurons have no signal at all: empty, constant or short" in (
+    assert "1 of 4 neurons has no signal at all: empty, constant or short" in (
         prediction.quality.warnings
     )
 
