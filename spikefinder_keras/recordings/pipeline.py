@@ -33,13 +33,21 @@ from .formats.detect import files_of, read
 from .inputs import as_recording
 from .options import PredictOptions, ReadOptions
 from .quality import recording_warnings
-from .recording import Predicted, Prediction, Predictor, Quality, Recording, budget, chunk_size
+from .recording import (
+    Predicted,
+    Prediction,
+    Predictor,
+    Quality,
+    Recording,
+    budget,
+    chunk_size,
+    on_each_core,
+)
 from .segments import MOST_LOOKED_AT, NONE_MISSING, brightness_steps
 from .sinks import Chunk, MemorySink, Sink, ZarrSink, open_sink
 from .universal import WEIGHTS as UNIVERSAL
 from .universal import Universal
 
-GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
 MOST_STEPS_SAID = 5  # a note names no more of them
 READ_KEYWORDS = tuple(field.name for field in fields(ReadOptions))
 PREDICT_KEYWORDS = ("frame_rate", "times", *(field.name for field in fields(PredictOptions)))
@@ -409,13 +417,7 @@ def predict_chunk(
         return found
 
     samples = sum(segment.samples for segment in part.segments)
-    size = max(1, min(GROUP_SAMPLES // samples, -(-count // threads)))
-    groups = [range(k, min(k + size, count)) for k in range(0, count, size)]
-    pool = ThreadPoolExecutor(threads)
-    try:
-        found = list(pool.map(work, groups))
-    finally:  # an interrupted run does not wait for groups that were not begun
-        pool.shutdown(cancel_futures=True)
+    found = on_each_core(work, count, samples=samples, threads=threads)
     spikes = None
     if found[0].spike_times is not None:
         spikes = [times for each in found for times in each.spike_times or ()]

@@ -41,8 +41,9 @@ PRESENT = 0.9
 """Neurons with fewer of their frames are left out where neurons are compared: the frames in which
 all are there would be too few."""
 
-MOST_PAIRS_OF = 200  # so many neurons, evenly chosen, are compared with each other
-MOST_VALUES = 8_000_000
+MOST_PAIRS_OF = 50
+"""So many neurons, evenly chosen, are compared with each other: the median of their 1,225 pairs."""
+MOST_VALUES = 2_000_000
 """So many values of all of them are compared; of long recordings fewer neurons, to bound the
 memory."""
 

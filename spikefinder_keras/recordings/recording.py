@@ -8,11 +8,12 @@ import html
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,7 +21,7 @@ from numpy.typing import DTypeLike
 from ..arrays import Array, Numbers, Rates, Table, Times
 from ..errors import UsageError
 from ..files.atomic import read_small
-from ..network.engine import Engine
+from ..network.engine import Engine, one_core
 from ..text import counted
 from .segments import (
     NONE_MISSING,
@@ -34,7 +35,11 @@ from .segments import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Found = TypeVar("Found")
+
 # Tables in memory, or in their file and read some rows at a time: a chunk
+
+GROUP_SAMPLES = 1_000_000  # a core predicts so many at 100 Hz at a time; more gain nothing
 
 CHUNK = 128 << 20
 """A recording is read, predicted and written in chunks of at most so many bytes: more gain nothing,
@@ -205,6 +210,27 @@ def machine_memory() -> int:
 def chunk_size(memory: int | None = None) -> int:
     """Bytes of a chunk within a budget in bytes."""
     return min(CHUNK, budget(memory) // SHARE)
+
+
+def on_each_core(
+    work: Callable[[range], Found], count: int, *, samples: int, threads: int
+) -> list[Found]:
+    """What `work` gives for each group of `count` neurons of so many samples at 100 Hz, in order;
+    so many `threads` take a group at a time."""
+    # As many for each thread, or one works alone in the end.
+    rounds = -(-count * samples // (GROUP_SAMPLES * threads))
+    size = max(1, -(-count // (rounds * threads)))
+    groups = [range(k, min(k + size, count)) for k in range(0, count, size)]
+
+    def alone(group: range) -> Found:
+        with one_core() if len(groups) >= threads else nullcontext():
+            return work(group)
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        return list(pool.map(alone, groups))
+    finally:  # an interrupted run does not wait for groups that were not begun
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)

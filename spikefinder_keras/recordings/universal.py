@@ -39,7 +39,7 @@ from .calibration import (
 )
 from .options import PredictOptions
 from .quality import EXPECTED, is_raw, neuron_quality
-from .recording import NOT_STATED, Predicted, Recording, described_alike
+from .recording import NOT_STATED, Predicted, Recording, described_alike, on_each_core
 from .segments import (
     LONGEST_BRIDGED,
     Segment,
@@ -372,16 +372,24 @@ class Universal:
         transients = Transients()
         samples = sum(segment.samples for segment in recording.segments)
         part = recording.sample(int(np.clip(CLOCK_SAMPLES // samples, 1, CLOCK_NEURONS)))
+        count = len(part.names)
+
+        def work(group: range) -> list[tuple[list[Trace], list[Rates]]]:
+            with numpy_settings():
+                own = part.traces[:, group.start : group.stop].T
+                prepared = prepare_neurons(own, recording.segments, recording.unit)
+                return list(zip(*self._outputs(prepared, delay=0.0), strict=True))
+
         with numpy_settings():
-            prepared = prepare_neurons(part.traces.T, recording.segments, recording.unit)
-            for traces, outputs in zip(*self._outputs(prepared, delay=0.0), strict=True):
-                transients.add(traces, outputs)
+            for found in on_each_core(work, count, samples=samples, threads=self.engine.threads):
+                for traces, outputs in found:
+                    transients.add(traces, outputs)
         kind = "of recordings in general" if self.family == UNKNOWN else f"of {self.family}"
         words = f"{kind} ({self.rule.source})"
         if transients.events:
             words += (
                 f", and a rise in {1_000 * transients.rise():.0f} ms, seen in "
-                f"{counted(transients.events, 'event')} of {counted(len(part.names), 'neuron')}"
+                f"{counted(transients.events, 'event')} of {counted(count, 'neuron')}"
             )
         return Clock(self.rule.of(transients.slowness(recording.frame_rate)), words)
 

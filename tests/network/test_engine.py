@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
+from threading import get_ident
 
 import numpy as np
 import onnx
@@ -14,7 +16,7 @@ from spikefinder_keras.errors import UsageError, WeightsError
 from spikefinder_keras.files.atomic import hash_of
 from spikefinder_keras.network import engine as engine_module
 from spikefinder_keras.network.convi6 import Architecture, convi6
-from spikefinder_keras.network.engine import KerasEngine, OnnxEngine, load_engine, session
+from spikefinder_keras.network.engine import KerasEngine, OnnxEngine, load_engine, one_core, session
 from spikefinder_keras.network.keras_model import build_network, load_network, set_weights
 from spikefinder_keras.network.onnx_model import build_graph, export
 from spikefinder_keras.network.predict import predict_calcium
@@ -119,6 +121,21 @@ def test_threads_and_company_make_no_difference_to_universal(steps):
         engine.threads = threads
         np.testing.assert_array_equal(engine.run(given), expected)
         np.testing.assert_array_equal(engine.run(given[3:4]), expected[3:4])
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_within_one_core_a_network_stays_on_the_thread_that_asks(keep, monkeypatch):
+    engine, asked = load_engine("universal"), set()
+    engine.threads = 3
+    predict = engine._predict
+    monkeypatch.setattr(engine, "_predict", lambda feed: asked.add(get_ident()) or predict(feed))
+    given = np.random.default_rng(0).standard_normal((5, 9_600, 4)).astype("f4")
+    expected = engine.run(given)
+    assert get_ident() not in asked
+    asked.clear()
+    with one_core() if keep else nullcontext():
+        np.testing.assert_array_equal(engine.run(given), expected)
+    assert (asked == {get_ident()}) is keep
 
 
 def test_weights_that_are_no_numbers_are_refused():

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from scipy.signal import fftconvolve
 
 from spikefinder_keras.competition.tables import read_set
 from spikefinder_keras.errors import DataError, UsageError
+from spikefinder_keras.network import engine
 from spikefinder_keras.network.predict import ONSET, predict_calcium, rates_by_dataset
 from spikefinder_keras.recordings.convi6 import choose_datasets, prepare
 from spikefinder_keras.recordings.inputs import as_recording as recording_of
 from spikefinder_keras.recordings.pipeline import predict as predict_any
-from spikefinder_keras.recordings.recording import Recording
+from spikefinder_keras.recordings.recording import Recording, on_each_core
 from spikefinder_keras.recordings.segments import to_frames
 from spikefinder_keras.signals.preprocess import bin_spikes
 from spikefinder_keras.simulation.indicators import QUICK_INDICATORS
@@ -159,11 +161,42 @@ def test_permuting_neurons_permutes_the_rates(order, seed, network):
 
 def test_groups_of_neurons_are_joined_in_order(traces, expected, network, monkeypatch):
     monkeypatch.setattr(
-        "spikefinder_keras.recordings.pipeline.GROUP_SAMPLES", 3500
+        "spikefinder_keras.recordings.recording.GROUP_SAMPLES", 3500
     )  # one at a time
     again = predict(traces, RATE, dataset=8, weights=network)
     np.testing.assert_allclose(again.rates, expected.rates, rtol=0, atol=SAME)
     assert [n.name for n in again.quality.neurons] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("count", "samples", "threads", "sizes"),
+    [
+        (100, 90_000, 2, [10] * 10),  # eleven would be a million samples, but one left over
+        (22, 90_000, 2, [11, 11]),
+        (7, 400_000, 2, [2, 2, 2, 1]),
+        (3, 10, 8, [1, 1, 1]),
+        (1, 5_000_000, 4, [1]),
+    ],
+)
+def test_each_core_gets_as_many_neurons(count, samples, threads, sizes):
+    """And what each group gives comes back in order, by threads that are as many at most."""
+    seen = set()
+
+    def work(group):
+        seen.add(threading.get_ident())
+        return list(group)
+
+    found = on_each_core(work, count, samples=samples, threads=threads)
+    assert [len(group) for group in found] == sizes
+    assert [each for group in found for each in group] == list(range(count))
+    assert len(seen) <= threads
+
+
+@pytest.mark.parametrize(("count", "alone"), [(1, False), (2, True), (9, True)])
+def test_networks_keep_to_one_core_where_each_has_a_group(count, alone):
+    found = on_each_core(lambda group: engine._ONE_CORE.get(), count, samples=10**6, threads=2)
+    assert set(found) == {alone}
+    assert not engine._ONE_CORE.get()
 
 
 @pytest.mark.parametrize("form", ["vector", "column", "turned", "list", "float64", "Fortran"])
