@@ -25,6 +25,7 @@ from scipy.signal import fftconvolve
 from spikefinder_keras import predict
 from spikefinder_keras.network.weights import find_weights
 from spikefinder_keras.recordings.calibration import (
+    SIGNS,
     UNKNOWN,
     Calibration,
     Delay,
@@ -104,7 +105,7 @@ def trained_on_fast(folder, steps, seed=0):
     run = train_universal(neurons, folder, settings, progress=True, say=print)
     path = run.folder / "universal.weights.h5"
     known = load_calibration(calibration_path(find_weights("universal")))
-    nothing = {UNKNOWN: Delay(0.0, 0.0, "trained for it, so none")}
+    nothing = {UNKNOWN: Delay(0.0, (0.0,) * SIGNS, "trained for it, so none")}
     save_calibration(Calibration(nothing, known.rates, known.score), calibration_path(path))
     return path
 

@@ -176,3 +176,41 @@ def test_the_manifest_is_of_the_files_at_hand(manifest, data):
         assert row["bytes"] == str(len(content))
         assert row["sha256"] == hashlib.sha256(content).hexdigest()
         assert row["git blob id"] == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def test_what_stating_gives_by_hand():
+    tables = importlib.import_module("accuracy_tables")
+    methods = (tables.UNIVERSAL, tables.WITH_INDICATOR, tables.WITH_SPECIES)
+    by_set = {
+        "DS1": dict(zip(methods, (0.5, 0.56, 0.5), strict=True)),
+        "DS2": dict(zip(methods, (0.6, 0.57, 0.61), strict=True)),
+    }
+    found = tables.stating(by_set)
+    assert found["nothing known"] == 0.55
+    assert found[tables.WITH_INDICATOR] == {
+        "score": 0.565,
+        "gain": 0.015,
+        "lost": {"DS2": -0.03},
+        "gained": {"DS1": 0.06},
+    }
+    assert found[tables.WITH_SPECIES]["lost"] == found[tables.WITH_SPECIES]["gained"] == {}
+
+
+def test_stretched_rates_by_hand():
+    """Twice as far from the sets' mean, 1 spike/s, in logarithms: 0.25 becomes 0.0625, 4 is 16."""
+    tables = importlib.import_module("accuracy_tables")
+    rows = [
+        {"set": name, "true rate": true, "rate": rate}
+        for name, true, rate in (
+            ("a", 0.1, 0.25),
+            ("a", 10.0, 4.0),
+            ("b", 1.0, 1.0),
+            ("c", 3.0, 3.0),
+            ("c", 1 / 3, 1 / 3),
+        )
+    ]
+    found = tables.stretched(rows, 2.0)
+    assert found["under 0.3"] == pytest.approx(0.6, abs=0.05)
+    assert found["0.3 to 2"] == pytest.approx((1 + 1 / 3) / 2, abs=0.03)  # 1, and 1/3 becomes 1/9
+    assert found["above 5"] == pytest.approx(1.6, abs=0.05)
+    assert tables.stretched(rows, 1.0)["above 5"] == 0.4

@@ -8,12 +8,15 @@ something happened but for a delay of the recording: indicators answer late, fis
 mice, and frames are stamped at their start, middle or end. The neurons of a recording share it,
 within 10 ms, so it is a property of the recording, and its trace is read so much later:
 
-    delay = typical + slope x slowness
+    delay = typical + a slowness + b persistence + c log(frame rate / 30 Hz)
 
-`typical` and `slope` belong to the family of the stated indicator and species, or to all recordings
-together where nothing is known. The slowness is how slowly the recording's own average transient
-rises, found once on a sample of its neurons, and counts as much as there are events to see it on.
-What is left uncertain is spread over the neighbouring steps (`blurred`).
+`typical` and the slopes a to c belong to the family of the stated indicator and species, or to all
+recordings together where nothing is known. The slowness is how slowly the recording's own average
+transient rises, and counts as much as there are events to see it on; the persistence is how long
+its neurons stay active, since of tonic firing one sees the change of the rate and not the spike;
+and the longer a frame, the more of a delay is in where it is stamped. The first two are found once,
+on a sample of the neurons. What is left uncertain is spread over the neighbouring steps
+(`blurred`).
 
 The rates. The network is trained on correlation, so it says when a neuron fires and how much more
 often than at another time. How often in all, a map says for each neuron, from the form of the
@@ -68,6 +71,13 @@ SPEED_POWER = 1.5
 the logarithm of the rise all of six networks scored less, by 0.005, with a power of 1 by 0.001."""
 
 HALF_SURE = 30  # of so many events the slowness counts half, as the average of few shows noise
+PERSISTENT, PERSISTENT_AFTER = 0.2, 125
+"""The output of a neuron that stays active correlates so much or more with itself so many steps (5
+s) later: of 23 sets that of four is above 0.1, all of neurons that fire tonically."""
+
+USUAL_FRAMES, SLOWEST_FRAMES, FASTEST_FRAMES = 30.0, 7.5, 500.0
+"""Hz; the delays were measured between the last two."""
+
 LONGEST_DELAY = 0.15  # s; no set has more, and what is stated may not be more either
 SMALLEST_BLUR, BLUR_FRAME = 0.15, 0.01
 """Of the output this share goes to each of the neighbouring steps where frames are much longer than
@@ -137,16 +147,16 @@ def indicator_family(indicator: str, species: str | None = None) -> str | None:
 
 @dataclass(frozen=True)
 class Delay:
-    """The delay of one kind of recording in s: the `typical` one, and the `slope` by which it
-    changes with the slowness; `source` says what they were measured on."""
+    """The delay of one kind of recording in s: the `typical` one, and the `slopes` by which it
+    changes with each of the `Timing.signs`; `source` says what they were measured on."""
 
     typical: float
-    slope: float
+    slopes: tuple[float, ...]
     source: str = ""
 
-    def of(self, slowness: float) -> float:
-        """The delay in s of a recording of some `slowness`."""
-        found = self.typical + self.slope * slowness
+    def of(self, signs: Array) -> float:
+        """The delay in s of a recording with such `signs` `(3,)`."""
+        found = self.typical + float(np.dot(self.slopes, signs))
         return float(np.clip(found, -LONGEST_DELAY, LONGEST_DELAY))
 
 
@@ -158,17 +168,21 @@ def blurred(rates: Rates, frame_rate: float) -> Rates:
     return (1 - 2 * share) * padded[1:-1] + share * (padded[:-2] + padded[2:])
 
 
-class Transients:
-    """The average transient of a recording, put together of those of its neurons, each in units of
-    its own peak: its `shape` `(180,)`, from 0.6 s before to 1.2 s after an event, and how many
-    `events` it is seen on."""
+class Timing:
+    """What a recording shows of its delay: its average transient, put together of those of its
+    neurons, each in units of its own peak, whose `shape` `(180,)` is from 0.6 s before to 1.2 s
+    after an event; how many `events` that is seen on; and the `persistences` of its neurons."""
 
     def __init__(self) -> None:
         self.shape, self.events = np.zeros(BEFORE + AFTER), 0
+        self.persistences: list[float] = []
 
     def add(self, traces: Sequence[Trace], rates: Sequence[Rates]) -> None:
         """Add a neuron: `traces` `(sample,)` at 100 Hz in one unit and `rates` `(step,)`, the
         network's output, are one for each segment."""
+        output = np.concatenate([np.empty(0), *rates])
+        if output.size and output.any():
+            self.persistences.append(autocorrelation(output, PERSISTENT_AFTER))
         transient, events = average_transient(traces, rates)
         if transient is None:
             return
@@ -199,6 +213,22 @@ class Transients:
         own = 1 - (USUAL_RISE / np.clip(rise, FASTEST_RISE, SLOWEST_RISE)) ** SPEED_POWER
         seen = 1.0 if own < 0 else max(1 - (0.5 / (frame_rate * rise)) ** 2, 0.0)
         return float(own * seen * self.events / (self.events + HALF_SURE))
+
+    def persistence(self) -> float:
+        """How long the neurons stay active, 0 to 1: the median of their output's correlation with
+        itself 5 s later, in units of `PERSISTENT`; 0 without any."""
+        if not self.persistences:
+            return 0.0
+        return float(np.clip(np.median(self.persistences) / PERSISTENT, 0.0, 1.0))
+
+    def signs(self, frame_rate: float) -> Array:
+        """What the delay depends on, `(3,)`: slowness, persistence and the logarithm of the frame
+        rate (Hz) in units of 30 Hz."""
+        frames = np.clip(frame_rate, SLOWEST_FRAMES, FASTEST_FRAMES) / USUAL_FRAMES
+        return np.array([self.slowness(frame_rate), self.persistence(), np.log(frames)])
+
+
+SIGNS = 3
 
 
 def find_events(rates: Rates) -> Array:
@@ -263,27 +293,30 @@ def signal_share(clarity: float, seconds: float) -> float:
     return float(max(1 - (by_chance / clarity) ** 2, 0.0))
 
 
-def output_features(outputs: Sequence[Rates]) -> Array:
-    """What the map knows of a neuron's output, arrays `(step,)` for each segment: `(7,)`, see the
-    head of this module."""
-    output = np.concatenate(outputs).astype(np.float64)
+def autocorrelation(output: Rates, lag: int) -> float:
+    """The correlation of an output `(step,)` with itself so many steps later; 0 of a constant one,
+    and of one that is not longer."""
     deviation = output - output.mean()
     # Plain sums, no products of vectors: those of many threads differ in the last digits between
     # machines, and wait for each other on a busy one.
     variance = float((deviation**2).sum()) / output.size
+    if not variance > 0 or output.size <= lag:
+        return 0.0
+    return float((deviation[lag:] * deviation[:-lag]).sum()) / (output.size - lag) / variance
+
+
+def output_features(outputs: Sequence[Rates]) -> Array:
+    """What the map knows of a neuron's output, arrays `(step,)` for each segment: `(7,)`, see the
+    head of this module."""
+    output = np.concatenate(outputs).astype(np.float64)
+    squares = (output - output.mean()) ** 2
+    variance = float(squares.sum()) / output.size
     busy = np.mean(output > HIGH * np.percentile(output, PEAK))
-    squares = deviation**2
     kurtosis = float((squares**2).sum()) / output.size / variance**2 if variance > 0 else 1.0
     seconds = output.size / STEPS_PER_SECOND
     events = sum(find_events(each).size for each in outputs) / seconds
-    together = [
-        float((deviation[lag:] * deviation[:-lag]).sum()) / (output.size - lag) / variance
-        if variance > 0 and output.size > lag
-        else 0.0
-        for lag in LAGS
-    ]
     logs = np.log(np.array([float(busy) + LEAST_BUSY, kurtosis, events + SMALLEST]))
-    return np.concatenate([logs, together])
+    return np.concatenate([logs, [autocorrelation(output, lag) for lag in LAGS]])
 
 
 @dataclass(frozen=True)
@@ -396,7 +429,7 @@ def save_calibration(calibration: Calibration, path: str | Path) -> None:
         "timing": {
             name: {
                 "typical_s": float(f"{delay.typical:.4g}"),
-                "slope_s": float(f"{delay.slope:.4g}"),
+                "slopes_s": [float(f"{slope:.4g}") for slope in delay.slopes],
                 "source": delay.source,
             }
             for name, delay in calibration.delays.items()
@@ -417,10 +450,10 @@ def load_calibration(path: str | Path) -> Calibration:
         stored = read_json(path)
         delays = {}
         for name, each in stored["timing"].items():
-            typical, slope = float(each["typical_s"]), float(each["slope_s"])
-            if not (np.abs([typical, slope]) < LONGEST_DELAY).all():
+            typical, *slopes = (float(x) for x in (each["typical_s"], *each["slopes_s"]))
+            if len(slopes) != SIGNS or not (np.abs([typical, *slopes]) < LONGEST_DELAY).all():
                 raise ValueError("a delay is no credible number")
-            delays[name] = Delay(typical, slope, clean_name(each["source"]))
+            delays[name] = Delay(typical, tuple(slopes), clean_name(each["source"]))
         rates = stored["rates"]
         terms = tuple(float(term) for term in rates["terms"])
         if len(terms) != TERMS:

@@ -29,7 +29,7 @@ from ..signals.preprocess import resampled_length, robust_lines, scale
 from ..text import counted
 from .calibration import (
     UNKNOWN,
-    Transients,
+    Timing,
     average_transient,
     blurred,
     calibration_path,
@@ -369,7 +369,7 @@ class Universal:
 
     def _find_clock(self, recording: Recording) -> Clock:
         """Find the delay of a recording on a sample of its neurons, always the same ones."""
-        transients = Transients()
+        timing = Timing()
         samples = sum(segment.samples for segment in recording.segments)
         part = recording.sample(int(np.clip(CLOCK_SAMPLES // samples, 1, CLOCK_NEURONS)))
         count = len(part.names)
@@ -383,15 +383,16 @@ class Universal:
         with numpy_settings():
             for found in on_each_core(work, count, samples=samples, threads=self.engine.threads):
                 for traces, outputs in found:
-                    transients.add(traces, outputs)
+                    timing.add(traces, outputs)
         kind = "of recordings in general" if self.family == UNKNOWN else f"of {self.family}"
         words = f"{kind} ({self.rule.source})"
-        if transients.events:
+        if timing.events:
             words += (
-                f", and a rise in {1_000 * transients.rise():.0f} ms, seen in "
-                f"{counted(transients.events, 'event')} of {counted(count, 'neuron')}"
+                f", and a rise in {1_000 * timing.rise():.0f} ms, seen in "
+                f"{counted(timing.events, 'event')} of {counted(count, 'neuron')} with a "
+                f"persistence of {timing.persistence():.2f}"
             )
-        return Clock(self.rule.of(transients.slowness(recording.frame_rate)), words)
+        return Clock(self.rule.of(timing.signs(recording.frame_rate)), words)
 
     def _outputs(
         self, prepared: Sequence[tuple[list[Trace], Scales]], *, delay: float

@@ -14,13 +14,14 @@ from ..network.universal import STEP, STEPS_PER_SECOND
 from ..recordings.calibration import (
     CENTRAL,
     SCORES,
+    SIGNS,
     SMALLEST,
     UNKNOWN,
     Calibration,
     Delay,
     RateMap,
     ScoreMap,
-    Transients,
+    Timing,
     average_transient,
     blurred,
     clearness,
@@ -33,14 +34,12 @@ from ..signals.measures import pearson, sum_windows
 from .neurons import TrainingNeuron
 
 SHIFTS = np.arange(-15, 21) / SAMPLE_RATE  # s; the delays among which a set's best is sought
-FLAT, FLAT_AT = 0.15, 0.03
-"""A set counts whole if its correlation falls by the share `FLAT` where the delay is off by
-`FLAT_AT` s, and less if by less: of neurons that fire tonically any delay is as good."""
+UNSURE = 0.02
+"""s; what is left unknown of a delay, so each set counts with its curve smoothed by so much."""
 
-LEAST_WEIGHT = 0.02
-SHRINKAGE = 0.3
-"""The slope, and what families differ by, cost as much as the error of so many sets would, in units
-of s per unit of slowness: a family of one set keeps three quarters of its difference."""
+COST = 30.0
+"""What a rule's slopes, and what families differ by, cost: so much of a set's correlation for each
+square second, 0.03 for 30 ms."""
 
 RIDGE = 60.0
 """The slopes of the maps cost as much as so many neurons' error, in units of the spread of what
@@ -54,13 +53,12 @@ and 0.63 in two folds of 23 sets."""
 
 @dataclass(frozen=True)
 class MeasuredSet:
-    """A set of recordings with known spikes: its best delay in s, the weight of that (0 to 1), the
-    slowness of its average transient, and what it is of."""
+    """A set of recordings with known spikes: its mean `delay_curve` `(shift,)`, its `Timing.signs`
+    `(3,)`, and what it is of."""
 
     name: str
-    delay: float
-    weight: float
-    slowness: float
+    curve: Array
+    signs: Array
     indicator: str
     species: str
 
@@ -91,27 +89,35 @@ def fit_calibration(engine: Engine, neurons: Sequence[TrainingNeuron]) -> Calibr
     """Measure it on neurons of dF/F with `indicator`, `species` and `frame_rate`; those without an
     indicator are left out."""
     neurons = [n for n in neurons if n.indicator and any(spikes.any() for spikes in n.spikes)]
+    outputs, curves = outputs_and_curves(engine, neurons)
+    sets = measure_sets(neurons, outputs, curves)
+    delays = fit_delays(sets)
+    groups = [neuron.group for neuron in neurons]
+    source = f"fitted on {', '.join(sorted(set(groups)))}"
+    rates = []
+    for neuron, output in zip(neurons, outputs, strict=True):
+        _, known = whole_steps(neuron.spikes, output)
+        rates.append(STEPS_PER_SECOND * float(known.mean()))
+    rate_map = fit_rate_map(groups, outputs, rates=rates, source=source)
+    # What a user gets has the delay that is found, not the best one.
+    found = {each.name: delays[UNKNOWN].of(each.signs) for each in sets}
+    scores = [
+        float(np.interp(found[group], SHIFTS, curve))
+        for group, curve in zip(groups, curves, strict=True)
+    ]
+    return Calibration(delays, rate_map, fit_score_map(neurons, outputs, scores, source=source))
+
+
+def outputs_and_curves(
+    engine: Engine, neurons: Sequence[TrainingNeuron]
+) -> tuple[list[list[Rates]], list[Array]]:
+    """The `network_outputs` without a delay, and the `delay_curve` of each neuron."""
     # A step is four samples: a delay is a whole number of steps and one of four phases.
     phases = [network_outputs(engine, neurons, k / SAMPLE_RATE) for k in range(STEP)]
     curves = [
         delay_curve(neuron, [phase[k] for phase in phases]) for k, neuron in enumerate(neurons)
     ]
-    sets = measure_sets(neurons, phases[0], curves)
-    delays = fit_delays(sets)
-    groups = [neuron.group for neuron in neurons]
-    source = f"fitted on {', '.join(sorted(set(groups)))}"
-    rates = []
-    for neuron, output in zip(neurons, phases[0], strict=True):
-        _, known = whole_steps(neuron.spikes, output)
-        rates.append(STEPS_PER_SECOND * float(known.mean()))
-    rate_map = fit_rate_map(groups, phases[0], rates=rates, source=source)
-    # What a user gets has the delay that is found, not the best one.
-    found = {each.name: delays[UNKNOWN].of(each.slowness) for each in sets}
-    scores = [
-        float(np.interp(found[group], SHIFTS, curve))
-        for group, curve in zip(groups, curves, strict=True)
-    ]
-    return Calibration(delays, rate_map, fit_score_map(neurons, phases[0], scores, source=source))
+    return phases[0], curves
 
 
 def fit_score_map(
@@ -143,13 +149,13 @@ def measure_sets(
         members.setdefault(neuron.group, []).append(k)
     found = []
     for name, of_set in members.items():
-        transients = Transients()
+        timing = Timing()
         for k in of_set:
-            transients.add(neurons[k].traces, outputs[k])
-        delay, weight = best_delay(np.mean([curves[k] for k in of_set], axis=0))
+            timing.add(neurons[k].traces, outputs[k])
+        curve = np.mean([curves[k] for k in of_set], axis=0)
+        signs = timing.signs(float(np.median([neurons[k].frame_rate for k in of_set])))
         first = neurons[of_set[0]]
-        slowness = transients.slowness(float(np.median([neurons[k].frame_rate for k in of_set])))
-        found.append(MeasuredSet(name, delay, weight, slowness, first.indicator, first.species))
+        found.append(MeasuredSet(name, curve, signs, first.indicator, first.species))
     return found
 
 
@@ -169,26 +175,21 @@ def _read_later(rates: Rates, steps: int) -> Rates:
     return rates[np.clip(np.arange(rates.size) + steps, 0, rates.size - 1)]
 
 
-def best_delay(curve: Array) -> tuple[float, float]:
-    """The delay in s at the peak of a `delay_curve`, between shifts, and its weight."""
-    k = int(curve.argmax())
-    at = SHIFTS[k]
-    if 0 < k < curve.size - 1:
-        bend = curve[k - 1] - 2 * curve[k] + curve[k + 1]
-        if bend < 0:
-            at += 0.5 * (curve[k - 1] - curve[k + 1]) / bend / SAMPLE_RATE
-    beside = np.interp([at - FLAT_AT, at + FLAT_AT], SHIFTS, curve).mean()
-    fall = 1 - beside / curve[k] if curve[k] > 0 else 0.0
-    return float(at), float(np.clip(fall / FLAT, LEAST_WEIGHT, 1.0))
-
-
 def fit_delays(sets: Sequence[MeasuredSet]) -> dict[str, Delay]:
-    """The delays of families, and of recordings of which nothing is stated: a line over slowness,
-    and what each family differs by, by ridge regression of the sets' best delays.
+    """The delays of families, and of recordings of which nothing is stated: the rule with which the
+    sets score best, less what its slopes and the differences of families cost.
 
     It is fitted three times, since stating more must not cost: with nothing known, with the
     family of the indicator, and with that of indicator and species.
     """
+    from scipy.interpolate import CubicSpline
+    from scipy.ndimage import gaussian_filter1d
+    from scipy.optimize import minimize
+
+    smoothing = UNSURE * SAMPLE_RATE
+    smooth = CubicSpline(
+        SHIFTS, [gaussian_filter1d(each.curve, smoothing, mode="nearest") for each in sets], axis=1
+    )
     everything = ", ".join(sorted(each.name for each in sets))
     known: list[Callable[[MeasuredSet], str | None]] = [
         lambda each: None,
@@ -204,18 +205,23 @@ def fit_delays(sets: Sequence[MeasuredSet]) -> dict[str, Delay]:
         others = sorted({name for name in families if name and name != usual})
         design = np.array(
             [
-                [1.0, each.slowness, *(float(family == name) for name in others)]
+                [1.0, *each.signs, *(float(family == name) for name in others)]
                 for each, family in zip(sets, families, strict=True)
             ]
         )
-        weights = np.array([each.weight for each in sets])
-        target = np.array([each.delay for each in sets])
-        typical, slope, *differences = _solve(design, target, weights, cost=SHRINKAGE)
+
+        def loss(terms: Array, design: Array = design) -> float:
+            at = np.clip(design @ terms, SHIFTS[0], SHIFTS[-1])
+            scores = smooth(at)[np.arange(len(sets)), np.arange(len(sets))]
+            return float(COST * (terms[1:] ** 2).sum() - scores.sum())
+
+        typical, *terms = minimize(loss, np.zeros(design.shape[1])).x
+        slopes, differences = terms[:SIGNS], terms[SIGNS:]
         for name, difference in [(usual, 0.0), *zip(others, differences, strict=True)]:
             of_family = [e.name for e, f in zip(sets, families, strict=True) if f == name]
             source = everything if name is None else ", ".join(sorted(of_family))
             delays[name or UNKNOWN] = Delay(
-                float(typical + difference), float(slope), f"measured on {source}"
+                float(typical + difference), tuple(map(float, slopes)), f"measured on {source}"
             )
     return delays
 

@@ -19,9 +19,9 @@ from spikefinder_keras.training.calibrate import whole_steps
 
 KNOWN = Calibration(
     {
-        "unknown": Delay(0.01, 0.03, "all"),
-        "dye": Delay(-0.01, 0.03, "DS02"),
-        "GCaMP": Delay(0.012, 0.03, "DS09"),
+        "unknown": Delay(0.01, (0.03, 0.02, -0.01), "all"),
+        "dye": Delay(-0.01, (0.03, 0.02, -0.01), "DS02"),
+        "GCaMP": Delay(0.012, (0.03, 0.02, -0.01), "DS09"),
     },
     RateMap(tuple(np.arange(TERMS) / 10), (0.4, 2.5), "all"),
     ScoreMap((0.1, 0.5, 0.2), "all"),
@@ -54,8 +54,9 @@ def test_a_damaged_file(tmp_path, text):
 @pytest.mark.parametrize(
     ("part", "key", "value"),
     [
-        ("timing", "unknown", {"typical_s": 0.15, "slope_s": 0.0, "source": ""}),
-        ("timing", "unknown", {"typical_s": 0.0, "slope_s": float("nan"), "source": ""}),
+        ("timing", "unknown", {"typical_s": 0.15, "slopes_s": [0.0] * 3, "source": ""}),
+        ("timing", "unknown", {"typical_s": 0.0, "slopes_s": [0, 0, float("nan")], "source": ""}),
+        ("timing", "unknown", {"typical_s": 0.0, "slopes_s": [0.0] * 2, "source": ""}),
         ("rates", "terms", [0.0] * (TERMS - 1)),
         ("rates", "terms", [100.0] * TERMS),
         ("rates", "interval", [1.1, 2.0]),

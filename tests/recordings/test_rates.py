@@ -102,6 +102,17 @@ def test_the_interval_is_of_sets_left_out():
     assert fit_rate_map(groups[:10], outputs[:10], rates=rates[:10]).interval == (1.0, 1.0)
 
 
+def test_the_interval_holds_eight_of_ten():
+    """Ten sets of one output and different rates: each is off by its distance from the mean of the
+    other nine, and the interval is from the first to the ninth."""
+    alike = [output(100, np.random.default_rng(4))]
+    rates = np.geomspace(0.1, 10, 10)
+    low, high = fit_rate_map(list("abcdefghij"), [alike] * 10, rates=list(rates)).interval
+    logs = np.log(rates + 0.01)
+    off = np.exp((logs - logs.mean()) * 10 / 9)
+    assert [low, high] == pytest.approx([off[0], off[8]], rel=1e-6)
+
+
 def test_the_share_of_signal_by_hand():
     """Chance takes a clarity to 1 + 2.2 / sqrt(100 s) = 1.22; at twice that, 1/4 is noise."""
     assert signal_share(2.44, 100.0) == pytest.approx(0.75)

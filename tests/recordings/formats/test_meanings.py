@@ -494,7 +494,7 @@ def test_combined_alone_and_planes_of_a_volume(tmp_path):
     assert any("4 planes were scanned one after another" in note for note in notes)
 
 
-@pytest.mark.parametrize("options", [{"spikes": True}, {"dataset": 5}])
+@pytest.mark.parametrize("options", [{"spikes": True, "delay": 20.0}, {"dataset": 5}])
 def test_planes_of_a_volume_are_predicted_at_one_another_s_time_stamps(tmp_path, options):
     rate, planes = 4.0, 5
     path = folder(tmp_path / "suite2p", planes=planes, fs=rate)
