@@ -217,9 +217,10 @@ def on_each_core(
 ) -> list[Found]:
     """What `work` gives for each group of `count` neurons of so many samples at 100 Hz, in order;
     so many `threads` take a group at a time."""
+    most = max(1, GROUP_SAMPLES // samples)
     # As many for each thread, or one works alone in the end.
-    rounds = -(-count * samples // (GROUP_SAMPLES * threads))
-    size = max(1, -(-count // (rounds * threads)))
+    rounds = -(-count // (most * threads))
+    size = -(-count // (rounds * threads))
     groups = [range(k, min(k + size, count)) for k in range(0, count, size)]
 
     def alone(group: range) -> Found:

@@ -174,6 +174,7 @@ def test_groups_of_neurons_are_joined_in_order(traces, expected, network, monkey
         (100, 90_000, 2, [10] * 10),  # eleven would be a million samples, but one left over
         (22, 90_000, 2, [11, 11]),
         (7, 400_000, 2, [2, 2, 2, 1]),
+        (10, 266_667, 2, [3, 3, 3, 1]),  # four would be more than a million
         (3, 10, 8, [1, 1, 1]),
         (1, 5_000_000, 4, [1]),
     ],
