@@ -73,10 +73,13 @@ the logarithm of the rise all of six networks scored less, by 0.005, with a powe
 HALF_SURE = 30  # of so many events the slowness counts half, as the average of few shows noise
 PERSISTENT, PERSISTENT_AFTER = 0.2, 125
 """The output of a neuron that stays active correlates so much or more with itself so many steps (5
-s) later: of 23 sets that of four is above 0.1, all of neurons that fire tonically."""
+s) later: of 23 sets that of four is above 0.1, interneurons and spinal cord among them. Bouts of
+separate spikes do not reach it, as the variance is in the spikes."""
 
 USUAL_FRAMES, SLOWEST_FRAMES, FASTEST_FRAMES = 30.0, 7.5, 500.0
 """Hz; the delays were measured between the last two."""
+
+SIGNS = 3  # of a recording's delay, see `Timing.signs`
 
 LONGEST_DELAY = 0.15  # s; no set has more, and what is stated may not be more either
 SMALLEST_BLUR, BLUR_FRAME = 0.15, 0.01
@@ -226,9 +229,6 @@ class Timing:
         rate (Hz) in units of 30 Hz."""
         frames = np.clip(frame_rate, SLOWEST_FRAMES, FASTEST_FRAMES) / USUAL_FRAMES
         return np.array([self.slowness(frame_rate), self.persistence(), np.log(frames)])
-
-
-SIGNS = 3
 
 
 def find_events(rates: Rates) -> Array:
