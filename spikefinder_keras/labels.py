@@ -113,7 +113,8 @@ _COUNTS_FRAMES = re.compile(
 _NO_TRACE = re.compile(
     r"(stim\w*|(running|wheel|treadmill)?(speed|velocity|position)|running|locomotion|licks?|licking"
     r"|rewards?|pupil\w*|ttl|trigger|sync|temperature|whisk\w*|flags?|states?|leds?|led\w*state"
-    r"|digital\w*|di|do|dio|din|dout|gpio|bit|mouse|animal|subject|animalid|mouseid|subjectid"
+    r"|digital\w*|di|do|dio|din|dout|gpio|bit|aout|analogout(put)?"
+    r"|mouse|animal|subject|animalid|mouseid|subjectid"
     r"|isosbestic\w*|\w*isosbestic|iso)\d*"
 )
 _LIGHT = re.compile(r"(led\w*|flags?|light\w*|excitation\w*|wavelength\w*|laser\w*)\d*")

@@ -29,7 +29,7 @@ from .calibration import LONGEST_DELAY, calibration_path, check_species
 from .convi6 import Convi6, choose_datasets
 from .dask_workers import LOCAL, Update, Workers, workers
 from .formats import read_recording
-from .formats.detect import files_of, read
+from .formats.detect import BY_HEADER, files_of, read
 from .inputs import as_recording
 from .options import PredictOptions, ReadOptions
 from .quality import recording_warnings
@@ -135,10 +135,10 @@ def choose_predictor(
     return Convi6(options, as_in_2017=True, progress=progress)
 
 
-def _check_form(recording: Recording, unit: str | None, options: PredictOptions) -> None:
+def _check_form(recording: Recording, options: PredictOptions) -> None:
     """Raise `UsageError` where a header alone says that a recording is in the competition's form:
     other people number their neurons, too."""
-    if recording.unit == "competition" and unit is None and options.weights is None:
+    if recording.rate_from == BY_HEADER and options.weights is None:
         if check_options(options):  # a network of 2017 is asked for
             return
         check_options(replace(options, weights="described"))  # what it could not do anyway
@@ -170,7 +170,7 @@ class Task:
         """Read the recording, as far as it has to be, load its predictor, and say each note on the
         recording: not before, so that a mistake is one line."""
         recording = read(self.source, self.reading)
-        _check_form(recording, self.reading.unit, self.prediction)
+        _check_form(recording, self.prediction)
         recording = split_at_steps(recording)
         lines = [*recording.notes]
         # First, as all that follows hangs on it.
@@ -294,11 +294,11 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
             raise UsageError(f"{source} is a file; time stamps go with an array, or into the file")
         check_keywords("predict of a file", reading, READ_KEYWORDS)
         recording = read_recording(source, frame_rate, **reading)
-        _check_form(recording, reading.get("unit"), options)
     else:
         check_keywords("predict of an array", reading, ("memory", *ARRAY_KEYWORDS))
         about = {name: value for name, value in reading.items() if name != "memory"}
         recording = as_recording(source, frame_rate, times, **about)
+    _check_form(recording, options)
     recording = split_at_steps(recording)
     predictor = choose_predictor(recording, options, progress=progress)
     sink = MemorySink(recording)

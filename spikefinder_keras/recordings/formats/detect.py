@@ -30,6 +30,8 @@ DESCRIBED = (".csv", ".npy")  # beside such a file a description is written
 HDF5_OFFSETS = (0, 512, 1024, 2048)
 """Where HDF5 can begin: MATLAB writes 512 bytes of its own before it."""
 ADDRESS = re.compile(r"(https?|ftps?|s3|gs|gcs|az|abfs|dandi|file|sftp|ssh|hdfs):/", re.IGNORECASE)
+BY_HEADER = "by the header 0, 1, ... of the competition"
+"""Where the frame rate of a table in the competition's form is from, if nobody said that it is."""
 OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 NOT_DATA = {
@@ -271,6 +273,7 @@ def _read_csv(path: Path, options: ReadOptions) -> Recording:
         names=None if turned else table.names,  # a header that numbers frames names no neurons
         notes=table.notes,
         segment_starts=(0,) if turned or competition else table.starts,
+        rate_from=BY_HEADER if competition and options.unit is None else "",
     )
     return make_recording(path, table.values, options, facts)
 

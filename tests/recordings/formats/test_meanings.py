@@ -621,6 +621,9 @@ def test_the_competitions_header_is_asked_about(tmp_path):
         predict(path)
     with pytest.raises(UsageError, match="state --unit competition"):
         Task(path, ReadOptions(), PredictOptions()).open()
+    with pytest.raises(UsageError, match="state --unit competition"):
+        predict(read_recording(path))
+    assert predict(read_recording(path, unit="competition")).recording.unit == "competition"
     for stated in ({"unit": "competition"}, {"dataset": 3}, {"weights": "described"}):
         assert predict(path, **stated).recording.unit == "competition"
 
