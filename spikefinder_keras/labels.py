@@ -27,7 +27,8 @@ SECONDS = {
 
 _UNIT = "|".join(sorted(SECONDS, key=len, reverse=True))
 _CALLED_TIME = re.compile(
-    r"(?:frame_?)?(?:times?|t|time_?stamps?|zeit|elapsed(?:_?time)?)(?:_?in)?"
+    r"(?:frame_?)?(?:times?|t|time_?stamps?|zeit|elapsed(?:_?time)?|t(?:ime)?_?(?:vec|vector|base|axis))"
+    r"(?:_?in)?"
     rf"(?:_?({_UNIT}))?"
     r"|(seconds?|secs?|milliseconds?|ms|minutes?)"
 )
@@ -94,6 +95,82 @@ def likely_units(rate: float, slowest: float, fastest: float) -> list[str]:
     are between the `slowest` and the `fastest` rate in Hz."""
     units = {name: SECONDS[name] for name in ("ms", "us", "ns", "minutes", "hours", "days")}
     return [name for name, scale in units.items() if slowest <= rate / scale <= fastest]
+
+
+# What is stored of a neuron, as programs and laboratories call it; names as `plain` makes them
+
+
+def name_set(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+# Names of dF/F.
+RELATIVE = name_set(
+    """dftraces fdff dff df dff0 dfof dfof0 dfoverf dfoverf0 deltaf deltaff deltaff0 deltafof
+    deltafoverf deltafoverf0 dfftraces tracesdff"""
+)
+# Names of fluorescence: of suite2p (F), CNMF-E (C_raw), EXTRACT (temporal_weights) and others.
+RAW = name_set(
+    """f fluorescence fcell craw temporalweights fraw rawf ftraces rawtraces rawfluorescence fluo
+    fluorescencetraces"""
+)
+TRACES = name_set("traces calcium calciumtraces signals")  # of either
+
+DECONVOLVED = name_set(
+    """spikeprob spikeprobability spikerates spikes spks s deconvolved events rates sp spikerate
+    deconv discretespikes"""
+)
+DENOISED = name_set("c denoised cdec cdenoised denoisedtraces")
+RESIDUALS = name_set("yra r residuals")
+"""Names of what denoising took away; Minian's YrA is the whole trace."""
+NEUROPIL = name_set("fneu fcellneu neuropil neuropiltraces")
+
+_QUANTITIES = (
+    *(RELATIVE, RAW | {"raw"}, TRACES | {"", "mean"}),
+    *(DECONVOLVED | DENOISED, RESIDUALS, NEUROPIL | name_set("sem std sd stdev stddev")),
+)
+"""From the best to what is no fluorescence; `raw` and `mean` say so of a column, not of any array,
+and a column that is called as the neuron is its trace."""
+_MOST_WORDS = 4  # dF/F0 are so many
+
+
+def quantities(labels: Sequence[str]) -> list[tuple[str, str] | None]:
+    """The neuron and the quantity in each of some labels, such as `cell 0` and `dff` of
+    `cell0_dFF`, and an empty quantity where a label is a neuron of others; None where no quantity
+    stands at its end or its beginning."""
+    found = [_quantity(words(label)) for label in labels]
+    named = {each[1] for each in found if each}
+    # A letter alone may as well be that of a neuron, unless all have one, and not the same.
+    letters = None not in found and len(named) > 1
+    found = [each if each and (letters or len(each[1]) > 1) else None for each in found]
+    neurons = {each[0] for each in found if each}
+    plainly = [" ".join(words(label)) for label in labels]
+    return [
+        each or ((name, "") if name in neurons else None)
+        for each, name in zip(found, plainly, strict=True)
+    ]
+
+
+def _quantity(found: list[str]) -> tuple[str, str] | None:
+    for count in range(min(_MOST_WORDS, len(found)), 0, -1):
+        for name, rest in (
+            ("".join(found[-count:]), found[:-count]),
+            ("".join(found[:count]), found[count:]),
+        ):
+            if any(name in names for names in _QUANTITIES):
+                return " ".join(rest), name
+    return None
+
+
+def rank_of_quantity(name: str) -> int:
+    """How far a quantity is from dF/F: 0 for that, 1 for raw fluorescence, 2 for either."""
+    return next(rank for rank, names in enumerate(_QUANTITIES) if name in names)
+
+
+def is_fluorescence(name: str) -> bool:
+    """Whether a quantity is fluorescence, as it was recorded or as dF/F."""
+    return any(name in names for names in _QUANTITIES[:3])
 
 
 # Columns and arrays that are no neuron

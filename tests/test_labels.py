@@ -25,7 +25,7 @@ def test_units_of_time(unit, seconds):
         ("time", ""), ("Time (s)", "s"), ("time_ms", "ms"), ("Time [µs]", "us"), ("t", ""),
         ("times", ""), ("timestampsMs", "ms"), ("frame times", ""), ("Elapsed time [min]", "min"),
         ("Time (days)", "days"), ("seconds", "seconds"), ("timeline", None), ("ROI1", None),
-        ("test", None), ("th1", None),
+        ("test", None), ("th1", None), ("tvec", ""), ("time_vector (ms)", "ms"), ("taxis", ""),
     ],
 )  # fmt: skip
 def test_labels_that_are_time(label, unit):
@@ -41,6 +41,21 @@ def test_labels_that_are_time(label, unit):
 )  # fmt: skip
 def test_labels_that_mention_time(label, unit):
     assert labels.unit_of_time(label) == unit
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["a_dff", "b_dF/F0"], [("a", "dff"), ("b", "dff0")]),
+        (["Fneu 3", "C_raw.3", "raw"], [("3", "fneu"), ("3", "craw"), ("", "raw")]),
+        (["cell1", "cell1 spikes", "cell2"], [("cell 1", ""), ("cell 1", "spikes"), None]),
+        (["F1", "S1"], [("1", "f"), ("1", "s")]),
+        (["c1", "c2"], [None, None]),  # letters of neurons
+        (["a1", "c1", "f1"], [None, None, None]),
+    ],
+)
+def test_quantities(names, found):
+    assert labels.quantities(names) == found
 
 
 def test_columns_beside_fluorescence():

@@ -20,6 +20,7 @@ from ..labels import (
     RATES,
     alternates,
     counts_frames,
+    is_fluorescence,
     is_no_trace,
     is_state,
     isosbestic,
@@ -27,6 +28,8 @@ from ..labels import (
     names_pieces,
     only_rises,
     plain,
+    quantities,
+    rank_of_quantity,
     restarts,
     scale_of,
     starts_of,
@@ -49,7 +52,7 @@ _SUMMARY = re.compile(
     r"(mean|average|avg|median|sd|std|stdev|stddev|sem|min|max|minimum|maximum|sum|total|count|var"
     r"|variance|mittelwert)(value)?"
 )
-"""What spreadsheets write before a row below the samples that sums them up."""
+"""What spreadsheets write before a row, or above a column, that sums up others."""
 _UNITS_OF_VALUES = ("", "au", "df", "dff", "dff0", "percent", "v", "mv", "counts", "f", "1", "none")
 _BLANKS = "blanks between the cells understood"
 _SAVETXT = re.compile(r"\s*[+-]?\d\.\d{18}e[+-]\d{2,3}\s*", re.ASCII)
@@ -704,8 +707,12 @@ def _arrange(sheet: _Sheet, columns: list[Array], options: TableOptions) -> CsvT
     names = sheet.names
     if turned := _neurons_in_rows(sheet, columns):
         return turned
-    if options.rows is not None:
-        columns = _rows_of(sheet, columns, options.rows)
+    wanted = options.rows
+    if wanted is not None and "=" in wanted:
+        columns, wanted = _rows_of(sheet, columns, wanted), None
+    known = {*map(plain, names), *(each[1] for each in quantities(names) if each)}
+    if wanted is not None and plain(wanted) not in known:
+        raise _no_variable(sheet, wanted)
     found = _Found()
     for number, values in enumerate(columns):
         wants_time = found.times is None
@@ -718,16 +725,19 @@ def _arrange(sheet: _Sheet, columns: list[Array], options: TableOptions) -> CsvT
             f"{sheet.path} has no column {options.segments} (--segments); it has "
             f"{', '.join(names[:12])}"
         )
-    if long := _long_table(sheet, columns, found):
+    if long := _long_table(sheet, columns, found, wanted):
         return long
     beside = _beside(sheet, columns, found, options.strict)
-    if len(beside) < len(found.kept):  # else they are all there is
+    # Else they are all there is, but for dead neurons.
+    if any(k not in beside and (columns[k] != columns[k][0]).any() for k in found.kept):
         found.kept = [k for k in found.kept if k not in beside]
         found.notes += [f"the column {names[k]!r} {why}: left out" for k, why in beside.items()]
     if not found.kept:
         raise DataError(
             f"{sheet.path} has time stamps but no neuron; give each neuron a column of its own"
         )
+    if not options.strict:
+        found.kept = _best_quantities(sheet, found, wanted)
     _check_names(sheet, {k: columns[k] for k in found.kept})
     starts = _starts(sheet, found, len(columns[0]), sure=options.segments)
     sheet.notes += found.notes
@@ -794,10 +804,7 @@ def _rows_of(sheet: _Sheet, columns: list[Array], rows: str) -> list[Array]:
     """The columns in the rows in which one of them has a stated value."""
     name, _, text = rows.rpartition("=")
     if name not in sheet.names or not NUMBER.fullmatch(text):
-        raise UsageError(
-            f"{sheet.path} holds one recording only; leave out the variable {rows} (--variable), "
-            "or choose rows by the value in a column, such as LedState=2"
-        )
+        raise _no_variable(sheet, rows)
     wanted = columns[sheet.names.index(name)] == float(text)
     if wanted.sum() < 2:
         raise UsageError(f"{sheet.path}: {name} is {text} in no row; name another (--variable)")
@@ -807,6 +814,13 @@ def _rows_of(sheet: _Sheet, columns: list[Array], rows: str) -> list[Array]:
     }
     sheet.notes.append(f"the {int(wanted.sum())} of {wanted.size} rows in which {name} is {text}")
     return [values[wanted] for values in columns]
+
+
+def _no_variable(sheet: _Sheet, variable: str) -> UsageError:
+    return UsageError(
+        f"{sheet.path} holds one recording only; leave out the variable {variable} (--variable), "
+        "or choose rows by the value in a column, such as LedState=2"
+    )
 
 
 def _neurons_in_rows(sheet: _Sheet, columns: list[Array]) -> CsvTable | None:
@@ -837,6 +851,10 @@ def _beside(sheet: _Sheet, columns: list[Array], found: _Found, strict: bool) ->
     reasons = {k: "is no fluorescence by its name" for k in kept if is_no_trace(names[k])}
     if strict:
         return reasons
+    # ImageJ's tables have a mean of each neuron, and more columns of its own.
+    if sum(not _IMAGEJ.fullmatch(names[k]) for k in kept) > 1:
+        summaries = [k for k in kept if _SUMMARY.fullmatch(plain(names[k]))]
+        reasons |= dict.fromkeys(summaries, "sums up others by its name")
     control = isosbestic([names[k] for k in kept if k not in reasons])
     others = [k for k in kept if k not in reasons]
     reasons |= {others[k]: "is of the isosbestic light, a control" for k in control}
@@ -857,6 +875,45 @@ def _beside(sheet: _Sheet, columns: list[Array], found: _Found, strict: bool) ->
         elif is_state(values):
             reasons[k] = "has a handful of values, as states have"
     return reasons
+
+
+def _best_quantities(sheet: _Sheet, found: _Found, wanted: str | None) -> list[int]:
+    """Of the columns that are left one for each neuron, where several quantities of it are there,
+    such as dF/F and spikes: the `wanted` one, else that which is nearest to dF/F."""
+    kept = found.kept
+    every = zip(kept, quantities([sheet.names[k] for k in kept]), strict=True)
+    known = {k: each for k, each in every if each}
+    if wanted is not None and plain(wanted) not in {name for _, name in known.values()}:
+        raise _no_variable(sheet, wanted)
+
+    def rank(name: str) -> int:
+        return -1 if wanted is not None and name == plain(wanted) else rank_of_quantity(name)
+
+    best: dict[str, str] = {}
+    for neuron, name in known.values():
+        if rank(name) < rank(best.setdefault(neuron, name)):
+            best[neuron] = name
+        elif rank(name) == rank(best[neuron]) and name != best[neuron] and is_fluorescence(name):
+            raise UsageError(
+                f"{sheet.path} has {best[neuron] or neuron} and {name or neuron} of a neuron; say "
+                "which is to be read (--variable)"
+            )
+    good = {neuron for neuron, name in best.items() if is_fluorescence(name)}
+    if known and not good and len(known) == len(kept):
+        names = dict.fromkeys(name for _, name in known.values())
+        raise DataError(
+            f"{sheet.path}: {' and '.join(names)} is no fluorescence any more; give the "
+            "fluorescence or dF/F that it was made from"
+        )
+    left = [k for k, (neuron, name) in known.items() if neuron not in good or name != best[neuron]]
+    if not left or not good:
+        return kept
+    read = dict.fromkeys(best[neuron] or "the trace" for neuron in good)
+    out = dict.fromkeys(known[k][1] or "the trace" for k in left)
+    found.notes.append(
+        f"several quantities of a neuron: {', '.join(read)} read, {', '.join(out)} left out"
+    )
+    return [k for k in kept if k not in left]
 
 
 def _starts(sheet: _Sheet, found: _Found, rows: int, *, sure: str | None) -> tuple[int, ...]:
@@ -984,8 +1041,11 @@ def _accepted_by_inscopix(sheet: _Sheet, kept: list[int], all_cells: bool) -> li
     return accepted
 
 
-def _long_table(sheet: _Sheet, columns: list[Array], found: _Found) -> CsvTable | None:
-    """A long table (neuron, frame or time, value) with a column per neuron; None for another."""
+def _long_table(
+    sheet: _Sheet, columns: list[Array], found: _Found, wanted: str | None
+) -> CsvTable | None:
+    """A long table (neuron, frame or time, value) with a column per neuron; None for another. Of
+    several values the `wanted` one is taken, or that which surely is fluorescence."""
     import pandas as pd
 
     names = sheet.names
@@ -994,10 +1054,15 @@ def _long_table(sheet: _Sheet, columns: list[Array], found: _Found) -> CsvTable 
     frames = [k for k, name in enumerate(names) if counts_frames(name)]
     apart = {unit, *stamps, *frames, *found.pieces, *sheet.texts}
     values = [k for k in found.kept if k not in apart]
-    if unit is None or not (stamps or frames) or len(values) != 1:
+    if unit is None or not (stamps or frames) or not values:
         return None
-    axis, value = (stamps or frames)[0], names[values[0]]
     neurons = sheet.cells.get(unit, columns[unit])
+    several = len(values) > 1
+    if several:
+        if 2 * len({*neurons}) > len(neurons):
+            return None
+        values = _values_of(sheet, {k: columns[k] for k in values}, neurons, wanted)
+    axis, value = (stamps or frames)[0], names[values[0]]
     dated = sheet.texts.get(axis) is _Role.DATES
     missing = np.isnan(columns[axis]).any() or (unit not in sheet.cells and np.isnan(neurons).any())
     if missing or (axis in sheet.texts and not dated):
@@ -1008,7 +1073,8 @@ def _long_table(sheet: _Sheet, columns: list[Array], found: _Found) -> CsvTable 
     long["piece"] = pd.factorize(np.asarray(piece[0]))[0] if piece else 0
     count = long["neuron"].nunique()
     samples = len(long[["piece", "at"]].drop_duplicates()) * count
-    if count == len(long) or samples > (_SPARSEST if by_name else 1.5) * len(long):
+    sparsest = _SPARSEST if by_name and not several else 1.5
+    if count == len(long) or samples > sparsest * len(long):
         return None
     order = list(dict.fromkeys(neurons)) if unit in sheet.cells else None
     try:
@@ -1019,6 +1085,11 @@ def _long_table(sheet: _Sheet, columns: list[Array], found: _Found) -> CsvTable 
             "a frame"
         ) from None
     table = table if order is None else table[order]
+    if len(values) > 1:
+        raise UsageError(
+            f"{sheet.path} is a long table of {' and '.join(names[k] for k in values)}; say which "
+            "is to be read (--variable)"
+        )
     sheet.notes.append(
         f"a long table: {counted(count, 'neuron')} by {names[unit]}, their {value} by {names[axis]}"
     )
@@ -1034,6 +1105,27 @@ def _long_table(sheet: _Sheet, columns: list[Array], found: _Found) -> CsvTable 
     return CsvTable(
         headers, table.to_numpy(), times, sheet.notes, starts=starts, frame_rate=found.rate
     )
+
+
+def _values_of(
+    sheet: _Sheet,
+    columns: dict[int, Array],
+    neurons: Array | list[str],
+    wanted: str | None,
+) -> list[int]:
+    """Which columns of a long table may be its value: one where that is plain, at least one."""
+    import pandas as pd
+
+    names = {k: sheet.names[k] for k in columns}
+    if wanted is not None:
+        return [k for k in names if plain(names[k]) == plain(wanted)] or [*names]
+    # Where a cell is, or which mouse it is of, does not change.
+    changes = pd.DataFrame(columns).groupby(np.asarray(neurons)).nunique().max() > 1
+    left = [k for k in names if changes[k] and not is_no_trace(names[k])] or [*names]
+    every = zip(left, quantities([names[k] for k in left]), strict=True)
+    known = {k: each[1] for k, each in every if each and is_fluorescence(each[1])}
+    ranks = {k: rank_of_quantity(name) for k, name in known.items()}
+    return [k for k in ranks if ranks[k] == min(ranks.values())] or left
 
 
 def _neuron_column(sheet: _Sheet, found: _Found) -> tuple[int | None, bool]:

@@ -20,10 +20,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..arrays import ArrayLike, numpy_settings
+from ..arrays import ArrayLike, Table, numpy_settings
 from ..console import cores, count_bar
-from ..errors import UsageError, check_keywords
+from ..errors import DataError, UsageError, check_keywords
 from ..files.atomic import fingerprint, hash_of, open_ordinary
+from ..labels import FEW_VALUES, is_state
 from ..network.weights import find_weights
 from .calibration import LONGEST_DELAY, calibration_path, check_species
 from .convi6 import Convi6, choose_datasets
@@ -100,10 +101,16 @@ def check_options(options: PredictOptions) -> bool:
 
 def split_at_steps(recording: Recording) -> Recording:
     """The recording, with a segment and a note for each step of brightness, found on a sample of
-    its neurons."""
+    its neurons. Raises `DataError` if they are spikes or states and no fluorescence."""
     if recording.unit == "competition":
         return recording
-    steps = brightness_steps(recording.sample(MOST_LOOKED_AT).traces, recording.frame_rate)
+    traces = recording.sample(MOST_LOOKED_AT).traces
+    if _only_states(traces):
+        raise DataError(
+            f"{recording.source}: no neuron has more than {FEW_VALUES} different values, as spikes "
+            "and states have; give fluorescence or dF/F"
+        )
+    steps = brightness_steps(traces, recording.frame_rate)
     new = sorted(set(steps) - set(recording.segment_starts))
     if not new:
         return recording
@@ -111,6 +118,17 @@ def split_at_steps(recording: Recording) -> Recording:
     note = f"the brightness of most neurons steps at {at} s, as between days: segments begin there"
     starts = tuple(sorted({*recording.segment_starts, *new}))
     return replace(recording, segment_starts=starts, notes=(*recording.notes, note))
+
+
+def _only_states(traces: Table) -> bool:
+    """Whether all traces `(frame, neuron)` that change do so among a handful of values only."""
+    found = False
+    for trace in traces.T:
+        if is_state(trace):
+            found = True
+        elif np.unique(trace[np.isfinite(trace)]).size > 1:
+            return False
+    return found
 
 
 def choose_predictor(

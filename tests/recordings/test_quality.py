@@ -274,6 +274,19 @@ def test_smoothed_real_input(real):
     assert any("smoothed, denoised" in line for line in warnings_of(smoothed(values), rate))
 
 
+def deconvolved(values):
+    return np.where(np.random.default_rng(4).random(values.shape) < 0.05, np.abs(values), 0)
+
+
+@pytest.mark.parametrize("change", [deconvolved, lambda values: np.repeat(values, 3, axis=0)])
+def test_repeated_values(change, good):
+    assert any("as they were in the one before" in line for line in warnings_of(change(good)))
+    # Half of the values below 0 cut off, and a camera's whole numbers, are fluorescence still.
+    noise = np.diff(good, axis=0).std(axis=0) / np.sqrt(2)
+    for fine in (np.maximum(good - np.median(good), 0), np.round(good / noise), good):
+        assert not any("the one before" in line for line in warnings_of(fine))
+
+
 def test_denoised_input():
     """Exponentials after sharp rises, without noise, as a deconvolution's calcium."""
     denoised = np.zeros((FRAMES, 4))

@@ -20,7 +20,20 @@ import numpy as np
 from ...arrays import ArrayLike, Times
 from ...errors import DataError, UsageError
 from ...files.csv import SHORTEST_PIECES
-from ...labels import RATES, names_pieces, starts_of, time_unit
+from ...labels import (
+    DECONVOLVED,
+    DENOISED,
+    NEUROPIL,
+    RATES,
+    RAW,
+    RELATIVE,
+    RESIDUALS,
+    TRACES,
+    name_set,
+    names_pieces,
+    starts_of,
+    time_unit,
+)
 from ...signals.preprocess import check_rate
 from ..inputs import (
     RATE_MISMATCH,
@@ -38,24 +51,8 @@ from .container import ArrayInfo, Container, is_table, plain
 from .hdf5 import Hdf5File
 from .rois import Kept, Neuropil, accepted, corrected, numbered
 
-# Names by which programs and laboratories call arrays, as `container.plain` makes them
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Names of dF/F.
-RELATIVE = _names(
-    """dftraces fdff dff df dff0 dfof dfof0 dfoverf dfoverf0 deltaf deltaff deltaff0 deltafof
-    deltafoverf deltafoverf0 dfftraces tracesdff"""
-)
-# Names of fluorescence: of suite2p (F), CNMF-E (C_raw), EXTRACT (temporal_weights) and others.
-RAW = _names(
-    """f fluorescence fcell craw temporalweights fraw rawf ftraces rawtraces rawfluorescence fluo
-    fluorescencetraces"""
-)
-TRACES = _names("traces calcium calciumtraces signals")  # of either
+# Names by which programs and laboratories call arrays, as `plain` makes them, beside those of
+# quantities in `labels`
 
 UNITS: dict[str, str | None] = {
     **dict.fromkeys(RELATIVE, "dF/F"),
@@ -63,19 +60,11 @@ UNITS: dict[str, str | None] = {
     **dict.fromkeys(TRACES),
 }
 """The unit that a name of traces tells."""
-DECONVOLVED = _names(
-    """spikeprob spikeprobability spikerates spikes spks s deconvolved events rates sp spikerate
-    deconv discretespikes"""
-)
-DENOISED = _names("c denoised cdec cdenoised denoisedtraces")
-RESIDUALS = _names("yra r residuals")
-"""Names of what denoising took away; Minian's YrA is the whole trace."""
-NEUROPIL = _names("fneu fcellneu neuropil neuropiltraces")
 SECOND = {"fchan2": "fneuchan2"}
 """Fluorescence and neuropil of suite2p's second channel, which has to be asked for."""
-CELLS = _names("iscell")
-COMPONENTS = _names("idxcomponents")
-IDS = _names("unitid unitids roiid roiids cellid cellids neuronid neuronids")
+CELLS = name_set("iscell")
+COMPONENTS = name_set("idxcomponents")
+IDS = name_set("unitid unitids roiid roiids cellid cellids neuronid neuronids")
 FRAME_RATES = frozenset(RATES)
 
 PROCESSED = DECONVOLVED | DENOISED | RESIDUALS
@@ -83,7 +72,7 @@ PROCESSED = DECONVOLVED | DENOISED | RESIDUALS
 HELPERS = (
     (FRAME_RATES | NEUROPIL | CELLS | COMPONENTS | IDS)
     | {*SECOND, *SECOND.values()}
-    | _names(
+    | name_set(
         """a b b0 w cn sn spatialweights coordinates ain corrimg
     names spiketimes spikeneurons frame frames index id ids f0 bl snr snrcomp rvalues cnnpreds
     stim stimulus x y xy centroid centroids com center centers coords xoff yoff redcell lam g
@@ -93,7 +82,7 @@ HELPERS = (
     )
 )
 """Other names of arrays that are never taken for fluorescence without being asked for."""
-BACKGROUND_NEIGHBOURS = _names("c a b s yra cn")
+BACKGROUND_NEIGHBOURS = name_set("c a b s yra cn")
 """Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
 PANDAS = ("block0values", "values")
 """What pandas calls the values of a table and of a series in HDF5 (`format="fixed"`)."""

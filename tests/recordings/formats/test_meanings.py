@@ -110,6 +110,112 @@ def test_columns_that_are_no_neuron(tmp_path):
         check(read_recording(csv(path, lights)), left)
 
 
+SPIKES = np.where(RNG.random(DFF.shape) < 0.1, 3.7 * np.abs(DFF), 0.0)
+
+
+@pytest.mark.parametrize(
+    "read, left",
+    [
+        ("cell{}_dff", ["cell{}_raw"]),
+        ("Cell {} dF/F", ["Cell {} F", "Cell {} Fneu"]),
+        ("F{}", ["Fneu{}"]),
+        ("roi{}", ["roi{}_spikes", "roi{}_neuropil"]),
+        ("fluorescence.{}", ["events.{}"]),
+    ],
+)
+@pytest.mark.parametrize("axis", ["file", "table in memory"])
+def test_several_quantities_of_each_neuron(tmp_path, read, left, axis):
+    columns = {"time": TIMES, **{read.format(k): DFF[k] for k in range(NEURONS)}}
+    for count, other in enumerate(left):
+        # Of some only: spikes are recorded of few cells.
+        columns |= {other.format(k): SPIKES[k] + count for k in range(NEURONS - count)}
+    names = [read.format(k) for k in range(NEURONS)]
+    if axis == "file":
+        notes = check(read_recording(csv(tmp_path / "a.csv", columns)), names=names)
+    else:
+        notes = check(predict(pd.DataFrame(columns)).recording, names=names)
+    (line,) = (note for note in notes if "several quantities of a neuron" in note)
+    assert line.endswith("left out")
+
+
+def test_a_quantity_that_is_stated(tmp_path):
+    both = {f"{k}_{name}": values[k] for k in range(NEURONS) for name, values in
+            {"dff": SPIKES, "raw": DFF, "deconvolved": SPIKES}.items()}  # fmt: skip
+    path = csv(tmp_path / "a.csv", {"time": TIMES} | both)
+    check(read_recording(path, variable="raw"), names=[f"{k}_raw" for k in range(NEURONS)])
+    refused(path, "holds one recording only", UsageError, variable="df")
+    csv(path, {"time": TIMES, "df_1": DFF[0], "dff_1": DFF[1]})
+    refused(path, r"df and dff of a neuron; say which is to be read \(--variable\)", UsageError)
+    for names in (["spikes_1", "spikes_2"], ["C_1", "C_2", "S_1", "S_2"], ["deconvolved"]):
+        csv(path, {"time": TIMES, **{name: DFF[k % 3] for k, name in enumerate(names)}})
+        refused(path, "is no fluorescence any more; give the fluorescence or dF/F", DataError)
+
+
+@pytest.mark.parametrize(
+    "names", [list("abcf"), ["a1", "a2", "c1", "c2", "f1", "f2", "s1"], ["roi_b", "roi_c", "roi_f"]]
+)
+def test_letters_of_neurons_are_no_quantities(tmp_path, names):
+    traces = DFF[np.arange(len(names)) % NEURONS]
+    path = csv(tmp_path / "a.csv", {"time": TIMES} | dict(zip(names, traces, strict=True)))
+    check(read_recording(path), traces, names=names)
+
+
+@pytest.mark.parametrize("cells", ["abc", [7, 8, 12]])
+@pytest.mark.parametrize("axis", ["time", "frame"])
+@pytest.mark.parametrize(
+    "beside", [["raw"], ["x", "y"], ["spikes"], ["Fneu", "mouse"], ["x", "raw", "spikes", "mouse"]]
+)
+def test_long_tables_of_several_values(tmp_path, cells, axis, beside):
+    """Never one trace after another for a neuron."""
+    other = {"raw": 100 + SPIKES.ravel(), "spikes": (SPIKES > 0).ravel() * 1, "mouse": "m1"}
+    other |= {"Fneu": other["raw"], "x": np.repeat([5.5, 70, 31], FRAMES)}
+    other["y"] = other["x"] + 3
+    at = TIMES if axis == "time" else np.arange(FRAMES)
+    columns = {"cell": np.repeat([*cells], FRAMES), axis: np.tile(at, NEURONS)}
+    columns |= {name: other[name] for name in beside} | {"dff": DFF.ravel()}
+    stated = {"frame_rate": RATE} if axis == "frame" else {}
+    path = csv(tmp_path / "a.csv", columns)
+    notes = check(read_recording(path, **stated), names=[*map(str, cells)])
+    assert any("their dff by" in note for note in notes)
+    del columns["dff"]
+    columns |= {"signal a": SPIKES.ravel(), "signal b": DFF.ravel()}
+    path = csv(tmp_path / "a.csv", {k: v for k, v in columns.items() if k != "raw"})
+    if "Fneu" not in beside and "spikes" not in beside:
+        line = r"a long table of signal a and signal b; say which is to be read \(--variable\)"
+        refused(path, line, UsageError, **stated)
+    check(read_recording(path, variable="signal b", **stated), names=[*map(str, cells)])
+
+
+def test_a_wide_table_with_a_cell(tmp_path):
+    whole = np.round(10 * DFF)
+    path = csv(tmp_path / "a.csv", {"time": TIMES, "cell": whole[0], "b": DFF[1], "c": DFF[2]})
+    check(read_recording(path), [whole[0], *DFF[1:]], names=["cell", "b", "c"])
+
+
+def test_columns_that_sum_up_others(tmp_path):
+    sums = {"Mean": DFF.mean(axis=0), "SEM": DFF.std(axis=0)}
+    path = csv(tmp_path / "a.csv", {"time": TIMES} | named() | sums)
+    notes = check(read_recording(path), names="abc")
+    assert "the column 'SEM' sums up others by its name: left out" in notes
+    # ImageJ's table of one ROI has its mean alone.
+    csv(path, {"time": TIMES, "Area": 314.5, "Mean": DFF[0], "Min": DFF[0] - 1})
+    check(read_recording(path), DFF[:1], names=["Mean"])
+
+
+def test_spikes_are_no_fluorescence(tmp_path):
+    spikes = (SPIKES > 0) * 1.0
+    spikes[1] = 0  # a silent one
+    np.save(tmp_path / "a.npy", spikes)
+    csv(tmp_path / "a.csv", {"time": TIMES} | named(spikes))
+    line = "no neuron has more than 4 different values, as spikes and states have"
+    for source, stated in ((tmp_path / "a.npy", RATE), (spikes, RATE), (tmp_path / "a.csv", None)):
+        with pytest.raises(DataError, match=line):
+            predict(source, stated)
+    assert predict(np.vstack([spikes, DFF[:1]]), RATE).rates.shape == (NEURONS + 1, FRAMES)
+    # Of one that never changes nothing is known, so it is left empty.
+    assert predict(np.ones((2, FRAMES)), RATE).rates.shape == (2, FRAMES)
+
+
 def test_a_dead_neuron_is_still_one(tmp_path):
     recording = read_recording(csv(tmp_path / "a.csv", {"time": TIMES, "a": DFF[0], "b": 0.0}))
     assert recording.names == ("a", "b")
