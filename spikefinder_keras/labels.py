@@ -132,6 +132,7 @@ _QUANTITIES = (
 )
 """From the best to what is no fluorescence; `raw` and `mean` say so of a column, not of any array,
 and a column that is called as the neuron is its trace."""
+_RANKS = {name: rank for rank, names in enumerate(_QUANTITIES) for name in names}
 _MOST_WORDS = 4  # dF/F0 are so many
 
 
@@ -158,19 +159,19 @@ def _quantity(found: list[str]) -> tuple[str, str] | None:
             ("".join(found[-count:]), found[:-count]),
             ("".join(found[:count]), found[count:]),
         ):
-            if any(name in names for names in _QUANTITIES):
+            if name in _RANKS:
                 return " ".join(rest), name
     return None
 
 
 def rank_of_quantity(name: str) -> int:
     """How far a quantity is from dF/F: 0 for that, 1 for raw fluorescence, 2 for either."""
-    return next(rank for rank, names in enumerate(_QUANTITIES) if name in names)
+    return _RANKS[name]
 
 
 def is_fluorescence(name: str) -> bool:
     """Whether a quantity is fluorescence, as it was recorded or as dF/F."""
-    return any(name in names for names in _QUANTITIES[:3])
+    return _RANKS[name] <= _RANKS[""]
 
 
 # Columns and arrays that are no neuron

@@ -72,7 +72,10 @@ def test_columns_beside_fluorescence():
         "Analog Out",
     ):
         assert labels.is_no_trace(label), label
-    for label in ("roi1", "Analog1", "Region0G", "AIn-1 - Dem (AOut-1)", "dff", "state_cell_1x"):
+    for label in (
+        *("roi1", "Mean1", "Analog1", "Region0G", "diver", "dff", "soma", "state_cell_1x"),
+        "AIn-1 - Dem (AOut-1)",
+    ):
         assert not labels.is_no_trace(label), label
     for label in ("trial", "Session ID", "trial_number", "epoch", "Block"):
         assert labels.names_pieces(label), label

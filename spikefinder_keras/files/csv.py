@@ -710,9 +710,10 @@ def _arrange(sheet: _Sheet, columns: list[Array], options: TableOptions) -> CsvT
     wanted = options.rows
     if wanted is not None and "=" in wanted:
         columns, wanted = _rows_of(sheet, columns, wanted), None
-    known = {*map(plain, names), *(each[1] for each in quantities(names) if each)}
-    if wanted is not None and plain(wanted) not in known:
-        raise _no_variable(sheet, wanted)
+    if wanted is not None:
+        known = {*map(plain, names), *(each[1] for each in quantities(names) if each)}
+        if plain(wanted) not in known:
+            raise _no_variable(sheet, wanted)
     found = _Found()
     for number, values in enumerate(columns):
         wants_time = found.times is None
@@ -725,7 +726,7 @@ def _arrange(sheet: _Sheet, columns: list[Array], options: TableOptions) -> CsvT
             f"{sheet.path} has no column {options.segments} (--segments); it has "
             f"{', '.join(names[:12])}"
         )
-    if long := _long_table(sheet, columns, found, wanted):
+    if long := _long_table(sheet, columns, found, wanted, strict=options.strict):
         return long
     beside = _beside(sheet, columns, found, options.strict)
     # Else they are all there is, but for dead neurons.
@@ -1042,10 +1043,11 @@ def _accepted_by_inscopix(sheet: _Sheet, kept: list[int], all_cells: bool) -> li
 
 
 def _long_table(
-    sheet: _Sheet, columns: list[Array], found: _Found, wanted: str | None
+    sheet: _Sheet, columns: list[Array], found: _Found, wanted: str | None, *, strict: bool
 ) -> CsvTable | None:
     """A long table (neuron, frame or time, value) with a column per neuron; None for another. Of
-    several values the `wanted` one is taken, or that which surely is fluorescence."""
+    several values, which none has if `strict`, the `wanted` one is taken, or that which surely is
+    fluorescence."""
     import pandas as pd
 
     names = sheet.names
@@ -1059,7 +1061,7 @@ def _long_table(
     neurons = sheet.cells.get(unit, columns[unit])
     several = len(values) > 1
     if several:
-        if 2 * len({*neurons}) > len(neurons):
+        if strict or 2 * len({*neurons}) > len(neurons):
             return None
         values = _values_of(sheet, {k: columns[k] for k in values}, neurons, wanted)
     axis, value = (stamps or frames)[0], names[values[0]]

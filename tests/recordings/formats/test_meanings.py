@@ -14,6 +14,7 @@ import pytest
 from scipy.io import netcdf_file, savemat
 
 from spikefinder_keras.errors import DataError, SpikefinderError, UsageError
+from spikefinder_keras.files.csv import read_table
 from spikefinder_keras.recordings.formats import read_recording
 from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
 from spikefinder_keras.recordings.pipeline import Task, predict
@@ -184,6 +185,13 @@ def test_long_tables_of_several_values(tmp_path, cells, axis, beside):
         line = r"a long table of signal a and signal b; say which is to be read \(--variable\)"
         refused(path, line, UsageError, **stated)
     check(read_recording(path, variable="signal b", **stated), names=[*map(str, cells)])
+
+
+def test_no_value_is_chosen_where_tables_are_taken_as_they_are(tmp_path):
+    """True spikes are no fluorescence, so nothing there is better than they."""
+    columns = {"cell": np.repeat([1, 2, 3], FRAMES), "time": np.tile(TIMES, NEURONS)}
+    path = csv(tmp_path / "a.csv", columns | {"dff": DFF.ravel(), "spikes": SPIKES.ravel()})
+    assert {"dff", "spikes"} <= {*read_table(path).names}
 
 
 def test_a_wide_table_with_a_cell(tmp_path):
