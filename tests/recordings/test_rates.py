@@ -63,6 +63,12 @@ def test_a_recording_fades_out_towards_noise(clarity, share):
     assert signal_share(scales.clarity, 600.0) == pytest.approx(share, abs=0.01)
 
 
+def rarer_count_more(logs, weight):
+    """Weights of neurons with such logarithms of rates: over the root of how many others, of which
+    each has its own weight, have such a rate."""
+    return weight / np.sqrt([weight @ np.exp(-((logs - each) ** 2) / 2) for each in logs])
+
+
 def fitted_on_random_neurons():
     """A rate map fitted on 40 neurons of four unequal sets, and its parts as the text says them."""
     rng = np.random.default_rng(3)
@@ -71,8 +77,10 @@ def fitted_on_random_neurons():
     rates = np.exp(rng.normal(1.0, 0.7, len(groups)))
     found = fit_rate_map(groups, outputs, rates=rates)
     weight = np.array([1 / groups.count(group) for group in groups])
+    logs = np.log(rates + 0.01)
+    weight = rarer_count_more(logs, weight)
     features = np.stack([output_features(each) for each in outputs])
-    left = np.log(rates + 0.01) - found.terms[0] - features @ found.terms[1:]
+    left = logs - found.terms[0] - features @ found.terms[1:]
     return found, features, left, weight * weight.size / weight.sum()
 
 
@@ -104,12 +112,14 @@ def test_the_interval_is_of_sets_left_out():
 
 def test_the_interval_holds_eight_of_ten():
     """Ten sets of one output and different rates: each is off by its distance from the mean of the
-    other nine, and the interval is from the first to the ninth."""
+    other nine, of which rare ones count more, and the interval is from the first to the ninth."""
     alike = [output(100, np.random.default_rng(4))]
     rates = np.geomspace(0.1, 10, 10)
     low, high = fit_rate_map(list("abcdefghij"), [alike] * 10, rates=list(rates)).interval
     logs = np.log(rates + 0.01)
-    off = np.exp((logs - logs.mean()) * 10 / 9)
+    others = [np.delete(logs, k) for k in range(10)]
+    means = [np.average(each, weights=rarer_count_more(each, np.ones(9))) for each in others]
+    off = np.exp(logs - means)
     assert [low, high] == pytest.approx([off[0], off[8]], rel=1e-6)
 
 
