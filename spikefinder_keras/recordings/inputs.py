@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Array, ArrayLike, Times
 from ..errors import DataError, UsageError
-from ..files.csv import NUMBER, TableOptions, arrange, dates
+from ..files.columns import NUMBER, TableOptions, arrange, dates
 from ..labels import (
     RATES,
     SECONDS,

@@ -11,7 +11,8 @@ from ..arrays import Array, Rates, Table, Times
 from ..competition.scoring import score
 from ..constants import POOL, SAMPLE_RATE
 from ..errors import DataError
-from ..files.csv import CsvTable, read_table
+from ..files.columns import CsvTable
+from ..files.csv import read_table
 from ..recordings.recording import Prediction
 from .source import PredictionSource
 

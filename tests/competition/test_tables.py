@@ -20,7 +20,7 @@ from spikefinder_keras.competition.tables import (
 )
 from spikefinder_keras.datasets import DATASETS, check_dataset, trace_lengths
 from spikefinder_keras.errors import DataError, OutputError, UsageError
-from spikefinder_keras.files.csv import MISSING
+from spikefinder_keras.files.columns import MISSING
 
 NAN = np.nan
 REAL = [("train", 4), ("train", 5), ("train", 6), ("test", 4)]

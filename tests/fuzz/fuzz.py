@@ -254,7 +254,7 @@ def targets(name):
 
 def plant(name):
     """A hole in the parser, behind its checks."""
-    from spikefinder_keras.files import csv
+    from spikefinder_keras.files import columns
     from spikefinder_keras.files import npy as npy_arrays
     from spikefinder_keras.network import weights
     from spikefinder_keras.recordings.formats import mat, named_arrays, nwb, pickled, zarr
@@ -272,7 +272,7 @@ def plant(name):
         setattr(module, function, holed)
 
     if name == "csv":
-        wrap(csv, "time_scale", lambda text: "(ms)" in text)
+        wrap(columns, "time_scale", lambda text: "(ms)" in text)
     elif name in ("npy", "npz"):
         original = npy_arrays.read_header
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ...arrays import ArrayLike, Times
 from ...errors import DataError, UsageError
-from ...files.csv import SHORTEST_PIECES
+from ...files.columns import SHORTEST_PIECES
 from ...labels import (
     DECONVOLVED,
     DENOISED,
