@@ -188,9 +188,15 @@ _PIECES = re.compile(
 _COUNTS_FRAMES = re.compile(
     r"(frame|sample|image|slice)s?(no|number|nr|num|id|idx|index|count|counter)?|index"
 )
+_MOVES = r"motion|movement|shift|drift|offset|displacement|position|velocity|accel|gyro"
 _NO_TRACE = re.compile(
-    r"(stim\w*|(running|wheel|treadmill)?(speed|velocity|position)|running|locomotion|licks?|licking"
-    r"|rewards?|pupil\w*|ttl|trigger|sync|temperature|whisk\w*|flags?|states?|leds?|led\w*state"
+    # What the animal, a part of it, what it runs on, and the picture do, in whatever unit.
+    rf"(((running|wheel|treadmill|ball|head|angular)?(speed|acceleration|{_MOVES})[xyz]?"
+    rf"|[xyz](off|pos|acc|{_MOVES})|(off|pos|acc)[xyz]|running|locomotion|motionenergy|jitter|heading"
+    r"|headdirection|pupil\w*|eye[xyz]?|face|whisk\w*|lever|joystick)"
+    r"(cms?|mms?|ums?|ms|degs?|rads?|px|pixels?)?"
+    r"|stim\w*|licks?|licking|rewards?|(air)?puffs?|odou?r\w*|tone|respiration|breath(ing)?"
+    r"|heartrate|ecg|emg|eeg|lfp|ttl|trigger|sync|temperature|flags?|states?|leds?|led\w*state"
     r"|digital\w*|di|do|dio|din|dout|gpio|bit|aout|analogout(put)?"
     r"|mouse|animal|subject|animalid|mouseid|subjectid"
     r"|isosbestic\w*|\w*isosbestic|iso)\d*"

@@ -70,11 +70,13 @@ def test_columns_beside_fluorescence():
         "State",
         "AOut-1",
         "Analog Out",
+        *("motion_x", "z_drift", "Shift X (px)", "xoff", "running_speed (cm/s)", "Head velocity"),
+        *("motion energy", "Pupil area", "eye_y", "acc_x", "whisking", "odor_2", "air puff", "EMG"),
     ):
         assert labels.is_no_trace(label), label
     for label in (
         *("roi1", "Mean1", "Analog1", "Region0G", "diver", "dff", "soma", "state_cell_1x"),
-        "AIn-1 - Dem (AOut-1)",
+        *("AIn-1 - Dem (AOut-1)", "x", "y2", "off", "face cell", "motor1", "ACC", "EMX1"),
     ):
         assert not labels.is_no_trace(label), label
     for label in ("trial", "Session ID", "trial_number", "epoch", "Block"):

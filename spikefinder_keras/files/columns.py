@@ -411,24 +411,32 @@ def _no_variable(sheet: Sheet, variable: str) -> UsageError:
     )
 
 
+def goes_along(corner: str) -> bool:
+    """Whether the first cell of a table says of the header, not of its column, what stands there:
+    times or frame numbers."""
+    return unit_of_time(corner) is not None or counts_frames(corner)
+
+
 def _neurons_in_rows(sheet: Sheet, columns: list[Array]) -> CsvTable | None:
     """The table of a file in which each column is a frame; None for another."""
-    named = sheet.row_names is not None
+    named, corner = sheet.row_names is not None, sheet.names[0]
     # pandas writes an index before the columns.
-    first = int(named or not NUMBER.fullmatch(sheet.names[0]))
+    first = int(named or not NUMBER.fullmatch(corner))
     header, times = sheet.names[first:], None
-    # A header of times: counts of frames, whole numbers, may as well be those of neurons.
+    # A header of times: whole numbers may count frames, or neurons, unless they are called times.
     if len(header) >= FEWEST_ROWS and all(map(NUMBER.fullmatch, header)):
         numbers = np.array([float(name) for name in header])
-        if (np.diff(numbers) > 0).all() and (numbers % 1 != 0).any():
-            times = numbers * (time_scale(sheet.names[0]) or 1.0)
+        called = named and bool(time_unit(corner))
+        if (np.diff(numbers) > 0).all() and (called or (numbers % 1 != 0).any()):
+            times = numbers * (time_scale(corner) or 1.0)
     wide = sheet.headless and len(columns) > len(columns[0])
     if not (named or times is not None or wide):
         return None
     traces = np.stack(columns[first:])  # a column is a frame
     ids = columns[0] if first and times is not None else np.arange(traces.shape[1])
     names = sheet.row_names or [f"{each:g}" for each in ids]
-    note = f"neurons are rows, named by {_label(sheet.names[0])}" if first else "neurons are rows"
+    by = _label("" if goes_along(corner) else corner)
+    note = f"neurons are rows, named by {by}" if first else "neurons are rows"
     sheet.notes.append(note if times is None else f"{note}; the header holds time stamps in s")
     return CsvTable(names, traces, times, notes=sheet.notes, turned=True)
 

@@ -31,6 +31,7 @@ from .columns import (
     Sheet,
     TableOptions,
     dates,
+    goes_along,
     table_of,
 )
 
@@ -362,7 +363,7 @@ def _read_cells(sheet: Sheet, strict: bool) -> list[Array]:
         if row is not None:
             name = sheet.names[number]
             times = None if sheet.row_names else dates(texts)
-            if number == 0 and len(sheet.names) > 1 and _names_rows(name, texts):
+            if number == 0 and len(sheet.names) > 1 and _names_rows(sheet.names, texts):
                 sheet.row_names = [each.strip() for each in texts]
             elif plain(name) in _LABELS and _LABEL.fullmatch(texts[row]):
                 sheet.texts[number] = Role.LABELS
@@ -434,10 +435,13 @@ def _is_text(texts: list[str]) -> bool:
     )
 
 
-def _names_rows(name: str, texts: list[str]) -> bool:
-    """Whether a first column names the neurons in rows, each with a name of its own."""
+def _names_rows(header: list[str], texts: list[str]) -> bool:
+    """Whether a first column names the neurons in rows, each with a name of its own: by what it is
+    called, or by a header of times or frame numbers, of which there are more than neurons."""
+    name, *others = header
+    along = goes_along(name) and len(others) > len(texts) and all(map(NUMBER.fullmatch, others))
     return (
         len(set(texts)) == len(texts) > 1
-        and (not name or bool(_NAMES.fullmatch(plain(name))))
+        and (not name or along or bool(_NAMES.fullmatch(plain(name))))
         and all(text not in MISSING and re.match(r"[^\W\d]", text.strip()) for text in texts)
     )

@@ -447,6 +447,32 @@ def test_blanks_below_names(tmp_path):
     check(read_recording(tmp_path / "a.txt"), names="abc")
 
 
+@pytest.mark.parametrize(
+    "corner, header, rate",
+    [
+        ("time (s)", TIMES, None),
+        ("time (ms)", np.arange(FRAMES) * 64, None),
+        ("Frame", np.arange(FRAMES), 15.625),
+        ("", np.arange(FRAMES), 15.625),
+    ],
+)
+def test_a_corner_called_as_the_header_goes_on(tmp_path, corner, header, rate):
+    """In a turned table the first cell may be called as what stands to its right, not below it."""
+    frame = pd.DataFrame(DFF, columns=header, index=pd.Index(list("abc"), name=corner))
+    frame.to_csv(tmp_path / "a.csv")
+    found = read_recording(tmp_path / "a.csv", frame_rate=rate)
+    notes = check(found, rate=RATE if corner == "time (s)" else 15.625, names="abc")
+    assert notes[0].startswith("neurons are rows, named by the first column")
+    frame.index = list("abb")
+    frame.to_csv(tmp_path / "a.csv", index_label=corner)
+    if corner:  # without it what stands twice may be text
+        refused(tmp_path / "a.csv", "row 2, column 1 .* is not a number: 'a'", frame_rate=rate)
+    # With fewer columns these are neurons, and the texts stand for frames.
+    labels = pd.Index([f"image {k}" for k in range(FRAMES)], name=corner or "time")
+    pd.DataFrame(DFF.T, index=labels).to_csv(tmp_path / "a.csv")
+    refused(tmp_path / "a.csv", "row 2, column 1 .* is not a number: 'image 0'", frame_rate=RATE)
+
+
 def test_two_header_rows(tmp_path):
     columns = pd.MultiIndex.from_product([["m1"], ["c0", "c1", "c2"]])
     frame = pd.DataFrame(DFF.T, columns=columns)
