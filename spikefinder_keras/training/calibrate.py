@@ -47,8 +47,8 @@ they multiply."""
 
 
 SPREAD_OF_RATES = 1.0
-"""Neurons whose mean rates are within this factor of e or so of each other count as many of one
-rate. Half and twice of it change the error by 0.014 at most."""
+"""Within so much of the natural logarithm neurons count as many of one rate. Half and twice of it
+change the error by 0.014 at most."""
 
 IN_TRAINING = 0.95
 """On sets left out the correlation is so many times what it is on those that are trained on: 0.60
