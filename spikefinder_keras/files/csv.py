@@ -35,8 +35,8 @@ from .columns import (
     table_of,
 )
 
-# Text. Possessive quantifiers and bounded repeats here and below: a crafted file must not be
-# searched anew at each of its characters.
+# Text. Possessive quantifiers and bounded repeats here, below and in `columns`: a crafted file must
+# not be searched anew at each of its characters.
 
 _SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
 _HAS_SEPARATOR = re.compile(r".*[,;\t]")
