@@ -191,14 +191,15 @@ _COUNTS_FRAMES = re.compile(
 _MOVES = r"motion|movement|shift|drift|offset|displacement|position|velocity|accel|gyro"
 _NO_TRACE = re.compile(
     # What the animal, a part of it, what it runs on, and the picture do, in whatever unit.
-    rf"(((running|wheel|treadmill|ball|head|angular)?(speed|acceleration|{_MOVES})[xyz]?"
-    rf"|[xyz](off|pos|acc|{_MOVES})|(off|pos|acc)[xyz]|running|locomotion|motionenergy|jitter|heading"
+    rf"(((running|wheel|treadmill|ball|head|angular|animal|mouse|eye|stage|vr|[xyz])?"
+    rf"(speed|pos|vel|acceleration|{_MOVES})[xyz]?|[xyz](off|acc)|(off|acc)[xyz]"
+    r"|distance|angle|yaw|pitch|roll|running|locomotion|motionenergy|jitter|heading"
     r"|headdirection|pupil\w*|eye[xyz]?|face|whisk\w*|lever|joystick)"
     r"(cms?|mms?|ums?|ms|degs?|rads?|px|pixels?)?"
     r"|stim\w*|licks?|licking|rewards?|(air)?puffs?|odou?r\w*|tone|respiration|breath(ing)?"
     r"|heartrate|ecg|emg|eeg|lfp|ttl|trigger|sync|temperature|flags?|states?|leds?|led\w*state"
     r"|digital\w*|di|do|dio|din|dout|gpio|bit|aout|analogout(put)?"
-    r"|mouse|animal|subject|animalid|mouseid|subjectid"
+    r"|mouse|animal|subject|animalid|mouseid|subjectid|comments?|notes?|markers?"
     r"|isosbestic\w*|\w*isosbestic|iso)\d*"
 )
 _LIGHT = re.compile(r"(led\w*|flags?|light\w*|excitation\w*|wavelength\w*|laser\w*)\d*")

@@ -72,6 +72,7 @@ def test_columns_beside_fluorescence():
         "Analog Out",
         *("motion_x", "z_drift", "Shift X (px)", "xoff", "running_speed (cm/s)", "Head velocity"),
         *("motion energy", "Pupil area", "eye_y", "acc_x", "whisking", "odor_2", "air puff", "EMG"),
+        *("pos", "vel", "x_pos", "mouse_pos_y", "yaw", "distance (cm)", "Comments"),
     ):
         assert labels.is_no_trace(label), label
     for label in (

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,6 +36,9 @@ from ..labels import (
     unit_of_time,
 )
 from ..text import counted
+
+if TYPE_CHECKING:  # pandas takes longer to load than most files to be read
+    import pandas as pd
 
 SUMMARY = re.compile(
     r"(mean|average|avg|median|sd|std|stdev|stddev|sem|min|max|minimum|maximum|sum|total|count|var"
@@ -84,6 +88,11 @@ FEWEST_ROWS = 10
 """A column that increases over fewer rows is no counter or time by that alone."""
 _SPARSEST = 100
 """Cells of a long table's result for each of its rows; a crafted file would ask for more memory."""
+_FEW, _UNEVEN = 0.5, 0.25
+"""A neuron of a long table has events and no trace if it has a value in less than this share of
+the frames, and more than this one of its intervals is longer than `_LONGER` medians: of events by
+chance a third is, of frames hardly any."""
+_LONGER = 1.5
 
 
 @dataclass
@@ -682,6 +691,11 @@ def _long_table(
             "a frame"
         ) from None
     table = table if order is None else table[order]
+    if _holds_events(table):
+        raise DataError(
+            f"{sheet.path}: the {value} of each {names[unit]} is at few and uneven times, as "
+            "events are; give the traces, a value in every frame"
+        )
     if len(values) > 1:
         raise UsageError(
             f"{sheet.path} is a long table of {' and '.join(names[k] for k in values)}; say which "
@@ -702,6 +716,20 @@ def _long_table(
     return CsvTable(
         headers, table.to_numpy(), times, sheet.notes, starts=starts, frame_rate=found.rate
     )
+
+
+def _holds_events(table: "pd.DataFrame") -> bool:
+    """Whether the columns of a long table's result, indexed by piece and time, are sparse and
+    uneven: planes that take turns are sparse, frames that are lost uneven."""
+    pieces, at = (np.asarray(table.index.get_level_values(k)) for k in ("piece", "at"))
+    sparse, uneven = [], []
+    for column in table.to_numpy().T:
+        rows = np.flatnonzero(~np.isnan(column))
+        steps = np.diff(at[rows])[np.diff(pieces[rows]) == 0]
+        if steps.size:
+            sparse.append(rows.size / (rows[-1] - rows[0] + 1))
+            uneven.append(np.mean(steps > _LONGER * np.median(steps)))
+    return bool(sparse and np.median(sparse) < _FEW and np.median(uneven) > _UNEVEN)
 
 
 def _values_of(

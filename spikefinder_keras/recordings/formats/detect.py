@@ -49,6 +49,7 @@ NOT_DATA = {
     b"[": "JSON; save the traces as CSV or .npy",
     b"%pdf": "a PDF; give the traces themselves",
     b"sqlite format": "a database; save the table with the traces as CSV",
+    b"igor": "Igor's text; save the waves as CSV",
     b"tdsm": "LabVIEW's TDMS; save the channels as CSV or .mat",
     b"\x80\x05\x95": "a pickle, which may hold programs; save an array as .npy or a table as CSV",
 }

@@ -47,7 +47,7 @@ from ..inputs import (
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
 from ..segments import column_of
-from .container import ArrayInfo, Container, is_table, plain
+from .container import ArrayInfo, Container, Info, is_table, plain
 from .hdf5 import Hdf5File
 from .rois import Kept, Neuropil, accepted, corrected, numbered
 
@@ -165,11 +165,17 @@ class Source:
         named = (n for n in beside if names_pieces(_last(n)))
         return _first(n for n in named if self.arrays[n].size == max(shape, default=0) > 1)
 
+    def matches(self, name: str) -> list[str]:
+        """The arrays that a user's name may mean: the whole one, else the end: dff of data.dff, or
+        of data/dff."""
+        if name in self.arrays:
+            return [name]
+        ends = {f".{name}", f".{name.strip('/').replace('/', '.')}"}
+        return [n for n in self.arrays if any(f".{n}".endswith(end) for end in ends)]
+
     def array(self, name: str, option: str = "--variable") -> str:
         """The array that a user names, else `UsageError`."""
-        # The whole name, else the end of one: dff of data.dff.
-        matches = [n for n in self.arrays if n == name]
-        matches = matches or [n for n in self.arrays if f".{n}".endswith(f".{name}")]
+        matches = self.matches(name)
         if len(matches) != 1:
             raise UsageError(
                 f"{self.path} has no array {name}; choose from {self.listed} ({option})"
@@ -312,10 +318,26 @@ class Source:
         refuse_processed(self.path, name, there=f" (it has {self.listed}{use})", what=background)
 
 
-def source_of(container: Container) -> Source:
-    """All arrays of numbers in a container, not too deep in it."""
+def source_of(container: Container, variable: str | None = None) -> Source:
+    """All arrays of numbers in a container; of those deep in it only where a user names one as
+    `variable`. It raises `UsageError` if all are so deep, and none is named."""
+    source = _source_of(container, container.shallow)
+    if source.matches(variable) if variable is not None else source.arrays:
+        return source
+    deep = _source_of(container, container.objects)
+    if variable is not None:
+        return deep if deep.matches(variable) or not source.arrays else source
+    if deep.arrays:
+        raise UsageError(
+            f"{container.path} has its arrays deep inside; name the fluorescence (--variable) of "
+            f"{deep.listed}"
+        )
+    return source
+
+
+def _source_of(container: Container, objects: Mapping[str, Info]) -> Source:
     source = Source(container.path, {}, {}, {})
-    for name, info in container.shallow.items():
+    for name, info in objects.items():
         shown = name.replace(container.separator, ".")
         if isinstance(info, ArrayInfo):
             # Texts, such as names of neurons, are never chosen.
@@ -515,7 +537,7 @@ def read_recording(container: Container, options: ReadOptions) -> Recording:
     if caiman and isinstance(container, Hdf5File):
         source = source_of_caiman(container, options.variable)
     else:
-        source = source_of(container)
+        source = source_of(container, options.variable)
     column = column_of(options.segments)
     if fissa := _fissa(source, options):
         return _of_fissa(container, source, fissa, options)
@@ -581,7 +603,7 @@ def _of_fissa(
 def read_pickled(container: Container, options: ReadOptions) -> Recording:
     """As `read_recording`, of a dict that must have traces of a known name. Dicts of parameters
     have many arrays, any of which could be traces by its shape."""
-    arrays = source_of(container).arrays
+    arrays = source_of(container, options.variable).arrays
     if options.variable is None and not any(plain(name) in UNITS for name in arrays):
         raise DataError(
             f"{container.path} holds a dict without traces (it has "

@@ -282,6 +282,26 @@ def test_what_was_read_and_what_else_there_is(tmp_path):
     assert "dF/F from dF_F0" in read_recording(tmp_path / "a.npz", variable="dF_F0").notes[0]
 
 
+def test_arrays_deep_inside_have_to_be_named(tmp_path):
+    """As Doric and Femtonics write them: a group for each channel or curve."""
+    series = "DataAcquisition/Console/Signals/Series0001"
+    with h5py.File(tmp_path / "a.doric", "w") as file:
+        for k in range(2):
+            file[f"{series}/AIN0{k}/Values"], file[f"{series}/AIN0{k}/Time"] = RAW[k], TIMES
+    text = refused(tmp_path / "a.doric", r"deep inside; name the fluorescence", UsageError)
+    assert f"{series.replace('/', '.')}.AIN00.Values 600" in text
+    for name in ("AIN01.Values", "AIN01/Values", f"/{series}/AIN01/Values"):
+        recording = read_recording(tmp_path / "a.doric", variable=name)
+        same(recording, RAW[1:2])
+        np.testing.assert_array_equal(recording.times, TIMES)
+    refused(tmp_path / "a.doric", "has no array AIN02; choose from Data", variable="AIN02")
+    with h5py.File(tmp_path / "a.doric", "a") as file:
+        file["dff"] = DFF
+    same(read_recording(tmp_path / "a.doric", RATE), DFF)
+    text = refused(tmp_path / "a.doric", "has no array AIN02", frame_rate=RATE, variable="AIN02")
+    assert "choose from dff 6x600 (" in text
+
+
 # CaImAn
 
 
@@ -719,6 +739,7 @@ def test_tables_that_say_what_is_to_be_changed(tmp_path, text, message):
         (b"%PDF-1.7", "is a PDF; give the traces themselves"),
         (b"SQLite format 3\0", "is a database; save the table"),
         (b"TDSm" + bytes(40), "is LabVIEW's TDMS; save the channels"),
+        (b"IGOR\nWAVES/D cell0\nBEGIN\n", "is Igor's text; save the waves"),
         (pickle.dumps([1.0] * 40), "is a pickle, which may hold programs"),
     ],
 )
@@ -743,6 +764,28 @@ def test_a_long_table(tmp_path, index):
     same(recording, DFF, 1e-12)
     assert recording.names == ("0", "3", "7", "8", "12", "40")
     assert "a long table: 6 neurons by unit_id" in recording.notes[-1]
+
+
+def test_a_long_table_of_events(tmp_path):
+    """As Inscopix writes them beside the traces; frames that were lost, and planes that take turns,
+    are no events."""
+    rng = np.random.default_rng(0)
+    times, cells = np.sort(rng.uniform(0, 100, 300)).round(3), rng.choice(["C0", "C1", "C2"], 300)
+    events = pd.DataFrame({"Time (s)": times, "Cell Name": cells, "Value": rng.gamma(2, size=300)})
+    events.to_csv(tmp_path / "a.csv", index=False)
+    refused(tmp_path / "a.csv", "the Value of each Cell Name is at few and uneven times", DataError)
+    count, every = 3 * FRAMES, 1 / (3 * RATE)
+    at, values = np.arange(count), DFF[:3].T.ravel()
+    planes = pd.DataFrame({"time (s)": at * every, "roi": at % 3, "dff": values})
+    for lost in (0, 0.1):
+        kept = planes[rng.uniform(size=count) >= lost]
+        kept.to_csv(tmp_path / "a.csv", index=False)
+        assert read_recording(tmp_path / "a.csv").names == ("0", "1", "2")
+    frames = np.flatnonzero(rng.uniform(size=FRAMES) >= 0.4)
+    long = pd.DataFrame(DFF[:, frames].T, index=pd.Index(frames / RATE, name="time (s)"))
+    long = long.melt(var_name="roi", value_name="dff", ignore_index=False)
+    long.to_csv(tmp_path / "a.csv")
+    assert read_recording(tmp_path / "a.csv").fluorescence.shape == (frames.size, NEURONS)
 
 
 @pytest.mark.parametrize("label", ["", "roi", "Cell"])
