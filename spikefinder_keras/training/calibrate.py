@@ -132,7 +132,11 @@ def fit_score_map(
     source: str = "",
 ) -> ScoreMap:
     """The map to the correlation to be expected, by ridge regression: of each neuron the output
-    `(step,)` for each segment, and its correlation with the true spikes in training."""
+    `(step,)` for each segment, and its correlation with the true spikes in training.
+
+    Its slopes are fitted on what neurons differ by from the mean of their set, as a user chooses
+    among those of one recording; what sets differ by gives the intercept alone.
+    """
     features = []
     for neuron, output in zip(neurons, outputs, strict=True):
         transient, _ = average_transient(neuron.traces, output)
@@ -140,8 +144,13 @@ def fit_score_map(
         features.append(score_features(output, clear))
     target = np.arctanh(np.clip(IN_TRAINING * np.array(scores), -SCORES[1], SCORES[1]))
     groups = [neuron.group for neuron in neurons]
-    intercept, (b, c) = _ridge(np.array(features), target, _weights(groups))
-    return ScoreMap((intercept, float(b), float(c)), source)
+    known, weight = np.column_stack([target, features]), _weights(groups)
+    apart = known.copy()
+    for of_set in np.array(groups) == np.unique(groups)[:, None]:
+        apart[of_set] -= known[of_set].mean(axis=0)
+    _, (b, c) = _ridge(apart[:, 1:], apart[:, 0], weight)
+    a = np.average(known @ [1.0, -b, -c], weights=weight)
+    return ScoreMap((float(a), float(b), float(c)), source)
 
 
 def measure_sets(

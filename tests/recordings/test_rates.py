@@ -16,7 +16,8 @@ from spikefinder_keras.recordings.calibration import (
 )
 from spikefinder_keras.recordings.universal import Scales
 from spikefinder_keras.signals.measures import smoothing_of_noise
-from spikefinder_keras.training.calibrate import fit_rate_map
+from spikefinder_keras.training.calibrate import fit_rate_map, fit_score_map
+from spikefinder_keras.training.neurons import TrainingNeuron
 
 
 def output(events, rng, steps=5_000):
@@ -181,3 +182,25 @@ def test_scores_have_an_end_before_the_inverse_of_tanh_explodes():
     certain[5] = 1.0
     assert score_features([certain], 0.0)[0] == pytest.approx(np.arctanh(0.98))
     assert score_features([np.ones(50)], 0.0)[0] == pytest.approx(np.arctanh(0.01))
+
+
+def test_the_score_is_fitted_on_what_neurons_of_a_set_differ_by():
+    """In a set the score rises with certainty, and the set of more certain ones has lower scores:
+    a user, who chooses within a recording, needs the first alone."""
+    rng = np.random.default_rng(0)
+    count, neurons, outputs, certainty = 20, [], [], []
+    for group, quiet in (("a", 0.5), ("b", 0.95)):
+        for _ in range(count):
+            rates = rng.gamma(2, size=500) * (rng.random(500) > quiet)
+            scales = [Scales(noise=0.1, baseline=0.0, spread=1.0)]
+            neurons.append(TrainingNeuron(group, [np.zeros(2_000)], scales, [np.zeros(2_000)]))
+            outputs.append([rates])
+            certainty.append(score_features([rates], 0.0)[0])
+    x = np.reshape(certainty, (2, count))
+    assert x[1].min() > x[0].max()
+    apart = x - x.mean(axis=1, keepdims=True)
+    target = 0.6 + 0.8 * apart - np.array([[0.0], [0.3]])
+    found = fit_score_map(neurons, outputs, list(np.tanh(target).ravel() / 0.95))
+    a, b, c = found.terms
+    assert b == pytest.approx(0.8 * 2 * count / (2 * count + 60)) and c == 0
+    assert a + b * x.mean() == pytest.approx(0.45)
