@@ -214,6 +214,7 @@ _SIGNAL = {
 
 LONGEST_STEP = 3.0
 """Behind the first frame of a session the second one follows within so many usual intervals."""
+ORDINARY = 1.5  # times the median an interval may last; in a longer one frames are missing
 
 
 def names_pieces(label: object) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from ..arrays import Array, Table, Times
 from ..errors import DataError, UsageError
 from ..labels import (
+    ORDINARY,
     RATES,
     alternates,
     counts_frames,
@@ -90,9 +91,8 @@ _SPARSEST = 100
 """Cells of a long table's result for each of its rows; a crafted file would ask for more memory."""
 _FEW, _UNEVEN = 0.5, 0.25
 """A neuron of a long table has events and no trace if it has a value in less than this share of
-the frames, and more than this one of its intervals is longer than `_LONGER` medians: of events by
-chance a third is, of frames hardly any."""
-_LONGER = 1.5
+the frames, and more than this one of its intervals is longer than `ORDINARY`: of events by chance a
+third is, of frames hardly any."""
 
 
 @dataclass
@@ -728,7 +728,7 @@ def _holds_events(table: "pd.DataFrame") -> bool:
         steps = np.diff(at[rows])[np.diff(pieces[rows]) == 0]
         if steps.size:
             sparse.append(rows.size / (rows[-1] - rows[0] + 1))
-            uneven.append(np.mean(steps > _LONGER * np.median(steps)))
+            uneven.append(np.mean(steps > ORDINARY * np.median(steps)))
     return bool(sparse and np.median(sparse) < _FEW and np.median(uneven) > _UNEVEN)
 
 

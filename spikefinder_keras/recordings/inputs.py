@@ -16,6 +16,7 @@ from ..arrays import Array, ArrayLike, Times
 from ..errors import DataError, UsageError
 from ..files.columns import NUMBER, TableOptions, arrange, dates
 from ..labels import (
+    ORDINARY,
     RATES,
     SECONDS,
     likely_units,
@@ -52,7 +53,6 @@ SLOWEST, FASTEST = 0.3, 1000.0
 """Outside these Hz time stamps or frame rate are hardly in s or Hz: of volumes, the slowest
 published are at 0.5 Hz; 1 kHz is a line scan."""
 
-ORDINARY = 1.5  # times the median an interval may last; in a longer one frames are missing
 FINEST_ROUNDING = 6
 """Time stamps rounded to so many decimals or fewer (microseconds) are known to be rounded; finer
 ones make no difference to a frame rate."""
