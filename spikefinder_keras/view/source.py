@@ -322,7 +322,9 @@ def chosen_samples(values: Trace, points: int) -> Numbers:
         gaps = runs(~there)
         gaps = gaps[np.diff(gaps)[:, 0] > 2 * len(values) / points]  # what a pixel could not show
     count = max((points - 2 * len(gaps)) // 2 * 2, FEWEST_POINTS)
-    filled = np.where(there, values, np.nanmin(values) if there.any() else 0)
-    found = MinMaxDownsampler().downsample(filled.astype(values.dtype), n_out=count)
+    # What is missing must be neither the least nor the largest of a stretch.
+    fillings = (0.0,) if there.all() else (np.inf, -np.inf)
+    filled = [np.where(there, values, filling).astype(values.dtype) for filling in fillings]
+    found = np.concatenate([MinMaxDownsampler().downsample(x, n_out=count) for x in filled])
     found = found[there[found]]
     return np.unique(np.concatenate([found, gaps[:, 0], gaps[:, 1] - 1])).astype(np.int64)

@@ -100,6 +100,16 @@ def test_what_is_reduced_keeps_its_peaks_and_gaps():
         assert np.nanmax(values[there]) >= part.max()
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_an_extreme_beside_missing_values_is_drawn(sign):
+    """Wherever the gap ends within a stretch, and though the extreme of all is elsewhere."""
+    for gap in range(50_000, 50_400, 20):
+        values = np.random.default_rng(0).normal(size=100_000)
+        values[[7, gap + 5_001]] = 20 * sign, 10 * sign
+        values[gap : gap + 5_000] = np.nan
+        assert gap + 5_001 in chosen_samples(values, 1000)
+
+
 @pytest.mark.parametrize("size", [1, 2, 9, 5000])
 def test_nothing_but_missing_values(size):
     chosen = chosen_samples(np.full(size, np.nan), 100)
