@@ -19,7 +19,8 @@ Written are `scores.csv`, a row for each neuron, method and measure, and `summar
 
 The delays that come with the weights rest on all sets, twice as many as those of a fold. So what
 stating the indicator and the species gives is scored once more with the delays of all sets but the
-scored one, by the same networks. With `--families` a network is also trained without any set of an
+scored one, by the same networks. With `--folds` there are more folds than two, so each network
+learns from more sets. With `--families` a network is also trained without any set of an
 indicator's family, and scored on these.
 """
 
@@ -279,6 +280,12 @@ def fold(neuron):
     return "fold A" if neuron.group in FOLD_A else "fold B"
 
 
+def in_turn(neurons, count):
+    """What tells the fold of a neuron where the sets, by name, are dealt out to `count` of them."""
+    sets = sorted({neuron.group for neuron in neurons})
+    return lambda neuron: f"fold {sets.index(neuron.group) % count + 1} of {count}"
+
+
 def family(neuron):
     """The family of a neuron's indicator."""
     return next(name for name, indicators in FAMILIES.items() if neuron.indicator in indicators)
@@ -391,6 +398,12 @@ def main(argv=None):
     parser.add_argument("--out", type=Path, default=Path("accuracy"))
     parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--peers", nargs="*", default=["described", "published"])
+    parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="instead of the two of the page, so many; the sets are dealt out by name",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=UniversalSettings.steps)
     parser.add_argument(
@@ -409,14 +422,15 @@ def main(argv=None):
     settings = UniversalSettings(
         seed=arguments.seed, steps=arguments.steps, simulated=arguments.simulated
     )
-    parts = list(trained_without(neurons, fold, arguments.runs, settings))
+    fold_of = in_turn(neurons, arguments.folds) if arguments.folds else fold
+    parts = list(trained_without(neurons, fold_of, arguments.runs, settings))
     rows = universal_rows(parts)
     if not arguments.only_universal:
         rows += peer_rows(neurons, arguments.peers, arguments.runs / "peers")
     summary = summarise(rows)
     left_out = each_left_out(parts, neurons)
     summary["stating"] = {
-        "both folds": stating(summary["by set"]),
+        f"{arguments.folds or 2} folds": stating(summary["by set"]),
         "all sets but the scored one": stating(left_out),
     }
     summary["best"] = round(float(np.mean([own["best"] for own in left_out.values()])), 3)

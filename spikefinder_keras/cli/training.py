@@ -81,7 +81,7 @@ def add(commands: Commands) -> None:
     )
     option("--data", metavar="DIR", help="a competition folder: training set 4 is taken in too")
     option("--out", metavar="RUN", help="folder for the run (default: runs/universal-seed-N)")
-    option("--steps", type=int, default=1_200, metavar="N", help="(%(default)s)")
+    option("--steps", type=int, default=2_400, metavar="N", help="(%(default)s)")
     option("--seed", type=int, default=0, metavar="N", help="(%(default)s)")
 
     option = add_command(

@@ -94,7 +94,7 @@ class UniversalSettings:
     the run the delays of the sets are found anew.
     """
 
-    steps: int = 1_200
+    steps: int = 2_400
     neurons: int = 4
     windows: int = 4
     window: int = 512
