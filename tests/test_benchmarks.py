@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -194,6 +195,16 @@ def test_what_stating_gives_by_hand():
         "gained": {"DS1": 0.06},
     }
     assert found[tables.WITH_SPECIES]["lost"] == found[tables.WITH_SPECIES]["gained"] == {}
+
+
+def test_sets_are_dealt_out_by_name():
+    accuracy = importlib.import_module("accuracy")
+    neurons = [SimpleNamespace(group=name) for name in ("c", "a", "a", "d", "b")]
+    fold_of = accuracy.in_turn(neurons, 3)
+    found = {neuron.group: fold_of(neuron) for neuron in neurons}
+    assert found == {
+        "a": "fold 1 of 3", "b": "fold 2 of 3", "c": "fold 3 of 3", "d": "fold 1 of 3"
+    }  # fmt: skip
 
 
 def test_stretched_rates_by_hand():
