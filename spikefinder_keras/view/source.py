@@ -324,7 +324,7 @@ def chosen_samples(values: Trace, points: int) -> Numbers:
     count = max((points - 2 * len(gaps)) // 2 * 2, FEWEST_POINTS)
     # What is missing must be neither the least nor the largest of a stretch.
     fillings = (0.0,) if there.all() else (np.inf, -np.inf)
-    filled = [np.where(there, values, filling).astype(values.dtype) for filling in fillings]
+    filled = [np.where(there, values, filling) for filling in fillings]
     found = np.concatenate([MinMaxDownsampler().downsample(x, n_out=count) for x in filled])
     found = found[there[found]]
     return np.unique(np.concatenate([found, gaps[:, 0], gaps[:, 1] - 1])).astype(np.int64)

@@ -8,6 +8,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 import spikefinder_keras.training.universal as training
+from spikefinder_keras.cli import _parser
 from spikefinder_keras.errors import TrainingError, UsageError
 from spikefinder_keras.network import predict
 from spikefinder_keras.network.engine import KerasEngine
@@ -182,6 +183,11 @@ def test_nothing_to_learn_from(tmp_path):
         train_universal([silent], tmp_path, TINY)
     with pytest.raises(UsageError, match="window cannot be 100"):
         UniversalSettings(window=100)
+
+
+def test_the_commands_defaults_are_the_settings():
+    arguments = _parser().parse_args(["train-universal", "--ground-truth", "."])
+    assert (arguments.steps, arguments.seed) == (UniversalSettings.steps, UniversalSettings.seed)
 
 
 @pytest.mark.parametrize("seconds", [30.0, 120.0])
