@@ -311,6 +311,23 @@ def test_neurons_of_a_recording_share_a_delay_and_the_result_says_it():
     assert alone.description["delay_ms"] == stated
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_neurons_share_a_delay_and_nothing_else(seed):
+    """What one neuron lacks changes the others by the delay alone; within 1e-6 spikes/s, since a
+    delay in ms and back in s is another one by round-off."""
+    table = traces(seconds=20.0, seed=seed)
+    holed = table.copy()
+    holed[0, 100:400] = np.nan
+    whole, lacking = (
+        as_recording(each, 30.0, orientation="neuron-time") for each in (table, holed)
+    )
+    delays = [1_000 * Universal(PredictOptions(), each).clock.delay for each in (whole, lacking)]
+    assert abs(delays[0] - delays[1]) > 0.1
+    found = predict(lacking).rates[1:]
+    assert np.abs(found - predict(whole).rates[1:]).max() > 1e-3
+    np.testing.assert_allclose(found, predict(whole, delay=delays[1]).rates[1:], rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("delay", [-40.0, 0.0, 13.0, 80.0])
 def test_a_stated_delay_moves_the_rates(delay):
     """By as much as it differs, between frames too."""
