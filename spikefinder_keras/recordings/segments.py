@@ -16,6 +16,7 @@ from ..constants import SAMPLE_RATE
 from ..errors import DataError, UsageError
 from ..signals.measures import GAUSSIAN_MEDIAN, runs, whole
 from ..signals.preprocess import RATE_TOLERANCE, fast_resample, resampled_length
+from ..text import counted
 from .options import Segments
 
 STILL_SECONDS = 1.0
@@ -80,30 +81,23 @@ class MissingCounts:
             tuple(a + b for a, b in zip(self.neurons, other.neurons, strict=True)),
         )
 
-    def notes(self, count: int, what: str = "neurons") -> list[str]:
-        """Lines on what was found among `count` neurons; `what` may call them otherwise."""
-        lines = []
+    def notes(self, count: int, what: str = "neuron") -> list[str]:
+        """Lines on what was found among `count` neurons; `what` may call one otherwise."""
+        among, lines = f"of {counted(count, what)}", []
         infinite, constant, still, impossible = zip(self.values, self.neurons, strict=True)
         if constant[1]:
-            lines.append(
-                f"{constant[1]} of {count} {what} never change, so they hold no data: "
-                "empty rates, no spikes"
+            never = (
+                "never changes, so it holds" if constant[1] == 1 else "never change, so they hold"
             )
-        if infinite[0]:
-            lines.append(
-                f"{infinite[0]} values in {infinite[1]} of {count} {what} "
-                "are infinite: taken as missing"
-            )
-        if still[0]:
-            lines.append(
-                f"{still[0]} values in {still[1]} of {count} {what} stand in "
-                "runs of one exact value, which no noisy trace has: taken as missing"
-            )
-        if impossible[0]:
-            lines.append(
-                f"{impossible[0]} values in {impossible[1]} of {count} {what} stand out for a "
-                "moment as no indicator can: taken as missing"
-            )
+            lines.append(f"{constant[1]} {among} {never} no data: empty rates, no spikes")
+        for (values, neurons), why in (
+            (infinite, "infinite"),
+            (still, "runs of one exact value, which no noisy trace has"),
+            (impossible, "standing out for a moment as no indicator can"),
+        ):
+            if values:
+                where = f"{counted(values, 'value')} in {neurons} {among}"
+                lines.append(f"{where} taken as missing: {why}")
         return lines
 
 
@@ -234,8 +228,9 @@ def mark_missing(
 
 def common_jumps(traces: Table) -> Mask:
     """Frames in which nearly all neurons are far off at once, `(frame,)`, of traces `(frame,
-    neuron)`, NaN where missing. Fewer than three neurons tell nothing."""
-    if traces.shape[1] < 3:
+    neuron)`, NaN where missing, and came or went together: a few may be active at the same time,
+    and of fewer than four all may begin so by chance."""
+    if traces.shape[1] < 4:
         return np.zeros(len(traces), bool)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # frames or neurons without any value
@@ -245,8 +240,18 @@ def common_jumps(traces: Table) -> Mask:
         spread = np.maximum(1.48 * np.nanmedian(np.abs(off), axis=0), noise)
         off = off / np.where(spread > 0, spread, np.nan)
         most = NEARLY_ALL * np.isfinite(off).sum(axis=1)
-        far = [(way * off > JUMP).sum(axis=1) for way in (1, -1)]
-        return (most > 0) & (np.maximum(*far) >= most)
+        found = np.zeros(len(traces), bool)
+        for way in (off, -off):
+            beyond = way > JUMP
+            far = (most > 0) & (beyond.sum(axis=1) >= most)
+            # Half of it within two frames, as light may come and go in the middle of one.
+            came = beyond[2:] & (way[:-2] < way[2:] / 2)
+            went = beyond[:-2] & (way[2:] < way[:-2] / 2)
+            count = np.maximum(came.sum(axis=1), went.sum(axis=1))
+            together = np.concatenate([far[:2], count >= most[2:]])
+            for start, stop in runs(far):
+                found[start:stop] |= together[start : stop + 2].any()
+        return found
 
 
 LONGEST_BRIDGED = 0.5

@@ -343,7 +343,7 @@ def test_infinite_values(traces, network):
     missing = np.where(np.isinf(values), np.nan, values)
     found, expected = (predict(v, RATE, dataset=8, weights=network) for v in (values, missing))
     np.testing.assert_array_equal(found.rates, expected.rates)
-    assert "1 values in 1 of 3 neurons are infinite: taken as missing" in found.recording.notes
+    assert "1 value in 1 of 3 neurons taken as missing: infinite" in found.recording.notes
 
 
 def test_an_array_that_seems_transposed(traces, network):

@@ -132,7 +132,7 @@ def test_infinite_values(value):
     np.testing.assert_array_equal(values, before)
     before[7, 2] = np.nan
     np.testing.assert_array_equal(recording.fluorescence, before)
-    assert recording.notes == ("1 values in 1 of 3 neurons are infinite: taken as missing",)
+    assert recording.notes == ("1 value in 1 of 3 neurons taken as missing: infinite",)
     with pytest.raises(
         DataError, match=r"neuron 2 is infinite in frame 7 \(counted from 0\); mark"
     ):

@@ -29,6 +29,7 @@ from spikefinder_keras.simulation.indicators import (
     quick_dff,
     spike_influx,
 )
+from spikefinder_keras.text import counted
 from spikefinder_keras.training.neurons import read_ground_truth
 
 
@@ -419,7 +420,31 @@ def test_a_jump_is_one_of_nearly_all_neurons(neurons_off, found, way):
     assert common_jumps(values)[100] == found
     values[100, :neurons_off] = way * 4.0
     assert not common_jumps(values)[100]
-    assert not common_jumps(values[:, :2]).any()
+    values[100] = way * 12.0
+    assert common_jumps(values[:, :4]).tolist() == [False] * 100 + [True] + [False] * 399
+    assert not common_jumps(values[:, :3]).any()
+
+
+def test_a_jump_comes_or_goes_at_once():
+    """Light of any length; of what only goes on at the same time, as calcium does, none is one."""
+    values = noise(500, 5)
+    for onset, height in ((0, 12.0), (200, -12.0), (300, 12.0), (490, 12.0)):
+        lit = values.copy()
+        lit[onset : onset + 30] += height
+        assert np.flatnonzero(common_jumps(lit)).tolist() == list(
+            range(onset, min(onset + 30, 500))
+        )
+        ramp = values.copy()  # in the middle of a frame
+        ramp[onset : onset + 30] += height
+        if onset:
+            ramp[onset] -= height / 2
+            assert common_jumps(ramp)[onset + 1 : onset + 30].all()
+    active = values.copy()
+    for neuron in range(5):
+        onset = 200 + 6 * neuron
+        active[onset:, neuron] += 30.0 * np.exp(-np.arange(500 - onset) / 40)
+    assert (active[230] - values[230] > 12).all()
+    assert not common_jumps(active).any()
 
 
 @pytest.mark.parametrize(("repeats", "found"), [(3, True), (8, False)])
@@ -477,7 +502,9 @@ def test_a_frame_that_cannot_be_calcium_is_missing(frame_rate, size, frames, at)
     assert np.flatnonzero(found["impossible"]).tolist() == list(range(at, at + frames))
     recording = as_recording(broken, frame_rate)
     assert np.isnan(recording.traces[at : at + frames]).all()
-    note = f"{frames} values in 1 of 1 neurons stand out for a moment as no indicator can"
+    note = (
+        f"{counted(frames, 'value')} in 1 of 1 neuron taken as missing: standing out for a moment"
+    )
     assert any(note in line for line in recording.notes)
 
 

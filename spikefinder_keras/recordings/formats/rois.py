@@ -111,7 +111,7 @@ def corrected(
     notes.append(f"neuropil subtracted: F - {share:g} {neuropil.name}")
     known = options.frame_rate or frame_rate or 1.0
     traces, found = _without_neuropil(fluorescence, around, rois, share=share, frame_rate=known)
-    return traces, rois, notes + found.notes(rois.size, "ROIs' F")
+    return traces, rois, notes + [f"F: {line}" for line in found.notes(rois.size, "ROI")]
 
 
 def _without_neuropil(

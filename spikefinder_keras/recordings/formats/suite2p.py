@@ -15,6 +15,7 @@ import numpy as np
 from ...arrays import Array, Mask, Rates
 from ...errors import DataError
 from ...files.npy import NpyFile
+from ...text import counted
 from ..options import USUAL_NEUROPIL, ReadOptions
 from ..recording import AnyTable, Recording, chunk_size, elementwise
 from .container import npy_table
@@ -119,7 +120,7 @@ def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tupl
         offsets += [own.start - first] * len(traces)
         notes += [f"{plane.name}: {note}" for note in own.notes if note not in alike]
         if count < frames:
-            notes.append(f"{plane.name}: {frames - count} frames fewer than the others")
+            notes.append(f"{plane.name}: {counted(frames - count, 'frame')} fewer than the others")
     classified = all(own.orientation for _, own in planes.values())
     return together, replace(
         facts,

@@ -139,7 +139,7 @@ def test_an_roi_without_light_under_live_neuropil(tmp_path):
     assert np.isfinite(recording.fluorescence[:300, 3]).all()
     same(read_recording(plane, all_rois=True), np.where(raw > 0, RAW, np.nan), 1e-3)
     assert (
-        "1 of 4 ROIs' F never change, so they hold no data: empty rates, no spikes"
+        "F: 1 of 4 ROIs never changes, so it holds no data: empty rates, no spikes"
         in recording.notes
     )
 

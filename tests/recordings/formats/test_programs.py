@@ -153,7 +153,7 @@ def test_several_planes(plane):
     np.testing.assert_array_equal(recording.fluorescence[:, 3:6], first.fluorescence)
     assert np.isnan(recording.fluorescence[-1]).tolist() == [False] * 6 + [True] * 3
     assert "3 planes, neurons named by plane and ROI" in recording.notes
-    assert "plane10: 1 frames fewer than the others" in recording.notes
+    assert "plane10: 1 frame fewer than the others" in recording.notes
     save_settings(plane / "ops.npy", fs=10.0)
     refuse(plane.parent, "planes of different frame rates .plane0 10 Hz, plane2 30 Hz")
 
