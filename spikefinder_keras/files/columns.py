@@ -6,6 +6,8 @@ refused, with what to change.
 """
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -69,12 +71,15 @@ UNITS = (
     *("neuronname", "cellname", "roiname", "cellspecimenid", "track", "trackid", "variable"),
 )
 """Headers of the column that says which neuron a row of a long table is of."""
+_NAMES = re.compile(rf"{'|'.join(UNITS)}|names?|rois|cells|neurons")
+"""Headers of a column that names the neurons in rows."""
 _IMAGEJ = re.compile(
     r"(area|mean|stddev|mode|min|max|x|y|xm|ym|perim\.?|bx|by|width|height|major|minor|angle|circ\.?"
     r"|feret\w*|intden|median|skew|kurt|%area|rawintden|ar|round|solidity|minthr|maxthr)"
     r"[ _]?(\d+|\(.*\))?",
     re.IGNORECASE,
 )
+_LAST_NUMBER = re.compile(r"(.*?)(?<!\d)(\d++(?:\.\d++)?)(\D*+)", re.ASCII | re.DOTALL)
 NEURON_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 SHORTEST_PIECES = 10
@@ -123,12 +128,13 @@ class TableOptions:
 
     If `strict`, infinite values and texts such as `#DIV/0!` are errors and not missing, and nothing
     is left out by its values; `all_cells` keeps those that Inscopix's header does not call
-    accepted. `rows` such as `LedState=2` are the only ones that are read, and `segments` is the
-    name of the column of which each value is a segment.
+    accepted. `turned` is that its rows are neurons. `rows` such as `LedState=2` are the only ones
+    that are read, and `segments` is the name of the column of which each value is a segment.
     """
 
     strict: bool = True
     all_cells: bool = False
+    turned: bool = False
     rows: str | None = None
     segments: str | None = None
 
@@ -145,6 +151,8 @@ def arrange(
         if name in texts:
             sheet.texts[number] = Role.TEXT if stamps is None else Role.DATES
             sheet.cells[number] = texts[name]
+            if number == 0 and stamps is None and names_rows(names, texts[name]):
+                sheet.row_names = texts[name]
         values.append(columns[name] if stamps is None else stamps)
     return table_of(sheet, values, options)
 
@@ -301,7 +309,7 @@ def _starts_anew(values: Array) -> bool:
 def table_of(sheet: Sheet, columns: list[Array], options: TableOptions) -> CsvTable:
     """Say what the columns are."""
     names = sheet.names
-    if turned := _neurons_in_rows(sheet, columns):
+    if turned := _neurons_in_rows(sheet, columns, stated=options.turned):
         return turned
     wanted = options.rows
     if wanted is not None and "=" in wanted:
@@ -426,28 +434,118 @@ def goes_along(corner: str) -> bool:
     return unit_of_time(corner) is not None or counts_frames(corner)
 
 
-def _neurons_in_rows(sheet: Sheet, columns: list[Array]) -> CsvTable | None:
-    """The table of a file in which each column is a frame; None for another."""
-    named, corner = sheet.row_names is not None, sheet.names[0]
-    # pandas writes an index before the columns.
-    first = int(named or not NUMBER.fullmatch(corner))
-    header, times = sheet.names[first:], None
-    # A header of times: whole numbers may count frames, or neurons, unless they are called times.
-    if len(header) >= FEWEST_ROWS and all(map(NUMBER.fullmatch, header)):
-        numbers = np.array([float(name) for name in header])
-        called = named and bool(time_unit(corner))
-        if (np.diff(numbers) > 0).all() and (called or (numbers % 1 != 0).any()):
-            times = numbers * (time_scale(corner) or 1.0)
-    wide = sheet.headless and len(columns) > len(columns[0])
-    if not (named or times is not None or wide):
+def names_rows(header: list[str], texts: list[str]) -> bool:
+    """Whether a first column names the neurons in rows, each with a name of its own: by what it is
+    called, or by a header of times or frame numbers, of which there are more than neurons."""
+    name, *others = header
+    along = goes_along(name) and len(others) > len(texts) and all(map(NUMBER.fullmatch, others))
+    return (
+        len(set(texts)) == len(texts) > 1
+        and (not name or along or bool(_NAMES.fullmatch(plain(name))))
+        and all(text not in MISSING and re.match(r"[^\W\d]", text.strip()) for text in texts)
+    )
+
+
+def says_of_neurons(name: str, texts: list[str], *, sure: bool) -> bool:
+    """Whether a column with text beside those of frames says something of the neurons in the rows:
+    what is called a name, or not called at all, stands once. Numbers may stand in it if it is
+    `sure` that rows are neurons; else it may be a trace with a slip."""
+    called = not name or goes_along(name) or _NAMES.fullmatch(plain(name))
+    fine = not called or len(set(texts)) == len(texts)
+    return fine and (sure or not any(NUMBER.fullmatch(text) for text in texts))
+
+
+@dataclass(frozen=True)
+class FrameColumns:
+    """The `columns` of a table of which each is a frame, time stamps `(frame,)` in s where the
+    header holds them, and whether they are `sure` to be no neurons."""
+
+    columns: range
+    times: Times | None
+    sure: bool
+
+
+def frame_columns(names: Sequence[str], rows: int, *, named: bool = False) -> FrameColumns | None:
+    """The columns of a table of so many `rows` that only count, `frame0, frame1, ...`, or tell the
+    time, `0.03 s, 0.07 s, ...`, beside each other and most of all; None where there are none.
+
+    What stands beside them says something of a neuron if each row is one. `named` is that the first
+    column names the rows.
+    """
+    parts = [_numbered(name) for name in names]
+    counts = Counter(form for form, _ in parts if form is not None)
+    form, count = counts.most_common(1)[0] if counts else (None, 0)
+    found = [k for k, part in enumerate(parts) if part[0] == form]
+    if form is None or count < FEWEST_ROWS or 2 * count <= len(names):
         return None
-    traces = np.stack(columns[first:])  # a column is a frame
-    ids = columns[0] if first and times is not None else np.arange(traces.shape[1])
-    names = sheet.row_names or [f"{each:g}" for each in ids]
-    by = _label("" if goes_along(corner) else corner)
-    note = f"neurons are rows, named by {by}" if first else "neurons are rows"
-    sheet.notes.append(note if times is None else f"{note}; the header holds time stamps in s")
-    return CsvTable(names, traces, times, notes=sheet.notes, turned=True)
+    # Two that count are two parts of a recording, or of something else.
+    if any(each >= FEWEST_ROWS for _, each in counts.most_common(2)[1:]):
+        return None
+    columns, numbers = range(found[0], found[-1] + 1), np.array([parts[k][1] for k in found])
+    if len(columns) > count or (np.diff(numbers) < 0).any():
+        return None
+    (before, behind), scale = form, None
+    label = before or (names[0] if columns.start else "")  # with the unit, if none is behind
+    if behind:
+        scale = scale_of(behind)
+    elif (numbers % 1 != 0).any():
+        scale = time_scale(label) or 1.0
+    elif before or named:  # else whole numbers may be those of neurons, in columns as ever
+        scale = scale_of(time_unit(label))
+    called = not before or unit_of_time(before) is not None
+    tells = scale is not None and called and bool((np.diff(numbers) > 0).all())
+    counting = counts_frames(before) or time_unit(before) == ""
+    # A few may as well be samples of something else.
+    sure = tells or (counting and count > rows)
+    return FrameColumns(columns, numbers * scale if tells else None, sure)
+
+
+def _numbered(name: str) -> tuple[tuple[str, str] | None, float]:
+    """What stands before and behind the last number of a header, and the number; None and NaN
+    without one."""
+    if NUMBER.fullmatch(name):
+        return ("", ""), float(name)
+    if match := _LAST_NUMBER.fullmatch(name):
+        return (match[1], match[3]), float(match[2])
+    return None, float("nan")
+
+
+def _neurons_in_rows(sheet: Sheet, columns: list[Array], *, stated: bool) -> CsvTable | None:
+    """The table of a file in which columns are frames, but for those that say something of a
+    neuron; None for another. `stated` is that rows are neurons."""
+    names, named, count = sheet.names, sheet.row_names is not None, len(columns[0])
+    frames = frame_columns(names, count, named=named)
+    wide = sheet.headless and len(columns) > count
+    sure = frames is not None and (frames.sure or stated)
+    if not (named or sure or wide):
+        return None
+    inside = frames.columns if frames else range(int(named), len(names))
+    beside = [k for k in range(len(names)) if k not in inside]
+    ids, by = _ids(sheet, columns, beside)
+    note, times = "neurons are rows", frames.times if frames else None
+    if by is not None:
+        note += f", named by {_label('' if goes_along(names[by]) else names[by])}"
+    if times is not None:
+        note += "; the header holds time stamps in s"
+    if left := [repr(names[k]) for k in beside if k != by]:
+        which = "the column {} is no frame" if len(left) == 1 else "the columns {} are no frames"
+        note += f"; {which.format(', '.join(left[:6]) + ' ...' * (len(left) > 6))}: left out"
+    sheet.notes.append(note)
+    traces = np.stack([columns[k] for k in inside])  # a column is a frame
+    return CsvTable(ids, traces, times, notes=sheet.notes, turned=True)
+
+
+def _ids(sheet: Sheet, columns: list[Array], beside: list[int]) -> tuple[list[str], int | None]:
+    """The names of neurons in rows, and the column `beside` their traces that has them, if any."""
+    if sheet.row_names is not None:
+        return sheet.row_names, 0
+    for k in beside:
+        found = sheet.cells.get(k) or [f"{each:g}" for each in columns[k]]
+        called = plain(sheet.names[k])
+        names = _NAMES.fullmatch(called) or _COUNTER.fullmatch(called) or len(beside) == 1
+        if names and len(set(found)) == len(found):
+            return found, k
+    return [str(k) for k in range(len(columns[0]))], None
 
 
 def _beside(sheet: Sheet, columns: list[Array], found: _Found, strict: bool) -> dict[int, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import DataError
 from ..labels import plain, scale_of, time_unit
-from ..text import name_of_cell
+from ..text import counted, name_of_cell
 from .atomic import open_ordinary
 from .columns import (
     DATE,
@@ -25,13 +25,14 @@ from .columns import (
     NEURON_NUMBER,
     NUMBER,
     SUMMARY,
-    UNITS,
     CsvTable,
     Role,
     Sheet,
     TableOptions,
     dates,
-    goes_along,
+    frame_columns,
+    names_rows,
+    says_of_neurons,
     table_of,
 )
 
@@ -57,7 +58,6 @@ _SPREADSHEET = re.compile(
 """What stands in cells where there is no number; missing in own recordings."""
 # ImageJ's labels begin with the name of the movie.
 _LABEL = re.compile(r"[^<>]*\.(tiff?|avi|nd2|czi|lif|png)\b.*", re.IGNORECASE)
-_NAMES = re.compile(rf"{'|'.join(UNITS)}|names?|rois|cells|neurons")
 _LABELS = ("label", "labels", "file", "filename")
 _INSCOPIX = {"accepted", "rejected", "undecided"}
 
@@ -67,6 +67,7 @@ def read_table(
     strict: bool = True,
     *,
     all_cells: bool = False,
+    turned: bool = False,
     rows: str | None = None,
     segments: str | None = None,
 ) -> CsvTable:
@@ -76,11 +77,13 @@ def read_table(
     no header, rows of different length, a cell that is no number, or can be read in two ways; it
     names file, row and column, counted from 1.
     """
-    options = TableOptions(strict=strict, all_cells=all_cells, rows=rows, segments=segments)
+    options = TableOptions(
+        strict=strict, all_cells=all_cells, turned=turned, rows=rows, segments=segments
+    )
     sheet = _split(path, _read_text(path), strict)
     # pandas reads almost every file at once. It would shift or fill rows of another length and name
     # no cell, so what it does not take is read again, cell by cell.
-    columns = _numbers_at_once(sheet) or _read_cells(sheet, strict)
+    columns = _numbers_at_once(sheet) or _read_cells(sheet, strict, turned=turned)
     table = table_of(sheet, columns, options)
     for number, values in enumerate(columns if strict else []):
         if np.isinf(values).any():
@@ -233,7 +236,7 @@ def _leave_out_summary(sheet: Sheet, separator: str) -> None:
         lines.pop()
     if len(lines) < count:
         sheet.body = "\n".join(lines) + "\n"
-        sheet.notes.append(f"{count - len(lines)} rows of a summary at the end left out")
+        sheet.notes.append(f"{counted(count - len(lines), 'row')} of a summary at the end left out")
 
 
 def _number_columns(sheet: Sheet) -> None:
@@ -352,25 +355,30 @@ def _numbers_at_once(sheet: Sheet) -> list[Array] | None:
     return list(table.to_numpy().T) if table.shape[1] == width else None
 
 
-def _read_cells(sheet: Sheet, strict: bool) -> list[Array]:
+def _read_cells(sheet: Sheet, strict: bool, *, turned: bool) -> list[Array]:
     """The columns `(row,)`, read cell by cell; dates become seconds, other text NaN."""
     columns: list[Array] = []
     odd: list[str] = []
     bad: list[tuple[int, int, str]] = []
     rows = _rows(sheet)
+    frames = frame_columns(sheet.names, len(rows))
+    beside = {*range(len(sheet.names))}.difference(frames.columns) if frames else set()
+    sure = turned or (frames is not None and frames.sure)
     for number, texts in enumerate(map(list, zip(*rows, strict=True))):
         values, row = _numbers(texts, strict, odd)
         if row is not None:
             name = sheet.names[number]
             times = None if sheet.row_names else dates(texts)
-            if number == 0 and len(sheet.names) > 1 and _names_rows(sheet.names, texts):
-                sheet.row_names = [each.strip() for each in texts]
+            if number == 0 and len(sheet.names) > 1 and names_rows(sheet.names, texts):
+                sheet.row_names, sure = [each.strip() for each in texts], True
             elif plain(name) in _LABELS and _LABEL.fullmatch(texts[row]):
                 sheet.texts[number] = Role.LABELS
             elif times is not None:
                 sheet.texts[number], values = Role.DATES, times
                 sheet.cells[number] = texts
-            elif not strict and _is_text(texts):
+            elif not strict and (
+                _is_text(texts) or (number in beside and says_of_neurons(name, texts, sure=sure))
+            ):
                 sheet.texts[number] = Role.TEXT
                 sheet.cells[number] = texts
             else:
@@ -385,7 +393,7 @@ def _read_cells(sheet: Sheet, strict: bool) -> list[Array]:
         row, number, cell = min(bad)
         raise sheet.cell_error(row, number, f"is not a number: {cell[:20]!r}")
     if odd:
-        sheet.notes.append(f"{len(odd)} cells such as {odd[0]} taken as missing")
+        sheet.notes.append(f"{counted(len(odd), 'cell')} such as {odd[0]} taken as missing")
     return columns
 
 
@@ -432,16 +440,4 @@ def _is_text(texts: list[str]) -> bool:
         len(texts) >= FEWEST_ROWS
         and 2 * len(set(texts)) <= len(texts)
         and not any(NUMBER.fullmatch(text) for text in texts)
-    )
-
-
-def _names_rows(header: list[str], texts: list[str]) -> bool:
-    """Whether a first column names the neurons in rows, each with a name of its own: by what it is
-    called, or by a header of times or frame numbers, of which there are more than neurons."""
-    name, *others = header
-    along = goes_along(name) and len(others) > len(texts) and all(map(NUMBER.fullmatch, others))
-    return (
-        len(set(texts)) == len(texts) > 1
-        and (not name or along or bool(_NAMES.fullmatch(plain(name))))
-        and all(text not in MISSING and re.match(r"[^\W\d]", text.strip()) for text in texts)
     )

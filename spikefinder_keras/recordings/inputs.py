@@ -14,7 +14,7 @@ import numpy as np
 
 from ..arrays import Array, ArrayLike, Times
 from ..errors import DataError, UsageError
-from ..files.columns import NUMBER, TableOptions, arrange, dates
+from ..files.columns import NUMBER, TableOptions, arrange, dates, frame_columns
 from ..labels import (
     ORDINARY,
     RATES,
@@ -109,7 +109,7 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     if unit not in (None, *UNITS):
         raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
     column = column_of(segments)
-    given = as_input(traces, source, column)
+    given = as_input(traces, source, column, turned=orientation == "neuron-time")
     stamps = given.times if times is None else stamps_of(times, source)
     frame_rate = given.frame_rate if frame_rate is None else as_rate(frame_rate)
     # What is stated goes before what a type says, and that before what its shape allows.
@@ -231,9 +231,10 @@ class Input:
     starts: tuple[int, ...] = (0,)
 
 
-def as_input(traces: Any, source: str, column: str | None = None) -> Input:
+def as_input(traces: Any, source: str, column: str | None = None, *, turned: bool = False) -> Input:
     """The `Input` of whatever holds traces; `column` names that of a table which says where its
-    segments begin. `DataError` if it is no rectangular table of numbers."""
+    segments begin, and `turned` is that its rows are neurons. `DataError` if it is no rectangular
+    table of numbers."""
     if isinstance(traces, LazyTable):
         return Input(traces)
     if hasattr(traces, "collect") and hasattr(
@@ -257,21 +258,22 @@ def as_input(traces: Any, source: str, column: str | None = None) -> Input:
         if there:
             return read(traces, source)
     columns = _columns_of(traces)
+    options = TableOptions(strict=False, segments=column, turned=turned)
     if column is not None and columns is None and not hasattr(traces, "columns"):
         stated_starts(column, 0)  # says that there is no such column
     if columns is not None:
         texts = {n: [*map(str, v)] for n, v in columns.items() if v.dtype.kind in "OUSMm"}
         numbers = {n: v for n, v in columns.items() if n not in texts}
-        return _from_columns(numbers, texts, order=[*columns], source=source, column=column)
+        return _from_columns(numbers, texts, order=[*columns], source=source, options=options)
     if hasattr(traces, "iloc"):
-        return _from_pandas(traces, source, column)
+        return _from_pandas(traces, source, options)
     return Input(_from_list(traces, source))
 
 
 def _from_masked(traces: Any, source: str) -> Input:
     values = traces.astype(np.result_type(traces.dtype, np.float32))
     count = np.ma.count_masked(traces)
-    notes = (f"{count} masked values: taken as missing",) if count else ()
+    notes = (f"{counted(int(count), 'masked value')}: taken as missing",) if count else ()
     return Input(np.ma.filled(values, np.nan), notes=notes)
 
 
@@ -387,7 +389,7 @@ def _from_columns(
     *,
     order: Sequence[str],
     source: str,
-    column: str | None,
+    options: TableOptions,
 ) -> Input:
     """Columns go the way that those of a CSV file go."""
     shapes = {v.shape for v in numbers.values()} | {(len(v),) for v in texts.values()}
@@ -402,8 +404,10 @@ def _from_columns(
         name: np.asarray(numbers[name], np.float64) if name in numbers else np.full(rows, np.nan)
         for name in order
     }
-    options = TableOptions(strict=False, segments=column)
     table = arrange(source, columns, options, texts=texts)
+    if table.turned:
+        labels, notes = (table.names, None), tuple(table.notes)
+        return Input(table.values.T, "neuron-time", labels=labels, times=table.times, notes=notes)
     return Input(
         table.values,
         None if table.times is None else "time-neuron",
@@ -416,12 +420,12 @@ def _from_columns(
     )
 
 
-def _from_pandas(traces: Any, source: str, column: str | None) -> Input:
+def _from_pandas(traces: Any, source: str, options: TableOptions) -> Input:
     columns = getattr(traces, "columns", None)  # a Series has none
     if stacked := _stacked(traces, source):
         return stacked
     index = traces.index
-    if columns is not None and _has_names(traces):
+    if columns is not None and _has_names(traces, options.turned):
         named = [
             name is not None and _kind(index.get_level_values(k)) in "fiuO"
             for k, name in enumerate(index.names)
@@ -435,7 +439,9 @@ def _from_pandas(traces: Any, source: str, column: str | None) -> Input:
         numbers = {
             n: v.to_numpy(np.float64, na_value=np.nan) for n, v in found.items() if n not in texts
         }
-        given = _from_columns(numbers, texts, order=[*found], source=source, column=column)
+        given = _from_columns(numbers, texts, order=[*found], source=source, options=options)
+        if given.orientation == "neuron-time":
+            return replace(given, labels=(index, None)) if _kind(index) == "O" else given
         if given.times is None and len(index) == len(given.values):
             given = replace(given, times=as_times(index), labels=(index, given.labels[1]))
         return given
@@ -461,12 +467,17 @@ def _from_pandas(traces: Any, source: str, column: str | None) -> Input:
     return Input(values, certain, "time-neuron", (index, columns), times)
 
 
-def _has_names(traces: Any) -> bool:
-    """Whether the columns of pandas' table are called by text, each by its own, and not more than
-    there are rows, as frames may be."""
+def _has_names(traces: Any, turned: bool) -> bool:
+    """Whether some columns of pandas' table are called by text, each by its own, and not more than
+    there are rows, as frames may be, unless what they are called or hold tells them apart."""
     names = [str(name) for name in traces.columns]
-    texts = all(isinstance(name, str) for name in traces.columns) or traces.columns.nlevels > 1
-    return texts and len(set(names)) == len(names) <= len(traces)
+    texts = any(isinstance(name, str) for name in traces.columns) or traces.columns.nlevels > 1
+    if not texts or len(set(names)) < len(names):
+        return False
+    frames = frame_columns(names, len(traces))
+    tells = frames is not None and (frames.sure or turned)
+    text = any(getattr(dtype, "kind", "O") not in "fiub" for dtype in traces.dtypes)
+    return tells or text or len(names) <= len(traces)
 
 
 def _stacked(traces: Any, source: str) -> Input | None:

@@ -74,8 +74,19 @@ def test_an_index_that_counts_is_no_time():
     check(as_recording(frame, 20))
     with pytest.raises(Exception, match="does not tell its frame rate"):
         as_recording(frame)
-    with pytest.raises(DataError, match="values that are no numbers in the columns name"):
-        as_recording(frame.assign(name="x"), 20)
+    with pytest.raises(DataError, match="values that are no numbers in the columns 0"):
+        as_recording(frame.astype({0: object}).replace({0: {frame.iloc[3, 0]: "x"}}), 20)
+
+
+def test_columns_without_a_name_beside_some_that_have_one():
+    frame = pd.DataFrame(TRACES.T)
+    found = as_recording(frame.assign(time=TIMES))
+    check(found, "012")
+    np.testing.assert_allclose(found.times, TIMES)
+    for beside in ({"speed": TRACES[0]}, {"name": "x"}):
+        found = as_recording(frame.assign(**beside), 20)
+        check(found, "012")
+        assert f"the column {next(iter(beside))!r}" in found.notes[0]
 
 
 def test_pynapple():

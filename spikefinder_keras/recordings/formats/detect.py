@@ -247,14 +247,18 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
 def _read_csv(path: Path, options: ReadOptions) -> Recording:
     """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
     without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
-    column = column_of(options.segments)
+    column, turned = column_of(options.segments), options.orientation == "neuron-time"
     table = read_table(
-        path, strict=False, all_cells=options.all_rois, rows=options.variable, segments=column
+        path,
+        strict=False,
+        all_cells=options.all_rois,
+        turned=turned,
+        rows=options.variable,
+        segments=column,
     )
     options = options if column is None else replace(options, segments=None)
-    if table.turned and options.orientation == "neuron-time":
-        options = replace(options, orientation=None)  # it has been turned already
-    turned = options.orientation == "neuron-time"
+    if table.turned and turned:
+        options, turned = replace(options, orientation=None), False  # it has been turned already
     competition = options.unit == "competition" or (
         options.unit is None and table.competition and options.frame_rate is None and not turned
     )

@@ -17,6 +17,7 @@ from scipy.io import netcdf_file, savemat
 from spikefinder_keras.errors import DataError, SpikefinderError, UsageError
 from spikefinder_keras.files.csv import read_table
 from spikefinder_keras.recordings.formats import read_recording
+from spikefinder_keras.recordings.inputs import as_recording
 from spikefinder_keras.recordings.options import PredictOptions, ReadOptions
 from spikefinder_keras.recordings.pipeline import Task, predict
 
@@ -434,6 +435,60 @@ def test_neurons_in_rows(tmp_path):
     many = many[:150]
     pd.DataFrame(many.T).to_csv(tmp_path / "a.csv", index=False)
     check(read_recording(tmp_path / "a.csv", frame_rate=RATE), many)
+
+
+FRAMES_CALLED = {
+    "frame": [f"frame{k}" for k in range(FRAMES)],
+    "t": [f"t_{k:04d}" for k in range(FRAMES)],
+    "s": [f"{t:.6f}" for t in TIMES],
+    "with s": [f"{t:.6f} s" for t in TIMES],
+    "with ms": [f"t={1_000 * t:.6f}ms" for t in TIMES],
+    "numbers": [*map(str, range(FRAMES))],
+    "F": [f"F_{k}" for k in range(FRAMES)],
+}
+
+
+@pytest.mark.parametrize("called", FRAMES_CALLED)
+@pytest.mark.parametrize(
+    "before, behind, names",
+    [
+        ({}, {}, "012"),
+        ({"id": [4, 7, 9]}, {}, "479"),
+        ({"id": [4, 7, 9], "x": [1.5, 2.5, 3.5], "y": [7, 8, 9]}, {"area": [9, 8, 9]}, "479"),
+        ({"x": [1.5, 2.5, 3.5], "y": [7, 8, 9]}, {}, "012"),
+        ({"cell": [*"pqr"], "group": ["wt", "wt", "ko"], "snr": [3, 2, 1]}, {}, "pqr"),
+        ({"group": ["wt", "wt", "ko"], "cell": [*"pqr"]}, {"layer": ["2/3", "5", "5"]}, "pqr"),
+    ],
+)
+def test_what_is_said_of_neurons_in_rows_is_no_frame(tmp_path, called, before, behind, names):
+    """Where each lies and what it is, beside its trace."""
+    traces = dict(zip(FRAMES_CALLED[called], DFF.T, strict=True))
+    path = csv(tmp_path / "a.csv", before | traces | behind)
+    stated = {} if called in ("s", "with s", "with ms") else {"frame_rate": RATE}
+    if called in ("numbers", "F"):
+        if "cell" not in [*before][:1]:  # else the first column says that rows are neurons
+            refused(path, "--orientation|is not a number: '2/3'", **stated)
+        stated["orientation"] = "neuron-time"
+    table = pd.read_csv(path)
+    found = [read_recording(path, **stated)]
+    if before or behind or called not in ("numbers", "s"):
+        found.append(as_recording(table, **stated))
+    for recording in found:
+        notes = check(recording, names=names)
+        left = [name for name in before | behind if name not in ("id", "cell")]
+        assert all(any(repr(n) in note and "left out" in note for note in notes) for n in left)
+
+
+def test_columns_that_count_without_being_frames(tmp_path):
+    """A dozen samples of something, beside time stamps; two parts of a recording."""
+    many = np.tile(DFF, (4, 1)) + RNG.normal(0, 0.01, (12, FRAMES))
+    columns = {"time": TIMES} | {f"sample {k}": trace for k, trace in enumerate(many)}
+    check(read_recording(csv(tmp_path / "a.csv", columns)), many)
+    parts = [f"rest_{k}" for k in range(HALF + 50)] + [f"run_{k}" for k in range(HALF - 50)]
+    pd.DataFrame(DFF, columns=parts, index=pd.Index([*"abc"], name="cell")).to_csv(
+        tmp_path / "a.csv"
+    )
+    check(read_recording(tmp_path / "a.csv", frame_rate=RATE), names="abc")
 
 
 @pytest.mark.parametrize("delimiter", [" ", ",", "\t"])
