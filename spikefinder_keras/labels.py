@@ -126,13 +126,22 @@ RESIDUALS = name_set("yra r residuals")
 """Names of what denoising took away; Minian's YrA is the whole trace."""
 NEUROPIL = name_set("fneu fcellneu neuropil neuropiltraces")
 
+PROCESSED = name_set(
+    """smoothed smooth filtered lowpass lowpassfiltered detrended normalized normalised zscore
+    zscored"""
+)
+"""Names of fluorescence that something was done to; what it was made from is better."""
+_CHANNELS = name_set("green red ch1 ch2 channel1 channel2 gcamp tdtomato mcherry")
+_RATIOMETRIC = name_set("340 350 360 380 385")  # nm; lights of dyes such as Fura-2
 _QUANTITIES = (
-    *(RELATIVE, RAW | {"raw"}, TRACES | {"", "mean"}),
-    *(DECONVOLVED | DENOISED, RESIDUALS, NEUROPIL | name_set("sem std sd stdev stddev")),
+    *(RELATIVE | {"ratio"}, RAW | {"raw"}, TRACES | _CHANNELS | _RATIOMETRIC | {"", "mean"}),
+    *(PROCESSED, DECONVOLVED | DENOISED, RESIDUALS),
+    NEUROPIL | name_set("sem std sd stdev stddev"),
 )
 """From the best to what is no fluorescence; `raw` and `mean` say so of a column, not of any array,
 and a column that is called as the neuron is its trace."""
 _RANKS = {name: rank for rank, names in enumerate(_QUANTITIES) for name in names}
+_BEHIND = _CHANNELS | _RATIOMETRIC  # before a neuron's name they may say which neurons it is of
 _MOST_WORDS = 4  # dF/F0 are so many
 
 
@@ -140,7 +149,11 @@ def quantities(labels: Sequence[str]) -> list[tuple[str, str] | None]:
     """The neuron and the quantity in each of some labels, such as `cell 0` and `dff` of
     `cell0_dFF`, and an empty quantity where a label is a neuron of others; None where no quantity
     stands at its end or its beginning."""
-    found = [_quantity(words(label)) for label in labels]
+    others = [x for x in labels if unit_of_time(x) is None and not counts_frames(x)]
+    lasts = {word for label in others for word in words(label)[-1:]}
+    # A number at the end of some labels may as well be that of the neuron.
+    lights = len(lasts) > 1 and lasts <= _RATIOMETRIC | {"ratio"}
+    found = [_quantity(words(label), lights=lights) for label in labels]
     named = {each[1] for each in found if each}
     # A letter alone may as well be that of a neuron, unless all have one, and not the same.
     letters = None not in found and len(named) > 1
@@ -153,25 +166,29 @@ def quantities(labels: Sequence[str]) -> list[tuple[str, str] | None]:
     ]
 
 
-def _quantity(found: list[str]) -> tuple[str, str] | None:
+def _quantity(found: list[str], *, lights: bool) -> tuple[str, str] | None:
     for count in range(min(_MOST_WORDS, len(found)), 0, -1):
-        for name, rest in (
-            ("".join(found[-count:]), found[:-count]),
-            ("".join(found[:count]), found[count:]),
+        for name, rest, before in (
+            ("".join(found[-count:]), found[:-count], False),
+            ("".join(found[:count]), found[count:], True),
         ):
-            if name in _RANKS:
-                return " ".join(rest), name
+            if name in _BEHIND and (before or not rest):
+                continue
+            if name in _RANKS and (lights or name not in _RATIOMETRIC):
+                # `F340` and `F380` beside `ratio`.
+                return " ".join(rest[:-1] if lights and rest[-1:] == ["f"] else rest), name
     return None
 
 
 def rank_of_quantity(name: str) -> int:
-    """How far a quantity is from dF/F: 0 for that, 1 for raw fluorescence, 2 for either."""
+    """How far a quantity is from dF/F: 0 for that, 1 for raw fluorescence, 2 for either, 3 for what
+    was made from it."""
     return _RANKS[name]
 
 
 def is_fluorescence(name: str) -> bool:
-    """Whether a quantity is fluorescence, as it was recorded or as dF/F."""
-    return _RANKS[name] <= _RANKS[""]
+    """Whether a quantity is fluorescence, as it was recorded, as dF/F or processed further."""
+    return _RANKS[name] <= _RANKS["smoothed"]
 
 
 # Columns and arrays that are no neuron
@@ -200,7 +217,7 @@ _NO_TRACE = re.compile(
     r"|heartrate|ecg|emg|eeg|lfp|ttl|trigger|sync|temperature|flags?|states?|leds?|led\w*state"
     r"|digital\w*|di|do|dio|din|dout|gpio|bit|aout|analogout(put)?"
     r"|mouse|animal|subject|animalid|mouseid|subjectid|comments?|notes?|markers?"
-    r"|isosbestic\w*|\w*isosbestic|iso)\d*"
+    r"|isosbestic\w*|\w*isosbestic|iso|background(roi|mean)?|bkg(nd)?|bkgd|bg)\d*"
 )
 _LIGHT = re.compile(r"(led\w*|flags?|light\w*|excitation\w*|wavelength\w*|laser\w*)\d*")
 _ISOSBESTIC = {"395", "405", "410", "415"}  # nm; at these GCaMP shines alike with and without Ca

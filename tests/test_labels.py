@@ -52,6 +52,11 @@ def test_labels_that_mention_time(label, unit):
         (["F1", "S1"], [("1", "f"), ("1", "s")]),
         (["c1", "c2"], [None, None]),  # letters of neurons
         (["a1", "c1", "f1"], [None, None, None]),
+        (["ROI1 Green", "ROI1_Ch2"], [("roi 1", "green"), ("roi 1", "ch2")]),
+        (["green 1", "red", "Ch1"], [None, None, None]),  # which neurons, or only names
+        (["a F340", "a F380", "a ratio"], [("a", "340"), ("a", "380"), ("a", "ratio")]),
+        (["a_340", "a_380"], [("a", "340"), ("a", "380")]),
+        (["ROI 340", "ROI 350", "ROI 1"], [None, None, None]),
     ],
 )
 def test_quantities(names, found):
@@ -73,6 +78,7 @@ def test_columns_beside_fluorescence():
         *("motion_x", "z_drift", "Shift X (px)", "xoff", "running_speed (cm/s)", "Head velocity"),
         *("motion energy", "Pupil area", "eye_y", "acc_x", "whisking", "odor_2", "air puff", "EMG"),
         *("pos", "vel", "x_pos", "mouse_pos_y", "yaw", "distance (cm)", "Comments"),
+        *("Background", "BG 1", "bkgd", "Background ROI"),
     ):
         assert labels.is_no_trace(label), label
     for label in (

@@ -482,7 +482,7 @@ def frame_columns(names: Sequence[str], rows: int, *, named: bool = False) -> Fr
     if any(each >= FEWEST_ROWS for _, each in counts.most_common(2)[1:]):
         return None
     columns, numbers = range(found[0], found[-1] + 1), np.array([parts[k][1] for k in found])
-    if len(columns) > count or (np.diff(numbers) < 0).any():
+    if len(columns) > count or not np.isfinite(numbers).all() or (np.diff(numbers) < 0).any():
         return None
     (before, behind), scale = form, None
     label = before or (names[0] if columns.start else "")  # with the unit, if none is behind
@@ -596,7 +596,8 @@ def _best_quantities(sheet: Sheet, found: _Found, wanted: str | None) -> list[in
     for neuron, name in known.values():
         if rank(name) < rank(best.setdefault(neuron, name)):
             best[neuron] = name
-        elif rank(name) == rank(best[neuron]) and name != best[neuron] and is_fluorescence(name):
+    for neuron, name in known.values():
+        if rank(name) == rank(best[neuron]) and name != best[neuron] and is_fluorescence(name):
             raise UsageError(
                 f"{sheet.path} has {best[neuron] or neuron} and {name or neuron} of a neuron; say "
                 "which is to be read (--variable)"

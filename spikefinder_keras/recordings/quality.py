@@ -294,9 +294,7 @@ def _moving_together(sample: Table, *, may_jump: bool) -> list[str]:
     jumps = common_jumps(sample) if may_jump else np.zeros(len(sample), bool)
     if jumps.any():
         where = f"in {counted(int(jumps.sum()), 'frame')} nearly all neurons jump at once"
-        lines.append(
-            f"{where}, as by flashes of light or dark frames: mark these as missing (NaN)"
-        )
+        lines.append(f"{where}, as by flashes of light or dark frames: mark these as missing (NaN)")
     together = median_correlation(sample[~jumps])
     if together > TOGETHER:
         lines.append(

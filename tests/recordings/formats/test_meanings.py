@@ -124,6 +124,9 @@ SPIKES = np.where(RNG.random(DFF.shape) < 0.1, 3.7 * np.abs(DFF), 0.0)
         ("F{}", ["Fneu{}"]),
         ("roi{}", ["roi{}_spikes", "roi{}_neuropil"]),
         ("fluorescence.{}", ["events.{}"]),
+        ("cell{}_ratio", ["cell{}_F340", "cell{}_F380"]),
+        ("Ch{}", ["Ch{} smoothed"]),
+        ("c{}_raw", ["c{}_zscore", "c{}_filtered"]),
     ],
 )
 @pytest.mark.parametrize("axis", ["file", "table in memory"])
@@ -149,6 +152,11 @@ def test_a_quantity_that_is_stated(tmp_path):
     refused(path, "holds one recording only", UsageError, variable="df")
     csv(path, {"time": TIMES, "df_1": DFF[0], "dff_1": DFF[1]})
     refused(path, r"df and dff of a neuron; say which is to be read \(--variable\)", UsageError)
+    for one, other in (("340", "380"), ("Green", "Red"), ("ch1", "ch2")):
+        both = {f"roi{k}_{n}": DFF[k] + (n == other) for k in range(NEURONS) for n in (one, other)}
+        csv(path, {"time": TIMES} | both)
+        refused(path, r"of a neuron; say which is to be read \(--variable\)", UsageError)
+        check(read_recording(path, variable=one), names=[f"roi{k}_{one}" for k in range(NEURONS)])
     for names in (["spikes_1", "spikes_2"], ["C_1", "C_2", "S_1", "S_2"], ["deconvolved"]):
         csv(path, {"time": TIMES, **{name: DFF[k % 3] for k, name in enumerate(names)}})
         refused(path, "is no fluorescence any more; give the fluorescence or dF/F", DataError)
