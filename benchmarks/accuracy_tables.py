@@ -462,7 +462,7 @@ def delays(calibration):
             for rise, tonic, rate in RECORDINGS.values()
         ]
         source = delay.source if family != "unknown" else "measured on all 23 sets"
-        rows.append([kind, *(f"{1e3 * delay.of(np.array(of)):.0f}" for of in signs), source])
+        rows.append([kind, *(str(round(1e3 * delay.of(np.array(of)))) for of in signs), source])
     return grid(["delay (ms)", *RECORDINGS, "source"], rows)
 
 
