@@ -262,6 +262,9 @@ def as_input(traces: Any, source: str, column: str | None = None, *, turned: boo
     if column is not None and columns is None and not hasattr(traces, "columns"):
         stated_starts(column, 0)  # says that there is no such column
     if columns is not None:
+        for name, values in columns.items():
+            found = _numbers_of(values) if values.dtype.kind == "O" else None
+            columns[name] = values if found is None else found
         texts = {n: [*map(str, v)] for n, v in columns.items() if v.dtype.kind in "OUSMm"}
         numbers = {n: v for n, v in columns.items() if n not in texts}
         return _from_columns(numbers, texts, order=[*columns], source=source, options=options)
@@ -434,11 +437,9 @@ def _from_pandas(traces: Any, source: str, options: TableOptions) -> Input:
         if index.nlevels > 1 or (named[0] and unit_of_time(index.name) is not None):
             traces = traces.reset_index()
         found = {str(name): traces[name] for name in traces.columns}
-        kinds = {name: getattr(values.dtype, "kind", "O") for name, values in found.items()}
-        texts = {n: [*map(str, v)] for n, v in found.items() if kinds[n] not in "fiub"}
-        numbers = {
-            n: v.to_numpy(np.float64, na_value=np.nan) for n, v in found.items() if n not in texts
-        }
+        read = {name: _numbers_of(values) for name, values in found.items()}
+        numbers = {name: values for name, values in read.items() if values is not None}
+        texts = {n: [*map(str, values)] for n, values in found.items() if n not in numbers}
         given = _from_columns(numbers, texts, order=[*found], source=source, options=options)
         if given.orientation == "neuron-time":
             return replace(given, labels=(index, None)) if _kind(index) == "O" else given
@@ -476,8 +477,21 @@ def _has_names(traces: Any, turned: bool) -> bool:
         return False
     frames = frame_columns(names, len(traces))
     tells = frames is not None and (frames.sure or turned)
-    text = any(getattr(dtype, "kind", "O") not in "fiub" for dtype in traces.dtypes)
+    text = any(_numbers_of(traces[name]) is None for name in traces.columns)
     return tells or text or len(names) <= len(traces)
+
+
+def _numbers_of(values: Any) -> Array | None:
+    """A column of a table as numbers, which may be stored as objects; None for dates and text."""
+    if getattr(values.dtype, "kind", "O") not in "fiubO":
+        return None
+    try:
+        if not hasattr(values, "to_numpy"):
+            return np.asarray(values, np.float64)
+        found: Array = values.to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return None
+    return found
 
 
 def _stacked(traces: Any, source: str) -> Input | None:

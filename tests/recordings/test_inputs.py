@@ -78,6 +78,18 @@ def test_an_index_that_counts_is_no_time():
         as_recording(frame.astype({0: object}).replace({0: {frame.iloc[3, 0]: "x"}}), 20)
 
 
+def test_numbers_that_are_stored_as_objects():
+    """As pandas has them after a table with text has been turned."""
+    frame = pd.DataFrame(TRACES.T, columns=list("abc")).assign(note="x")
+    turned = frame.T.T
+    assert set(map(str, turned.dtypes)) == {"object"}
+    one = frame.drop(columns="note").astype({"b": object})
+    for table in (turned, one, {name: one[name].to_numpy() for name in "abc"}):
+        check(as_recording(table, 20), "abc")
+    wide = pd.DataFrame(TRACES, columns=[f"frame{k}" for k in range(200)]).astype(object)
+    check(as_recording(wide, 20))
+
+
 def test_columns_without_a_name_beside_some_that_have_one():
     frame = pd.DataFrame(TRACES.T)
     found = as_recording(frame.assign(time=TIMES))
