@@ -153,7 +153,16 @@ def quantities(labels: Sequence[str]) -> list[tuple[str, str] | None]:
     lasts = {word for label in others for word in words(label)[-1:]}
     # A number at the end of some labels may as well be that of the neuron.
     lights = len(lasts) > 1 and lasts <= _RATIOMETRIC | {"ratio"}
-    found = [_quantity(words(label), lights=lights) for label in labels]
+    readings = [_quantities_in(words(label), lights=lights) for label in labels]
+    known = {each[0][0] for each in readings if each and each[0][0]}
+
+    def best(ways: list[tuple[str, str]]) -> tuple[str, str] | None:
+        """`c_raw` is CNMF-E's, but of the neuron c beside others such as `c_dff`."""
+        longest = ways[0] if ways else None
+        whole = longest is not None and not longest[0]
+        return next((way for way in ways if whole and way[0] in known), longest)
+
+    found = [best(ways) for ways in readings]
     named = {each[1] for each in found if each}
     # A letter alone may as well be that of a neuron, unless all have one, and not the same.
     letters = None not in found and len(named) > 1
@@ -166,7 +175,10 @@ def quantities(labels: Sequence[str]) -> list[tuple[str, str] | None]:
     ]
 
 
-def _quantity(found: list[str], *, lights: bool) -> tuple[str, str] | None:
+def _quantities_in(found: list[str], *, lights: bool) -> list[tuple[str, str]]:
+    """The neuron and the quantity in the words of a label, in each way to read them, that with most
+    words first; `lights` is whether some numbers are wavelengths."""
+    readings = []
     for count in range(min(_MOST_WORDS, len(found)), 0, -1):
         for name, rest, before in (
             ("".join(found[-count:]), found[:-count], False),
@@ -176,8 +188,9 @@ def _quantity(found: list[str], *, lights: bool) -> tuple[str, str] | None:
                 continue
             if name in _RANKS and (lights or name not in _RATIOMETRIC):
                 # `F340` and `F380` beside `ratio`.
-                return " ".join(rest[:-1] if lights and rest[-1:] == ["f"] else rest), name
-    return None
+                short = rest[:-1] if lights and rest[-1:] == ["f"] else rest
+                readings.append((" ".join(short), name))
+    return readings
 
 
 def rank_of_quantity(name: str) -> int:

@@ -49,6 +49,8 @@ def test_labels_that_mention_time(label, unit):
         (["a_dff", "b_dF/F0"], [("a", "dff"), ("b", "dff0")]),
         (["Fneu 3", "C_raw.3", "raw"], [("3", "fneu"), ("3", "craw"), ("", "raw")]),
         (["cell1", "cell1 spikes", "cell2"], [("cell 1", ""), ("cell 1", "spikes"), None]),
+        (["c_raw", "c_dff"], [("c", "raw"), ("c", "dff")]),
+        (["C_raw", "S"], [("", "craw"), ("", "s")]),
         (["F1", "S1"], [("1", "f"), ("1", "s")]),
         (["c1", "c2"], [None, None]),  # letters of neurons
         (["a1", "c1", "f1"], [None, None, None]),

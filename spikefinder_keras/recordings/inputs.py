@@ -129,6 +129,12 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     of_frames, of_neurons = given.labels if orientation == "time-neuron" else given.labels[::-1]
     if stamps is None:
         stamps = as_times(of_frames)
+    if stamps is not None and stamps.size == neurons != frames:
+        raise DataError(
+            f"{source} read as {orientation} has {counted(frames, 'frame')} but {stamps.size} time "
+            "stamps, as it has neurons; leave the orientation out, or state the other "
+            "(--orientation)"
+        )
     clock = check_times(stamps, frame_rate, frames=frames, source=source)
     rate_from = "as stated" if stamps is None else "by the time stamps"
     stamps, frame_rate = clock.times, clock.frame_rate
@@ -436,7 +442,7 @@ def _from_pandas(traces: Any, source: str, options: TableOptions) -> Input:
         # What an index is called says as much as the header of a column.
         if index.nlevels > 1 or (named[0] and unit_of_time(index.name) is not None):
             traces = traces.reset_index()
-        found = {str(name): traces[name] for name in traces.columns}
+        found = {_title(name): traces[name] for name in traces.columns}
         read = {name: _numbers_of(values) for name, values in found.items()}
         numbers = {name: values for name, values in read.items() if values is not None}
         texts = {n: [*map(str, values)] for n, values in found.items() if n not in numbers}
@@ -471,7 +477,7 @@ def _from_pandas(traces: Any, source: str, options: TableOptions) -> Input:
 def _has_names(traces: Any, turned: bool) -> bool:
     """Whether some columns of pandas' table are called by text, each by its own, and not more than
     there are rows, as frames may be, unless what they are called or hold tells them apart."""
-    names = [str(name) for name in traces.columns]
+    names = [_title(name) for name in traces.columns]
     texts = any(isinstance(name, str) for name in traces.columns) or traces.columns.nlevels > 1
     if not texts or len(set(names)) < len(names):
         return False
@@ -479,6 +485,11 @@ def _has_names(traces: Any, turned: bool) -> bool:
     tells = frames is not None and (frames.sure or turned)
     text = any(_numbers_of(traces[name]) is None for name in traces.columns)
     return tells or text or len(names) <= len(traces)
+
+
+def _title(name: Any) -> str:
+    """What a column of pandas' table is called; of several levels as two header rows of a file."""
+    return " ".join(filter(None, map(str, name))) if isinstance(name, tuple) else str(name)
 
 
 def _numbers_of(values: Any) -> Array | None:

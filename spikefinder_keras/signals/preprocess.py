@@ -373,7 +373,9 @@ def check_rate(rate: float | str) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not 0 < value < math.inf:
-        raise UsageError(f"a rate of {rate} Hz is impossible; give a positive number of Hz")
+        raise UsageError(
+            f"a rate of {rate} Hz is impossible; give a positive number of Hz (--frame-rate)"
+        )
     return value
 
 

@@ -35,6 +35,14 @@ def test_arrays_are_neuron_x_frame_and_tables_frame_x_neuron():
     assert as_recording(TRACES[0], 20).fluorescence.shape == (200, 1)
 
 
+def test_an_orientation_that_makes_time_stamps_those_of_neurons():
+    frame = pd.DataFrame(TRACES.T, index=TIMES, columns=list("abc"))
+    with pytest.raises(DataError, match="has 3 frames but 200 time stamps, as it has neurons"):
+        as_recording(frame, orientation="neuron-time")
+    with pytest.raises(DataError, match=r"or state the other \(--orientation\)"):
+        as_recording(TRACES, times=TIMES, orientation="time-neuron")
+
+
 def test_masked_arrays():
     masked = np.ma.masked_less(TRACES, 0.1)
     recording = as_recording(masked, 20)
@@ -76,6 +84,15 @@ def test_an_index_that_counts_is_no_time():
         as_recording(frame)
     with pytest.raises(DataError, match="values that are no numbers in the columns 0"):
         as_recording(frame.astype({0: object}).replace({0: {frame.iloc[3, 0]: "x"}}), 20)
+
+
+def test_columns_of_several_levels():
+    """Called as two header rows of a file are."""
+    columns = pd.MultiIndex.from_product([["a", "b", "c"], ["dff", "raw"]])
+    frame = pd.DataFrame(np.repeat(TRACES, 2, axis=0).T, columns=columns)
+    check(as_recording(frame, 20), ["a dff", "b dff", "c dff"])
+    frame.index = pd.Index(TIMES, name="time")
+    check(as_recording(frame), ["a dff", "b dff", "c dff"])
 
 
 def test_numbers_that_are_stored_as_objects():
