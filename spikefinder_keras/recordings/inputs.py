@@ -129,13 +129,7 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     of_frames, of_neurons = given.labels if orientation == "time-neuron" else given.labels[::-1]
     if stamps is None:
         stamps = as_times(of_frames)
-    if stamps is not None and stamps.size == neurons != frames:
-        raise DataError(
-            f"{source} read as {orientation} has {counted(frames, 'frame')} but {stamps.size} time "
-            "stamps, as it has neurons; leave the orientation out, or state the other "
-            "(--orientation)"
-        )
-    clock = check_times(stamps, frame_rate, frames=frames, source=source)
+    clock = check_times(stamps, frame_rate, frames=frames, neurons=neurons, source=source)
     rate_from = "as stated" if stamps is None else "by the time stamps"
     stamps, frame_rate = clock.times, clock.frame_rate
     starts = sorted({*_starts(segment_starts, frames), *given.starts, *clock.starts})
@@ -483,8 +477,9 @@ def _has_names(traces: Any, turned: bool) -> bool:
         return False
     frames = frame_columns(names, len(traces))
     tells = frames is not None and (frames.sure or turned)
-    text = any(_numbers_of(traces[name]) is None for name in traces.columns)
-    return tells or text or len(names) <= len(traces)
+    if tells or len(names) <= len(traces):
+        return True
+    return any(_numbers_of(traces[name]) is None for name in traces.columns)
 
 
 def _title(name: Any) -> str:
@@ -701,9 +696,10 @@ class Clock:
 
 
 def check_times(
-    times: Times | None, frame_rate: float | None, *, frames: int, source: str
+    times: Times | None, frame_rate: float | None, *, frames: int, neurons: int, source: str
 ) -> Clock:
-    """The clock of `frames` frames by what is stated of them; raises as `as_recording` does."""
+    """The clock of `frames` frames of `neurons` neurons by what is stated of them; raises as
+    `as_recording` does."""
     if times is None:
         if frame_rate is None:
             raise UsageError(
@@ -714,8 +710,8 @@ def check_times(
     frame_rate = None if frame_rate is None else check_rate(frame_rate)
     if times.shape != (frames,):
         raise DataError(
-            f"{source} has {frames} frames but {times.size} time stamps; give as many"
-            f"{_of_other_frames(times, frames)}"
+            f"{source} has {frames} frames but {times.size} time stamps"
+            f"{_of_other_frames(times, frames, neurons)}"
         )
     times, notes = _fill_times(times, frame_rate, source)
     times, starts = _joined(times, notes)
@@ -758,9 +754,11 @@ def _asked(found: float, stated: float | None = None) -> str:
     return f"are these {' or '.join(likely_units(found, *near)[:2]) or 'ms'}"
 
 
-def _of_other_frames(times: Times, frames: int) -> str:
+def _of_other_frames(times: Times, frames: int, neurons: int) -> str:
     """What may be wrong with time stamps of another number than the frames."""
-    ways = ", or the frame rate instead of them (--frame-rate)"
+    if times.size == neurons:
+        return ", as it has neurons; leave the orientation out, or state the other (--orientation)"
+    ways = "; give as many, or the frame rate instead of them (--frame-rate)"
     # Of a volume each plane has a frame, and its stamp.
     if frames and times.size > frames and times.size % frames == 0:
         count = times.size // frames

@@ -423,6 +423,7 @@ def test_a_jump_is_one_of_nearly_all_neurons(neurons_off, found, way):
     values[100] = way * 12.0
     assert common_jumps(values[:, :4]).tolist() == [False] * 100 + [True] + [False] * 399
     assert not common_jumps(values[:, :3]).any()
+    assert not common_jumps(values[:, :2]).any()
 
 
 def test_a_jump_comes_or_goes_at_once():
