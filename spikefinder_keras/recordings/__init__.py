@@ -1,6 +1,7 @@
-"""Somebody's own recording: its files (`formats`), the recording and its segments, the two networks
-that predict it (`universal`, `convi6`), the journey (`pipeline`), where results go (`sinks`), and
-how far to trust them (`quality`).
+"""Somebody's own recording: its files (`formats`) or what it is in memory (`objects`), the
+recording that it becomes (`inputs`), its segments, the two networks that predict it (`universal`,
+`convi6`), the journey (`pipeline`), where results go (`sinks`), and how far to trust them
+(`quality`).
 
 Not here: the competition's own tables and treatment (`competition`), and what is fitted once on
 known spikes (`training`).

@@ -1,8 +1,8 @@
 """Recordings from the files of other programs, and predictions back into them.
 
 Containers list and read named arrays (`hdf5`, `zarr`, `npz`, `mat`, `pickled`); layouts say what
-they mean (`named_arrays`, `suite2p`, `nwb`, with `rois`); `detect` knows which of
-each a file is. `writers` and `nwb_writer` write.
+they mean (`named_arrays`, `suite2p`, `nwb`, with `rois`), and end in `facts`, which makes the
+recording; `detect` knows which of each a file is. `writers` and `nwb_writer` write.
 """
 
 import lazy_loader

@@ -19,7 +19,7 @@ from ..recording import Prediction, Recording, chunk_size
 from ..segments import column_of
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
 from .container import Container, npy_table, open_container, plain
-from .named_arrays import Facts, make_recording, only_one_array
+from .facts import UNITS, Facts, make_recording, only_one_array, refuse_processed
 from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_npy
 
 KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
@@ -190,7 +190,7 @@ def _read_file(path: Path, start: bytes, options: ReadOptions) -> Recording:
     if any(start[at:].startswith(SIGNATURE) for at in HDF5_OFFSETS):
         return _read_hdf5(path, options)
     if start[124:128] in mat.VERSION_5:
-        wanted = options.variable, sorted(named_arrays.UNITS)
+        wanted = options.variable, sorted(UNITS)
         file = open_container(
             Container, path, mat.JOBS, chunk_size(options.memory), *wanted, always_tables=True
         )
@@ -221,7 +221,7 @@ def _read_hdf5(path: Path, options: ReadOptions) -> Recording:
 
 def _read_npy(path: Path, options: ReadOptions) -> Recording:
     """Recording of an array `(neuron, frame)`; or of Cascade's pickled dict."""
-    named_arrays.refuse_processed(path, path.stem)
+    refuse_processed(path, path.stem)
     try:
         file = NpyFile(path)
     except Exception as error:  # numpy parses the header as Python text, so this can be many
@@ -232,7 +232,7 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
     only_one_array(path, options.variable)
     notes = []
     # F.npy is suite2p's fluorescence, f.npy may be anything.
-    unit = named_arrays.UNITS.get(plain(path.stem)) if path.stem != "f" else None
+    unit = UNITS.get(plain(path.stem)) if path.stem != "f" else None
     if path.stem in suite2p.CHANNELS:
         what = "" if path.stem == "F" else f", and --variable {path.stem},"
         unit = "F"

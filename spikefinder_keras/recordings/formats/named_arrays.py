@@ -3,8 +3,7 @@
 `.npz`, `.mat`, HDF5, Zarr and pickled dicts only differ in how an array is read. What an array is
 tell its shape, its neighbours and its name together; where these leave two readings, the user is
 asked. An array of a struct or group has a dotted name, `data.dff`. CaImAn's HDF5 files are named
-arrays, too, of one group. How a table and what its file says become a recording, `make_recording`,
-is the end of every layout.
+arrays, too, of one group.
 """
 
 import functools
@@ -17,7 +16,6 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from ...arrays import ArrayLike, Times
 from ...errors import DataError, UsageError
 from ...files.columns import SHORTEST_PIECES
 from ...labels import (
@@ -34,34 +32,26 @@ from ...labels import (
     starts_of,
     time_unit,
 )
-from ...signals.preprocess import check_rate
-from ..inputs import (
-    RATE_MISMATCH,
-    as_names,
-    as_recording,
-    orientation_by,
-    orientation_of,
-    rate_of,
-    times_in,
-)
+from ..inputs import as_names, orientation_by, rate_of
+from ..objects import orientation_of, times_in
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
 from ..segments import column_of
 from .container import ArrayInfo, Container, Info, is_table, plain
+from .facts import (
+    SECOND,
+    UNITS,
+    Facts,
+    make_recording,
+    one_rate,
+    only_orientation,
+    refuse_processed,
+)
 from .hdf5 import Hdf5File
 from .rois import Kept, Neuropil, accepted, corrected, numbered
 
-# Names by which programs and laboratories call arrays, as `plain` makes them, beside those of
-# quantities in `labels`
+# Names by which programs and laboratories call arrays that are no traces, as `plain` makes them
 
-UNITS: dict[str, str | None] = {
-    **dict.fromkeys(RELATIVE, "dF/F"),
-    **dict.fromkeys(RAW, "F"),
-    **dict.fromkeys(TRACES),
-}
-"""The unit that a name of traces tells."""
-SECOND = {"fchan2": "fneuchan2"}
-"""Fluorescence and neuropil of suite2p's second channel, which has to be asked for."""
 CELLS = name_set("iscell")
 COMPONENTS = name_set("idxcomponents")
 IDS = name_set("unitid unitids roiid roiids cellid cellids neuronid neuronids")
@@ -283,9 +273,13 @@ class Source:
     def _only(self, names: Sequence[str]) -> str | None:
         """The array, None if there is none, `UsageError` if there are several."""
         if len(names) > 1:
+            shapes = {self.arrays[name].shape for name in names}
+            # As many traces as arrays: one that is named would be one neuron.
+            apart = len(shapes) == 1 and _axes(*shapes) == 1
+            more = "; for all as neurons, save them as rows of one array" if apart else ""
             raise UsageError(
                 f"{self.path} holds several arrays; name the fluorescence (--variable) of "
-                f"{listed({name: self.arrays[name] for name in names})}"
+                f"{listed({name: self.arrays[name] for name in names})}{more}"
             )
         return _first(names)
 
@@ -397,24 +391,6 @@ def listed(arrays: Mapping[str, ArrayInfo]) -> str:
     names = [f"{name} {'x'.join(map(str, info.shape)) or '1'}" for name, info in arrays.items()]
     more = f" and {len(names) - MOST_LISTED} more" if names[MOST_LISTED:] else ""
     return ", ".join(names[:MOST_LISTED]) + more
-
-
-def refuse_processed(path: Path, name: str, *, there: str = "", what: str | None = None) -> None:
-    """Raise `DataError` if `name` says that its array is deconvolved or denoised already. `there`
-    says what else the file has; `what` names another reason."""
-    kinds = {
-        "deconvolved already": DECONVOLVED,
-        "denoised already": DENOISED,
-        "only what denoising took away": RESIDUALS,
-        "the neuropil around the ROIs": NEUROPIL | {*SECOND.values()},
-    }
-    if what is None and plain(name) in DENOISED:
-        there = f" (C + YrA of CaImAn, YrA of Minian){there}"
-    what = what or _first(kind for kind, names in kinds.items() if plain(name) in names)
-    if what is not None:
-        raise DataError(
-            f"{path}: {name} is {what}; give the fluorescence or dF/F it was made from{there}"
-        )
 
 
 def _last(name: str) -> str:
@@ -650,30 +626,6 @@ def _refuse_stale(source: Source, name: str) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a file says of its traces.
-
-    `times` `(frame,)` in s tell the frame rate, and which axis of the traces is time. `frame_rate`
-    is in Hz; where another one is stated, that one is used, with a note. `orientation` is known for
-    certain, `usual_orientation` is what such a file has as a rule. `rate_from` says where the frame
-    rate stands, and `start` is the time of the first frame in s, where there are no `times`. All
-    else is a `Recording`'s.
-    """
-
-    times: Times | None = None
-    frame_rate: float | None = None
-    orientation: str | None = None
-    usual_orientation: str = "neuron-time"
-    unit: str | None = None
-    names: Sequence[str] | None = None
-    notes: Sequence[str] = ()
-    segment_starts: Sequence[int] = (0,)
-    rate_from: str = ""
-    start: float = 0.0
-    offsets: Sequence[float] = ()
-
-
 def _facts(source: Source, choice: Choice, values: Roles[AnyTable], options: ReadOptions) -> Facts:
     """What the arrays beside the traces say of them, and the unit."""
     names, traces = choice.names, values.traces
@@ -807,75 +759,3 @@ def _of_rois(
         notes=[first + choice.also, *facts.notes, *more],
     )
     return make_recording(path, table.T if turned else table, options, facts)
-
-
-# The end of every layout
-
-
-def make_recording(
-    path: Path | str, traces: AnyTable, options: ReadOptions, facts: Facts
-) -> Recording:
-    """The recording of traces from a file; raises as `as_recording` does."""
-    frame_rate, times, notes = options.frame_rate, facts.times, list(facts.notes)
-    if times is not None:
-        times = np.ravel(times)
-        known = frame_rate or facts.frame_rate
-        # Stamps of another clock, such as of the behaviour, stand beside traces in many files.
-        if known and times.size not in np.shape(traces):
-            notes.append(f"{times.size} time stamps do not fit the frames: not used")
-            times = None
-    if times is None and facts.frame_rate is not None:
-        frame_rate = facts.frame_rate if frame_rate is None else frame_rate
-        stated = check_rate(frame_rate)
-        if abs(stated - facts.frame_rate) > RATE_MISMATCH * stated:
-            notes.append(
-                f"the frame rate is {stated:g} Hz as stated, but {facts.frame_rate:g} Hz in the "
-                "file"
-            )
-    made = as_recording(
-        traces,
-        frame_rate,
-        times,
-        orientation=options.orientation or facts.orientation,
-        names=facts.names,
-        unit=options.unit or facts.unit,
-        source=str(path),
-        notes=notes,
-        segment_starts=facts.segment_starts,
-        segments=options.segments,
-        usual_orientation=facts.usual_orientation,
-        in_place=True,
-    )
-    if times is None:
-        made.times[:] += facts.start
-        made = replace(made, offsets=tuple(facts.offsets))
-        if options.frame_rate is None:
-            made = replace(made, rate_from=facts.rate_from or "of the file")
-    return made
-
-
-def one_rate(path: Path | str, name: str, value: ArrayLike) -> float:
-    """The frame rate in Hz that an array of one number holds, or of the same for each trial."""
-    value = np.asarray(value)
-    if value.dtype.kind not in "fiu" or len(np.unique(value)) != 1:
-        raise DataError(f"{path}: {name} is not one number; give the frame rate in Hz there")
-    try:
-        return check_rate(value.reshape(-1)[0].item())
-    except UsageError as error:
-        raise DataError(f"{path}, {name}: {error}") from None
-
-
-def only_one_array(path: Path, variable: str | None) -> None:
-    """Raise `UsageError` if a `variable` is named where there is nothing to choose from."""
-    if variable is not None:
-        raise UsageError(
-            f"{path} holds one recording only; leave out the variable {variable} (--variable)"
-        )
-
-
-def only_orientation(path: Path, orientation: str | None, usual: str) -> None:
-    """Raise `UsageError` if another orientation is stated than a file is known to have."""
-    if orientation not in (None, usual):
-        raise UsageError(
-            f"{path} is {usual} for certain; leave the orientation out (--orientation)"
-        )

@@ -48,6 +48,10 @@ def parse_objects(path: str) -> Iterator[tuple[str, Any]]:
                 arrays[name.removesuffix(".npy")] = ArrayInfo(header[0], header[1].str)
             elif name.endswith(".npy"):
                 arrays[name.removesuffix(".npy")] = ArrayInfo((), "object")
+        if members and not arrays:
+            raise DataError(
+                f"{path} is an archive without arrays; unpack it, and name the file with the traces"
+            )
         yield "objects", as_json(arrays)
 
 

@@ -15,12 +15,13 @@ import numpy as np
 
 from ...arrays import Array, Numbers
 from ...errors import DataError, UsageError
-from ..inputs import times_in
+from ...labels import RELATIVE
+from ..objects import times_in
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
 from .container import Scalar, plain
+from .facts import Facts, make_recording, only_orientation
 from .hdf5 import Hdf5File
-from .named_arrays import RELATIVE, Facts, make_recording, only_orientation
 from .rois import Kept, Neuropil, accepted, corrected, scaled
 
 SERIES = "series "

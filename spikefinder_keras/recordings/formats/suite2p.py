@@ -19,7 +19,7 @@ from ...text import counted
 from ..options import USUAL_NEUROPIL, ReadOptions
 from ..recording import AnyTable, Recording, chunk_size, elementwise
 from .container import npy_table
-from .named_arrays import Facts, make_recording, one_rate, only_one_array, only_orientation
+from .facts import Facts, make_recording, one_rate, only_one_array, only_orientation
 from .pickled import read_numbers
 from .rois import LARGEST_SHARE, Kept, Neuropil, accepted, corrected
 

@@ -362,9 +362,13 @@ def test_structs_and_cells(tmp_path):
     same(recording, DFF)
     assert recording.segment_starts == (0, 100)
     savemat(path, {"dff": in_cells(list(DFF[:, None, :])), "fs": RATE})
-    refused(path, r"several arrays; name the fluorescence.*dff\{1\} 1x600", UsageError)
+    refused(
+        path, r"several arrays; name.*dff\{1\} 1x600.*all as neurons, save them as rows", UsageError
+    )
     savemat(path, {"a": {"u": DFF, "v": 2 * DFF}, "fs": RATE})
-    refused(path, r"several arrays; .*a\.u 6x600, a\.v 6x600", UsageError)
+    refused(path, r"several arrays; .*a\.u 6x600, a\.v 6x600$", UsageError)
+    savemat(path, {"u": DFF[0], "v": DFF[1, :400], "fs": RATE})
+    refused(path, r"several arrays; .*u 1x600, v 1x400$", UsageError)
     savemat(path, {"a": {"text": "x"}, "weights": np.ones((3, 3, 3))})
     refused(path, r"no array of traces \(it has weights 3x3x3\)", DataError)
 
@@ -821,6 +825,9 @@ def test_workbooks_are_named_for_what_they_are(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.ods", "w") as file:
         file.writestr("content.xml", "<office/>")
     refused(tmp_path / "a.ods", "is an OpenDocument spreadsheet; save the sheet")
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as file:
+        file.writestr("a.csv", "time,a\n0,1\n")
+    refused(tmp_path / "a.csv.zip", "is an archive without arrays; unpack it")
 
 
 def test_rates_are_scored_by_the_names_of_their_neurons(tmp_path):
