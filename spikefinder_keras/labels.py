@@ -324,6 +324,20 @@ def starts_of(labels: Sequence[object] | Array) -> tuple[int, ...]:
     return (0, *changed.tolist())
 
 
+def frames_with_holes(labels: Sequence[object] | Array) -> Array | None:
+    """What labels that count frames count to, from 0, `(frame,)`: whole numbers that rise by one,
+    or by so many as most do, and where frames are missing by a multiple; None for others."""
+    numbers = np.asarray(labels)
+    if numbers.dtype.kind not in "fiu" or numbers.size < 2 or not np.isfinite(numbers).all():
+        return None
+    steps = np.diff(numbers.astype(np.float64))
+    if not (steps >= 1).all() or (steps % 1 != 0).any():
+        return None
+    unit = np.gcd.reduce(steps.astype(np.int64))
+    counted = np.concatenate([[0.0], np.cumsum(steps)]) / unit
+    return counted if np.median(steps) == unit else None
+
+
 def restarts(times: Times) -> Array:
     """Frames at which time stamps start anew, as a second session's do: they fall back behind the
     middle of what came before, and rise again. Empty where another one falls back otherwise."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import ArrayLike, Table
-from ..constants import SPLITS
+from ..constants import SAMPLE_RATE, SPLITS
 from ..datasets import DATASETS
 from ..errors import DataError
 from ..files.atomic import whole_file
@@ -21,6 +21,9 @@ from ..text import header_cell
 
 SIMULATED_MARK = "simulated.json"
 """A file in the folder of simulated data, which says how they were made."""
+
+STEP = 1 / SAMPLE_RATE  # s from row to row
+NEAR = 0.01  # of it; time stamps are rounded
 
 ROWS = 4_096  # rows that are written at a time: their text takes a few MB
 
@@ -114,6 +117,14 @@ def read_pair(
     notes = [
         f"{path}: {note}" for path, t in ((truth, first), (prediction, second)) for note in t.notes
     ]
+    for path, table in ((truth, first), (prediction, second)):
+        stamps = np.zeros(1) if table.times is None else table.times
+        step = float(np.median(np.diff(stamps))) if stamps.size > 1 else STEP
+        if abs(step - STEP) > NEAR * STEP:
+            notes.append(
+                f"{path}: its time stamps are {step:.3g} s apart, but are taken for {STEP:g} s: "
+                "bring truth and rates to 100 Hz"
+            )
     names, order, rates = first.names, second.names, second.values
     only = sorted(set(names) ^ set(order))
     if only and set(names) & set(order):  # a column was lost, or it is another file

@@ -22,6 +22,7 @@ from ..labels import (
     RATES,
     alternates,
     counts_frames,
+    frames_with_holes,
     is_fluorescence,
     is_no_trace,
     is_state,
@@ -108,7 +109,8 @@ class CsvTable:
     `competition`: the header is that of the competition, 0 to n - 1, and each column is a neuron.
     `turned`: the file has a row for each neuron, named by its first column. `starts` are the rows
     with which a trial or session begins, and `frame_rate` in Hz is a column's, None without one.
-    `asks`: the header only counts, and the values say that the neurons may be rows.
+    `asks`: the header only counts, and the values say that the neurons may be rows. `frames` are
+    the numbers `(row,)` of the frames from 0, where a column counts them.
     """
 
     names: list[str]
@@ -120,6 +122,7 @@ class CsvTable:
     starts: tuple[int, ...] = (0,)
     frame_rate: float | None = None
     asks: bool = False
+    frames: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +181,7 @@ class Sheet:
     `first_row` is the number in the file, from 1, of the first of these lines; `status` is
     Inscopix's second header row. `texts` says what columns of text are, of which some keep their
     `cells`, and `row_names` are those of neurons in rows. `headless`: the names are our own.
+    `comments` are the numbers in the file of lines that are not in the body.
     """
 
     path: Path | str
@@ -190,6 +194,7 @@ class Sheet:
     row_names: list[str] | None = None
     cells: dict[int, list[str]] = field(default_factory=dict)
     headless: bool = False
+    comments: list[int] = field(default_factory=list)
 
     @property
     def numbered(self) -> bool:
@@ -202,7 +207,10 @@ class Sheet:
 
     def error(self, row: int, what: str) -> DataError:
         """The error on a row, counted from 0; -1 is the header."""
-        return DataError(f"{self.path}, row {row + self.first_row}{what}")
+        number = row + self.first_row
+        for line in self.comments:
+            number += line <= number
+        return DataError(f"{self.path}, row {number}{what}")
 
     def cell_error(self, row: int, column: int, what: str) -> DataError:
         return self.error(
@@ -358,18 +366,21 @@ def table_of(sheet: Sheet, columns: list[Array], options: TableOptions) -> CsvTa
         starts=starts,
         frame_rate=found.rate,
         asks=counting and found.times is None and _goes_on_along_rows(values),
+        frames=found.counted,
     )
 
 
 @dataclass
 class _Found:
     """What has been found among the columns: those `kept` as neurons, time stamps in s, frame rate
-    in Hz, which columns count `frames` or tell the time, `pieces`, and notes."""
+    in Hz, which columns count `frames` or tell the time, what they have `counted`, `pieces`, and
+    notes."""
 
     kept: list[int] = field(default_factory=list)
     times: Times | None = None
     rate: float | None = None
     frames: list[int] = field(default_factory=list)
+    counted: Array | None = None
     pieces: dict[int, Array] = field(default_factory=dict)
     anew: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -397,12 +408,19 @@ def _sort(
     if role is Role.PIECES:
         found.pieces[number] = values
     elif role is Role.RATE:
-        found.rate = float(values[np.isfinite(values)][0])
-        found.notes[-1] = f"the column {name!r} {role}, {found.rate:g} Hz"
+        rate = float(values[np.isfinite(values)][0])
+        found.rate = rate if rate > 0 else None
+        found.notes[-1] = f"the column {name!r} {role}, {rate:g} Hz"
     elif role is Role.COUNTER:
         found.frames.append(number)
         if _starts_anew(values):
             found.anew += restarts(values).tolist()
+        elif found.counted is None:
+            found.counted = frames_with_holes(values)
+            if found.counted is not None and found.counted[-1] != values.size - 1:
+                found.notes[-1] = (
+                    f"the column {name!r} counts the frames, of which some are missing"
+                )
 
 
 def _rows_of(sheet: Sheet, columns: list[Array], rows: str) -> list[Array]:
@@ -773,9 +791,8 @@ def _long_table(
     if missing or (axis in sheet.texts and not dated):
         return None
     long = pd.DataFrame({"neuron": neurons, "at": columns[axis], "value": columns[values[0]]})
-    # Time may start anew in each trial.
-    piece = [sheet.cells.get(k, cells) for k, cells in found.pieces.items()][:1]
-    long["piece"] = pd.factorize(np.asarray(piece[0]))[0] if piece else 0
+    pieces = pd.DataFrame({k: sheet.cells.get(k, cells) for k, cells in found.pieces.items()})
+    long["piece"] = _in_order(pieces, long["at"])
     count = long["neuron"].nunique()
     samples = len(long[["piece", "at"]].drop_duplicates()) * count
     sparsest = _SPARSEST if by_name and not several else 1.5
@@ -787,7 +804,7 @@ def _long_table(
     except ValueError:
         raise DataError(
             f"{sheet.path}: {names[axis]} repeats within {names[unit]}; give each neuron one value "
-            "a frame"
+            "a frame, and a name of its own, with that of its plane or animal in it"
         ) from None
     table = table if order is None else table[order]
     if _holds_events(table):
@@ -809,12 +826,33 @@ def _long_table(
             "ones (YrA) if it is that"
         )
     scale = 1.0 if dated else time_scale(names[axis]) or 1.0
-    times = np.asarray(table.index.get_level_values("at")) * scale if stamps else None
+    at = np.asarray(table.index.get_level_values("at"), np.float64)
     headers = [n if isinstance(n, str) else f"{n:g}" for n in table.columns]
     starts = starts_of(np.asarray(table.index.get_level_values("piece")))
     return CsvTable(
-        headers, table.to_numpy(), times, sheet.notes, starts=starts, frame_rate=found.rate
+        headers,
+        table.to_numpy(),
+        at * scale if stamps else None,
+        sheet.notes,
+        starts=starts,
+        frame_rate=found.rate,
+        frames=None if stamps else frames_with_holes(at),
     )
+
+
+def _in_order(pieces: "pd.DataFrame", at: "pd.Series") -> Array:
+    """The number of the trial or session that each row of a long table is of, by the columns that
+    tell it: in the order of time or frames, where these go on, else of their own numbers. Rows come
+    in any order, and a neuron may lack the first one."""
+    if pieces.columns.empty:
+        return np.zeros(len(at), int)
+    numbered = all(kind.kind in "fiu" for kind in pieces.dtypes)
+    # Time may start anew in each trial.
+    found = pieces.groupby([*pieces.columns], sort=numbered, dropna=False).ngroup()
+    ends = at.groupby(found).agg(["min", "max"]).sort_values("min")
+    if (ends["max"].to_numpy()[:-1] < ends["min"].to_numpy()[1:]).all():
+        found = found.map(dict(zip(ends.index, range(len(ends)), strict=True)))
+    return found.to_numpy()
 
 
 def _holds_events(table: "pd.DataFrame") -> bool:

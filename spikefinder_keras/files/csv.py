@@ -147,6 +147,8 @@ def _split(path: Path | str, text: str, strict: bool) -> Sheet:
         notes.append(_BLANKS)
     separator = separator or _separator(path, header, body)
     sheet = Sheet(path, [], body, first_row, notes)
+    if not strict and "\n#" in f"\n{body}":
+        _leave_out_comments(sheet)
     try:
         header.encode()
         sheet.names = [name_of_cell(cell.strip()) for cell in _cells(header, separator)] or [""]
@@ -163,6 +165,17 @@ def _split(path: Path | str, text: str, strict: bool) -> Sheet:
         _number_columns(sheet)
     _finish(sheet)
     return sheet
+
+
+def _leave_out_comments(sheet: Sheet) -> None:
+    """Take off lines of comment among the rows."""
+    lines = sheet.body.split("\n")
+    # Excel's errors begin like it, too.
+    found = {k for k, line in enumerate(lines) if line[:1] == "#" and not _SPREADSHEET.match(line)}
+    sheet.comments = [k + sheet.first_row for k in sorted(found)]
+    sheet.body = "\n".join(line for k, line in enumerate(lines) if k not in found)
+    if found:
+        sheet.notes.append(f"{counted(len(found), 'line')} of comment among the rows left out")
 
 
 def _finish(sheet: Sheet) -> None:

@@ -9,11 +9,12 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from ..arrays import Array, ArrayLike, Times
+from ..arrays import Array, ArrayLike, Mask, Times
 from ..errors import DataError, UsageError
 from ..labels import (
     ORDINARY,
     SECONDS,
+    frames_with_holes,
     likely_units,
     looks_like_days,
     restarts,
@@ -33,6 +34,9 @@ SLOWEST, FASTEST = 0.3, 1000.0
 """Outside these Hz time stamps or frame rate are hardly in s or Hz: of volumes, the slowest
 published are at 0.5 Hz; 1 kHz is a line scan."""
 
+FEWEST_STAMPS = 10
+"""Time stamps of a segment of its own frame rate; fewer tell none."""
+
 FINEST_ROUNDING = 6
 """Time stamps rounded to so many decimals or fewer (microseconds) are known to be rounded; finer
 ones make no difference to a frame rate."""
@@ -50,6 +54,7 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     notes: Sequence[str] = (),
     segment_starts: Sequence[int] = (0,),
     segments: Segments | None = None,
+    variable: str | None = None,
     usual_orientation: str = "neuron-time",
     in_place: bool = False,
 ) -> Recording:
@@ -71,8 +76,8 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
         `usual_orientation`, and an array with more neurons than frames is refused.
     names, unit, source, notes, segment_starts
         As in `Recording`; names are by default 0, 1, ...
-    segments
-        As in `options.ReadOptions`; a column's name is for pandas' and polars' tables.
+    segments, variable
+        As in `options.ReadOptions`; names of columns are for pandas' and polars' tables.
     in_place
         The array may be changed.
 
@@ -89,12 +94,12 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     if unit not in (None, *UNITS):
         raise UsageError(f"there is no unit {unit!r}; choose from {', '.join(UNITS)}")
     column = column_of(segments)
-    if column is None and _is_bare(traces):
+    if column is None and variable is None and _is_bare(traces):
         given = Input(traces)
     else:
-        given = as_input(traces, source, column, turned=orientation == "neuron-time")
+        turned = orientation == "neuron-time"
+        given = as_input(traces, source, column, turned=turned, variable=variable)
     stamps = given.times if times is None else stamps_of(times, source)
-    frame_rate = as_rate(given.frame_rate if frame_rate is None else frame_rate)
     # What is stated goes before what a type says, and that before what its shape allows.
     certain = orientation or given.orientation
     if certain is None and stamps is not None:
@@ -112,11 +117,18 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     of_frames, of_neurons = given.labels if orientation == "time-neuron" else given.labels[::-1]
     if stamps is None and of_frames is not None:
         stamps = as_times(of_frames)
+    frame_rate, told = as_rate(frame_rate), as_rate(given.frame_rate)
+    rate_from = "as stated" if frame_rate is not None else "of the table"
+    if stamps is not None:
+        rate_from = "by the time stamps"
+    else:
+        frame_rate = told if frame_rate is None else frame_rate
+        stamps = _counted_times(given.frames, of_frames, frame_rate)
     clock = check_times(stamps, frame_rate, frames=frames, neurons=neurons, source=source)
-    rate_from = "as stated" if stamps is None else "by the time stamps"
     stamps, frame_rate = clock.times, clock.frame_rate
+    differs = other_rate(frame_rate, told, "the table")
     starts = sorted({*_starts(segment_starts, frames), *given.starts, *clock.starts})
-    all_notes = [one_line(note) for note in (*notes, *given.notes, *clock.notes)]
+    all_notes = [one_line(note) for note in (*notes, *given.notes, *clock.notes, *differs)]
     if segments is not None and column is None:
         starts = list(stated_starts(segments, frames))
         all_notes.append(f"{len(starts)} segments, as stated")
@@ -141,6 +153,22 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     if unit == "competition":
         _check_finite(recording)
     return recording
+
+
+def _counted_times(frames: Array | None, labels: Any, frame_rate: float | None) -> Times | None:
+    """Time stamps in s of frames that are counted, from 0, or by what labels them; None where
+    nothing counts them, or nobody knows their rate."""
+    if frames is None and labels is not None:
+        frames = frames_with_holes(labels)
+    return None if frames is None or frame_rate is None else frames / plausible_rate(frame_rate)
+
+
+def other_rate(frame_rate: float, told: float | None, where: str) -> list[str]:
+    """A note where the frame rate in Hz that something tells is another than the one that is used;
+    none where nothing does."""
+    if told is None or abs(frame_rate - check_rate(told)) <= RATE_MISMATCH * frame_rate:
+        return []
+    return [f"the frame rate is {frame_rate:g} Hz, but {told:g} Hz in {where}"]
 
 
 def _is_bare(traces: Any) -> TypeGuard[Array | LazyTable]:
@@ -263,6 +291,7 @@ def check_times(
             f"{_of_other_frames(times, frames, neurons)}"
         )
     times, notes = _fill_times(times, frame_rate, source)
+    times = _of_counted(times, frame_rate, notes)
     times, starts = _joined(times, notes)
     bad = np.flatnonzero(~(np.diff(times) > 0))
     if bad.size:
@@ -294,7 +323,39 @@ def check_times(
             "leave the frame rate out (--frame-rate), or correct the time stamps (they are in s: "
             f"{_asked(found, frame_rate)}?)"
         )
-    return Clock(times, found, notes, starts)
+    return Clock(times, found, [*notes, *_pauses(times, starts)], starts)
+
+
+def _of_counted(times: Times, frame_rate: float | None, notes: list[str]) -> Times:
+    """Time stamps in s, of those that may be whole numbers in steps of one: these count frames,
+    unless the frame rate is 1 Hz."""
+    frames = frames_with_holes(times)
+    if frames is None or times[-1] - times[0] != frames[-1]:
+        return times
+    if frame_rate is None:
+        notes.append("the time stamps are whole numbers in steps of one: taken as s")
+    elif not _same_rate(times, 1.0, frame_rate):
+        notes.append(f"the time stamps count frames: {frame_rate:g} Hz, as stated")
+        return frames / frame_rate
+    return times
+
+
+def _pauses(times: Times, starts: Sequence[int]) -> list[str]:
+    """Notes on where no frames are between time stamps, and on segments of other frame rates."""
+    pieces = [piece for piece in np.split(times, starts) if piece.size >= FEWEST_STAMPS]
+    rates = [rate_of(piece) for piece in pieces]
+    notes = []
+    if rates and max(rates) > (1 + RATE_MISMATCH) * min(rates):
+        each = ", ".join(dict.fromkeys(f"{rate:.3g}" for rate in rates))
+        notes.append(f"the segments are of different frame rates, {each} Hz: read at their mean")
+    steps = np.concatenate([np.zeros(0), *map(np.diff, pieces)])
+    long = steps[~_is_usual(steps) & (steps > np.median(steps))] if steps.size else steps
+    if long.size:
+        notes.append(
+            f"the time stamps pause at {counted(long.size, 'place')}, for {long.max():.2g} s at "
+            "most: no frames are there"
+        )
+    return notes
 
 
 def _asked(found: float, stated: float | None = None) -> str:
@@ -343,8 +404,17 @@ def rate_of(times: Times) -> float:
     intervals = np.diff(times)
     even = np.linspace(times[0], times[-1], times.size)
     if np.abs(times - even).max() > _rounding(times):
-        intervals = intervals[intervals <= ORDINARY * np.median(intervals)]
+        intervals = intervals[_is_usual(intervals)]
     return float(f"{1 / np.mean(intervals):.9g}")  # beyond it is round-off of the time stamps
+
+
+def _is_usual(intervals: Times) -> Mask:
+    """Which intervals of time stamps are of one frame: those near the median on both sides, as far
+    as they jitter, so that what is left is not biased."""
+    off = np.abs(intervals - np.median(intervals))
+    # Half a frame, as float32 rounds it, or five standard deviations by the median of all.
+    far = max((ORDINARY - 1) * np.median(intervals) * 1.001, 5 * 1.48 * np.median(off))
+    return off <= far
 
 
 def _same_rate(times: Times, found: float, stated: float) -> bool:
@@ -352,7 +422,7 @@ def _same_rate(times: Times, found: float, stated: float) -> bool:
     if abs(found - stated) <= RATE_MISMATCH * stated:
         return True
     intervals = np.diff(times)
-    count = np.count_nonzero(intervals <= ORDINARY * np.median(intervals))
+    count = np.count_nonzero(_is_usual(intervals))
     return bool(abs(1 / found - 1 / stated) * count <= _rounding(times))
 
 
@@ -380,6 +450,15 @@ def _fill_times(times: Times, frame_rate: float | None, source: str) -> tuple[Ti
         )
     every = np.arange(times.size)
     filled = np.interp(every, frames, times[frames])
+    # Where a pause lies among them nobody knows.
+    steps, spans = np.diff(frames), np.diff(times[frames]) * frame_rate
+    unlike = (steps > 1) & (np.abs(spans - steps) > 0.5 + RATE_MISMATCH * steps)
+    if unlike.any():
+        last = int(frames[unlike.argmax()])
+        raise DataError(
+            f"{source}: time stamps are missing (NaN) behind frame {last} (counted from 0), where "
+            "another time passes than their frames take; correct them"
+        )
     # Interpolation holds the ends; there the frame rate goes on.
     for lost, end in ((every < frames[0], frames[0]), (every > frames[-1], frames[-1])):
         filled[lost] = times[end] + (every[lost] - end) / frame_rate

@@ -15,7 +15,16 @@ import numpy as np
 from ..arrays import Array, Times
 from ..errors import DataError, UsageError
 from ..files.columns import NUMBER, TableOptions, arrange, dates, frame_columns
-from ..labels import RATES, names_pieces, plain, scale_of, starts_of, time_unit, unit_of_time
+from ..labels import (
+    RATES,
+    frames_with_holes,
+    names_pieces,
+    plain,
+    scale_of,
+    starts_of,
+    time_unit,
+    unit_of_time,
+)
 from ..text import counted, one_line
 from .options import ORIENTATIONS
 from .recording import LazyTable
@@ -36,7 +45,8 @@ case."""
 class Input:
     """Traces, and what the object that holds them says of them: the orientation where it is
     certain, the one that is usual for such an object, the labels of rows and columns, certain time
-    stamps in s, `(frame,)`, the frame rate in Hz, and frames with which segments begin."""
+    stamps in s, `(frame,)`, the frame rate in Hz, frames with which segments begin, and what the
+    frames count to, `(frame,)` from 0."""
 
     values: Array | LazyTable
     orientation: str | None = None
@@ -46,12 +56,20 @@ class Input:
     notes: tuple[str, ...] = ()
     frame_rate: float | None = None
     starts: tuple[int, ...] = (0,)
+    frames: Array | None = None
 
 
-def as_input(traces: Any, source: str, column: str | None = None, *, turned: bool = False) -> Input:
+def as_input(
+    traces: Any,
+    source: str,
+    column: str | None = None,
+    *,
+    turned: bool = False,
+    variable: str | None = None,
+) -> Input:
     """The `Input` of whatever holds traces; `column` names that of a table which says where its
-    segments begin, and `turned` is that its rows are neurons. `DataError` if it is no rectangular
-    table of numbers."""
+    segments begin, `variable` is what is read of several, and `turned` that its rows are neurons.
+    `DataError` if it is no rectangular table of numbers."""
     if hasattr(traces, "collect") and hasattr(
         traces, "collect_schema"
     ):  # a table of polars that is not computed yet
@@ -73,7 +91,9 @@ def as_input(traces: Any, source: str, column: str | None = None, *, turned: boo
         if there:
             return read(traces, source)
     columns = _columns_of(traces)
-    options = TableOptions(strict=False, segments=column, turned=turned)
+    options = TableOptions(strict=False, segments=column, turned=turned, rows=variable)
+    if variable is not None and columns is None and not hasattr(traces, "columns"):
+        raise UsageError(f"{source} has nothing to choose from; leave {variable} out (variable)")
     if column is not None and columns is None and not hasattr(traces, "columns"):
         stated_starts(column, 0)  # says that there is no such column
     if columns is not None:
@@ -212,6 +232,10 @@ def _from_columns(
     """Columns go the way that those of a CSV file go."""
     shapes = {v.shape for v in numbers.values()} | {(len(v),) for v in texts.values()}
     kinds = {values.dtype.kind for values in numbers.values()}
+    if tables := [name for name, values in numbers.items() if values.ndim == 2]:
+        raise DataError(
+            f"{source} holds tables ({', '.join(tables[:4])}); give one of them, not all together"
+        )
     if len(shapes) != 1 or len(next(iter(shapes))) != 1 or not kinds <= set("fiub"):
         raise DataError(
             f"{source} has columns of different length or kind; give each neuron as many frames, "
@@ -235,6 +259,7 @@ def _from_columns(
         tuple(table.notes),
         table.frame_rate,
         table.starts,
+        table.frames,
     )
 
 
@@ -280,7 +305,10 @@ def _from_pandas(traces: Any, source: str, options: TableOptions) -> Input:
         certain = "time-neuron"
     elif certain is None and as_times(columns) is not None and _kind(columns) in "Mm":
         certain = "neuron-time"
-    return Input(values, certain, "time-neuron", (index, columns), times)
+    names = columns
+    if columns is None and isinstance(traces.name, str):
+        names = [traces.name]
+    return Input(values, certain, "time-neuron", (index, names), times)
 
 
 def _has_names(traces: Any, turned: bool) -> bool:
@@ -415,11 +443,10 @@ def as_times(labels: Any) -> Times | None:
     if kind not in "fiu":
         return None
     values = np.asarray(labels, np.float64)
-    steps = np.diff(values)
-    # Labels in steps of 1 count frames, whatever they are called.
-    if not np.isfinite(values).all() or not (steps > 0).all() or (steps == 1).all():
+    # Labels in equal steps of whole numbers count frames, whatever they are called.
+    if not np.isfinite(values).all() or not (np.diff(values) > 0).all():
         return None
-    return values
+    return None if frames_with_holes(values) is not None else values
 
 
 def times_in(values: Any, unit: str | None = None) -> Times:

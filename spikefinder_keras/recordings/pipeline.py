@@ -306,6 +306,13 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
     if np.ndim(frame_rate):  # type: ignore[arg-type]
         raise UsageError("the frame rate is an array; give time stamps as times")
     if isinstance(source, Recording):
+        stated = {"frame_rate": frame_rate, "times": times, **reading}
+        left = [name for name, each in stated.items() if name != "memory" and each is not None]
+        if left:
+            raise UsageError(
+                f"a recording that is read already knows its {', '.join(left)}; leave them out, or "
+                "state them where it is read"
+            )
         recording = source
     elif isinstance(source, (str, Path)):
         if times is not None:

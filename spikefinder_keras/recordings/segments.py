@@ -369,7 +369,9 @@ def stated_starts(segments: Segments, frames: int) -> tuple[int, ...]:
         if found.ndim != 1 or found.dtype.kind not in "iu" or not found.size:
             raise UsageError(f"{segments} for segments? {SEGMENTS}")
     each = found.size == 1 and not isinstance(segments, list | tuple)
-    stated = range(0, frames, max(int(found[0]), 1)) if each else [int(k) for k in found]
+    if each and found[0] < 1:
+        raise UsageError(f"{segments} frames in each segment? {SEGMENTS}")
+    stated = range(0, frames, int(found[0])) if each else [int(k) for k in found]
     starts = sorted({0, *stated})
     if starts[0] < 0 or starts[-1] >= frames or (len(starts) > 1 and min(np.diff(starts)) < 2):
         raise UsageError(

@@ -19,7 +19,7 @@ from ..recording import Prediction, Recording, chunk_size
 from ..segments import column_of
 from . import hdf5, mat, named_arrays, npz, nwb, nwb_writer, pickled, suite2p, zarr
 from .container import Container, npy_table, open_container, plain
-from .facts import UNITS, Facts, make_recording, only_one_array, refuse_processed
+from .facts import UNITS, Facts, make_recording, no_neuropil, only_one_array, refuse_processed
 from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_npy
 
 KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
@@ -230,6 +230,7 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
         container = open_container(Container, path, pickled.JOBS, chunk_size(options.memory))
         return named_arrays.read_pickled(container, options)
     only_one_array(path, options.variable)
+    no_neuropil(path, options)
     notes = []
     # F.npy is suite2p's fluorescence, f.npy may be anything.
     unit = UNITS.get(plain(path.stem)) if path.stem != "f" else None
@@ -247,6 +248,7 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
 def _read_csv(path: Path, options: ReadOptions) -> Recording:
     """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
     without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
+    no_neuropil(path, options)
     column, turned = column_of(options.segments), options.orientation == "neuron-time"
     table = read_table(
         path,
@@ -272,6 +274,7 @@ def _read_csv(path: Path, options: ReadOptions) -> Recording:
     facts = Facts(
         times=None if competition else table.times,
         frame_rate=SAMPLE_RATE if competition else table.frame_rate,
+        frames=None if competition else table.frames,
         orientation="time-neuron" if certain else None,
         usual_orientation="time-neuron",
         unit="competition" if competition else options.unit,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ...arrays import ArrayLike, Times
+from ...arrays import Array, ArrayLike, Times
 from ...errors import DataError, UsageError
 from ...labels import DECONVOLVED, DENOISED, NEUROPIL, RAW, RELATIVE, RESIDUALS, TRACES
 from ...signals.preprocess import check_rate
-from ..inputs import RATE_MISMATCH, as_recording
+from ..inputs import RATE_MISMATCH, as_recording, other_rate, plausible_rate
 from ..options import ReadOptions
 from ..recording import AnyTable, Recording
 from .container import plain
@@ -31,7 +31,8 @@ class Facts:
     """What a file says of its traces.
 
     `times` `(frame,)` in s tell the frame rate, and which axis of the traces is time. `frame_rate`
-    is in Hz; where another one is stated, that one is used, with a note. `orientation` is known for
+    is in Hz; where another one is stated, that one is used, with a note. `frames` `(frame,)` are
+    what the frames count to, from 0, where there are no `times`. `orientation` is known for
     certain, `usual_orientation` is what such a file has as a rule. `rate_from` says where the frame
     rate stands, and `start` is the time of the first frame in s, where there are no `times`. All
     else is a `Recording`'s.
@@ -39,6 +40,7 @@ class Facts:
 
     times: Times | None = None
     frame_rate: float | None = None
+    frames: Array | None = None
     orientation: str | None = None
     usual_orientation: str = "neuron-time"
     unit: str | None = None
@@ -70,10 +72,13 @@ def make_recording(
                 f"the frame rate is {stated:g} Hz as stated, but {facts.frame_rate:g} Hz in the "
                 "file"
             )
+    stamps = times
+    if times is None and facts.frames is not None and frame_rate is not None:
+        stamps = facts.frames / plausible_rate(frame_rate)
     made = as_recording(
         traces,
         frame_rate,
-        times,
+        stamps,
         orientation=options.orientation or facts.orientation,
         names=facts.names,
         unit=options.unit or facts.unit,
@@ -84,11 +89,14 @@ def make_recording(
         usual_orientation=facts.usual_orientation,
         in_place=True,
     )
-    if times is None:
+    if times is not None:
+        other = other_rate(made.frame_rate, facts.frame_rate, facts.rate_from or "the file")
+        made = replace(made, notes=(*made.notes, *other))
+    else:
         made.times[:] += facts.start
         made = replace(made, offsets=tuple(facts.offsets))
-        if options.frame_rate is None:
-            made = replace(made, rate_from=facts.rate_from or "of the file")
+        told = facts.rate_from or "of the file"
+        made = replace(made, rate_from=told if options.frame_rate is None else "as stated")
     return made
 
 
@@ -127,6 +135,12 @@ def only_one_array(path: Path, variable: str | None) -> None:
         raise UsageError(
             f"{path} holds one recording only; leave out the variable {variable} (--variable)"
         )
+
+
+def no_neuropil(path: Path | str, options: ReadOptions) -> None:
+    """Raise `UsageError` if a share of neuropil is stated where there is none."""
+    if options.neuropil:
+        raise UsageError(f"{path} has no neuropil to subtract; leave its share out (--neuropil)")
 
 
 def only_orientation(path: Path, orientation: str | None, usual: str) -> None:

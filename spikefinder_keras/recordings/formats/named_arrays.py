@@ -43,12 +43,14 @@ from .facts import (
     UNITS,
     Facts,
     make_recording,
+    no_neuropil,
     one_rate,
     only_orientation,
     refuse_processed,
 )
 from .hdf5 import Hdf5File
 from .rois import Kept, Neuropil, accepted, corrected, numbered
+from .suite2p import KEYS, bad_frames, folder_starts, neuropil_share, without_frames
 
 # Names by which programs and laboratories call arrays that are no traces, as `plain` makes them
 
@@ -76,6 +78,8 @@ BACKGROUND_NEIGHBOURS = name_set("c a b s yra cn")
 """Beside one of these, `f` is CaImAn's temporal background and no suite2p fluorescence `F`."""
 PANDAS = ("block0values", "values")
 """What pandas calls the values of a table and of a series in HDF5 (`format="fixed"`)."""
+UP, APART = 10, 20
+"""How far arrays of groups above, and of other branches, are; more than any that lies below."""
 MOST_LISTED = 12
 """More arrays than this make no readable message."""
 ABSENT = "NoneType"
@@ -117,17 +121,19 @@ class Source:
 
     def beside(self, name: str) -> list[str]:
         """Its own and its neighbours first, then arrays below, then those further up, then all."""
-        group = _group(name)
+        return sorted(self.arrays, key=functools.partial(self._distance, name))
 
-        def distance(other: str) -> int:
-            theirs = _group(other)
-            if theirs in (group, name):
-                return 0
-            if theirs.startswith(group):
-                return 1 + theirs.count(".")
-            return 10 if group.startswith(theirs) else 20
+    def is_apart(self, name: str, other: str) -> bool:
+        """Whether another array stands in another branch of groups."""
+        return self._distance(name, other) == APART
 
-        return sorted(self.arrays, key=distance)
+    def _distance(self, name: str, other: str) -> int:
+        group, theirs = _group(name), _group(other)
+        if theirs in (group, name):
+            return 0
+        if theirs.startswith(group):
+            return 1 + theirs.count(".")
+        return UP if group.startswith(theirs) else APART
 
     def ids(self, traces: str, orientation: str | None, beside: Sequence[str]) -> str | None:
         """The numbers or names of the neurons: the coordinates of their axis, as xarray has them,
@@ -166,6 +172,10 @@ class Source:
     def array(self, name: str, option: str = "--variable") -> str:
         """The array that a user names, else `UsageError`."""
         matches = self.matches(name)
+        if not matches and name in {*self.others, *self.texts}:
+            raise UsageError(
+                f"{self.path} has no array {name} of numbers; number what it says ({option})"
+            )
         if len(matches) != 1:
             raise UsageError(
                 f"{self.path} has no array {name}; choose from {self.listed} ({option})"
@@ -425,7 +435,7 @@ class Roles(Generic[T]):
 
     `residuals` are to be added to the traces, `cells` has 1 for each ROI that is one, `components`
     the numbers of those that are, `ids` those of the neurons, and `pieces` of each frame's trial or
-    session.
+    session. `share`, `bad` and `folders` are suite2p's settings (see `suite2p.Settings`).
     """
 
     traces: T
@@ -437,6 +447,12 @@ class Roles(Generic[T]):
     components: T | None = None
     ids: T | None = None
     pieces: T | None = None
+    share: T | None = None
+    bad: T | None = None
+    folders: T | None = None
+
+
+SETTINGS = {key: {plain(name.rpartition(".")[2]) for name in KEYS[key]} for key in KEYS}
 
 
 @dataclass(frozen=True)
@@ -479,14 +495,23 @@ def choose(source: Source, variable: str | None = None, segments: str | None = N
             if index in source.arrays and source.arrays[index].size in info.shape:
                 kind = str(source.arrays[index].attributes.get("kind"))
                 times = index if kind.startswith(("float", "datetime64")) else None
+    # What another array has as its attribute is that one's.
+    rate = _first(n for n in rates if _group(n) == traces or _group(n) not in source.arrays)
+    if times is not None and rate is not None and source.is_apart(traces, times):
+        # The clock of the behaviour, say.
+        times = times if source.is_apart(traces, rate) else None
+    cells = _first(n for n in beside if plain(n) in CELLS)
+    settings = {
+        key: _first(n for n in beside if cells and plain(_last(n)) in SETTINGS[key])
+        for key in ("share", "bad", "folders")
+    }
     names = Roles(
         traces,
         residuals,
         neuropil,
         times=times,
-        # What another array has as its attribute is that one's.
-        rate=_first(n for n in rates if _group(n) == traces or _group(n) not in source.arrays),
-        cells=_first(n for n in beside if plain(n) in CELLS),
+        rate=rate,
+        cells=cells,
         components=_first(n for n in beside if plain(n) in COMPONENTS),
         ids=source.ids(traces, orientation, beside),
         pieces=(
@@ -494,6 +519,7 @@ def choose(source: Source, variable: str | None = None, segments: str | None = N
             if segments is None
             else source.array(segments, "--segments")
         ),
+        **settings,
     )
     # EXTRACT writes time x neuron, against MATLAB's habit, and so does pandas.
     if name in ("temporalweights", PANDAS[0]):
@@ -709,6 +735,7 @@ def _of_traces(
     path: Path, choice: Choice, values: Roles[AnyTable], options: ReadOptions, facts: Facts
 ) -> Recording:
     """The recording of traces of which nothing is said by ROI."""
+    no_neuropil(path, options)
     note = f"{choice.unit or 'traces'} from {choice.names.traces}{choice.also}"
     if len(facts.segment_starts) > 1:
         note += f", {len(facts.segment_starts)} trials, each a segment of its own"
@@ -748,14 +775,31 @@ def _of_rois(
     # How long a run of one value may be depends on its length in s.
     if not (options.frame_rate or rate) and facts.times is not None:
         rate = rate_of(np.ravel(facts.times))
-    neuropil = Neuropil(around, names.neuropil or ("Fneu" if names.cells else ""))
+    settings: list[str] = []
+    share, bad, folders = (
+        None if each is None else np.ravel(np.asarray(each))
+        for each in (values.share, values.bad, values.folders)
+    )
+    neuropil = Neuropil(
+        around,
+        names.neuropil or ("Fneu" if names.cells else ""),
+        neuropil_share(share, options, settings),
+    )
     cells = None if numbers is None else Kept(numbers, what, kind)
     table, kept, more = corrected(path, traces, neuropil, cells, options, frame_rate=rate)
+    frames = table.shape[1]
+    starts = facts.segment_starts
+    if folders is not None and len(starts) == 1:
+        starts = folder_starts(folders, frames, settings)
+    gone = bad_frames(bad, frames, settings)
+    if gone is not None:
+        table = elementwise(functools.partial(without_frames, gone), table, dtype=np.float32)
     first = f"{choice.unit or 'traces'} from {title}, {kept.size} of {count} {kind}"
     facts = replace(
         facts,
         orientation=facts.orientation or ("neuron-time" if names.cells else None),
         names=[str(number) for number in kept],
-        notes=[first + choice.also, *facts.notes, *more],
+        notes=[first + choice.also, *facts.notes, *more, *settings],
+        segment_starts=starts,
     )
     return make_recording(path, table.T if turned else table, options, facts)

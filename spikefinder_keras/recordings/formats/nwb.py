@@ -15,7 +15,7 @@ import numpy as np
 
 from ...arrays import Array, Numbers
 from ...errors import DataError, UsageError
-from ...labels import RELATIVE
+from ...labels import NEUROPIL, RELATIVE
 from ..objects import times_in
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Recording, elementwise
@@ -76,7 +76,8 @@ class Series:
     def is_processed(self) -> bool:
         """Whether its name, or its container's, says that it is no fluorescence."""
         names = "/".join(self.name.split("/")[1:]).lower()
-        return bool(PROCESSED.search(names)) or self.description.startswith(OWN)
+        around = plain(self.name.rpartition("/")[2]) in NEUROPIL
+        return bool(PROCESSED.search(names)) or around or self.description.startswith(OWN)
 
     @property
     def is_relative(self) -> bool:
@@ -238,14 +239,24 @@ class Contents:
 
     def companion(self, role: str) -> Series | None:
         """The last of the companions; neuropil is that of the same ROIs."""
-        rows, found = self.rows(self.series), None
+        every, rows = self._companions[role], self.rows(self.series)
+        if role == "residuals":
+            return every[-1] if every else None
         # Two planes may have neuropil of one shape, of which only one is that of these ROIs.
-        for other in self._companions[role]:
-            theirs = self.rows(other)
-            same = rows is None or (theirs is not None and np.array_equal(theirs, rows))
-            if role == "residuals" or same:
-                found = other
-        return found
+        same = [
+            other
+            for other in every
+            if rows is None or np.array_equal(self.rows(other), rows)  # type: ignore[arg-type]
+        ]
+        near = [other for other in same if other.where == self.series.where]
+        of_table = [other for other in same if region_of(self.file, other)[1] == self.table]
+        if not near and rows is not None and len(of_table) == 1:
+            return of_table[0]
+        return near[-1] if near else None
+
+    def unsure(self) -> list[str]:
+        """Series that may be the neuropil, where none surely is."""
+        return [other.name for other in self._companions["neuropil"]]
 
     def cells(self) -> Kept | None:
         """The ROIs of the series that a column of the table calls cells."""
@@ -284,8 +295,9 @@ def companions(
             data = file.arrays[data_of(file, other)]
         except DataError:
             continue
-        is_near = role == "residuals" or other.where == series.where
-        if data.shape == shape and is_near and COMPANIONS[role] in rest.lower():
+        is_one = COMPANIONS[role] in rest.lower()
+        is_one |= role == "neuropil" and plain(rest.rpartition("/")[2]) in NEUROPIL
+        if data.shape == shape and is_one:
             yield other
 
 
@@ -432,6 +444,8 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     if around := contents.companion("neuropil"):
         surround, name = contents.traces_of(around), around.name.rsplit("/", 1)[-1]
         neuropil = Neuropil(surround.T if turned else surround, name)
+    elif unsure := contents.unsure():
+        neuropil = Neuropil(None, f"neuropil that is surely of these ROIs ({', '.join(unsure)})")
     table, rois, of_neuropil = corrected(
         path, traces.T if turned else traces, neuropil, cells, options, frame_rate=rate
     )

@@ -35,7 +35,7 @@ from ..recording import (
     Recording,
     Rows,
 )
-from . import hdf5, mat, npz, nwb, suite2p, zarr
+from . import hdf5, mat, npz, nwb, zarr
 from .container import ArrayInfo, Container, npy_table, open_container, type_name
 from .nwb_writer import CONTAINER
 from .writers import RATES, sidecar_path
@@ -179,12 +179,10 @@ def _from_npy(path: Path, in_memory: int) -> _Parts:
     if len(file.shape) != 2 or file.dtype.kind != "f":
         raise _no_result(path)
     rates = npy_table(file, in_memory)
-    names = about["names"]
-    if len(names) != len(rates):  # of suite2p: a row for each ROI, most of them no cells
-        rows = suite2p.roi_rows(about["description"]["source"])
-        if len(rows) != len(rates):  # moved since: of a single plane a name is a row
-            rows = {str(row): row for row in range(len(rates))}
-        numbers = np.array([rows[name] for name in names], np.int64)
+    if "rows" in about:  # of suite2p: a row for each ROI, most of them no cells
+        numbers = np.array(about["rows"], np.int64)
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(rates):
+            raise _no_result(path)
         rates = rates.keep(numbers) if isinstance(rates, LazyTable) else rates[numbers]
     return _described(rates, about, about.get("times"))
 

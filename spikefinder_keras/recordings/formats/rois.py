@@ -14,6 +14,7 @@ from ...errors import DataError, UsageError
 from ..options import ReadOptions
 from ..recording import AnyTable, LazyTable, Rows, by_rows, elementwise
 from ..segments import MissingCounts, find_missing
+from .facts import no_neuropil
 
 LARGEST_SHARE = 2.0
 """More neuropil than this is subtracted by nobody; 70 is a share of 0.7 in percent."""
@@ -100,7 +101,9 @@ def corrected(
             f"a neuropil factor of {share}? give a number from 0 to 2, usually 0.7 (--neuropil)"
         )
     if around is None:
-        if neuropil.name:
+        if not neuropil.name:
+            no_neuropil(path, options)
+        else:
             notes.append(f"neuropil not subtracted: there is no {neuropil.name}")
         return _only(fluorescence, rois), rois, notes
     if around.shape != fluorescence.shape:

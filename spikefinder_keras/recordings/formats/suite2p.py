@@ -81,13 +81,25 @@ def read_recording(folder: Path, options: ReadOptions) -> Recording:
     if options.variable != SECOND:
         only_one_array(folder, options.variable)
     only_orientation(folder, options.orientation, "neuron-time")
-    planes = {plane: read_plane(plane, options) for plane in planes_of(folder)}
-    if len(planes) > 1:
-        traces, facts = combine(folder, planes)
-        return make_recording(folder, traces, options, facts)
-    # The notes of a single one need no name of a plane.
-    [(plane, (traces, facts))] = planes.items()
-    return make_recording(plane, traces, options, facts)
+    every = planes_of(folder)
+    if len(every) == 1:  # its notes need no name of a plane
+        traces, facts = read_plane(every[0], options)
+        return make_recording(every[0], traces, options, facts)
+    # The ends of a volume may have no cells; where none has any, `read_plane` says so.
+    kept = [plane for plane in every if options.all_rois or _has_cells(plane)] or every
+    traces, facts = combine(folder, {plane: read_plane(plane, options) for plane in kept})
+    left = [f"{p.name} left out: none of its ROIs is a cell" for p in every if p not in kept]
+    facts = replace(facts, notes=[*facts.notes, *left])
+    return make_recording(folder, traces, options, facts)
+
+
+def _has_cells(plane: Path) -> bool:
+    """Whether `iscell.npy` calls a ROI of a plane a cell, or is not there."""
+    cells = _file(plane / "iscell.npy")
+    if cells is None or not all(cells.shape):
+        return True
+    values = np.asarray(npy_table(cells, cells.nbytes))
+    return bool((values.reshape(len(values), -1)[:, 0] == 1).any())
 
 
 def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tuple[AnyTable, Facts]:
@@ -103,7 +115,7 @@ def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tupl
     # In memory, as planes are small parts of a recording.
     together = np.full((sum(len(t) for t, _ in planes.values()), frames), np.nan, np.float32)
     names: list[str] = []
-    notes = [f"{len(planes)} planes, neurons named by plane and ROI"]
+    notes = [f"{counted(len(planes), 'plane')}, neurons named by plane and ROI"]
     offsets: list[float] = []
     first, last = (end(own.start for _, own in planes.values()) for end in (min, max))
     if last > first:
@@ -158,11 +170,11 @@ def read_plane(folder: Path, options: ReadOptions) -> tuple[AnyTable, Facts]:
     notes = [f"F from {name}.npy, {rois.size} of {count} ROIs", *notes, *settings.notes]
     if name == "F" and (folder / "F_chan2.npy").is_file():
         notes.append("there is a second channel, too (--variable F_chan2)")
-    starts = _starts(settings.folders, frames, notes)
-    bad = _bad_frames(settings.bad, frames, notes)
+    starts = folder_starts(settings.folders, frames, notes)
+    bad = bad_frames(settings.bad, frames, notes)
     # After the neuropil, so that runs of one value are looked for in what was measured.
     if bad is not None:
-        traces = elementwise(partial(_without, bad), traces, dtype=np.float32)
+        traces = elementwise(partial(without_frames, bad), traces, dtype=np.float32)
     return traces, Facts(
         frame_rate=settings.rate,
         orientation=None if cells is None else "neuron-time",
@@ -175,7 +187,7 @@ def read_plane(folder: Path, options: ReadOptions) -> tuple[AnyTable, Facts]:
     )
 
 
-def _without(bad: Mask, rows: Array) -> Array:
+def without_frames(bad: Mask, rows: Array) -> Array:
     rows = np.array(rows, np.result_type(rows.dtype, np.float32))
     rows[:, bad] = np.nan
     return rows
@@ -216,16 +228,22 @@ def read_settings(folder: Path, options: ReadOptions) -> Settings:
             f"the settings say {rate:g} Hz, which is suite2p's default: state the frame rate "
             "(--frame-rate) if it is another"
         )
-    share, stated = found.get("share"), None
-    # Anything else is no share, and the usual one is taken.
-    if share is not None and share.size == 1 and 0 <= share.item() <= LARGEST_SHARE:
-        stated = float(share.item())
-        if options.neuropil is None and stated != USUAL_NEUROPIL:
-            notes.append(f"the settings' own share of neuropil is used: {stated:g}")
+    stated = neuropil_share(found.get("share"), options, notes)
     start = _start(folder, found.get("planes"), options.frame_rate or rate, notes)
     return Settings(
         rate, stated, found.get("bad"), found.get("folders"), tuple(notes), where, start
     )
+
+
+def neuropil_share(share: Array | None, options: ReadOptions, notes: list[str]) -> float | None:
+    """The share of neuropil in settings; None where they say none."""
+    # Anything else is no share, and the usual one is taken.
+    if share is None or share.size != 1 or not 0 <= share.item() <= LARGEST_SHARE:
+        return None
+    stated = float(share.item())
+    if options.neuropil is None and stated != USUAL_NEUROPIL:
+        notes.append(f"the settings' own share of neuropil is used: {stated:g}")
+    return stated
 
 
 def _start(folder: Path, planes: Array | None, rate: float | None, notes: list[str]) -> float:
@@ -243,7 +261,7 @@ def _start(folder: Path, planes: Array | None, rate: float | None, notes: list[s
     return place / (rate * count) if place < count else 0.0
 
 
-def _bad_frames(bad: Array | None, frames: int, notes: list[str]) -> Mask | None:
+def bad_frames(bad: Array | None, frames: int, notes: list[str]) -> Mask | None:
     """Mask `(frame,)` of frames that suite2p calls bad, None where there are none."""
     if bad is None or not bad.size:
         return None
@@ -258,7 +276,7 @@ def _bad_frames(bad: Array | None, frames: int, notes: list[str]) -> Mask | None
     return mask
 
 
-def _starts(folders: Array | None, frames: int, notes: list[str]) -> tuple[int, ...]:
+def folder_starts(folders: Array | None, frames: int, notes: list[str]) -> tuple[int, ...]:
     """Frames with which the folders of movies begin."""
     counts = np.array([]) if folders is None else folders[folders != 0]  # 0: without a movie
     if counts.size < 2:
@@ -287,19 +305,23 @@ def _file(path: Path) -> NpyFile | None:
     return file
 
 
-def as_spks(rates: Rates, names: Sequence[str], source: Path | str) -> Rates:
-    """Rates `(neuron, frame)` with a row for each ROI of `F.npy`, as `spks.npy` has.
+def as_spks(
+    rates: Rates, names: Sequence[str], source: Path | str
+) -> tuple[Rates, list[int] | None]:
+    """Rates `(neuron, frame)` with a row for each ROI of `F.npy`, as `spks.npy` has; and the row of
+    each neuron.
 
     Zeros where a ROI is no cell, and where there are no rates, as suite2p's window knows no NaN.
     Several planes come one after another, as in suite2p's `combined` folder. Where the folder
-    `source` is not suite2p's, or has other ROIs, the rates as they are.
+    `source` is not suite2p's, or has other ROIs, the rates as they are, and None.
     """
-    rows = roi_rows(source)
-    if not rows or not set(names) <= rows.keys():
-        return rates
-    every = np.zeros((len(rows), rates.shape[1]), np.float32)
-    every[[rows[name] for name in names]] = np.nan_to_num(rates)
-    return every
+    every = roi_rows(source)
+    if not every or not set(names) <= every.keys():
+        return rates, None
+    rows = [every[name] for name in names]
+    table = np.zeros((len(every), rates.shape[1]), np.float32)
+    table[rows] = np.nan_to_num(rates)
+    return table, rows
 
 
 def named_planes(source: Path | str) -> list[tuple[Path, str]]:

@@ -6,7 +6,7 @@ suite2p's `spks.npy` is the model of `.npy`. NWB has a module of its own.
 import errno
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -91,17 +91,22 @@ def _spikes_in_a_row(prediction: Prediction) -> dict[str, Array]:
 
 
 @contextmanager
-def sidecar(path: Path, prediction: Prediction, *, times: bool = False) -> Iterator[None]:
+def sidecar(
+    path: Path, prediction: Prediction, *, times: bool = False, rows: Sequence[int] | None = None
+) -> Iterator[None]:
     """Write a description beside `path`, `<path>.json`, if the body succeeds.
 
     It holds the description, frame rate in Hz, names of the neurons, discrete spikes in s and the
-    quality; with `times`, also the time of the first frame in s and, unless they are even, of all.
+    quality; with `times`, also the time of the first frame in s and, unless they are even, of all;
+    and the `rows` of the neurons in a file that has others, too.
     """
     contents: dict[str, Any] = {
         "description": described(prediction),
         "frame_rate": float(prediction.recording.frame_rate),
         "names": list(prediction.names),
     }
+    if rows is not None:
+        contents["rows"] = list(rows)
     if times:
         stamps = np.asarray(prediction.times, np.float64)
         contents["start"] = float(stamps[0])
@@ -169,11 +174,11 @@ def write_csv(path: Path, prediction: Prediction) -> None:
 def write_npy(path: Path, prediction: Prediction, source: Path | str | None = None) -> None:
     """Write float32 `(neuron, frame)`, as suite2p's `spks.npy`, and a description beside it. Where
     `source` is suite2p's, there is a row for each of `F.npy`, zeros for what is no cell."""
-    rates = np.asarray(prediction.table, np.float32).T
+    rates, rows = np.asarray(prediction.table, np.float32).T, None
     if source is not None and Path(source).is_dir():
-        rates = suite2p.as_spks(rates, prediction.names, source)
+        rates, rows = suite2p.as_spks(rates, prediction.names, source)
     with (
-        sidecar(path, prediction, times=True),
+        sidecar(path, prediction, times=True, rows=rows),
         whole_file(path) as temporary,
         temporary.open("wb") as file,
     ):

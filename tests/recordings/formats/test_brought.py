@@ -845,6 +845,8 @@ def test_rates_are_scored_by_the_names_of_their_neurons(tmp_path):
     pd.DataFrame(DFF.T, columns=list("abcdef")).to_csv(own, index=False)
     np.testing.assert_allclose(read_pair(truth, own)[1], DFF.T)
     assert "matched by their place" in read_pair(truth, own)[3][-1]
+    own.write_text(pd.read_csv(own).assign(time=np.arange(FRAMES) / RATE).to_csv(index=False))
+    assert any("are taken for 0.01 s" in note for note in read_pair(truth, own)[3])
     pd.DataFrame(DFF.T[:, :4]).to_csv(own, index=False)
     with pytest.raises(DataError, match=r"have different neurons \(4, 5 in one only\)"):
         read_pair(truth, own)
