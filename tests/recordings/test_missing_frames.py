@@ -102,10 +102,12 @@ def test_a_clock_in_another_group_does_not_go_before_the_own_rate(tmp_path):
 def test_trials_of_a_long_table_stand_in_order():
     """Rows come in any order, a cell may lack the first trial, and a trial is one of a session."""
     trial = np.repeat([0, 1, 2], FRAMES // 3 + 1)[:FRAMES]
-    for time in (TIMES, TIMES - TIMES[np.searchsorted(trial, trial)]):
-        wide = TABLE.assign(session=trial // 2, trial=trial % 2, time=time)
+    anew = TIMES - TIMES[np.searchsorted(trial, trial)]
+    days = np.where(trial < 2, "tue", "mon")  # in order of time alone
+    for session, time in ((trial // 2, TIMES), (trial // 2, anew), (days, TIMES)):
+        wide = TABLE.assign(session=session, trial=trial % 2, time=time)
         long = wide.melt(id_vars=["session", "trial", "time"], var_name="cell", value_name="dff")
-        gone = (long.cell == "cell0") & (long.session == 0) & (long.trial == 0)
+        gone = (long.cell == "cell0") & (long.session == session[0]) & (long.trial == 0)
         for table in (long[~gone], long.sample(frac=1, random_state=1)):
             recording = as_recording(table)
             place = list(recording.names).index("cell1")
@@ -131,11 +133,11 @@ def test_what_is_read_of_a_table_in_memory_is_stated():
         as_recording(TRACES, RATE, variable="red")
 
 
-def test_neuropil_is_asked_only_where_there_is_some(tmp_path):
+def test_neuropil_that_is_not_there_is_noted(tmp_path):
     np.save(tmp_path / "a.npy", TRACES)
-    with pytest.raises(UsageError, match="has no neuropil to subtract"):
-        read_recording(tmp_path / "a.npy", frame_rate=RATE, neuropil=0.7)
-    assert read_recording(tmp_path / "a.npy", frame_rate=RATE, neuropil=0).frame_rate == RATE
+    for neuropil, notes in ((0.7, ("there is no neuropil to subtract (--neuropil)",)), (0, ())):
+        recording = read_recording(tmp_path / "a.npy", frame_rate=RATE, neuropil=neuropil)
+        assert recording.notes == notes
 
 
 def test_comments_among_the_rows(tmp_path):

@@ -230,7 +230,6 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
         container = open_container(Container, path, pickled.JOBS, chunk_size(options.memory))
         return named_arrays.read_pickled(container, options)
     only_one_array(path, options.variable)
-    no_neuropil(path, options)
     notes = []
     # F.npy is suite2p's fluorescence, f.npy may be anything.
     unit = UNITS.get(plain(path.stem)) if path.stem != "f" else None
@@ -241,6 +240,8 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
             f"{path.name} alone: neuropil not subtracted, all ROIs kept; name its folder{what} "
             "instead"
         )
+    else:
+        notes += no_neuropil(options)
     traces = npy_table(file, chunk_size(options.memory))
     return make_recording(path, traces, options, Facts(unit=unit, notes=notes))
 
@@ -248,7 +249,6 @@ def _read_npy(path: Path, options: ReadOptions) -> Recording:
 def _read_csv(path: Path, options: ReadOptions) -> Recording:
     """Recording of a table `(frame, neuron)`. Under the header 0 to n - 1, without time stamps and
     without a stated frame rate it is a table of the competition, which are all of 100 Hz."""
-    no_neuropil(path, options)
     column, turned = column_of(options.segments), options.orientation == "neuron-time"
     table = read_table(
         path,
@@ -279,7 +279,7 @@ def _read_csv(path: Path, options: ReadOptions) -> Recording:
         usual_orientation="time-neuron",
         unit="competition" if competition else options.unit,
         names=None if turned else table.names,  # a header that numbers frames names no neurons
-        notes=table.notes,
+        notes=[*table.notes, *no_neuropil(options)],
         segment_starts=(0,) if turned or competition else table.starts,
         rate_from=BY_HEADER if competition and options.unit is None else "",
     )

@@ -137,10 +137,9 @@ def only_one_array(path: Path, variable: str | None) -> None:
         )
 
 
-def no_neuropil(path: Path | str, options: ReadOptions) -> None:
-    """Raise `UsageError` if a share of neuropil is stated where there is none."""
-    if options.neuropil:
-        raise UsageError(f"{path} has no neuropil to subtract; leave its share out (--neuropil)")
+def no_neuropil(options: ReadOptions) -> list[str]:
+    """A note where a share of neuropil is stated, and there is none."""
+    return ["there is no neuropil to subtract (--neuropil)"] if options.neuropil else []
 
 
 def only_orientation(path: Path, orientation: str | None, usual: str) -> None:

@@ -452,9 +452,6 @@ class Roles(Generic[T]):
     folders: T | None = None
 
 
-SETTINGS = {key: {plain(name.rpartition(".")[2]) for name in KEYS[key]} for key in KEYS}
-
-
 @dataclass(frozen=True)
 class Choice:
     """Which array is what; unit and orientation, where names or dimensions tell them; and the end
@@ -502,7 +499,7 @@ def choose(source: Source, variable: str | None = None, segments: str | None = N
         times = times if source.is_apart(traces, rate) else None
     cells = _first(n for n in beside if plain(n) in CELLS)
     settings = {
-        key: _first(n for n in beside if cells and plain(_last(n)) in SETTINGS[key])
+        key: _first(n for n in beside if cells and _is_setting(n, key))
         for key in ("share", "bad", "folders")
     }
     names = Roles(
@@ -527,6 +524,11 @@ def choose(source: Source, variable: str | None = None, segments: str | None = N
     others = ", ".join(n for n in source.candidates if n != traces and plain(n) in UNITS)
     also = f" (there are also {others})" if others else ""
     return Choice(names, unit, source.orientation or orientation, also)
+
+
+def _is_setting(name: str, key: str) -> bool:
+    """Whether an array is what suite2p's settings call a key of `suite2p.KEYS`."""
+    return plain(_last(name)) in {plain(_last(known)) for known in KEYS[key]}
 
 
 # What was chosen, read
@@ -735,13 +737,12 @@ def _of_traces(
     path: Path, choice: Choice, values: Roles[AnyTable], options: ReadOptions, facts: Facts
 ) -> Recording:
     """The recording of traces of which nothing is said by ROI."""
-    no_neuropil(path, options)
     note = f"{choice.unit or 'traces'} from {choice.names.traces}{choice.also}"
     if len(facts.segment_starts) > 1:
         note += f", {len(facts.segment_starts)} trials, each a segment of its own"
     # The name of an array without one says nothing.
     notes = [note] if choice.names.traces != "array" else []
-    facts = replace(facts, notes=[*notes, *facts.notes])
+    facts = replace(facts, notes=[*notes, *facts.notes, *no_neuropil(options)])
     shape = values.traces.shape
     if values.ids is not None and len(shape) == 2:
         ids = np.ravel(np.asarray(values.ids))

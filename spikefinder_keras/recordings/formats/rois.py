@@ -101,10 +101,10 @@ def corrected(
             f"a neuropil factor of {share}? give a number from 0 to 2, usually 0.7 (--neuropil)"
         )
     if around is None:
-        if not neuropil.name:
-            no_neuropil(path, options)
-        else:
+        if neuropil.name:
             notes.append(f"neuropil not subtracted: there is no {neuropil.name}")
+        else:
+            notes += no_neuropil(options)
         return _only(fluorescence, rois), rois, notes
     if around.shape != fluorescence.shape:
         raise DataError(
