@@ -55,8 +55,8 @@ def state_of(stat: os.stat_result) -> State:
 
 
 def fingerprint(paths: Iterable[Path], root: Path) -> str:
-    """A hash of the names below `root` and the states of some files."""
-    about = sorted((path.relative_to(root).as_posix(), *state_of(path.stat())) for path in paths)
+    """A hash of the names, seen from `root`, and the states of some files."""
+    about = sorted((os.path.relpath(path, root), *state_of(path.stat())) for path in paths)
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 

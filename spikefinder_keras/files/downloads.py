@@ -255,7 +255,7 @@ def _choose(
     """`(file name, split)` of the chosen competition files."""
     everything = range(1, DATASET_COUNT + 1)
     datasets = everything if datasets is None else datasets
-    numbers = [datasets] if isinstance(datasets, int) else list(datasets)
+    numbers = list(datasets) if isinstance(datasets, Iterable) else [datasets]
     splits = [splits] if isinstance(splits, str) else list(splits)
     for number in numbers:
         if number not in everything:

@@ -77,7 +77,10 @@ def predict_calcium(
     UsageError, WeightsError, DownloadError
         See `engine.load_engine`, `datasets.check_dataset`.
     """
-    given = np.asarray(calcium, float)
+    try:
+        given = np.asarray(calcium, float)
+    except (TypeError, ValueError):
+        raise DataError("calcium is no array of numbers (time, neuron)") from None
     table = given[:, None] if given.ndim == 1 else given
     if table.ndim != 2 or not table.size:
         raise DataError(f"calcium has shape {given.shape}; give an array (time, neuron)")

@@ -277,7 +277,7 @@ def predict(  # noqa: PLR0913 - a keyword for each thing that a user may state
         Show a bar on the standard error.
     **reading
         Of a file the further fields of `options.ReadOptions`: `orientation`, `unit`, `variable`,
-        `neuropil`, `all_rois`, `segments`, `memory`; of an array the keywords of
+        `neuropil`, `all_rois`, `segments`, `only`, `memory`; of an array the keywords of
         `inputs.as_recording`, and `memory`.
 
     Returns

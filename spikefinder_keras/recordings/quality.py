@@ -75,7 +75,7 @@ mean; 1 if the ID makes no difference."""
 EXPECTED = Certainty(
     "expected r", "correlation with the true spikes to be expected at 25 Hz", 0.3, "uncertain"
 )
-"""Of `universal`: see `universal.expected_score`."""
+"""Of `universal`: see `calibration.ScoreMap`."""
 
 SHOWN = 20  # the table on the terminal has so many neurons
 SHOWN_DIGITS = 2

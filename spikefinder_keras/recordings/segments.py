@@ -324,6 +324,10 @@ def brightness_steps(traces: Table, frame_rate: float) -> list[int]:
     ):
         start = max(first - 1, 0) * together
         part = np.asarray(traces[start : (last + 1) * together], np.float64)
+        # Neurons that miss a frame here, or never change, tell nothing of the place.
+        part = part[:, np.ptp(part, axis=0) > 0]
+        if not part.size:
+            continue
         jumps = np.abs(np.diff(part, axis=0)) / np.ptp(part, axis=0)
         at = int(start + 1 + np.median(jumps, axis=1).argmax())
         if all(abs(at - other) > window * together for other in found):

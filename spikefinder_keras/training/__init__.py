@@ -1,4 +1,5 @@
-"""Training: the run, its traces, its loss.
+"""Training: the run of 2017, its traces, its loss; that of `universal` and what is fitted for it;
+experiments.
 
 Here: whatever changes weights. Not here: the network itself (`network`), or how its rates are
 scored (`competition.scoring`).

@@ -74,13 +74,18 @@ def open_pyramid(
     for place in _places(result):
         if (found := _read(place, prediction, made_of, edges)) is not None:
             return found
-    place = next(place for place in _places(result) if _may_write(place))
-    with whole_folder(place) as folder:
+    places = [place for place in _places(result) if _may_write(place)]
+    if not places:
+        raise OutputError(
+            f"what is drawn of {result} can be kept neither beside it nor in {cache_folder()}; "
+            "make one of the two writable, or name another cache (SPIKEFINDER_CACHE)"
+        )
+    with whole_folder(places[0]) as folder:
         folder.mkdir()
         has_trace = made_of["trace"] is not None
         _build(folder, prediction, edges, trace=has_trace, progress=progress)
         write_text(folder / "about.json", json.dumps({"software": MARK, **made_of}))
-    return Pyramid(place, edges, has_trace)
+    return Pyramid(places[0], edges, has_trace)
 
 
 def bin_edges(frames: int) -> Numbers:

@@ -54,3 +54,15 @@ def test_the_folder_of_a_training_run(tmp_path):
     (result,) = submission(data(tmp_path / "a", [1]), run, tmp_path / "out")
     (other,) = submission(tmp_path / "a", "described", tmp_path / "other")
     np.testing.assert_array_equal(result.rates, other.rates)
+
+
+def test_nothing_below_the_folder_of_the_rates_is_touched(tmp_path):
+    """The data may lie in it, whose true spikes are called as the rates are."""
+    calcium = tmp_path / "data"
+    data(calcium, [4])
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / RECORD).write_text("{}")
+    below = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for weights in ("described", "released"):
+        submission(calcium, weights, tmp_path)
+    assert all(path.read_bytes() == content for path, content in below.items())

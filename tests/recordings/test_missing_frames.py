@@ -97,6 +97,11 @@ def test_a_clock_in_another_group_does_not_go_before_the_own_rate(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["im/dff"], file["im/fs"], file["behaviour/time"] = TRACES, RATE, TIMES / 2
     assert read_recording(tmp_path / "a.h5").frame_rate == RATE
+    # `s10` is no part of `s1`.
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["fs"], file["s1/dff"], file["s10/dff"] = RATE, TRACES, TRACES
+        file["s10/time"] = TIMES / 2
+    assert read_recording(tmp_path / "b.h5", variable="s1/dff").frame_rate == RATE
 
 
 def test_trials_of_a_long_table_stand_in_order():

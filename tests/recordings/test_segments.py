@@ -594,3 +594,12 @@ def test_few_neurons_and_short_recordings_have_no_steps_to_be_found():
     assert brightness_steps(table[2_500:3_500], 15.0) == []
     table[:, :6] = np.nan
     assert brightness_steps(table, 15.0) == []
+
+
+def test_a_step_is_found_beside_neurons_that_miss_frames():
+    traces = 100 + np.random.default_rng(1).normal(size=(6_000, 8))
+    traces[3_017:] += 30
+    for frames, neuron in ((slice(None), 3), (slice(3_010, 3_012), 2)):
+        lacking = traces.copy()
+        lacking[frames, neuron] = np.nan
+        assert brightness_steps(lacking, 30.0) == [3_017]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spikefinder_keras import predict
-from spikefinder_keras.errors import DataError
+from spikefinder_keras.errors import DataError, OutputError
 from spikefinder_keras.files.downloads import cache_folder
 from spikefinder_keras.recordings.formats import write_prediction
 from spikefinder_keras.view import pyramid, source
@@ -151,6 +151,12 @@ def test_where_the_folder_cannot_be_written(few):
         assert open_source(few / "r.npy").pyramid.folder.is_relative_to(cache_folder())
     finally:
         few.chmod(0o755)
+
+
+def test_a_pyramid_that_can_be_kept_nowhere(few, monkeypatch):
+    monkeypatch.setattr(pyramid, "_may_write", lambda place: False)
+    with pytest.raises(OutputError, match=r"neither beside it nor in .*SPIKEFINDER_CACHE"):
+        open_source(few / "r.npy")
 
 
 def test_small_results_need_none(made, monkeypatch):

@@ -25,8 +25,8 @@ from .writers import WRITERS, check_store, is_prediction, sidecar_path, write_np
 KINDS = "suite2p's folder, CaImAn's HDF5, NWB, .npy, .npz, .mat, HDF5, Zarr or CSV"
 """What can be read, for messages and help texts."""
 SUFFIXES = (*WRITERS, ".nwb")
-DESCRIBED = (".csv", ".npy")  # beside such a file a description is written
 """Of the files that can be written."""
+DESCRIBED = (".csv", ".npy")  # beside such a file a description is written
 HDF5_OFFSETS = (0, 512, 1024, 2048)
 """Where HDF5 can begin: MATLAB writes 512 bytes of its own before it."""
 ADDRESS = re.compile(r"(https?|ftps?|s3|gs|gcs|az|abfs|dandi|file|sftp|ssh|hdfs):/", re.IGNORECASE)

@@ -131,9 +131,9 @@ class Source:
         group, theirs = _group(name), _group(other)
         if theirs in (group, name):
             return 0
-        if theirs.startswith(group):
+        if not group or theirs.startswith(f"{group}."):
             return 1 + theirs.count(".")
-        return UP if group.startswith(theirs) else APART
+        return UP if not theirs or group.startswith(f"{theirs}.") else APART
 
     def ids(self, traces: str, orientation: str | None, beside: Sequence[str]) -> str | None:
         """The numbers or names of the neurons: the coordinates of their axis, as xarray has them,

@@ -8,6 +8,7 @@ import pytest
 from scipy.io import savemat
 
 from spikefinder_keras import predict, read_recording
+from spikefinder_keras.cli import main
 from spikefinder_keras.errors import DataError
 
 ROIS, FRAMES, RATE = 4, 300, 30.0
@@ -68,6 +69,13 @@ def plane(folder, cells, **settings):
         np.save(folder / f"{name}.npy", values)
     np.save(folder / "ops.npy", {"fs": RATE, **settings})
     return folder
+
+
+def test_settings_beside_the_planes_belong_to_a_run(tmp_path):
+    """suite2p writes them into the folder above, too."""
+    folder = plane(tmp_path / "suite2p" / "plane0", np.ones(ROIS))
+    np.save(folder.parent / "ops.npy", {"fs": RATE})
+    assert main(["predict", str(folder), "--out", str(tmp_path / "rates.zarr"), "--quiet"]) == 0
 
 
 def test_fall_mat_is_read_with_its_settings(tmp_path):
