@@ -16,7 +16,7 @@ from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
-from ..files.atomic import check_output_folder, hash_of, read_small, whole_file
+from ..files.atomic import check_output_folder, hash_of, read_small, remove_file, whole_file
 from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
@@ -132,7 +132,7 @@ def submission(
     def finish(each: PredictedSet) -> tuple[SetResult, list[str]]:
         # Not before there is something to put in their place.
         while earlier:
-            earlier.pop().unlink(missing_ok=True)
+            remove_file(earlier.pop())
         split, number = each.split, each.number
         path = out / file_name(split, number, "spikes")
         write_csv(path, each.rates)

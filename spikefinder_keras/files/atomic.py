@@ -348,6 +348,11 @@ def remove_folder(folder: Path | str, *, failed: bool = False) -> None:
             return
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there."""
+    path.unlink(missing_ok=True)
+
+
 def remove_files(folder: Path, pattern: str) -> None:
     """Remove the files in a folder, however deep, that have such names."""
     for file in folder.rglob(pattern):
