@@ -293,7 +293,9 @@ def _scan(step: Callable[..., Any], carry: Tensors, xs: Tensors, *, reverse: boo
 
     def body(k: Tensor, carry: Tensors, ys: Tensors) -> Any:
         at = length - 1 - k if reverse else k
-        carry, now = step(carry, [x.read(at) for x in xs])
+        after, now = step(carry, [x.read(at) for x in xs])
+        # Of `xs` fewer static shapes may be known, such as of gradients.
+        carry = tuple(tf.ensure_shape(a, c.shape) for a, c in zip(after, carry, strict=True))
         return k + 1, carry, tuple(y.write(at, n) for y, n in zip(ys, now, strict=True))
 
     _, carry, ys = tf.while_loop(lambda k, *_: k < length, body, (0, carry, ys))

@@ -269,3 +269,17 @@ def test_on_jax(tests):
     )
     assert run.returncode == 0, run.stdout[-3000:]
     assert " passed" in run.stdout or "SPIKEFINDER_DATA names no folder" in run.stdout
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX knows all shapes")
+def test_states_keep_their_shape_beside_inputs_of_unknown_shape():
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([3, 1, None])])
+    def add_up(x):
+        def step(carry, now):
+            return (carry[0] + now[0],), (carry[0],)
+
+        return recurrent._scan(step, (tf.zeros((1, 1)),), (x,))[0][0]
+
+    assert add_up(tf.ones((3, 1, 1))).numpy().tolist() == [[3.0]]
