@@ -1,5 +1,5 @@
-"""The Spikefinder competition: its tables, its scores, the published results, a
-simulation of it, and the whole submission.
+"""The Spikefinder competition: its tables, its scores, the published results, a simulation of it,
+and the whole submission.
 
 Not here: recordings of any other form (`recordings`).
 """

@@ -114,12 +114,12 @@ def read_pair(
     the neurons' names; notes on what was left out, and on how the neurons were matched. `DataError`
     if the files are not of the same recording."""
     first, second = read_table(truth), read_table(prediction)
-    notes = [
-        f"{path}: {note}" for path, t in ((truth, first), (prediction, second)) for note in t.notes
-    ]
+    notes = []
     for path, table in ((truth, first), (prediction, second)):
-        stamps = np.zeros(1) if table.times is None else table.times
-        step = float(np.median(np.diff(stamps))) if stamps.size > 1 else STEP
+        notes += [f"{path}: {note}" for note in table.notes]
+        if table.times is None or table.times.size < 2:
+            continue
+        step = float(np.median(np.diff(table.times)))
         if abs(step - STEP) > NEAR * STEP:
             notes.append(
                 f"{path}: its time stamps are {step:.3g} s apart, but are taken for {STEP:g} s: "

@@ -147,7 +147,7 @@ def _split(path: Path | str, text: str, strict: bool) -> Sheet:
         notes.append(_BLANKS)
     separator = separator or _separator(path, header, body)
     sheet = Sheet(path, [], body, first_row, notes)
-    if not strict and "\n#" in f"\n{body}":
+    if not strict and (body.startswith("#") or "\n#" in body):
         _leave_out_comments(sheet)
     try:
         header.encode()

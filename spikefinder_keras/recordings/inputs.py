@@ -123,7 +123,7 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
         rate_from = "by the time stamps"
     else:
         frame_rate = told if frame_rate is None else frame_rate
-        stamps = _counted_times(given.frames, of_frames, frame_rate)
+        stamps = counted_times(given.frames, frame_rate, labels=of_frames)
     clock = check_times(stamps, frame_rate, frames=frames, neurons=neurons, source=source)
     stamps, frame_rate = clock.times, clock.frame_rate
     differs = other_rate(frame_rate, told, "the table")
@@ -155,7 +155,9 @@ def as_recording(  # noqa: PLR0913 - a keyword for each thing that an array cann
     return recording
 
 
-def _counted_times(frames: Array | None, labels: Any, frame_rate: float | None) -> Times | None:
+def counted_times(
+    frames: Array | None, frame_rate: float | None, *, labels: Any = None
+) -> Times | None:
     """Time stamps in s of frames that are counted, from 0, or by what labels them; None where
     nothing counts them, or nobody knows their rate."""
     if frames is None and labels is not None:
@@ -163,12 +165,12 @@ def _counted_times(frames: Array | None, labels: Any, frame_rate: float | None) 
     return None if frames is None or frame_rate is None else frames / plausible_rate(frame_rate)
 
 
-def other_rate(frame_rate: float, told: float | None, where: str) -> list[str]:
-    """A note where the frame rate in Hz that something tells is another than the one that is used;
-    none where nothing does."""
+def other_rate(frame_rate: float, told: float | None, where: str, how: str = "") -> list[str]:
+    """A note where the frame rate in Hz that something tells is another than the one that is used,
+    which is known as `how` says; none where nothing tells one."""
     if told is None or abs(frame_rate - check_rate(told)) <= RATE_MISMATCH * frame_rate:
         return []
-    return [f"the frame rate is {frame_rate:g} Hz, but {told:g} Hz in {where}"]
+    return [f"the frame rate is {frame_rate:g} Hz{how}, but {told:g} Hz in {where}"]
 
 
 def _is_bare(traces: Any) -> TypeGuard[Array | LazyTable]:
@@ -343,7 +345,7 @@ def _of_counted(times: Times, frame_rate: float | None, notes: list[str]) -> Tim
 def _pauses(times: Times, starts: Sequence[int]) -> list[str]:
     """Notes on where no frames are between time stamps, and on segments of other frame rates."""
     pieces = [piece for piece in np.split(times, starts) if piece.size >= FEWEST_STAMPS]
-    rates = [rate_of(piece) for piece in pieces]
+    rates = [rate_of(piece) for piece in pieces] if len(starts) else []
     notes = []
     if rates and max(rates) > (1 + RATE_MISMATCH) * min(rates):
         each = ", ".join(dict.fromkeys(f"{rate:.3g}" for rate in rates))

@@ -89,11 +89,12 @@ def as_input(
         (hasattr(traces, "t") and hasattr(traces, "values"), _from_pynapple),
     ):
         if there:
+            _no_choice(source, variable)
             return read(traces, source)
     columns = _columns_of(traces)
     options = TableOptions(strict=False, segments=column, turned=turned, rows=variable)
-    if variable is not None and columns is None and not hasattr(traces, "columns"):
-        raise UsageError(f"{source} has nothing to choose from; leave {variable} out (variable)")
+    if columns is None and not hasattr(traces, "columns"):
+        _no_choice(source, variable)
     if column is not None and columns is None and not hasattr(traces, "columns"):
         stated_starts(column, 0)  # says that there is no such column
     if columns is not None:
@@ -106,6 +107,11 @@ def as_input(
     if hasattr(traces, "iloc"):
         return _from_pandas(traces, source, options)
     return Input(_from_list(traces, source))
+
+
+def _no_choice(source: str, variable: str | None) -> None:
+    if variable is not None:
+        raise UsageError(f"{source} has nothing to choose from; leave {variable} out (variable)")
 
 
 def _from_masked(traces: Any, source: str) -> Input:

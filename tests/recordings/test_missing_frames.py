@@ -134,8 +134,9 @@ def test_what_is_read_of_a_table_in_memory_is_stated():
     np.testing.assert_allclose(
         as_recording(table, variable="red").fluorescence[:, 0], TRACES[1], rtol=1e-6
     )
-    with pytest.raises(UsageError, match="nothing to choose from"):
-        as_recording(TRACES, RATE, variable="red")
+    for other in (TRACES, np.ma.masked_less(TRACES, 0)):
+        with pytest.raises(UsageError, match="nothing to choose from"):
+            as_recording(other, RATE, variable="red")
 
 
 def test_neuropil_that_is_not_there_is_noted(tmp_path):

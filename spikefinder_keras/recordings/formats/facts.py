@@ -11,7 +11,7 @@ from ...arrays import Array, ArrayLike, Times
 from ...errors import DataError, UsageError
 from ...labels import DECONVOLVED, DENOISED, NEUROPIL, RAW, RELATIVE, RESIDUALS, TRACES
 from ...signals.preprocess import check_rate
-from ..inputs import RATE_MISMATCH, as_recording, other_rate, plausible_rate
+from ..inputs import as_recording, counted_times, other_rate
 from ..options import ReadOptions
 from ..recording import AnyTable, Recording
 from .container import plain
@@ -66,19 +66,11 @@ def make_recording(
             times = None
     if times is None and facts.frame_rate is not None:
         frame_rate = facts.frame_rate if frame_rate is None else frame_rate
-        stated = check_rate(frame_rate)
-        if abs(stated - facts.frame_rate) > RATE_MISMATCH * stated:
-            notes.append(
-                f"the frame rate is {stated:g} Hz as stated, but {facts.frame_rate:g} Hz in the "
-                "file"
-            )
-    stamps = times
-    if times is None and facts.frames is not None and frame_rate is not None:
-        stamps = facts.frames / plausible_rate(frame_rate)
+        notes += other_rate(check_rate(frame_rate), facts.frame_rate, "the file", " as stated")
     made = as_recording(
         traces,
         frame_rate,
-        stamps,
+        counted_times(facts.frames, frame_rate) if times is None else times,
         orientation=options.orientation or facts.orientation,
         names=facts.names,
         unit=options.unit or facts.unit,

@@ -50,7 +50,7 @@ from .facts import (
 )
 from .hdf5 import Hdf5File
 from .rois import Kept, Neuropil, accepted, corrected, numbered
-from .suite2p import KEYS, bad_frames, folder_starts, neuropil_share, without_frames
+from .suite2p import KEYS, folder_starts, neuropil_share, without_bad_frames
 
 # Names by which programs and laboratories call arrays that are no traces, as `plain` makes them
 
@@ -788,13 +788,10 @@ def _of_rois(
     )
     cells = None if numbers is None else Kept(numbers, what, kind)
     table, kept, more = corrected(path, traces, neuropil, cells, options, frame_rate=rate)
-    frames = table.shape[1]
     starts = facts.segment_starts
     if folders is not None and len(starts) == 1:
-        starts = folder_starts(folders, frames, settings)
-    gone = bad_frames(bad, frames, settings)
-    if gone is not None:
-        table = elementwise(functools.partial(without_frames, gone), table, dtype=np.float32)
+        starts = folder_starts(folders, table.shape[1], settings)
+    table = without_bad_frames(table, bad, settings)
     first = f"{choice.unit or 'traces'} from {title}, {kept.size} of {count} {kind}"
     facts = replace(
         facts,

@@ -6,7 +6,7 @@ the ROIs it is of, as suite2p, neuroconv, CaImAn and the Allen Institute write t
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
@@ -203,14 +203,14 @@ class Contents:
         self.start = file.find(f"{series.path}/starting_time")
         region, self.table = region_of(file, series)
         self.columns = table_columns(file, self.table)
-        self._companions = {r: list(companions(file, every, series, r)) for r in COMPANIONS}
+        self.companions = {r: companions(file, every, series, r) for r in COMPANIONS}
         found = {"timestamps": self.times, "starting_time": self.start, "rois": region}
         labels = {where: f"{series.name}/{name}" for name, where in found.items() if where}
         labels = {self.data: series.name} | labels
         # All that may be asked for, as each run of the sandbox takes a quarter of a second.
         wanted = [name for name in ("id", "rejected", *CELLS) if name in self.columns]
         labels |= {self.columns[name]: name for name in wanted}
-        for other in chain(*self._companions.values()):
+        for other in chain(*self.companions.values()):
             labels[data_of(file, other)] = other.name
             theirs = region_of(file, other)[0]
             labels |= {} if theirs is None else {theirs: f"{other.name}/rois"}
@@ -239,24 +239,20 @@ class Contents:
 
     def companion(self, role: str) -> Series | None:
         """The last of the companions; neuropil is that of the same ROIs."""
-        every, rows = self._companions[role], self.rows(self.series)
+        every, rows = self.companions[role], self.rows(self.series)
         if role == "residuals":
             return every[-1] if every else None
+        same = []
         # Two planes may have neuropil of one shape, of which only one is that of these ROIs.
-        same = [
-            other
-            for other in every
-            if rows is None or np.array_equal(self.rows(other), rows)  # type: ignore[arg-type]
-        ]
-        near = [other for other in same if other.where == self.series.where]
-        of_table = [other for other in same if region_of(self.file, other)[1] == self.table]
-        if not near and rows is not None and len(of_table) == 1:
-            return of_table[0]
-        return near[-1] if near else None
-
-    def unsure(self) -> list[str]:
-        """Series that may be the neuropil, where none surely is."""
-        return [other.name for other in self._companions["neuropil"]]
+        for other in every:
+            theirs = self.rows(other)
+            if rows is None or (theirs is not None and np.array_equal(theirs, rows)):
+                same.append(other)
+        if same and same[0].where == self.series.where:
+            return same[-1]
+        # Called otherwise: the only one of these rows of this table.
+        same = [other for other in same if region_of(self.file, other)[1] == self.table]
+        return same[0] if rows is not None and len(same) == 1 else None
 
     def cells(self) -> Kept | None:
         """The ROIs of the series that a column of the table calls cells."""
@@ -281,12 +277,14 @@ class Contents:
 
 def companions(
     file: Hdf5File, every: Mapping[str, Series], series: Series, role: str
-) -> Iterator[Series]:
-    """Series of the same module and shape that may have to be added or subtracted."""
+) -> list[Series]:
+    """Series of the same module and shape that may have to be added or subtracted; of neuropil
+    those that are called as the series is, where some are."""
     shape = file.arrays[data_of(file, series)].shape
     is_corrected = "corrected" in series.name.lower()
     if series.is_relative or not shape or (role == "neuropil" and is_corrected):
-        return
+        return []
+    found = []
     for name, other in every.items():
         module, _, rest = name.partition("/")
         if module != series.name.partition("/")[0] or other is series:
@@ -298,7 +296,9 @@ def companions(
         is_one = COMPANIONS[role] in rest.lower()
         is_one |= role == "neuropil" and plain(rest.rpartition("/")[2]) in NEUROPIL
         if data.shape == shape and is_one:
-            yield other
+            found.append(other)
+    near = [other for other in found if other.where == series.where]
+    return near if near and role == "neuropil" else found
 
 
 def data_of(file: Hdf5File, series: Series) -> str:
@@ -444,8 +444,8 @@ def _recording(contents: Contents, options: ReadOptions) -> Recording:
     if around := contents.companion("neuropil"):
         surround, name = contents.traces_of(around), around.name.rsplit("/", 1)[-1]
         neuropil = Neuropil(surround.T if turned else surround, name)
-    elif unsure := contents.unsure():
-        neuropil = Neuropil(None, f"neuropil that is surely of these ROIs ({', '.join(unsure)})")
+    elif unsure := ", ".join(other.name for other in contents.companions["neuropil"]):
+        neuropil = Neuropil(None, f"neuropil that is surely of these ROIs ({unsure})")
     table, rois, of_neuropil = corrected(
         path, traces.T if turned else traces, neuropil, cells, options, frame_rate=rate
     )

@@ -96,10 +96,10 @@ def read_recording(folder: Path, options: ReadOptions) -> Recording:
 def _has_cells(plane: Path) -> bool:
     """Whether `iscell.npy` calls a ROI of a plane a cell, or is not there."""
     cells = _file(plane / "iscell.npy")
-    if cells is None or not all(cells.shape):
+    if cells is None or not cells.shape or not all(cells.shape):  # `accepted` says what is wrong
         return True
     values = np.asarray(npy_table(cells, cells.nbytes))
-    return bool((values.reshape(len(values), -1)[:, 0] == 1).any())
+    return accepted(plane, values, count=len(values)).size > 0
 
 
 def combine(folder: Path, planes: Mapping[Path, tuple[AnyTable, Facts]]) -> tuple[AnyTable, Facts]:
@@ -171,10 +171,8 @@ def read_plane(folder: Path, options: ReadOptions) -> tuple[AnyTable, Facts]:
     if name == "F" and (folder / "F_chan2.npy").is_file():
         notes.append("there is a second channel, too (--variable F_chan2)")
     starts = folder_starts(settings.folders, frames, notes)
-    bad = bad_frames(settings.bad, frames, notes)
     # After the neuropil, so that runs of one value are looked for in what was measured.
-    if bad is not None:
-        traces = elementwise(partial(without_frames, bad), traces, dtype=np.float32)
+    traces = without_bad_frames(traces, settings.bad, notes)
     return traces, Facts(
         frame_rate=settings.rate,
         orientation=None if cells is None else "neuron-time",
@@ -185,12 +183,6 @@ def read_plane(folder: Path, options: ReadOptions) -> tuple[AnyTable, Facts]:
         rate_from=settings.rate_from,
         start=settings.start,
     )
-
-
-def without_frames(bad: Mask, rows: Array) -> Array:
-    rows = np.array(rows, np.result_type(rows.dtype, np.float32))
-    rows[:, bad] = np.nan
-    return rows
 
 
 @dataclass(frozen=True)
@@ -261,19 +253,25 @@ def _start(folder: Path, planes: Array | None, rate: float | None, notes: list[s
     return place / (rate * count) if place < count else 0.0
 
 
-def bad_frames(bad: Array | None, frames: int, notes: list[str]) -> Mask | None:
-    """Mask `(frame,)` of frames that suite2p calls bad, None where there are none."""
+def without_bad_frames(traces: AnyTable, bad: Array | None, notes: list[str]) -> AnyTable:
+    """Traces `(cell, frame)`, NaN in the frames that suite2p calls bad, if any."""
     if bad is None or not bad.size:
-        return None
-    mask = np.ravel(bad).astype(bool)
+        return traces
+    mask, frames = np.ravel(bad).astype(np.bool_), traces.shape[1]
     # Settings of another run than F.npy stay behind in the folder.
     if mask.size != frames:
         notes.append(f"badframes has {mask.size} values for {frames} frames: not used")
-        return None
+        return traces
     if not mask.any():
-        return None
+        return traces
     notes.append(f"{int(mask.sum())} of {frames} frames are in badframes: taken as missing")
-    return mask
+    return elementwise(partial(_without, mask), traces, dtype=np.float32)
+
+
+def _without(bad: Mask, rows: Array) -> Array:
+    rows = np.array(rows, np.result_type(rows.dtype, np.float32))
+    rows[:, bad] = np.nan
+    return rows
 
 
 def folder_starts(folders: Array | None, frames: int, notes: list[str]) -> tuple[int, ...]:
