@@ -316,6 +316,13 @@ def places(value, path=()):
             yield from places(inner, (*path, key))
 
 
+def mutate_near(data, largest, seed, seeds, mutate):
+    """Every other input is one change away from a valid file: where a library refuses most bytes,
+    the fuzzer otherwise collects files that are refused early, and changes only those."""
+    draw = random.Random(seed)
+    return mutate(draw.choice(seeds) if draw.random() < 0.5 else data, largest)
+
+
 def mutate_json(data, largest, seed, name, mutate):
     """Another value at a random place of the document; else the bytes changed as they come."""
     draw = random.Random(seed)
@@ -393,14 +400,15 @@ def fuzz(name, seconds, planted, runs, kept):
     folder = Path(work.name)
     corpus = Path(kept) / name if kept else folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(SEEDS[name]()):
+    seeds = SEEDS[name]()
+    for number, seed in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
     words = (word.encode("latin1", "replace") for word in WORDS[name])
     lines = ('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"' for word in words)
     (folder / "words").write_text("\n".join(lines) + "\n")
     path = folder / "input"
 
-    for seed in SEEDS[name]():  # so that what is imported late is there
+    for seed in seeds:  # so that what is imported late is there
         path.write_bytes(seed)
         with contextlib.suppress(foreseen):
             target(path)
@@ -416,11 +424,12 @@ def fuzz(name, seconds, planted, runs, kept):
             watch.on = False
 
     limit_memory()
-    options = {}
-    if name in ("zarr", "run"):
-        options["custom_mutator"] = lambda data, largest, seed: mutate_json(
-            data, largest, seed, name, atheris.Mutate
-        )
+
+    def mutate(data, largest, seed):
+        if name in ("zarr", "run"):
+            return mutate_json(data, largest, seed, name, atheris.Mutate)
+        return mutate_near(data, largest, seed, seeds, atheris.Mutate)
+
     limits = [f"-max_total_time={seconds}"] if not runs else [f"-runs={runs}"]
     atheris.Setup(
         [
@@ -436,7 +445,7 @@ def fuzz(name, seconds, planted, runs, kept):
             str(corpus),
         ],
         one,
-        **options,
+        custom_mutator=mutate,
     )
     atheris.Fuzz()
 
