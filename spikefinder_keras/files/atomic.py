@@ -83,22 +83,7 @@ def read_json(path: Path | str) -> Any:
         raise ValueError("nested too deep") from None
 
 
-_UMASK_LOCK = threading.Lock()
-
-STALE = 86_400
-"""Seconds; nothing is written for a day without growing. Of a folder what changed last counts."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says where there is no room, on the disk or by a limit."""
-PAUSES = (0.3, 0.3, 0.3)
-"""Seconds for which the threads of a library that has failed may still write into its folder."""
-LONGEST_SUFFIX = 64
-"""Characters; after a dot early in a long name all the rest of it counts as suffixes."""
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-"""From linux/fcntl.h and linux/fs.h."""
-_PREFIX = ".partial-{}-"
-_PARTIAL = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-")
-_CLEARED: set[tuple[int, int]] = set()
-"""Device and number of each folder that has been cleared by this process."""
+# Whether a place can be written
 
 
 def check_output(path: Path | str) -> Path:
@@ -110,7 +95,7 @@ def check_output(path: Path | str) -> Path:
         If `path` is a folder or a device, or if its folder cannot be made or written to.
     """
     path = Path(path)
-    _check_replaceable(path)
+    _check_ordinary(path)
     check_output_folder(path.parent)
     return path
 
@@ -129,6 +114,21 @@ def check_output_folder(folder: Path | str) -> Path:
             f"cannot write to the folder {folder} ({error.strerror}); choose another one"
         ) from error
     return folder
+
+
+def _check_ordinary(path: Path) -> None:
+    try:
+        if path.is_dir():
+            raise OutputError(
+                f"{path} is a folder; name a file in it, such as {path / 'rates.csv'}"
+            )
+        special = path.exists() and not path.is_file()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error.strerror}); choose another place"
+        ) from error
+    if special:  # the administrator could rename a table onto /dev/null
+        raise OutputError(f"{path} is no ordinary file; choose another place")
 
 
 # What may be written over: nothing that is read, nothing twice, and of what stands there already
@@ -219,6 +219,15 @@ def _same(one: Path, other: Path) -> bool:
 
 # Atomic writes
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room, on the disk or by a limit."""
+LONGEST_SUFFIX = 64
+"""Characters; after a dot early in a long name all the rest of it counts as suffixes."""
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""From linux/fcntl.h and linux/fs.h."""
+_UMASK_LOCK = threading.Lock()
+_PREFIX = ".partial-{}-"
+
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
@@ -244,7 +253,7 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         If writing fails, for example because the disk is full. `path` is then as it was before.
     """
     path = Path(path)
-    _check_replaceable(path)
+    _check_ordinary(path)
     with writing(path):
         clear_stale(path.parent)
         # Some writers choose their format by the suffix, so it stays at the end of the name.
@@ -334,6 +343,29 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(other))
 
 
+def _flush(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
+
+
+def _umask() -> int:
+    with _UMASK_LOCK:  # it can only be read by setting it, for the whole process
+        mask = os.umask(0)
+        os.umask(mask)
+    return mask
+
+
+# Removing: what is no longer wanted, and what killed processes have left
+
+PAUSES = (0.3, 0.3, 0.3)
+"""Seconds for which the threads of a library that has failed may still write into its folder."""
+STALE = 86_400
+"""Seconds; nothing is written for a day without growing. Of a folder what changed last counts."""
+_PARTIAL = re.compile(r"\.partial-([0-9a-f]{8})-(\d+)-")
+_CLEARED: set[tuple[int, int]] = set()
+"""Device and number of each folder that has been cleared by this process."""
+
+
 def remove_folder(folder: Path | str, *, failed: bool = False) -> None:
     """Remove a folder with all that is in it, if it is there.
 
@@ -400,16 +432,6 @@ def _is_stale(entry: os.DirEntry[str]) -> bool:
     return time.time() - newest(entry.path) > STALE
 
 
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # somebody else's, or of a number that no process has
-        return True
-    return True
-
-
 def process_mark() -> str:
     """What names this process among all of all computers, for `runs_here`."""
     return f"{_system()}-{os.getpid()}"
@@ -421,7 +443,12 @@ def runs_here(mark: str) -> bool | None:
     system, _, process = mark.partition("-")
     if system != _system() or not process.isdecimal() or os.name != "posix":
         return None
-    return _runs(int(process))
+    with suppress(OSError, OverflowError):  # somebody else's, or of a number that no process has
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def newest(path: Path | str) -> float:
@@ -444,30 +471,3 @@ def _system() -> str:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:8]
-
-
-def _check_replaceable(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise OutputError(
-                f"{path} is a folder; name a file in it, such as {path / 'rates.csv'}"
-            )
-        special = path.exists() and not path.is_file()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path} ({error.strerror}); choose another place"
-        ) from error
-    if special:  # the administrator could rename a table onto /dev/null
-        raise OutputError(f"{path} is no ordinary file; choose another place")
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb+") as opened:
-        os.fsync(opened.fileno())
-
-
-def _umask() -> int:
-    with _UMASK_LOCK:  # it can only be read by setting it, for the whole process
-        mask = os.umask(0)
-        os.umask(mask)
-    return mask

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -120,7 +120,7 @@ def read_weights(path: str | Path) -> Arrays:
     """Read the arrays of a weights file by our names, each checked, but not yet for its shape.
     `WeightsError` if the file is unreadable or holds something else."""
     try:
-        stored = read_arrays(path, skip=_NOT_OURS)
+        stored = read_arrays(path)
     except Unreadable as error:
         raise WeightsError(f"{path} is no usable weights file: {error}") from None
     except OSError as error:
@@ -272,13 +272,10 @@ def misfit(found: Shapes, path: str | Path, *expectations: Shapes) -> WeightsErr
 # The file, read in the sandbox
 
 
-def read_arrays(
-    path: Path | str, skip: Sequence[str] = (), *, time_limit: float = TIME_LIMIT
-) -> dict[str, Array]:
-    """Read every floating-point dataset of an HDF5 file, by its path in it.
-
-    Objects whose path contains one of `skip` are left out unread. If the file is anything but plain
-    `Unreadable` is raised, and no object of it has been read into this process.
+def read_arrays(path: Path | str, *, time_limit: float = TIME_LIMIT) -> dict[str, Array]:
+    """Read every floating-point dataset of an HDF5 file, by its path in it, but what belongs to
+    Keras alone. If the file is anything but plain `Unreadable` is raised, and no object of it has
+    been read into this process.
     """
     with open_ordinary(path) as file:
         start = file.read(len(SIGNATURE))
@@ -289,18 +286,12 @@ def read_arrays(
         raise Unreadable(f"it is not an HDF5 file (it begins with {start!r})")
     if size > LARGEST_FILE:
         raise Unreadable(f"it is larger than {LARGEST_FILE >> 20} MiB")
-    return run(
-        parse_arrays,
-        path,
-        list(skip),
-        time_limit=time_limit,
-        memory=CHILD_MEMORY,
-        libraries=["h5py"],
-    )
+    limits: Any = {"time_limit": time_limit, "memory": CHILD_MEMORY}
+    return run(parse_arrays, path, **limits, libraries=["h5py"])
 
 
 @sandboxed
-def parse_arrays(path: str, skip: Sequence[str]) -> Iterator[tuple[str, h5py.Dataset]]:
+def parse_arrays(path: str) -> Iterator[tuple[str, h5py.Dataset]]:
     """Every floating-point dataset."""
     import h5py
 
@@ -308,7 +299,7 @@ def parse_arrays(path: str, skip: Sequence[str]) -> Iterator[tuple[str, h5py.Dat
         with h5py.File(path, "r") as file:
             datasets = {
                 where: _checked_weights(item, where)
-                for where, item in walk(file, _LIMITS, skip=skip)
+                for where, item in walk(file, _LIMITS, skip=_NOT_OURS)
                 if not isinstance(item, h5py.Group)
             }
             total = sum(dataset.nbytes for dataset in datasets.values())

@@ -170,15 +170,10 @@ def _refit_lines(y: Table, time: Trace, lines: Table) -> Table:
             if ready.all():
                 return found[:, :1] + found[:, 1:2] * time
             on = ~ready
-            y, at, start, first, second = y[on], at[on], start[on], first[on], second[on]
-            low, high, unit, spread, narrowest = (
-                low[on],
-                high[on],
-                unit[on],
-                spread[on],
-                narrowest[on],
-            )
-            likelihood, longest = likelihood[on], longest[on]
+            at = at[on]
+            y, start, first, second = (each[on] for each in (y, start, first, second))
+            low, high, unit, spread = (each[on] for each in (low, high, unit, spread))
+            narrowest, likelihood, longest = (e[on] for e in (narrowest, likelihood, longest))
         direction = (first - start) / unit
         bend = (second - first) / unit - direction
         length = np.sqrt((direction**2).sum(axis=1) / np.maximum((bend**2).sum(axis=1), 1e-300))

@@ -289,16 +289,10 @@ def _ridge(features: Array, target: Array, weight: Array) -> tuple[float, Array]
     # In units of their spread, so that all slopes cost alike.
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-9
     design = np.column_stack([np.ones(len(features)), (features - middle) / spread])
-    found = _solve(design, target, weight, cost=RIDGE)
-    slopes = found[1:] / spread
-    return float(found[0] - slopes @ middle), slopes
-
-
-def _solve(design: Array, target: Array, weight: Array, *, cost: float) -> Array:
-    """The terms `(column,)` of a ridge regression on a design `(row, column)` of which the first
-    column is the intercept's; `weight` is that of each row."""
-    penalty = cost * np.eye(design.shape[1])
+    penalty = RIDGE * np.eye(design.shape[1])
     penalty[0, 0] = 0.0  # the intercept may be what it is
-    return np.linalg.solve(
+    found = np.linalg.solve(
         design.T @ (design * weight[:, None]) + penalty, design.T @ (weight * target)
     )
+    slopes = found[1:] / spread
+    return float(found[0] - slopes @ middle), slopes

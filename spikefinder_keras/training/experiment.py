@@ -29,6 +29,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -158,7 +159,7 @@ def run_experiment(
     for row in read_rows(table) if table.exists() else []:
         rows.setdefault((row["name"], row["seed"]), []).append(row)
     tasks = [
-        _Task(name, seed, plan=plan, data=str(data), out=out, rows=rows[name, str(seed)])
+        partial(_one_run, name, seed, rows[name, str(seed)], plan=plan, data=str(data), out=out)
         for name, seed in runs
     ]
     summary: list[dict[str, Any]] = []
@@ -174,50 +175,39 @@ def run_experiment(
     return summary
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A run of an experiment; `rows` are those that are known of it."""
-
-    name: str
-    seed: int
-    plan: Plan
-    data: str
-    out: Path
-    rows: list[Row]
-
-
-def _results(tasks: Sequence[_Task], jobs: int) -> Iterator[list[Row]]:
-    """What `_one_run` returns of each task, as they end."""
+def _results(tasks: Sequence[Callable[[], list[Row]]], jobs: int) -> Iterator[list[Row]]:
+    """What the tasks return, as they end."""
     if jobs == 1:
-        yield from map(_one_run, tasks)
+        yield from (task() for task in tasks)
         return
     # Anew, not forked: JAX and TensorFlow have threads that a fork would lose.
     with ProcessPoolExecutor(jobs, get_context("spawn"), quiet_libraries) as pool:
         try:
-            for done in as_completed([pool.submit(_one_run, task) for task in tasks]):
+            for done in as_completed(map(pool.submit, tasks)):
                 yield done.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _one_run(task: _Task) -> list[Row]:
-    """The rows of one run, which is begun, carried on, or done already."""
+def _one_run(
+    name: str, seed: int, rows: list[Row], *, plan: Plan, data: str, out: Path
+) -> list[Row]:
+    """The rows of one run, which is begun, carried on, or done already; of it are known `rows`."""
     from .convi6 import fit
 
-    plan, seed, name = task.plan, task.seed, task.name
     settings = Settings(**plan.variants[name], seed=seed)
-    traces = read_traces(task.data, settings.few_data_weight)
-    neurons = neurons_of(traces, task.data)
+    traces = read_traces(data, settings.few_data_weight)
+    neurons = neurons_of(traces, data)
     left_out = fold_of(neurons, plan.folds) == plan.leave_out[seed % len(plan.leave_out)]
     after = {*(k for k in plan.score_after if k < settings.epochs), settings.epochs}
-    folder = task.out / _folder_name(name) / f"seed-{seed}"
+    folder = out / _folder_name(name) / f"seed-{seed}"
     about = {
         "name": name,
         **{key: str(value) for key, value in asdict(settings).items()},
         "data": traces.fingerprint()[:16],
     }
     kept = folder / "scores.csv"
-    rows = read_rows(kept) if kept.exists() else task.rows
+    rows = read_rows(kept) if kept.exists() else rows
     # The scores of other settings or data are no part of this table.
     if any(row[key] != value for row in rows for key, value in about.items()):
         raise TrainingError(

@@ -22,6 +22,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "page": ["view_prediction", "write_page"],
-        "source": ["PredictionSource", "Source"],
+        "source": ["PredictionSource"],
     },
 )

@@ -41,8 +41,8 @@ WINDOWS = (
     *("trace_low", "trace_high", "rate_high"),
 )
 """The columns of `Drawing.windows`, with a row for each neuron that is drawn: its number, what
-`Source.window` gives, and from where to where its trace and up to where its rate is drawn; NaN for
-what there is in view."""
+`PredictionSource.window` gives, and from where to where its trace and up to where its rate is
+drawn; NaN for what there is in view."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +29,8 @@ from ..signals.measures import runs
 from .pyramid import MEANS, Pyramid, open_pyramid, time_edges
 
 COLUMNS = ("name", "mean_rate", "interval", "spikes", "expected", "noise", "remarks")
-"""Of `Source.table`: the mean rate is in the source's unit, its interval text, spikes a number or
-None, the rest as `recordings.quality` has it."""
+"""Of `PredictionSource.table`: the mean rate is in the source's unit, its interval text, spikes a
+number or None, the rest as `recordings.quality` has it."""
 
 IN_MEMORY = 64 << 20
 """Bytes of rates, or of traces, that are read as a whole where their format allows to leave them in
@@ -40,48 +40,9 @@ KEPT = 64 << 20  # bytes of the traces and rates that were looked at last
 FEWEST_POINTS = 8  # of which a reduced trace is drawn, whatever was asked for
 
 
-class Source(Protocol):
-    """A recording with its predicted rates, to be looked at."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the neurons."""
-
-    @property
-    def frame_rate(self) -> float:
-        """In Hz."""
-
-    @property
-    def frames(self) -> int:
-        """How many there are."""
-
-    @property
-    def start(self) -> float:
-        """Time stamp of the first frame in s."""
-
-    @property
-    def segments(self) -> tuple[tuple[float, float], ...]:
-        """Times of the first and the last frame of each segment in s."""
-
-    @property
-    def unit(self) -> str:
-        """Of the rates."""
-
-    def table(self) -> dict[str, list[Any]]:
-        """The columns named `COLUMNS`, a value for each neuron."""
-
-    def overview(self, bins: int) -> Rates:
-        """Mean rates `(neuron, bin)` in bins of one length each; NaN where there are none."""
-
-    def window(self, neuron: int, start: float, end: float, points: int) -> dict[str, Array]:
-        """What a neuron does from `start` to `end` in s, and one sample to either side: `time` and
-        `trace`, `rate_time` and `rate`, at most about `points` real samples of each, and `spikes`,
-        their times. NaN where nothing is."""
-
-
 @dataclass(frozen=True)
 class PredictionSource:
-    """A `Source` of a prediction, with its recording; both may still be in their files."""
+    """A prediction to be looked at, with its recording; both may still be in their files."""
 
     prediction: Prediction
 
@@ -99,6 +60,7 @@ class PredictionSource:
 
     @property
     def start(self) -> float:
+        """Time stamp of the first frame in s."""
         return float(self.times[0])
 
     @cached_property
@@ -108,6 +70,7 @@ class PredictionSource:
 
     @cached_property
     def segments(self) -> tuple[tuple[float, float], ...]:
+        """Times of the first and the last frame of each segment in s."""
         found = [self.times[segment.frames] for segment in self.prediction.recording.segments]
         return tuple((float(times[0]), float(times[-1])) for times in found)
 
@@ -116,6 +79,7 @@ class PredictionSource:
         return unit_of(self.prediction)
 
     def table(self) -> dict[str, list[Any]]:
+        """The columns named `COLUMNS`, a value for each neuron."""
         quality, spikes = self.prediction.quality, self.prediction.spike_times
         neurons = list(quality.neurons)
         if len(neurons) != len(self.names):  # nothing is known of them
@@ -156,9 +120,13 @@ class PredictionSource:
         )
 
     def overview(self, bins: int) -> Rates:
+        """Mean rates `(neuron, bin)` in bins of one length each; NaN where there are none."""
         return mean_rates(self.prediction.table, time_edges(self.times, bins)).T
 
     def window(self, neuron: int, start: float, end: float, points: int) -> dict[str, Array]:
+        """What a neuron does from `start` to `end` in s, and one sample to either side: `time` and
+        `trace`, `rate_time` and `rate`, at most about `points` real samples of each, and `spikes`,
+        their times. NaN where nothing is."""
         first = max(0, int(np.searchsorted(self.times, start)) - 1)
         last = int(np.searchsorted(self.times, end, "right")) + 1
         part = slice(first, last)
@@ -190,7 +158,7 @@ class PredictionSource:
 
 @dataclass(frozen=True)
 class StoredSource(PredictionSource):
-    """A `Source` of what is too large for the memory: from afar of its pyramid, from near of its
+    """A source of what is too large for the memory: from afar of its pyramid, from near of its
     file, of which the traces that were looked at last are kept."""
 
     pyramid: Pyramid

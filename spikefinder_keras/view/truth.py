@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Rates, Table, Times
+from ..arrays import Array, Table, Times
 from ..competition.scoring import score
 from ..constants import POOL, SAMPLE_RATE
 from ..errors import DataError
@@ -131,6 +131,3 @@ class TruthSource:
         times = self.truth.times[neuron]
         found = self.source.window(neuron, start, end, points)
         return {**found, "truth": times[(times >= start) & (times <= end)]}
-
-    def overview(self, bins: int) -> Rates:
-        return self.source.overview(bins)

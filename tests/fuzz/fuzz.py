@@ -246,7 +246,7 @@ def targets(name):
         "mat": read,
         "caiman": read,
         "nwb": read,
-        "weights": lambda path: drain(weights.parse_arrays, path, []),
+        "weights": lambda path: drain(weights.parse_arrays, path),
         "zarr": store,
         "run": run,
     }[name]

@@ -475,7 +475,7 @@ def test_truncated_at_every_byte(tmp_path, name):
     for length in lengths:
         os.truncate(path, length)
         with pytest.raises(hdf5_arrays.Unreadable):
-            list(weights.parse_arrays(path, []))
+            list(weights.parse_arrays(path))
     assert len(lengths) > 80_000
 
 
@@ -833,9 +833,7 @@ def child_program(tmp_path, monkeypatch):
 
     def install(code):
         name = f"hostile_parser_{tmp_path.name}"
-        (tmp_path / f"{name}.py").write_text(
-            f"def parse_arrays(path, skip):\n    {code}\n    yield"
-        )
+        (tmp_path / f"{name}.py").write_text(f"def parse_arrays(path):\n    {code}\n    yield")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setattr(weights, "parse_arrays", import_module(name).parse_arrays)
 

@@ -146,8 +146,7 @@ def work(*_):
 if sys.argv[1] == "here":
     work()
 elif __name__ == "__main__":
-    experiment._one_run = work
-    list(experiment._results([()], 2))
+    list(experiment._results([work], 2))
 """
 
 

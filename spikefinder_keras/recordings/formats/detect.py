@@ -12,7 +12,7 @@ from ...errors import DataError, OutputError, UsageError
 from ...files.atomic import check_apart, check_output, check_replaceable, is_zarr, open_ordinary
 from ...files.csv import read_table
 from ...files.hdf5 import SIGNATURE
-from ...files.npy import NPY, NpyFile
+from ...files.npy import NPY
 from ..marks import only_good
 from ..options import ReadOptions, Segments
 from ..recording import Prediction, Recording, chunk_size
@@ -222,10 +222,7 @@ def _read_hdf5(path: Path, options: ReadOptions) -> Recording:
 def _read_npy(path: Path, options: ReadOptions) -> Recording:
     """Recording of an array `(neuron, frame)`; or of Cascade's pickled dict."""
     refuse_processed(path, path.stem)
-    try:
-        file = NpyFile(path)
-    except Exception as error:  # numpy parses the header as Python text, so this can be many
-        raise npz.damaged(path, error) from None
+    file = npz.open_npy(path)
     if file.dtype.hasobject:
         container = open_container(Container, path, pickled.JOBS, chunk_size(options.memory))
         return named_arrays.read_pickled(container, options)

@@ -1,4 +1,5 @@
-"""The `.npz` container: a zip of `.npy` files, of which only those needed are unpacked."""
+"""The `.npz` container: a zip of `.npy` files, of which only those needed are unpacked; and one
+`.npy` file."""
 
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 from ...arrays import Array
 from ...errors import DataError
 from ...files.atomic import ZARR
-from ...files.npy import member_header, read_member
+from ...files.npy import NpyFile, member_header, read_member
 from ...files.sandbox import sandboxed
 from .container import ArrayInfo, Jobs, as_json
 
@@ -24,6 +25,14 @@ OTHER_ZIPS = {
 """By a file in it, what a zip is that people bring and that holds no arrays."""
 DAMAGED = (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError, RuntimeError)
 """What zipfile and numpy say of damaged files."""
+
+
+def open_npy(path: Path) -> NpyFile:
+    """The array in a `.npy` file, as yet unread; `DataError` if it is none."""
+    try:
+        return NpyFile(path)
+    except Exception as error:  # numpy parses the header as Python text, so this can be many
+        raise damaged(path, error) from None
 
 
 def damaged(path: Path | str, error: Exception) -> DataError:

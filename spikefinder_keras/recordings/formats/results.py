@@ -20,7 +20,7 @@ from ...errors import DataError, UsageError
 from ...files.atomic import is_zarr, read_small
 from ...files.csv import read_table
 from ...files.hdf5 import checked, resolve
-from ...files.npy import NpyFile, read_header
+from ...files.npy import read_header
 from ...files.sandbox import check_size, parse, require, sandboxed
 from ...text import clean_name, shown
 from ..inputs import as_recording
@@ -172,10 +172,7 @@ def _from_csv(path: Path, in_memory: int) -> _Parts:
 
 def _from_npy(path: Path, in_memory: int) -> _Parts:
     about = _description(path)
-    try:
-        file = NpyFile(path)
-    except Exception as error:  # numpy parses the header as Python text, so this can be many
-        raise npz.damaged(path, error) from None
+    file = npz.open_npy(path)
     if len(file.shape) != 2 or file.dtype.kind != "f":
         raise _no_result(path)
     rates = npy_table(file, in_memory)
@@ -205,12 +202,12 @@ def _described(rates: AnyTable, about: Mapping[str, Any], times: Any) -> _Parts:
 
 def _from_npz(path: Path, in_memory: int) -> _Parts:
     file = open_container(Container, path, npz.JOBS, in_memory)
-    return _read(file, parse(parse_npz, path))
+    return _parts(file, parse(parse_npz, path))
 
 
 def _from_mat(path: Path, in_memory: int) -> _Parts:
     file = open_container(Container, path, mat.JOBS, in_memory, RATES, [RATES], always_tables=True)
-    return _read(file, parse(parse_mat, path, libraries=("scipy.io",)))
+    return _parts(file, parse(parse_mat, path, libraries=("scipy.io",)))
 
 
 def _from_zarr(path: Path, in_memory: int) -> _Parts:
@@ -227,7 +224,7 @@ def _from_zarr(path: Path, in_memory: int) -> _Parts:
     return _from_arrays(found)
 
 
-def _read(file: Container, texts: Mapping[str, Any]) -> _Parts:
+def _parts(file: Container, texts: Mapping[str, Any]) -> _Parts:
     wanted = {name: name for name in ARRAYS if name in file.arrays}
     wanted = {name: name for name in wanted if file.arrays[name].is_numeric}
     return _from_arrays({**texts, **file.read(wanted)})
