@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
-from ..files.atomic import check_output_folder, hash_of, read_small, remove_file, whole_file
+from ..files.atomic import check_output_folder, hash_of, read_small, remove_file, write_text
 from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
@@ -127,12 +128,16 @@ def submission(
         "files": [file_name(*each, "spikes") for each in sets],
     }
     earlier = _earlier(out, record)
+    # Until all is there nothing says that it is one run's, only which files are by this program.
+    listed = sorted({*record["files"], *(path.name for path in earlier)})
+    begun = {"program": record["program"], "files": listed}
+    first = [partial(_write_record, out, begun), *(partial(remove_file, path) for path in earlier)]
 
     # Writing and scoring a set takes about as long as predicting one.
     def finish(each: PredictedSet) -> tuple[SetResult, list[str]]:
         # Not before there is something to put in their place.
-        while earlier:
-            remove_file(earlier.pop())
+        while first:
+            first.pop(0)()
         split, number = each.split, each.number
         path = out / file_name(split, number, "spikes")
         write_csv(path, each.rates)
@@ -150,9 +155,12 @@ def submission(
             results.append(result)
             for line in lines:
                 say(line)
-    with whole_file(out / RECORD) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    _write_record(out, record)
     return results
+
+
+def _write_record(out: Path, record: dict[str, Any]) -> None:
+    write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def _earlier(out: Path, record: dict[str, Any]) -> list[Path]:
@@ -166,15 +174,16 @@ def _earlier(out: Path, record: dict[str, Any]) -> list[Path]:
     ours = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
     known = {file_name(split, d.number, "spikes") for split in SPLITS for d in DATASETS}
     there = {name for name in known if (out / name).is_file()}
-    if strange := sorted(there - ours - set(record["files"])):
+    if strange := sorted(there - ours):
         raise OutputError(
             f"{out} holds rates of another run, such as {strange[0]}, of which no {RECORD} says "
             "what made them; choose another folder (--out)"
         )
+    if (out / RECORD).exists() and "program" not in before:
+        raise OutputError(f"{out / RECORD} is not by this program; choose another folder (--out)")
     same = all(before.get(key) == record[key] for key in ("weights_sha256", "data", "origin"))
     gone = there & ours - set(record["files"]) if same else there & ours
-    # Until all is there again, nothing says that it is one run's.
-    return [out / name for name in (*gone, *([RECORD] if before else []))]
+    return [out / name for name in gone]
 
 
 def predict_sets(

@@ -138,6 +138,9 @@ AnyPath: TypeAlias = str | os.PathLike[str]
 
 MARK = "spikefinder-keras"
 """It stands in all that this program writes, or beside it: who wrote a file says so."""
+UNMARKED = (".csv", ".npy", ".nwb")
+"""In the first two it does not stand: where it does, somebody has written of this program. In the
+last it stands beside somebody's recording, and what others have added to it."""
 _MARKS = (MARK.encode(), MARK.encode("utf-32-le"))  # the second in numpy's arrays of text
 _SOUGHT = 1 << 20  # bytes at both ends of a file in which it is looked for
 ZARR = ("zarr.json", ".zgroup", ".zarray")  # one of them is in the folder of every group or array
@@ -201,8 +204,9 @@ def is_ours(path: AnyPath, begins: bytes = b"") -> bool:
             tail = file.read(_SOUGHT)
     except OSError:
         return False
+    marks = () if path.suffix.lower() in UNMARKED else _MARKS
     known = bool(begins) and head.startswith(begins)
-    return not head or known or any(mark in part for mark in _MARKS for part in (head, tail))
+    return not head or known or any(mark in part for mark in marks for part in (head, tail))
 
 
 def is_zarr(path: Path) -> bool:

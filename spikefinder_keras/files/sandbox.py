@@ -40,6 +40,9 @@ TIME_LIMIT = 120.0
 """Seconds; 1,000 neurons x 80,000 frames take a few."""
 REFUSED = 3
 """Exit status of a child that has said why."""
+LONGEST_ARGUMENT = 30_000
+"""Characters of a request that are an argument of the child: Windows takes 32,767, Linux four times
+as many. A longer one, such as the numbers of many thousand neurons, comes by its standard input."""
 _NO_ROOM = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 LARGEST_ANSWER = 256 << 20
 """Bytes of JSON, all but the arrays."""
@@ -47,7 +50,8 @@ LARGEST_ANSWER = 256 << 20
 # It ends at once: to take the libraries down takes longer than to read a small file.
 _CHILD = (
     "import json, os, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from spikefinder_keras.files.sandbox import main; os._exit(main(sys.argv[2]))"
+    "from spikefinder_keras.files.sandbox import main; "
+    "os._exit(main(sys.argv[2] or sys.stdin.read()))"
 )
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
 """No parser multiplies matrices; the threads for it, one per core, took half of a child's time."""
@@ -122,11 +126,13 @@ def run(
     paths = list(filter(None, map(_absolute, sys.path)))
     # `-P`: the folder in which the user works must not be searched for modules.
     command = [sys.executable, "-P", "-W", "ignore", "-c", _CHILD, json.dumps(paths)]
+    text = json.dumps(request)
+    long = len(text) > LONGEST_ARGUMENT
     with tempfile.TemporaryFile(prefix="spikefinder-") as answer:
         try:
             child = subprocess.run(
-                [*command, json.dumps(request)],
-                stdin=subprocess.DEVNULL,
+                [*command, "" if long else text],
+                input=text.encode() if long else b"",
                 stdout=answer,
                 stderr=subprocess.DEVNULL,
                 timeout=time_limit,

@@ -194,6 +194,24 @@ def test_its_own_results_are_known_again(suffix, here):
     assert is_ours("empty")
 
 
+def test_what_only_speaks_of_it_is_not_its_own(here):
+    (here / "notes.csv").write_text('neuron,comment\n1,"rates by spikefinder-keras"\n')
+    with pytest.raises(OutputError, match=r"notes\.csv is there, and not by this program"):
+        write_prediction("notes.csv", predict(traces(), 30.0))
+
+
+def test_another_recording_with_rates_of_it(here):
+    """A copy of a recording that holds rates is its owner's, with all that was added to it."""
+    from spikefinder_keras.recordings.formats import check_prediction_path
+
+    for name in ("source.nwb", "other.nwb"):
+        with h5py.File(name, "w") as file:
+            file.attrs.update(nwb_version="2.7.0", by="spikefinder-keras")
+    with pytest.raises(OutputError, match=r"other\.nwb is there"):
+        check_prediction_path("other.nwb", "source.nwb")
+    check_prediction_path("source.nwb", "source.nwb")
+
+
 def test_another_nwb_file(here):
     pytest.importorskip("pynwb")
     from spikefinder_keras.recordings.formats import check_prediction_path

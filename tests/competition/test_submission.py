@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from spikefinder_keras.competition import tables
 from spikefinder_keras.competition.submission import RECORD, submission
 from spikefinder_keras.competition.tables import write_csv
 from spikefinder_keras.errors import OutputError
@@ -45,6 +46,36 @@ def test_rates_of_nobody_known_are_not_mixed(tmp_path):
     with pytest.raises(OutputError, match=r"holds rates of another run, such as 7\.train.*--out"):
         submission(data(tmp_path / "a", [1]), "described", out)
     assert rates_in(out) == {"7.train.spikes.csv"}
+
+
+@pytest.mark.parametrize("name", ["1.train.spikes.csv", RECORD])
+def test_what_somebody_else_has_made_is_not_replaced(name, tmp_path):
+    """Rates of the very sets, such as the authors' own, and a file of the record's name."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"my": "own"}')
+    with pytest.raises(OutputError, match=r"choose another folder \(--out\)"):
+        submission(data(tmp_path / "a", [1]), "described", out)
+    assert (out / name).read_text() == '{"my": "own"}' and len([*out.iterdir()]) == 1
+
+
+def test_a_run_that_breaks_off_is_begun_again(tmp_path, monkeypatch):
+    out, made = tmp_path / "out", data(tmp_path / "a", [1, 2])
+    submission(made, "released", out)
+    real = tables.write_csv
+
+    def break_off(path, rates):
+        if path.name.startswith("2"):
+            raise KeyboardInterrupt
+        real(path, rates)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spikefinder_keras.competition.submission.write_csv", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            submission(made, "described", out)
+    assert "weights" not in json.loads((out / RECORD).read_text())
+    submission(made, "described", out)
+    assert json.loads((out / RECORD).read_text())["weights"] == "described"
 
 
 def test_the_folder_of_a_training_run(tmp_path):

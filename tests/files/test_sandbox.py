@@ -28,6 +28,9 @@ def good(path, number):
     yield "empty", np.empty((0, 3))
     yield "one", np.array(3.5)
 
+def add(path, numbers):
+    yield "sum", sum(numbers)
+
 def hang(path):
     time.sleep(60)
     yield
@@ -124,6 +127,12 @@ def test_children_that_fail(jobs, name, arguments, options, message):
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 300
     assert time.monotonic() - start < 20
+
+
+def test_a_request_longer_than_an_argument(jobs, tmp_path):
+    """Such as the numbers of many thousand neurons."""
+    numbers = [*range(10_000_000, 10_050_000)]
+    assert parse(jobs.add, tmp_path / "file", numbers)["sum"] == sum(numbers)
 
 
 def test_errors_of_ours_pass(jobs):

@@ -365,8 +365,9 @@ _READERS = {
 
 def with_recording(prediction: Prediction, recording: Recording) -> Prediction:
     """The prediction with the recording that it was made from, its fluorescence included: of as
-    many neurons by their places, of more those of the same names. `DataError` if it is of others,
-    or of other frames."""
+    many neurons by their places, of more those of the same names. When its frames were taken the
+    prediction knows, whose time stamps may have been stated. `DataError` if it is of others, or of
+    other frames."""
     rates, names = prediction.recording, prediction.names
     frames = len(rates.times)
     if len(recording.times) != frames:
@@ -374,6 +375,8 @@ def with_recording(prediction: Prediction, recording: Recording) -> Prediction:
             f"{recording.source} has {len(recording.times)} frames, but {rates.source} {frames}; "
             "name the recording that it was predicted from"
         )
+    if not np.array_equal(recording.times, rates.times):
+        recording = replace(recording, times=rates.times)
     if len(recording.names) == len(names):  # an array names none, whatever its result calls them
         return replace(prediction, recording=replace(recording, names=names))
     place = {name: k for k, name in enumerate(recording.names)}

@@ -180,6 +180,17 @@ def test_with_its_recording(tmp_path, prediction):
     np.testing.assert_array_equal(found.recording.traces, traces()[[0, 3]].T)
 
 
+def test_times_that_were_stated_stay_with_the_rates(tmp_path):
+    """The array that they were stated of knows none."""
+    times = 1000 + np.arange(1500) / RATE
+    times[700:] += 60
+    np.save(tmp_path / "a.npy", traces())
+    path = write_prediction(tmp_path / "r.npz", predict(traces(), times=times))
+    found = with_recording(read_result(path), read_recording(tmp_path / "a.npy", RATE))
+    np.testing.assert_allclose(found.recording.times, times, atol=1e-9)
+    assert len(found.recording.segments) == 2
+
+
 def test_recordings_of_others(tmp_path, prediction):
     path = write_prediction(tmp_path / "r.npz", prediction)
     made = read_result(path)
