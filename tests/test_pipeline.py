@@ -4,6 +4,7 @@ import contextlib
 import csv
 import errno
 import io
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikefinder_keras import cli
+from spikefinder_keras import __version__, cli
 from spikefinder_keras.competition import submission
 from spikefinder_keras.competition.scoring import score
 from spikefinder_keras.competition.simulated_data import simulate
@@ -277,6 +278,9 @@ def test_a_full_disk_keeps_the_previous_files(few, weights, tmp_path, monkeypatc
     out.mkdir()
     for name in ("2.test.spikes.csv", "7.train.spikes.csv"):
         (out / name).write_text("the previous one")
+    # As a run of the same sets that broke off says of itself.
+    begun = {"program": f"spikefinder-keras {__version__}", "files": sorted(contents(out))}
+    (out / "run.json").write_text(json.dumps(begun))
     before = contents(out)
     monkeypatch.setattr(os, "fsync", full_disk)
     options = ("--weights", weights, "--quiet", "--out")

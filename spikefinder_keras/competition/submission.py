@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ..console import bar, cores, text_table
 from ..constants import SPLIT_LENGTH, SPLITS
 from ..datasets import DATASETS, trace_lengths
 from ..errors import DataError, OutputError
-from ..files.atomic import check_output_folder, hash_of, read_small, remove_file, write_text
+from ..files.atomic import check_output_folder, hash_of, read_json, remove_file, write_text
 from ..files.downloads import cached_weights, data_cache
 from ..network.engine import as_engine
 from ..network.predict import CalciumTable, predict_tables
@@ -131,16 +130,18 @@ def submission(
     # Until all is there nothing says that it is one run's, only which files are by this program.
     listed = sorted({*record["files"], *(path.name for path in earlier)})
     begun = {"program": record["program"], "files": listed}
-    first = [partial(_write_record, out, begun), *(partial(remove_file, path) for path in earlier)]
 
     # Writing and scoring a set takes about as long as predicting one.
     def finish(each: PredictedSet) -> tuple[SetResult, list[str]]:
-        # Not before there is something to put in their place.
-        while first:
-            first.pop(0)()
         split, number = each.split, each.number
         path = out / file_name(split, number, "spikes")
+        if _read_record(out) != begun:
+            _write_record(out, begun)
         write_csv(path, each.rates)
+        # Not before there is something in their place.
+        while earlier:
+            if (old := earlier.pop()) != path:
+                remove_file(old)
         plain = published = None
         if each.spikes is not None:
             plain = score(each.spikes, each.rates)
@@ -159,6 +160,14 @@ def submission(
     return results
 
 
+def _read_record(out: Path) -> dict[str, Any]:
+    """What an earlier run says of itself; nothing if there is none."""
+    try:
+        return dict(read_json(out / RECORD))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def _write_record(out: Path, record: dict[str, Any]) -> None:
     write_text(out / RECORD, json.dumps(record, indent=1) + "\n")
 
@@ -166,10 +175,7 @@ def _write_record(out: Path, record: dict[str, Any]) -> None:
 def _earlier(out: Path, record: dict[str, Any]) -> list[Path]:
     """What an earlier run has written and this one does not replace: if it was one of other weights
     or data, all. `OutputError` if there are rates of which nothing says that they are ours."""
-    try:
-        before = dict(json.loads(read_small(out / RECORD)))
-    except (OSError, ValueError, TypeError):
-        before = {}
+    before = _read_record(out)
     listed = before.get("files")
     ours = {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
     known = {file_name(split, d.number, "spikes") for split in SPLITS for d in DATASETS}

@@ -8,6 +8,7 @@ import builtins
 import errno
 import hashlib
 import io
+import json
 import os
 import shutil
 import sys
@@ -24,6 +25,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from spikefinder_keras import __version__
 from spikefinder_keras.cli import main
 from spikefinder_keras.competition import simulated_data as simulation
 from spikefinder_keras.competition.tables import write_csv
@@ -143,6 +145,11 @@ def without_date(name, content):
     return content[116:] if content and name.endswith(".mat") else content
 
 
+def added(name):
+    """What makes a file another one, and not a damaged one."""
+    return b" " if name.endswith(".json") else b"previous"
+
+
 def every_fault(
     folder, act, capsys, prepare, codes=CODES, after=lambda status, before: None, reads=False
 ):
@@ -187,15 +194,16 @@ def every_fault(
     return total, faults.kinds
 
 
-def tried(folder, act, capsys, codes=CODES, least=4, states=2):
+def tried(folder, act, capsys, codes=CODES, least=4, states=2, begun=None):
     """`every_fault`, over files that are there, then over none: a file is whole or as it was.
 
     Doing it twice makes the same files, so a previous file is recognised by something added to it.
+    What `begun` gives by its name may also be in its file as long as not all is done.
     """
     assert (act() if callable(act) else main([str(part) for part in act])) == 0
     whole = contents(folder)
     previous = {
-        name: content if ".zarr/" in name else content + b"previous"
+        name: content if ".zarr/" in name else content + added(name)
         for name, content in whole.items()
     }
     for there in (previous, {})[:states]:
@@ -213,7 +221,8 @@ def tried(folder, act, capsys, codes=CODES, least=4, states=2):
             if status:
                 assert set(there) <= set(now)
             for name, content in now.items():
-                allowed = [whole[name], *([there[name]] if status and name in there else [])]
+                other = [each[name] for each in (there, begun or {}) if name in each]
+                allowed = [whole[name], *(other if status else [])]
                 same = [without_date(name, each) for each in allowed]
                 assert without_date(name, content) in same, f"{name} is neither old nor whole"
 
@@ -408,7 +417,10 @@ def test_what_else_writes(tmp_path, folder, capsys, monkeypatch, command):
     spikes = rng.poisson(0.05, (300, 2)).astype(float)
     for kind in ("calcium", "spikes"):
         write_csv(tmp_path / f"4.train.{kind}.csv", spikes)
+    begun = None
     if command == "submission":
+        record = {"program": f"spikefinder-keras {__version__}", "files": ["4.train.spikes.csv"]}
+        begun = {"run.json": (json.dumps(record, indent=1) + "\n").encode()}
         once(monkeypatch, "competition.submission.predict_sets")
         once(monkeypatch, "competition.submission.as_engine")
         act = ["submission", "--data", tmp_path, "--quiet", "--out", folder]
@@ -434,7 +446,7 @@ def test_what_else_writes(tmp_path, folder, capsys, monkeypatch, command):
                 return 2
             return 0
 
-    tried(folder, act, capsys)
+    tried(folder, act, capsys, begun=begun)
 
 
 def small_network(*_arguments, **_options):

@@ -89,11 +89,11 @@ def test_the_folder_of_a_training_run(tmp_path):
 
 def test_nothing_below_the_folder_of_the_rates_is_touched(tmp_path):
     """The data may lie in it, whose true spikes are called as the rates are."""
-    calcium = tmp_path / "data"
-    data(calcium, [4])
+    calcium, smaller = data(tmp_path / "data", [4, 5]), data(tmp_path / "smaller", [5])
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / RECORD).write_text("{}")
     below = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    for weights in ("described", "released"):
-        submission(calcium, weights, tmp_path)
+    for folder, weights in ((calcium, "described"), (smaller, "released")):
+        submission(folder, weights, tmp_path)
+    assert rates_in(tmp_path) == {"5.train.spikes.csv"}
     assert all(path.read_bytes() == content for path, content in below.items())
