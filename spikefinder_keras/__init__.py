@@ -4,15 +4,15 @@ The public names below load what they need when first used, so that importing th
 instant. Each room says in its first lines what lives there.
 """
 
-from typing import Any
-
-import lazy_loader
+from .errors import public
 
 __version__ = "0.2.0"
 
-_load, __dir__, __all__ = lazy_loader.attach(
+_LOSSES = ("pearson_loss", "pearson_loss_per_trace")  # Keras calls them
+
+__getattr__, __dir__, __all__ = public(
     __name__,
-    submod_attrs={
+    {
         "errors": ["SpikefinderError"],
         "datasets": ["DATASETS"],
         "files": ["fetch_data", "fetch_weights"],
@@ -24,22 +24,7 @@ _load, __dir__, __all__ = lazy_loader.attach(
         "recordings": ["predict", "read_recording", "write_prediction"],
         "figures": ["example_traces"],
         "view": ["view_prediction"],
-        "training": ["pearson_loss", "pearson_loss_per_trace"],
+        "training": [*_LOSSES],
     },
+    plain=_LOSSES,
 )
-
-
-_OF_PYTHON = (
-    *("predict", "read_recording", "score", "write_prediction", "example_traces"),
-    "view_prediction",
-)
-
-
-def __getattr__(name: str) -> Any:
-    value = _load(name)
-    # What the command line calls as well speaks of its options; here it speaks of parameters.
-    if name in _OF_PYTHON:
-        from .errors import in_python
-
-        value = globals()[name] = in_python(value)
-    return value

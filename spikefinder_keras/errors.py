@@ -3,9 +3,12 @@
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable
 from types import UnionType
 from typing import Any, get_args
+
+import lazy_loader
 
 from .text import did_you_mean, one_line, shown
 
@@ -73,6 +76,27 @@ def is_of_kind(value: object, kind: Any) -> bool:
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         return False
     return not isinstance(value, tuple) or all(type(each) in (int, float) for each in value)
+
+
+def public(
+    room: str, names: dict[str, list[str]], plain: Iterable[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """`__getattr__`, `__dir__` and `__all__` of a room from the public names of its modules.
+
+    Each is loaded when first used, and each function is as users of Python call it, see
+    `in_python`, but for the `plain` ones.
+    """
+    load, listed, every = lazy_loader.attach(room, submod_attrs=names)
+
+    def get(name: str) -> Any:
+        value = load(name)
+        if inspect.isfunction(value) and name not in plain:
+            value = in_python(value)
+            value.__module__ = room  # or it could not be pickled, for other processes
+            setattr(sys.modules[room], name, value)
+        return value
+
+    return get, listed, every
 
 
 def in_python(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,8 @@
 """The order of the rooms: imports go downwards only, from room to room and inside a room."""
 
 import ast
+import inspect
+import pickle
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -8,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 import spikefinder_keras
@@ -159,3 +162,47 @@ def test_public_names_are_there():
             assert not isinstance(value, ModuleType), name
         with pytest.raises(AttributeError, match="nonsense"):
             package.nonsense  # noqa: B018
+
+
+def functions():
+    """Each public function, by where users of Python find it."""
+    for module in ("", *(f".{name}" for name in ROOMS[2:])):
+        package = import_module(f"spikefinder_keras{module}")
+        for name in package.__all__:
+            if inspect.isfunction(value := getattr(package, name)):
+                yield f"{package.__name__}.{name}", value
+
+
+def test_public_functions_go_to_other_processes():
+    """As `multiprocessing` and joblib send them: by name."""
+    for name, value in functions():
+        assert pickle.loads(pickle.dumps(value)) is value, name
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("recordings.as_recording(np.ones((900, 3)))", r"state the orientation \(orientation\)"),
+        ("recordings.choose_datasets(1, 'a', 'V1')", "dataset., or indicator and area, not both"),
+        ("network.load_engine('universal', engine='no')", "^engine no"),
+        ("submission('/nowhere')", r"holds spikefinder\.train \(data\)"),
+        ("training.resume('/nowhere')", r"folder of one \(resume\)"),
+        (
+            "figures.predictions(ONE, None, ONE, neurons=[0], window=(5, 4))",
+            "^window 5 4 is em",
+        ),
+        ("write_csv('/nowhere/a.csv', ONE, ['a', 'b'])", "cannot use these arguments .*names"),
+        ("predict_calcium(ONE, 5, weights=7)", "cannot use these arguments .*weights"),
+        ("score('true.csv', 'rates.csv')", "cannot use these arguments .*truth, prediction"),
+        ("figures.save(figures.scores(['a'], [[1]]), 'a.xyz')", "'xyz' is not supported"),
+        ("build_network(variant='x', taps=3, tips=4)", "build_network"),
+    ],
+)
+def test_mistakes_in_python_name_its_parameters(statement, message):
+    """Of every room's functions, whatever the mistake is."""
+    rooms = {name: import_module(f"spikefinder_keras.{name}") for name in ROOMS[2:]}
+    public = {name: getattr(spikefinder_keras, name) for name in spikefinder_keras.__all__}
+    scope = {**rooms, **public, "np": np, "ONE": np.ones((900, 1))}
+    with pytest.raises(spikefinder_keras.SpikefinderError, match=message) as caught:
+        eval(statement, scope)
+    assert "--" not in str(caught.value) and "\n" not in str(caught.value)

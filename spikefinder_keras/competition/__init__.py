@@ -4,11 +4,11 @@ and the whole submission.
 Not here: recordings of any other form (`recordings`).
 """
 
-import lazy_loader
+from ..errors import public
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = public(
     __name__,
-    submod_attrs={
+    {
         "tables": ["read_csv", "read_set", "write_csv"],
         "scoring": ["score"],
         "simulated_data": ["simulate"],

@@ -6,11 +6,11 @@ A figure is drawn into `ax`, by default new axes, which it returns; NaN is a val
 Not here: what is drawn; the numbers come from the other rooms.
 """
 
-import lazy_loader
+from ..errors import public
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = public(
     __name__,
-    submod_attrs={
+    {
         "network": ["kernels", "network_diagram"],
         "traces": ["dataset_ids", "predictions"],
         "correlations": ["differences", "scores", "scores_by_rate"],

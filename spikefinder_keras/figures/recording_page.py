@@ -129,7 +129,7 @@ def example_traces(
 
     Parameters
     ----------
-    neurons : numbers from 0 or names
+    neurons : numbers from 0, or from -1 backwards, or names
         By default the clearest, a middling and the noisiest neuron.
     window : (start, end) in s
         By default the busiest minute of each.

@@ -4,11 +4,11 @@ has no powers, HDF5 arrays, downloads.
 Not here: what a file means; that is known to who reads it.
 """
 
-import lazy_loader
+from ..errors import public
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = public(
     __name__,
-    submod_attrs={
+    {
         "downloads": ["fetch_data", "fetch_weights"],
         "atomic": ["whole_file"],
     },

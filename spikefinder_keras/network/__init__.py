@@ -5,13 +5,13 @@ rates out.
 Not here: how they are trained (`training`), and where their input comes from.
 """
 
-import lazy_loader
+from ..errors import public
 
 ENGINES = ("fast", "keras")  # what starts at once, or Keras to compare with; see `engine`
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = public(
     __name__,
-    submod_attrs={
+    {
         "convi6": ["Architecture"],
         "spec": ["layer_table"],
         "keras_model": ["build_network", "load_network", "load_weights", "save_weights"],

@@ -7,11 +7,11 @@ Not here: the competition's own tables and treatment (`competition`), and what i
 known spikes (`training`).
 """
 
-import lazy_loader
+from ..errors import public
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = public(
     __name__,
-    submod_attrs={
+    {
         "pipeline": ["predict"],
         "inputs": ["as_recording"],
         "recording": ["Prediction", "Recording"],

@@ -5,13 +5,14 @@ Here: whatever changes weights. Not here: the network itself (`network`), or how
 scored (`competition.scoring`).
 """
 
-import lazy_loader
+from ..errors import public
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = public(
     __name__,
-    submod_attrs={
+    {
         "convi6": ["Run", "resume", "train"],
         "settings": ["Settings"],
         "losses": ["pearson_loss", "pearson_loss_per_trace"],
     },
+    plain=("pearson_loss", "pearson_loss_per_trace"),  # Keras calls them
 )

@@ -20,8 +20,8 @@ import numpy as np
 
 from ..competition.scoring import Scores, score
 from ..errors import OutputError, TrainingError
-from ..figures import learning_curves, save
-from ..figures.training import read_log
+from ..figures.style import save
+from ..figures.training import learning_curves, read_log
 from ..files.atomic import hash_of, read_json
 from ..keras_backend import keras, own_settings
 from ..network.keras_model import build_network, load_weights, save_weights
@@ -289,9 +289,11 @@ def _carry_on(run: Run, progress: bool, say: Callable[[str], None]) -> Run:
             row = _run_epoch(run, epoch, shown.update)
             _save(run)
             shown.set_postfix_str(f"loss {row['loss']:.3f}, validation {row['validation']:.3f}")
-    columns = [[row[key] for row in run.history] for key in ("epoch", "loss", "validation")]
+    epochs, loss, validation = (
+        [row[key] for row in run.history] for key in ("epoch", "loss", "validation")
+    )
     title = f"{settings.variant}, seed {settings.seed}, {counted(run.training, 'trace')}"
-    save(learning_curves(*columns, title), run.folder / "curves.png")
+    save(learning_curves(epochs, loss, validation, title), run.folder / "curves.png")
     say(
         f"trained {counted(settings.epochs, 'epoch')} on {counted(run.training, 'trace')}; best "
         f"epoch {run.best} (validation correlation {run.history[run.best - 1]['validation']:.3f})"

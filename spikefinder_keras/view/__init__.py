@@ -4,7 +4,7 @@ both drawn (`drawing`) from a source of any size (`source`).
 Not here: pictures that stand still (`figures`), and what is looked at, which the other rooms make.
 """
 
-import lazy_loader
+from ..errors import public
 
 LIBRARIES = ("bokeh", "tsdownsample")
 """By these neurons are looked at; they are the extra `view`."""
@@ -18,9 +18,9 @@ def require_libraries(purpose: str) -> None:
         require(library, purpose, "view")
 
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+__getattr__, __dir__, __all__ = public(
     __name__,
-    submod_attrs={
+    {
         "page": ["view_prediction", "write_page"],
         "source": ["PredictionSource"],
     },

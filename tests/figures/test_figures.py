@@ -175,9 +175,9 @@ def test_predictions_without_truth_or_samples(tables):
     [
         ({"neurons": (0, 3)}, "no neuron 3; choose from 0 to 2"),
         ({"neurons": (-1,)}, "no neuron -1"),
-        ({"window": (5, 5)}, "--window 5 5 is empty"),
-        ({"window": (-0.5, 5)}, r"--window -0\.5 5 is empty"),
-        ({"window": (12, 13)}, "--window 12 13 holds no sample of the 12 s"),
+        ({"window": (5, 5)}, "^window 5 5 is empty"),
+        ({"window": (-0.5, 5)}, r"^window -0\.5 5 is empty"),
+        ({"window": (12, 13)}, "^window 12 13 holds no sample of the 12 s"),
         ({"window": (1, 1.001)}, "holds no sample"),
     ],
 )
