@@ -102,6 +102,8 @@ def import_keras(progress: bool = True) -> None:
                 '`pip install "spikefinder-keras[tensorflow]"`, or set KERAS_BACKEND to the name '
                 "of an installed one"
             ) from error
+        except KeyboardInterrupt:
+            raise
         except BaseException:
             log.seek(0)
             os.write(saved, log.read())

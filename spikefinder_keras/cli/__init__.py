@@ -4,12 +4,15 @@ Whatever is decided or computed lives in the other rooms.
 """
 
 import argparse
+import errno
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from .. import __version__
@@ -44,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.pop("MPLBACKEND", None)
     quiet_libraries()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _heeding_ctrl_c():
             warnings.simplefilter("ignore")
-            arguments = _parser().parse_args(argv)
+            arguments = _parse(argv)
             _check_address_space()
             arguments.run(arguments)
         sys.stdout.flush()
@@ -58,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # what no module foresaw, such as a name of 300 letters
         place = f": {error.filename}" if error.filename else ""
-        return _complain(f"{error.strerror or error}{place}; choose another place")
+        advice = "free space" if error.errno == errno.ENOSPC else "choose another place"
+        return _complain(f"{error.strerror or error}{place}; {advice}")
     except KeyboardInterrupt:
         tell(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
@@ -84,6 +88,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             "--debug, and report what it prints"
         )
     return 0
+
+
+@contextmanager
+def _heeding_ctrl_c() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` also where a library that was loading made another error of it."""
+    pressed = []
+
+    def note(number: int, frame: object) -> NoReturn:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    # In a thread, or where somebody else handles it or wants it ignored, it is left as it is.
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ours = ours and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as error:
+        if pressed:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _while_loading(error: Exception) -> bool:
@@ -134,9 +163,9 @@ def _open_closed_streams() -> None:
 # argparse prints its usage above the mistake; here a mistake is one line.
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}{self._meant(message)}; see `{self.prog} --help`")
+        raise UsageError(f"{message}{self.meant(message)}; see `{self.prog} --help`")
 
-    def _meant(self, message: str) -> str:
+    def meant(self, message: str) -> str:
         """What a word that is not known may stand for."""
         commands = _commands(self)
         if match := re.search(r"invalid choice: '([^']*)'", message):
@@ -199,7 +228,18 @@ def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPar
     return {name: each for action in actions for name, each in action.choices.items()}
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        message = f"unrecognized arguments: {' '.join(unknown)}"
+        # argparse would name the help of all commands.
+        where = f"{PROGRAM} {arguments.command} --help"
+        raise UsageError(f"{message}{parser.meant(message)}; see `{where}`")
+    return arguments
+
+
+def _parser() -> _Parser:
     parser = _Parser(
         prog=PROGRAM,
         description="Spike rates from calcium-imaging traces by convi6, the network that came "

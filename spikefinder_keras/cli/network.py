@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         commands, "export", export, "Write the network as an ONNX file, for other languages."
     )
     option("path", metavar="MODEL.onnx", help="file to write")
-    add_weights(option, "default: described")
+    add_weights(option, "default: described", "universal, ")
     add_overwrite(option)
     option = add_command(
         commands, "figures", draw, "Draw the network, its kernels, its predictions and its scores."

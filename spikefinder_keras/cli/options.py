@@ -25,12 +25,14 @@ def add_command(
     return option
 
 
-def add_weights(option: AddOption, default: str) -> None:
-    """The option that names weights, by `default` others for each command."""
+def add_weights(option: AddOption, default: str, more: str = "") -> None:
+    """The option that names weights of convi6, by `default` others for each command, and of others
+    by `more`."""
     option(
         "--weights",
         metavar="NAME-OR-FILE",
-        help=f"universal, described, released (ours), published (of 2017), or a file ({default})",
+        help=f"{more}described, released (ours), published (of 2017), a file, or the folder of a "
+        f"training run ({default})",
     )
 
 

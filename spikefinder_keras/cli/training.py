@@ -104,13 +104,14 @@ def run_train(arguments: argparse.Namespace) -> None:
     if "dropout" in settings:
         settings["dropout"] = tuple(settings["dropout"])
     from ..competition.submission import find_data
+    from ..files.atomic import check_output_folder
     from ..network.weights import find_weights
     from ..training import runs
     from ..training.settings import Settings
 
     progress, say = not arguments.quiet, say_unless(arguments.quiet)
     if arguments.check:
-        runs.read_config(Path(arguments.check))
+        runs.read_config(Path(arguments.check), "--check")
         import_keras(progress)
         check_run(arguments.check)
         return
@@ -118,6 +119,8 @@ def run_train(arguments: argparse.Namespace) -> None:
     if arguments.resume:
         if arguments.weights:
             raise UsageError("a run that is resumed has weights; leave out --weights, or --resume")
+        if arguments.out:
+            raise UsageError("a run is resumed in its folder; leave out --out, or --resume")
         runs.known_run(Path(arguments.resume), settings)
         if arguments.data:
             find_data(arguments.data)
@@ -133,15 +136,16 @@ def run_train(arguments: argparse.Namespace) -> None:
             find_weights(arguments.weights)
         if arguments.data:
             find_data(arguments.data)
+        if arguments.out:
+            check_output_folder(out)
         import_keras(progress)
         from ..training.convi6 import train
 
         data, kind = find_data(arguments.data, out, progress)
         say(f"data: {kind} ({data})")
         run = train(data, out, stated, weights=arguments.weights, progress=progress, say=say)
-    weights = run.folder / "best.weights.h5"
     tell(f"log, curves and weights are in {run.folder}")
-    tell(f"try them: {PROGRAM} submission --weights {weights}")
+    tell(f"try them: {PROGRAM} submission --weights {run.folder}")
 
 
 def check_run(folder: str) -> None:
@@ -166,15 +170,18 @@ def check_run(folder: str) -> None:
 
 
 def run_universal(arguments: argparse.Namespace) -> None:
+    from ..files.atomic import check_output_folder
     from ..training.neurons import find_ground_truth
+    from ..training.settings import UniversalSettings
 
     find_ground_truth(arguments.ground_truth)
+    settings = UniversalSettings(steps=arguments.steps, seed=arguments.seed)
+    out = Path(arguments.out or f"runs/universal-seed-{arguments.seed}")
+    if arguments.out:
+        check_output_folder(out)
     import_keras(not arguments.quiet)
-    from ..training.settings import UniversalSettings
     from ..training.universal import train_on_ground_truth
 
-    out = Path(arguments.out or f"runs/universal-seed-{arguments.seed}")
-    settings = UniversalSettings(steps=arguments.steps, seed=arguments.seed)
     weights = train_on_ground_truth(
         arguments.ground_truth,
         arguments.data,

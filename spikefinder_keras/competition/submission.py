@@ -28,8 +28,6 @@ from .tables import REAL, data_origin, file_name, find_file, find_sets, read_set
 
 RECORD = "run.json"
 """Says in the folder of a submission which run wrote it: weights, data, files."""
-BEST = "best.weights.h5"
-"""The best weights in the folder of a training run."""
 COLUMNS = (
     "mean correlation with the true spikes at 25 Hz: plain, rescaled as published, and the "
     "published means of 2017"
@@ -85,8 +83,7 @@ def submission(
         `$SPIKEFINDER_DATA`, else the folder of `spikefinder-keras download data`, else simulated
         data, made in `out/simulated`.
     weights
-        See `weights.find_weights`; or the folder of a training run. By default `"published"` if
-        downloaded, else `"described"`.
+        See `weights.find_weights`. By default `"published"` if downloaded, else `"described"`.
     out
         Folder for `<n>.train.spikes.csv` and `<n>.test.spikes.csv`, and `RECORD`. What an earlier
         run has written there is replaced as a whole.
@@ -97,8 +94,6 @@ def submission(
     """
     out = check_output_folder(out)
     weights = weights or default_weights()
-    best = Path(weights, BEST)
-    weights = best if best.is_file() else weights
     file = find_weights(weights)  # before data are simulated
     data, kind = find_data(data, out, progress)
     sets = find_sets(data)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..competition.submission import default_weights, find_data, predict_sets
-from ..competition.tables import REAL, data_origin, find_sets
+from ..competition.tables import REAL, data_origin, find_sets, read_set
 from ..console import bar
 from ..datasets import check_dataset
 from ..errors import UsageError
@@ -99,11 +99,12 @@ def make_figures(  # noqa: PLR0913 - a keyword for each thing that a user may ch
     origin = data_origin(folder)
     say(f"data:    {origin}, {kind} ({folder})")
     say(f"weights: {weights}")
+    calcium, _ = read_set(folder, split, number)
+    check_neurons(neurons or (), calcium.shape[1])
+    check_window(window, len(calcium))
     sets = list(predict_sets(network, folder, progress))
     chosen = next(each for each in sets if (each.split, each.number) == (split, number))
     neurons = neurons or default_neurons(chosen)
-    check_neurons(neurons, chosen.calcium.shape[1])
-    check_window(window, len(chosen.calcium))
 
     draw = dict(_diagrams(spec))
     draw["kernels"] = lambda: kernels(arrays["convolution_1/kernel"])

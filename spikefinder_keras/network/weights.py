@@ -11,6 +11,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -46,6 +47,9 @@ two are of convi6, the last of the network `universal`."""
 PUBLISHED = "published"  # the weights of the 2017 submission itself, fetched on request
 
 NAMES = (*EMBEDDED, PUBLISHED)
+BEST = "best.weights.h5"
+RESULTS = (BEST, EMBEDDED["universal"])
+"""Of a training run, in its folder: the best weights of convi6, those of `universal`."""
 
 # How Keras 2 and Keras 3 name the arrays in a file. Keras 2 numbers layers through the whole Python
 # process, so the first convolution may be conv1d_9; Keras 3 starts each file at conv1d.
@@ -86,10 +90,11 @@ network that takes hours to build."""
 
 def find_weights(name_or_path: str | Path) -> Path:
     """The file behind a name of `NAMES` or a path. `"published"` is looked for in the per-user
-    cache, then in `$SPIKEFINDER_DATA/published`, then fetched.
+    cache, then in `$SPIKEFINDER_DATA/published`, then fetched. Of a training run's folder it is
+    the best weights.
 
-    `UsageError` if it is neither a name nor an existing file; `DownloadError` if the published
-    weights are not at hand and cannot be fetched.
+    `UsageError` if it is neither a name, nor an existing file, nor a run's folder with weights;
+    `DownloadError` if the published weights are not at hand and cannot be fetched.
     """
     name = str(name_or_path)
     if name in EMBEDDED:
@@ -100,13 +105,14 @@ def find_weights(name_or_path: str | Path) -> Path:
             mirror = Path(data) / "published"
         return cached_weights(PUBLISHED) or fetch_weights(PUBLISHED, mirror=mirror)
     path = Path(name_or_path)
-    try:
-        found = path.is_file()
-    except OSError:  # a name too long for a file, or a folder that may not be looked into
-        found = False
-    if not found:
-        raise UsageError(f"there are no weights {name}; name a file, or one of {', '.join(NAMES)}")
-    return path
+    for each in (path, *(path / result for result in RESULTS)):
+        with suppress(OSError):  # a name too long for a file, or a folder not to be looked into
+            if each.is_file():
+                return each
+    raise UsageError(
+        f"there are no weights {name}; name a file, or one of {', '.join(NAMES)}, or the folder of "
+        "a training run"
+    )
 
 
 def embedded_folder() -> Path:

@@ -40,6 +40,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -419,7 +420,8 @@ def calibration_path(weights_path: str | Path) -> Path:
 
 
 def save_calibration(calibration: Calibration, path: str | Path) -> None:
-    """Write it as JSON, whole or not at all."""
+    """Write it as JSON, whole or not at all; `ValueError` if it holds what `load_calibration` would
+    refuse."""
 
     # Five digits are more than was measured, and a difference of two files can be read.
     def plain(values: Sequence[float] | Array) -> list[float]:
@@ -441,35 +443,40 @@ def save_calibration(calibration: Calibration, path: str | Path) -> None:
         },
         "score": {"terms": plain(calibration.score.terms), "source": calibration.score.source},
     }
+    _calibration_of(stored)
     write_text(path, json.dumps(stored, indent=1) + "\n")
 
 
 def load_calibration(path: str | Path) -> Calibration:
     """Read what `save_calibration` wrote; `WeightsError` if it is missing or damaged."""
     try:
-        stored = read_json(path)
-        delays = {}
-        for name, each in stored["timing"].items():
-            typical, *slopes = (float(x) for x in (each["typical_s"], *each["slopes_s"]))
-            if len(slopes) != SIGNS or not (np.abs([typical, *slopes]) < LONGEST_DELAY).all():
-                raise ValueError("a delay is no credible number")
-            delays[name] = Delay(typical, tuple(slopes), clean_name(each["source"]))
-        rates = stored["rates"]
-        terms = tuple(float(term) for term in rates["terms"])
-        if len(terms) != TERMS:
-            raise ValueError("the map to spikes/s has another number of terms")
-        low, high = (float(factor) for factor in rates["interval"])
-        if not (np.abs(terms) < LARGEST).all() or not 0 < low <= 1 <= high < LARGEST:
-            raise ValueError("the map to spikes/s is no credible number")
-        if UNKNOWN not in delays:
-            raise LookupError(repr(UNKNOWN))
-        rate_map = RateMap(terms, (low, high), clean_name(rates["source"]))
-        a, b, c = (float(term) for term in stored["score"]["terms"])
-        if not (np.abs([a, b, c]) < LARGEST).all():
-            raise ValueError("the map to the expected correlation is no credible number")
-        score = ScoreMap((a, b, c), clean_name(stored["score"]["source"]))
-        return Calibration(delays, rate_map, score)
+        return _calibration_of(read_json(path))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise WeightsError(
             f"{path} does not hold what belongs to the weights ({error}); fetch or train them again"
         ) from error
+
+
+def _calibration_of(stored: Any) -> Calibration:
+    """What was stored; one of several errors if it is nothing of the kind, or `ValueError` if it is
+    no credible number."""
+    delays = {}
+    for name, each in stored["timing"].items():
+        typical, *slopes = (float(x) for x in (each["typical_s"], *each["slopes_s"]))
+        if len(slopes) != SIGNS or not (np.abs([typical, *slopes]) < LONGEST_DELAY).all():
+            raise ValueError("a delay is no credible number")
+        delays[name] = Delay(typical, tuple(slopes), clean_name(each["source"]))
+    rates = stored["rates"]
+    terms = tuple(float(term) for term in rates["terms"])
+    if len(terms) != TERMS:
+        raise ValueError("the map to spikes/s has another number of terms")
+    low, high = (float(factor) for factor in rates["interval"])
+    if not (np.abs(terms) < LARGEST).all() or not 0 < low <= 1 <= high < LARGEST:
+        raise ValueError("the map to spikes/s is no credible number")
+    if UNKNOWN not in delays:
+        raise LookupError(repr(UNKNOWN))
+    rate_map = RateMap(terms, (low, high), clean_name(rates["source"]))
+    a, b, c = (float(term) for term in stored["score"]["terms"])
+    if not (np.abs([a, b, c]) < LARGEST).all():
+        raise ValueError("the map to the expected correlation is no credible number")
+    return Calibration(delays, rate_map, ScoreMap((a, b, c), clean_name(stored["score"]["source"])))

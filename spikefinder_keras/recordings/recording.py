@@ -186,6 +186,7 @@ def parse_memory(text: str | None) -> int | None:
     # A number of 400 digits is infinite as a float.
     size = int(min(float(match[1]) * (1_000 if decimal else 1_024) ** unit, MOST))
     if size < LEAST:
+        text = str(text) if match[2] else f"{text} (bytes)"
         raise UsageError(f"--memory {text} is too little; give at least {LEAST >> 20}MiB")
     return size
 

@@ -26,7 +26,7 @@ from ..files.atomic import hash_of, read_json
 from ..keras_backend import keras, own_settings
 from ..network.keras_model import build_network, load_weights, save_weights
 from ..network.predict import CalciumTable, predict_tables
-from ..network.weights import embedded_folder, find_weights
+from ..network.weights import BEST, embedded_folder, find_weights
 from ..text import counted
 from . import runs
 from .losses import loss_of
@@ -353,7 +353,7 @@ def _save(run: Run) -> None:
     save_weights(run.network, run.folder / "last.weights.h5")
     # Chosen by validation as in 2017; the last ones are kept beside.
     if run.best == len(run.history):
-        save_weights(run.network, run.folder / "best.weights.h5")
+        save_weights(run.network, run.folder / BEST)
     log_for_tensorboard(run)
     runs.save_state(run.folder, run.network, run.history)
 

@@ -38,9 +38,9 @@ import numpy as np
 
 from ..arrays import Array, Mask, Numbers
 from ..console import count_bar, quiet_libraries
-from ..errors import TrainingError, UsageError
+from ..errors import TrainingError, UsageError, reason
 from ..files.atomic import check_apart, check_output_folder, is_ours, read_small, write_text
-from ..text import clean_name, header_cell, name_of_cell
+from ..text import clean_name, did_you_mean, header_cell, name_of_cell
 from .settings import Settings
 from .traces import Traces, read_traces
 
@@ -51,6 +51,12 @@ NEURONS = "neurons.csv"
 """This file of a data folder says `set,column,neuron` of tables that hold several recordings of a
 neuron."""
 
+_PLAN = {
+    "folds": "a whole number",
+    **dict.fromkeys(("seeds", "leave_out", "score_after"), "a list of whole numbers"),
+    **dict.fromkeys(("settings", "variants"), "a table"),
+}
+"""What a plan may hold."""
 _NAMES = ("name", "neuron")
 """Columns of text that people write."""
 MOST_FOLDS = 1_000  # more than the competition has neurons
@@ -76,35 +82,54 @@ def read_plan(path: str | Path) -> Plan:
     except RecursionError:
         raise UsageError(f"{path} is nested too deep; give an experiment in TOML") from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {path} ({error}); give an experiment in TOML") from None
-    known = ("folds", "leave_out", "seeds", "score_after", "settings", "variants")
-    if unknown := stated.keys() - known:
-        raise UsageError(f"{path} has unknown {', '.join(unknown)}; known are {', '.join(known)}")
-    common, named = stated.get("settings", {}), stated.get("variants") or {"as described": {}}
-    # Seeds are the plan's, and by default all that is not left out trains.
-    names = {field.name for field in fields(Settings)} - {"seed", "validation"}
-    for name, changed in (("settings", common), *named.items()):
-        if not isinstance(changed, dict) or (unknown := set(changed) - names):
-            raise UsageError(f"{path}, {name}: unknown {unknown}; see `training.Settings`")
-    try:
-        every = {"validation": 0.0, **common}
-        variants = {name: {**every, **changed} for name, changed in named.items()}
-        epochs = {Settings(**changed).epochs for changed in variants.values()}
-        seeds = tuple(map(int, stated.get("seeds", range(5))))
-        folds = int(stated.get("folds", 5))
-        if not 2 <= folds <= MOST_FOLDS:
-            raise ValueError(f"at least 2 folds and at most {MOST_FOLDS}")
-        leave_out = tuple(map(int, stated.get("leave_out", range(folds))))
-        after = tuple(map(int, stated.get("score_after", ())))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{path}: {error}; see `training.Settings`") from None
-    if not seeds or any(not 1 <= epoch <= max(epochs) for epoch in after):
+        raise UsageError(f"cannot read {path} ({reason(error)}); name a plan in TOML") from None
+    for name, value in stated.items():
+        if name not in _PLAN:
+            raise UsageError(f"{path} has unknown {name}{did_you_mean(name, _PLAN)}")
+        if not _is_of(value, _PLAN[name]):
+            raise UsageError(f"{path}: {name} is to be {_PLAN[name]}; see docs/training.md")
+    variants = _variants(stated, path)
+    epochs = max(Settings(**changed).epochs for changed in variants.values())
+    seeds, folds = tuple(stated.get("seeds", range(5))), stated.get("folds", 5)
+    after = tuple(stated.get("score_after", ()))
+    if not 2 <= folds <= MOST_FOLDS:
+        raise UsageError(f"{path}: at least 2 folds and at most {MOST_FOLDS}")
+    leave_out = tuple(stated.get("leave_out", range(folds)))
+    if not seeds or any(not 1 <= epoch <= epochs for epoch in after):
         raise UsageError(f"{path}: at least a seed, and score_after within the epochs")
     if not leave_out or any(not 0 <= fold < folds for fold in leave_out):
         raise UsageError(f"{path}: leave_out must name folds from 0 to {folds - 1}")
     if len({_folder_name(name) for name in variants}) < len(variants):
         raise UsageError(f"{path}: two variants whose names differ in marks only")
     return Plan(variants, seeds, folds, leave_out, after)
+
+
+def _variants(stated: dict[str, Any], path: str | Path) -> dict[str, dict[str, Any]]:
+    """The settings of each variant of a plan by its name; `UsageError` if some are impossible."""
+    common, named = stated.get("settings", {}), stated.get("variants") or {"as described": {}}
+    # Seeds are the plan's, and by default all that is not left out trains.
+    names = {field.name for field in fields(Settings)} - {"seed", "validation"}
+    for title, changed in (("settings", common), *named.items()):
+        if not isinstance(changed, dict):
+            raise UsageError(f"{path}: variants.{title} is to be a table; see docs/training.md")
+        for name in changed.keys() - names:
+            raise UsageError(f"{path}, {title}: unknown {name}{did_you_mean(name, names)}")
+    every = {"validation": 0.0, **common}
+    variants = {name: {**every, **changed} for name, changed in named.items()}
+    try:
+        for changed in variants.values():
+            Settings(**changed)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return variants
+
+
+def _is_of(value: object, kind: str) -> bool:
+    """Whether a value of TOML is of a kind of `_PLAN`."""
+    if kind == "a table":
+        return isinstance(value, dict)
+    values = value if kind == "a list of whole numbers" else [value]
+    return isinstance(values, list) and all(type(each) is int for each in values)
 
 
 def neurons_of(traces: Traces, data: str | Path) -> Array:

@@ -62,14 +62,14 @@ def _backend() -> str:
     return keras.backend.backend()
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """What `write_config` wrote; `TrainingError` if there is no run in the folder, or its file is
-    damaged."""
+def read_config(folder: Path, option: str = "--resume") -> dict[str, Any]:
+    """What `write_config` wrote; `TrainingError` if there is no run in the folder, which an
+    `option` has named, or its file is damaged."""
     try:
         config = read_json(folder / CONFIG)
     except FileNotFoundError:
         raise TrainingError(
-            f"there is no run in {folder}; name the folder of one (--resume)"
+            f"there is no run in {folder}; name the folder of one ({option})"
         ) from None
     except (OSError, ValueError) as error:
         raise damaged(folder / CONFIG) from error

@@ -163,7 +163,8 @@ def train_on_ground_truth(
     competition folder `data`, and measure what belongs to the weights.
 
     Returned is `universal.weights.h5` in `folder`, with `universal.calibration.json` beside it. All
-    else is as for `train_universal`.
+    else is as for `train_universal`; `TrainingError` also if too little was learned to measure
+    that.
     """
     path = Path(check_output_folder(folder))
     say("preparing the recordings")
@@ -173,7 +174,13 @@ def train_on_ground_truth(
     say("measuring delays and rates")
     weights = path / "universal.weights.h5"
     calibration = calibrate.fit_calibration(KerasEngine(run.network), known)
-    save_calibration(calibration, calibration_path(weights))
+    try:
+        save_calibration(calibration, calibration_path(weights))
+    except ValueError as error:
+        raise TrainingError(
+            f"after {counted(run.done, 'step')} the rates do not follow the spikes ({error}), and "
+            f"nobody could use {weights}; train anew, for longer (--steps) or on more data"
+        ) from error
     return weights
 
 

@@ -1,8 +1,10 @@
 """Every mistake at the command line: exit status 2, one line that says what to do, no file."""
 
+import contextlib
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -194,6 +196,47 @@ def test_ctrl_c(monkeypatch, capsys):
     monkeypatch.setattr("spikefinder_keras.cli.competition.run_score", interrupt)
     assert main(["score", "truth.csv", "prediction.csv"]) == 130
     assert capsys.readouterr().err == "spikefinder-keras: interrupted\n"
+
+
+@pytest.mark.parametrize("error", [ImportError("numpy"), SystemError("error return")])
+def test_ctrl_c_that_a_library_makes_another_error_of(error, monkeypatch, capsys):
+    """As NumPy and Cython do while they load."""
+
+    def interrupt(arguments):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise error
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("spikefinder_keras.cli.competition.run_score", interrupt)
+    assert main(["score", "truth.csv", "prediction.csv"]) == 130
+    assert capsys.readouterr().err == "spikefinder-keras: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_that_somebody_else_handles(monkeypatch):
+    """A program that calls `main`, or a shell that starts it with Ctrl-C ignored."""
+    seen = []
+    previous = signal.signal(signal.SIGINT, lambda *_: seen.append("theirs"))
+    try:
+        monkeypatch.setattr(
+            "spikefinder_keras.cli.competition.run_score",
+            lambda arguments: signal.raise_signal(signal.SIGINT),
+        )
+        assert main(["score", "truth.csv", "prediction.csv"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert seen == ["theirs"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_behind_the_output():
+    done = subprocess.run(
+        f"{sys.executable} -m spikefinder_keras describe > /dev/full",
+        **{"shell": True, "capture_output": True, "text": True},
+    )
+    error = "spikefinder-keras: No space left on device; free space\n"
+    assert (done.returncode, done.stderr) == (2, error)
 
 
 def test_our_own_mistakes_are_one_line_unless_asked_for(monkeypatch, capsys):

@@ -885,3 +885,11 @@ def test_networks_beyond_reason_are_refused_before_they_are_built(name, shape, m
     arrays = {name: np.broadcast_to(np.float32(0), shape)}
     with pytest.raises(WeightsError, match=rf"mine\.h5: {name} has the shape .*; no more than"):
         weights.spec_of(arrays, "mine.h5")
+
+
+@pytest.mark.parametrize("name", ["best.weights.h5", "universal.weights.h5"])
+def test_the_folder_of_a_training_run_stands_for_its_weights(name, tmp_path):
+    with pytest.raises(UsageError, match="or the folder of a training run"):
+        find_weights(tmp_path)
+    shutil.copy(find_weights("described"), tmp_path / name)
+    assert find_weights(tmp_path) == tmp_path / name

@@ -167,15 +167,21 @@ def test_workers_do_not_chatter(place, tmp_path):
         (("folds = 2", "folds = 1"), "at least 2 folds"),
         (("folds = 2", "folds = 1000000000"), "at least 2 folds and at most 1000"),
         (("folds = 2", "folds = " + 5_000 * "["), "is nested too deep"),
-        (("folds = 2", "fold = 2"), "has unknown fold"),
+        (("folds = 2", "fold = 2"), "has unknown fold; did you mean folds"),
         (("seeds = [0, 1]", "seeds = []"), "a seed"),
-        (("batch = 3", "bath = 3"), "settings: unknown {'bath'}"),
+        (("batch = 3", "bath = 3"), "settings: unknown bath; did you mean batch"),
+        (("batch = 3", "batch = 'three'"), r"plan\.toml: batch cannot be 'three'"),
+        (("folds = 2", "folds = 'two'"), "folds is to be a whole number"),
+        (("folds = 2", "folds = true"), "folds is to be a whole number"),
+        (("seeds = [0, 1]", "seeds = 2"), "seeds is to be a list of whole numbers"),
+        (("seeds = [0, 1]", "seeds = [0.5]"), "seeds is to be a list of whole numbers"),
+        (("[settings]", "[variants]\nnone = 3\n[settings]"), "variants.none is to be a table"),
         (("batch = 3", "batch = 0"), "batch cannot be 0"),
         (('"absent"', '"nowhere"'), "no LSTM joins 'nowhere'"),
         (("[1]", "[3]"), "score_after within the epochs"),
         (("folds = 2", "folds = 2\nleave_out = [2]"), "leave_out must name folds from 0 to 1"),
         (('"no LSTM"', '"As-described"'), "differ in marks only"),
-        (("folds", "folds ="), "give an experiment in TOML"),
+        (("folds", "folds ="), "name a plan in TOML"),
     ],
 )
 def test_faulty_plans(tmp_path, data, change, message):
@@ -183,6 +189,11 @@ def test_faulty_plans(tmp_path, data, change, message):
     with pytest.raises(UsageError, match=message) as raised:
         run_experiment(path, data, tmp_path / "out")
     assert "\n" not in str(raised.value)
+
+
+def test_a_plan_of_no_variants_at_all(tmp_path, data):
+    with pytest.raises(UsageError, match=r"variants is to be a table; see docs/training\.md"):
+        run_experiment(plan(tmp_path, "variants = 3"), data, tmp_path / "out")
 
 
 def test_what_the_table_tells():

@@ -422,13 +422,15 @@ def test_a_run_that_starts_from_weights(small, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (("--resume", "nothing"), "there is no run in nothing"),
-        (("--check", "nothing"), "there is no run in nothing"),
+        (("--resume", "nothing"), "there is no run in nothing; name the folder of one (--resume)"),
+        (("--check", "nothing"), "there is no run in nothing; name the folder of one (--check)"),
         (("--epochs", "0"), "epochs cannot be 0"),
         (("--data", "nothing"), "there is no folder nothing"),
         (("--weights", "nothing"), "nothing"),
         (("--resume", "run", "--seed", "3"), "has seed 0, not 3"),
         (("--resume", "run", "--weights", "released"), "leave out --weights, or --resume"),
+        (("--resume", "run", "--out", "other"), "leave out --out, or --resume"),
+        (("--out", "/proc/run"), "cannot write to the folder /proc/run"),
         (("--out", "run"), "run already holds a run"),
     ],
 )

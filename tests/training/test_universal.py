@@ -15,7 +15,13 @@ from spikefinder_keras.network.engine import KerasEngine
 from spikefinder_keras.network.keras_model import build_universal
 from spikefinder_keras.network.predict import UNIVERSAL_ONSET as ONSET
 from spikefinder_keras.network.predict import predict_steps
-from spikefinder_keras.recordings.calibration import signal_share
+from spikefinder_keras.network.weights import find_weights
+from spikefinder_keras.recordings.calibration import (
+    TERMS,
+    calibration_path,
+    load_calibration,
+    signal_share,
+)
 from spikefinder_keras.recordings.universal import Scales, prepare_trace
 from spikefinder_keras.training.neurons import TrainingNeuron
 from spikefinder_keras.training.universal import (
@@ -183,6 +189,17 @@ def test_nothing_to_learn_from(tmp_path):
         train_universal([silent], tmp_path, TINY)
     with pytest.raises(UsageError, match="window cannot be 100"):
         UniversalSettings(window=100)
+
+
+def test_a_run_of_too_few_steps_says_so(tmp_path, monkeypatch):
+    """What was measured of rates that follow nothing is no number, and no file of it is left."""
+    shipped = load_calibration(calibration_path(find_weights("universal")))
+    nothing = replace(shipped, rates=replace(shipped.rates, terms=(np.nan,) * TERMS))
+    monkeypatch.setattr(training.neurons, "ground_truth_neurons", lambda folder: [neuron()])
+    monkeypatch.setattr(training.calibrate, "fit_calibration", lambda *_: nothing)
+    with pytest.raises(TrainingError, match=r"after 4 steps .* no credible number.*--steps"):
+        training.train_on_ground_truth(tmp_path, None, tmp_path / "run", settings=TINY)
+    assert not list(tmp_path.rglob("*.calibration.json"))
 
 
 def test_the_commands_defaults_are_the_settings():
