@@ -207,11 +207,15 @@ def test_ctrl_c_that_a_library_makes_another_error_of(error, monkeypatch, capsys
             signal.raise_signal(signal.SIGINT)
         raise error
 
-    before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("spikefinder_keras.cli.competition.run_score", interrupt)
-    assert main(["score", "truth.csv", "prediction.csv"]) == 130
-    assert capsys.readouterr().err == "spikefinder-keras: interrupted\n"
-    assert signal.getsignal(signal.SIGINT) is before
+    # A shell starts what runs in its background deaf to SIGINT.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        monkeypatch.setattr("spikefinder_keras.cli.competition.run_score", interrupt)
+        assert main(["score", "truth.csv", "prediction.csv"]) == 130
+        assert capsys.readouterr().err == "spikefinder-keras: interrupted\n"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def test_ctrl_c_that_somebody_else_handles(monkeypatch):
