@@ -142,6 +142,11 @@ UNMARKED = (".csv", ".npy", ".nwb")
 """In the first two it does not stand: where it does, somebody has written of this program. In the
 last it stands beside somebody's recording, and what others have added to it."""
 _MARKS = (MARK.encode(), MARK.encode("utf-32-le"))  # the second in numpy's arrays of text
+_FIELDS = {
+    ".html": (f'<meta name="generator" content="{MARK}">'.encode(),),
+    ".onnx": (b"\x12" + bytes([len(MARK)]) + MARK.encode(),),  # the field `producer_name`
+}
+"""Pages and networks of others speak of this program, too: in ours it stands in its own field."""
 _SOUGHT = 1 << 20  # bytes at both ends of a file in which it is looked for
 ZARR = ("zarr.json", ".zgroup", ".zarray")  # one of them is in the folder of every group or array
 
@@ -204,7 +209,8 @@ def is_ours(path: AnyPath, begins: bytes = b"") -> bool:
             tail = file.read(_SOUGHT)
     except OSError:
         return False
-    marks = () if path.suffix.lower() in UNMARKED else _MARKS
+    suffix = path.suffix.lower()
+    marks = () if suffix in UNMARKED else _FIELDS.get(suffix, _MARKS)
     known = bool(begins) and head.startswith(begins)
     return not head or known or any(mark in part for mark in marks for part in (head, tail))
 

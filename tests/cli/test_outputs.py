@@ -30,8 +30,13 @@ def traces(neurons=2, frames=300):
     return np.random.default_rng(0).normal(1, 0.1, (neurons, frames)).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("data") / "small", "small")
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(simulated, tmp_path, monkeypatch):
     """A working folder with recordings, rates, true spikes and weights."""
     monkeypatch.chdir(tmp_path)
     zarr = pytest.importorskip("zarr")
@@ -54,7 +59,7 @@ def here(tmp_path, monkeypatch):
         file["precious"] = 1.0
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "scores.png").write_text("another picture")
-    simulate("real", "small")
+    shutil.copytree(simulated, "real")
     (tmp_path / "real" / "simulated.json").unlink()
     return tmp_path
 
@@ -198,6 +203,15 @@ def test_what_only_speaks_of_it_is_not_its_own(here):
     (here / "notes.csv").write_text('neuron,comment\n1,"rates by spikefinder-keras"\n')
     with pytest.raises(OutputError, match=r"notes\.csv is there, and not by this program"):
         write_prediction("notes.csv", predict(traces(), 30.0))
+    (here / "notes.html").write_text("<p>Rates by spikefinder-keras, or another program?</p>")
+    (here / "other.onnx").write_bytes(b"\x08\x0a\x12\x05torch\x3a\x20after spikefinder-keras")
+    assert not any(map(is_ours, ("notes.html", "other.onnx")))
+
+
+def test_its_own_networks_and_pages_are_known_again(here):
+    for _ in range(2):
+        assert main(["export", "own.onnx"]) == 0
+        assert main([*PREDICT, "--out", "r.npz", "--report", "own.html"]) == 0
 
 
 def test_another_recording_with_rates_of_it(here):
