@@ -38,7 +38,7 @@ from spikefinder_keras.training.losses import pearson_loss
 from spikefinder_keras.training.runs import write_config
 from spikefinder_keras.training.traces import Traces, read_traces
 
-RATES = {"epochs": 2, "batch": 3}
+RATES = {"epochs": 2, "batch": 2}  # two whole batches of one shape, traced once
 KILLS = int(os.environ.get("SPIKEFINDER_KILLS", "10"))
 
 
@@ -327,7 +327,7 @@ def test_killed_while_writing_keeps_the_last_whole_epoch(small, tmp_path, monkey
 
 
 def test_disk_full_is_one_error_and_the_run_resumes(small, tmp_path, monkeypatch):
-    settings = Settings(epochs=2, batch=3)
+    settings = Settings(**RATES)
 
     def full(descriptor):
         raise OSError(28, os.strerror(28))
@@ -346,7 +346,7 @@ def test_disk_full_is_one_error_and_the_run_resumes(small, tmp_path, monkeypatch
 
 
 def test_resume_refuses_what_would_be_another_run(small, tmp_path):
-    train(small, tmp_path / "run", Settings(epochs=2, batch=3))
+    train(small, tmp_path / "run", Settings(**RATES))
     with pytest.raises(TrainingError, match=r"has epochs 2, not 1; .* name more of them"):
         resume(tmp_path / "run", changed={"epochs": 1})
     with pytest.raises(TrainingError, match="has seed 0, not 1; resume it without that option, or"):
@@ -497,7 +497,7 @@ def test_silent_traces_among_others_leave_finite_weights(small, tmp_path):
 
 def test_a_loss_that_is_no_number_stops_the_run(small, tmp_path):
     with pytest.raises(TrainingError, match="no numbers after epoch"):
-        train(small, tmp_path / "run", Settings(epochs=20, batch=3, learning_rate=1e38))
+        train(small, tmp_path / "run", Settings(epochs=20, batch=2, learning_rate=1e38))
     weights = tmp_path / "run" / "last.weights.h5"
     if weights.exists():
         assert all(np.isfinite(array).all() for array in read_weights(weights).values())
@@ -523,10 +523,10 @@ def test_impossible_settings(setting, value):
 
 def test_command_line(small, tmp_path, capsys):
     run = str(tmp_path / "run")
-    arguments = ["train", "--data", str(small), "--out", run, "--epochs", "1", "--batch", "3"]
+    arguments = ["train", "--data", str(small), "--out", run, "--epochs", "1", "--batch", "2"]
     assert main(arguments) == 0
     assert f"submission --weights {run}" in capsys.readouterr().out
-    assert main(["train", "--resume", run, "--batch", "2"]) == 2
+    assert main(["train", "--resume", run, "--batch", "3"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("spikefinder-keras: the run in")
     assert main(["train", "--data", str(small), "--epochs", "0"]) == 2
     assert main(["train", "--resume", run, "--dropout", "0.1", "0.1"]) == 2
